@@ -1,0 +1,66 @@
+# `make help` lists what there is. What takes more than a line or two is a script in deploy/local.
+
+SHELL := bash
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status logs build test lint fmt clean prerequisites
+
+# debug, or another of cargo's profiles, as in: PROFILE=release make demo
+PROFILE ?= debug
+# The stack that the services run on. `make test` has one of its own.
+SALES_STACK := dev
+export PROFILE SALES_STACK
+# Where rustup puts cargo, for a shell that was opened before rustup was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+local := deploy/local
+salesctl := $(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/salesctl
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "More: $(local)/stack --help, $(local)/services --help"
+
+demo: up ## start everything, place orders and follow them to Delivered; ARGS go to `salesctl demo`
+	$(salesctl) demo $(ARGS)
+	@echo
+	@echo "The system is still running: make status, make logs. It ends with: make down"
+
+up: build ## start PostgreSQL, Kafka and the services in the background
+	$(local)/stack $(SALES_STACK) up
+	$(salesctl) migrate
+	$(salesctl) topics create
+	$(local)/services up
+
+down: ## stop all that; the data stays
+	$(local)/services down
+	$(local)/stack $(SALES_STACK) down
+
+status: ## what is running, and whether it is ready
+	@code=0; $(local)/stack $(SALES_STACK) status || code=1; $(local)/services status || code=1; exit $$code
+
+logs: ## last lines of the services' logs, as in: make logs ARGS="sales-api -f"
+	@$(local)/services logs $(ARGS)
+
+build: prerequisites ## compile the workspace; PROFILE=release optimises
+	cargo build --workspace --locked --profile $(PROFILE:debug=dev)
+
+test: prerequisites ## run the tests on a stack of their own; TEST filters by name, ARGS go to `cargo test`
+	$(local)/run-tests $(TEST) $(ARGS)
+
+lint: prerequisites ## check the formatting and run clippy; a warning fails
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+clean: ## stop every local stack, delete their data and what cargo has built
+	$(local)/services down
+	for stack in $$($(local)/stack list); do $(local)/stack $$stack wipe; done
+	rm -rf .local
+	cargo clean
+
+prerequisites:
+	@$(local)/prerequisites

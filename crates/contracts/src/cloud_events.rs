@@ -1,0 +1,211 @@
+//! The attributes of an event as Kafka headers.
+//!
+//! CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes travel as `ce_` headers, the value
+//! is the event's data alone. `traceparent` and `tracestate` follow W3C Trace Context.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::encoding::parse_timestamp;
+use crate::timestamp_text;
+
+/// The media type of every value.
+pub const CONTENT_TYPE: &str = "application/json";
+/// The version of CloudEvents that the headers follow.
+pub const SPEC_VERSION: &str = "1.0";
+
+/// Where a trace goes on (W3C Trace Context).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// Version, trace id, parent span id, flags.
+    pub traceparent: String,
+    /// What the vendors along the way added.
+    pub tracestate: Option<String>,
+}
+
+/// What is said about an event beside its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// `ce_id`: names the event; a second record with the same id is the same event.
+    pub id: Uuid,
+    /// `ce_source`: the service that reports it.
+    pub source: String,
+    /// `ce_type`: what happened.
+    pub event_type: String,
+    /// `ce_time`: when it happened.
+    pub time: DateTime<Utc>,
+    /// `ce_subject`: the order it happened to.
+    pub subject: Uuid,
+    /// `ce_dataschema`: the type and version of the value, see [`data_schema`].
+    pub data_schema: String,
+    /// `ce_correlationid`: ties together all that one request caused (an extension attribute).
+    pub correlation_id: Option<String>,
+    /// The trace that the event belongs to.
+    pub trace: Option<TraceContext>,
+}
+
+/// Why headers are no CloudEvent that this reader understands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttributeError {
+    /// A required header is absent.
+    #[error("header {0} is missing")]
+    Missing(&'static str),
+    /// A header holds what its attribute does not allow.
+    #[error("header {0} is malformed")]
+    Malformed(&'static str),
+}
+
+/// The `ce_dataschema` of a version of an event type, for example `urn:sales:order.created:1.0`.
+pub fn data_schema(event_type: &str, version: &str) -> String {
+    format!("urn:sales:{event_type}:{version}")
+}
+
+/// The major version in a `ce_dataschema`.
+pub fn major_version(data_schema: &str) -> Option<u32> {
+    let version = data_schema.rsplit_once(':')?.1;
+    version.split('.').next()?.parse().ok()
+}
+
+impl Attributes {
+    /// The Kafka headers, always in the same order.
+    pub fn to_headers(&self) -> Vec<(String, String)> {
+        let mut headers = vec![
+            ("ce_specversion", SPEC_VERSION.to_owned()),
+            ("ce_id", self.id.to_string()),
+            ("ce_source", self.source.clone()),
+            ("ce_type", self.event_type.clone()),
+            ("ce_time", timestamp_text(self.time)),
+            ("ce_subject", self.subject.to_string()),
+            ("ce_dataschema", self.data_schema.clone()),
+        ];
+        headers.extend(self.correlation_id.clone().map(|id| ("ce_correlationid", id)));
+        headers.push(("content-type", CONTENT_TYPE.to_owned()));
+        if let Some(trace) = &self.trace {
+            headers.push(("traceparent", trace.traceparent.clone()));
+            headers.extend(trace.tracestate.clone().map(|state| ("tracestate", state)));
+        }
+        headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Reads the headers back; `header` looks one up by its name.
+    pub fn from_headers<'a>(
+        header: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Result<Self, AttributeError> {
+        // Control characters are no part of an attribute (CloudEvents 1.0, type system), nor can they be stored.
+        let optional = |name: &'static str| match header(name).map(str::from_utf8) {
+            None => Ok(None),
+            Some(Ok(text)) if !text.contains(char::is_control) => Ok(Some(text.to_owned())),
+            Some(_) => Err(AttributeError::Malformed(name)),
+        };
+        let required = |name| optional(name)?.ok_or(AttributeError::Missing(name));
+        let uuid = |name| required(name)?.parse().map_err(|_| AttributeError::Malformed(name));
+        if required("ce_specversion")? != SPEC_VERSION {
+            return Err(AttributeError::Malformed("ce_specversion"));
+        }
+        let trace = optional("traceparent")?
+            .map(|traceparent| {
+                Ok(TraceContext { traceparent, tracestate: optional("tracestate")? })
+            })
+            .transpose()?;
+        Ok(Self {
+            id: uuid("ce_id")?,
+            source: required("ce_source")?,
+            event_type: required("ce_type")?,
+            time: parse_timestamp(&required("ce_time")?)
+                .ok_or(AttributeError::Malformed("ce_time"))?,
+            subject: uuid("ce_subject")?,
+            data_schema: required("ce_dataschema")?,
+            correlation_id: optional("ce_correlationid")?,
+            trace,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes() -> Attributes {
+        Attributes {
+            id: Uuid::from_u128(1),
+            source: "/sales-api".into(),
+            event_type: "order.created".into(),
+            time: "2026-03-01T12:00:00.000Z".parse().unwrap(),
+            subject: Uuid::from_u128(2),
+            data_schema: data_schema("order.created", "1.0"),
+            correlation_id: Some("checkout-17".into()),
+            trace: Some(TraceContext {
+                traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
+                tracestate: None,
+            }),
+        }
+    }
+
+    fn read(headers: &[(String, String)]) -> Result<Attributes, AttributeError> {
+        Attributes::from_headers(|name| {
+            headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_bytes())
+        })
+    }
+
+    #[test]
+    fn the_headers_are_those_of_the_kafka_binding() {
+        let headers: Vec<String> = attributes()
+            .to_headers()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            headers,
+            [
+                "ce_specversion=1.0",
+                "ce_id=00000000-0000-0000-0000-000000000001",
+                "ce_source=/sales-api",
+                "ce_type=order.created",
+                "ce_time=2026-03-01T12:00:00.000Z",
+                "ce_subject=00000000-0000-0000-0000-000000000002",
+                "ce_dataschema=urn:sales:order.created:1.0",
+                "ce_correlationid=checkout-17",
+                "content-type=application/json",
+                "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ]
+        );
+    }
+
+    #[test]
+    fn attributes_survive_the_headers() {
+        assert_eq!(read(&attributes().to_headers()), Ok(attributes()));
+    }
+
+    #[test]
+    fn each_required_header_is_missed_by_name() {
+        let headers = attributes().to_headers();
+        for name in [
+            "ce_specversion",
+            "ce_id",
+            "ce_source",
+            "ce_type",
+            "ce_time",
+            "ce_subject",
+            "ce_dataschema",
+        ] {
+            let without: Vec<_> = headers.iter().filter(|(n, _)| n != name).cloned().collect();
+            assert_eq!(read(&without), Err(AttributeError::Missing(name)));
+        }
+    }
+
+    #[test]
+    fn what_no_database_can_store_is_malformed() {
+        for (name, value) in [("ce_correlationid", "a\0b"), ("ce_time", "-9000-01-01T00:00:00Z")] {
+            let mut headers = attributes().to_headers();
+            headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.to_owned();
+            assert_eq!(read(&headers), Err(AttributeError::Malformed(name)));
+        }
+    }
+
+    #[test]
+    fn the_major_version_is_read_from_the_schema_name() {
+        assert_eq!(major_version("urn:sales:order.created:1.0"), Some(1));
+        assert_eq!(major_version("urn:sales:order.created:12.3"), Some(12));
+        assert_eq!(major_version("urn:sales:order.created"), None);
+    }
+}

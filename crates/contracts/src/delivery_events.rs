@@ -1,0 +1,180 @@
+//! What delivery-service reports, on [`crate::topics::DELIVERY_EVENTS`].
+
+use chrono::{DateTime, Utc};
+use domain::{DeliveryStep, OrderId};
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::{display, timestamp};
+use crate::envelope::{DecodeError, Event, json};
+
+/// The type of a [`DeliveryStep::Shipped`] event.
+pub const ORDER_SHIPPED: &str = "order.shipped";
+/// The type of a [`DeliveryStep::Delivered`] event.
+pub const ORDER_DELIVERED: &str = "order.delivered";
+/// The version of both that is written.
+pub const DELIVERY_VERSION: &str = "1.0";
+
+/// The event type of a step.
+pub const fn event_type(step: DeliveryStep) -> &'static str {
+    match step {
+        DeliveryStep::Shipped => ORDER_SHIPPED,
+        DeliveryStep::Delivered => ORDER_DELIVERED,
+    }
+}
+
+/// An order's goods left, or arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryEvent {
+    /// The order.
+    pub order_id: OrderId,
+    /// What happened.
+    pub step: DeliveryStep,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shipped {
+    #[serde(with = "display")]
+    order_id: OrderId,
+    sequence: i16,
+    #[serde(with = "timestamp")]
+    shipped_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivered {
+    #[serde(with = "display")]
+    order_id: OrderId,
+    sequence: i16,
+    #[serde(with = "timestamp")]
+    delivered_at: DateTime<Utc>,
+}
+
+impl DeliveryEvent {
+    /// The value of the record: JSON with `orderId`, `sequence` and `shippedAt` or `deliveredAt`.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        let Self { order_id, step, at } = *self;
+        let sequence = step.target().sequence();
+        match step {
+            DeliveryStep::Shipped => {
+                serde_json::to_string(&Shipped { order_id, sequence, shipped_at: at })
+            }
+            DeliveryStep::Delivered => {
+                serde_json::to_string(&Delivered { order_id, sequence, delivered_at: at })
+            }
+        }
+    }
+}
+
+impl Event for DeliveryEvent {
+    fn decode(event_type: &str, value: &[u8]) -> Result<Self, DecodeError> {
+        match event_type {
+            ORDER_SHIPPED => json(value).map(|Shipped { order_id, shipped_at, .. }| Self {
+                order_id,
+                step: DeliveryStep::Shipped,
+                at: shipped_at,
+            }),
+            ORDER_DELIVERED => json(value).map(|Delivered { order_id, delivered_at, .. }| Self {
+                order_id,
+                step: DeliveryStep::Delivered,
+                at: delivered_at,
+            }),
+            unknown => Err(DecodeError::UnknownType(unknown.to_owned())),
+        }
+    }
+
+    fn order_id(&self) -> OrderId {
+        self.order_id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::cloud_events::{Attributes, data_schema};
+    use crate::envelope::Envelope;
+    use crate::event_id::event_id;
+
+    fn event(step: DeliveryStep) -> DeliveryEvent {
+        DeliveryEvent {
+            order_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into(),
+            step,
+            at: "2026-03-01T12:00:03.5Z".parse().unwrap(),
+        }
+    }
+
+    fn attributes(event: &DeliveryEvent) -> Attributes {
+        let event_type = event_type(event.step);
+        Attributes {
+            id: event_id(event.order_id, event_type),
+            source: "/delivery-service".into(),
+            event_type: event_type.into(),
+            time: event.at,
+            subject: event.order_id.as_uuid(),
+            data_schema: data_schema(event_type, DELIVERY_VERSION),
+            correlation_id: None,
+            trace: None,
+        }
+    }
+
+    fn decode(
+        attributes: &Attributes,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<Envelope<DeliveryEvent>, DecodeError> {
+        let headers = attributes.to_headers();
+        Envelope::decode(Some(key.as_bytes()), value.map(str::as_bytes), |name| {
+            headers.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_bytes())
+        })
+    }
+
+    #[test]
+    fn the_bytes_of_the_values_are_pinned() {
+        assert_eq!(
+            event(DeliveryStep::Shipped).encode().unwrap(),
+            r#"{"orderId":"01990000-0000-7000-8000-000000000001","sequence":2,"shippedAt":"2026-03-01T12:00:03.500Z"}"#
+        );
+        assert_eq!(
+            event(DeliveryStep::Delivered).encode().unwrap(),
+            r#"{"orderId":"01990000-0000-7000-8000-000000000001","sequence":3,"deliveredAt":"2026-03-01T12:00:03.500Z"}"#
+        );
+    }
+
+    #[test]
+    fn an_event_survives_its_record() {
+        for step in DeliveryStep::ALL {
+            let event = event(step);
+            let key = event.order_id.to_string();
+            let envelope =
+                decode(&attributes(&event), &key, Some(&event.encode().unwrap())).unwrap();
+            assert_eq!(envelope.event, event);
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_read_says_why() {
+        let event = event(DeliveryStep::Shipped);
+        let (good, key, value) =
+            (attributes(&event), event.order_id.to_string(), event.encode().unwrap());
+        let class = |attributes: &Attributes, key: &str, value| {
+            decode(attributes, key, value).unwrap_err().class()
+        };
+
+        assert_eq!(class(&good, &key, None), "tombstone");
+        assert_eq!(class(&good, &key, Some("{")), "invalid-value");
+        assert_eq!(class(&good, &key, Some("{}")), "invalid-value");
+        assert_eq!(class(&good, &Uuid::nil().to_string(), Some(&value)), "key-mismatch");
+        let other_type = Attributes { event_type: "order.eaten".into(), ..good.clone() };
+        assert_eq!(class(&other_type, &key, Some(&value)), "unknown-type");
+        let next_major =
+            Attributes { data_schema: data_schema(ORDER_SHIPPED, "2.0"), ..good.clone() };
+        assert_eq!(class(&next_major, &key, Some(&value)), "unsupported-version");
+        let next_minor = Attributes { data_schema: data_schema(ORDER_SHIPPED, "1.7"), ..good };
+        assert!(decode(&next_minor, &key, Some(&value)).is_ok());
+    }
+}

@@ -1,0 +1,18 @@
+//! Everything that crosses a process boundary: events and their headers, topic names, HTTP bodies.
+//!
+//! A change here is a change for somebody else. Fields are only added, and only as optional ones; a reader
+//! ignores what it does not know.
+
+pub mod cloud_events;
+pub mod delivery_events;
+mod encoding;
+pub mod envelope;
+pub mod event_id;
+pub mod http;
+pub mod inventory;
+pub mod order_events;
+pub mod outbox_events;
+pub mod problem;
+pub mod topics;
+
+pub use encoding::timestamp_text;

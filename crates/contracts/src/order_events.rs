@@ -1,0 +1,115 @@
+//! What sales-api reports, on [`crate::topics::ORDER_EVENTS`].
+
+use chrono::{DateTime, Utc};
+use domain::{Money, OrderId};
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::{display, money, timestamp};
+use crate::envelope::{DecodeError, Event, json};
+
+/// The type of [`OrderCreated`].
+pub const ORDER_CREATED: &str = "order.created";
+/// The version of [`OrderCreated`] that is written.
+pub const ORDER_CREATED_VERSION: &str = "1.0";
+
+/// An order was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderCreated {
+    /// The order.
+    #[serde(with = "display")]
+    pub order_id: OrderId,
+    /// The event's place in the order's life; always 1.
+    pub sequence: i16,
+    /// Whom the order is for.
+    pub customer_id: String,
+    /// What was ordered.
+    pub items: Vec<Item>,
+    /// The sum of all items.
+    #[serde(with = "money")]
+    pub total_amount: Money,
+    /// When it was accepted.
+    #[serde(with = "timestamp")]
+    pub created_at: DateTime<Utc>,
+}
+
+/// One line of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// What is sold.
+    pub product_id: String,
+    /// How many pieces.
+    pub quantity: i32,
+    /// The price of one piece.
+    #[serde(with = "money")]
+    pub unit_price: Money,
+}
+
+/// Every event of the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderEvent {
+    /// An order was accepted.
+    Created(OrderCreated),
+}
+
+impl Event for OrderEvent {
+    fn decode(event_type: &str, value: &[u8]) -> Result<Self, DecodeError> {
+        match event_type {
+            ORDER_CREATED => json(value).map(Self::Created),
+            unknown => Err(DecodeError::UnknownType(unknown.to_owned())),
+        }
+    }
+
+    fn order_id(&self) -> OrderId {
+        match self {
+            Self::Created(event) => event.order_id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const VALUE: &str = concat!(
+        r#"{"orderId":"01990000-0000-7000-8000-000000000001","sequence":1,"customerId":"customer-1","#,
+        r#""items":[{"productId":"widget","quantity":2,"unitPrice":29.90}],"totalAmount":59.80,"#,
+        r#""createdAt":"2026-03-01T12:00:00.000Z"}"#
+    );
+
+    fn created() -> OrderCreated {
+        OrderCreated {
+            order_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into(),
+            sequence: 1,
+            customer_id: "customer-1".into(),
+            items: vec![Item {
+                product_id: "widget".into(),
+                quantity: 2,
+                unit_price: "29.9".parse().unwrap(),
+            }],
+            total_amount: "59.8".parse().unwrap(),
+            created_at: "2026-03-01T12:00:00Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_the_value_are_pinned() {
+        assert_eq!(serde_json::to_string(&created()).unwrap(), VALUE);
+    }
+
+    #[test]
+    fn an_unknown_field_is_ignored() {
+        let newer = VALUE.replacen('{', r#"{"giftWrap":true,"#, 1);
+        let event = OrderEvent::decode(ORDER_CREATED, newer.as_bytes()).unwrap();
+        assert_eq!(event, OrderEvent::Created(created()));
+    }
+
+    #[test]
+    fn a_foreign_type_is_refused() {
+        let error = OrderEvent::decode("order.shipped", VALUE.as_bytes()).unwrap_err();
+        assert_eq!(error.class(), "unknown-type");
+    }
+}

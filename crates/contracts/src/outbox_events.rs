@@ -1,0 +1,29 @@
+//! What outbox-relay reports, on [`crate::topics::DEAD_LETTERS`].
+
+use domain::OrderId;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::encoding::display;
+
+/// The type of [`OutboxDeadLettered`].
+pub const OUTBOX_DEAD_LETTERED: &str = "outbox.dead-lettered";
+/// The version of [`OutboxDeadLettered`] that is written.
+pub const OUTBOX_DEAD_LETTERED_VERSION: &str = "1.0";
+
+/// An event could not be published and was put aside, whole, in the table `sales.outbox_dead_letters`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxDeadLettered {
+    /// The order that the event is about.
+    #[serde(with = "display")]
+    pub order_id: OrderId,
+    /// The event's id.
+    pub event_id: Uuid,
+    /// The event's type.
+    pub event_type: String,
+    /// Where it should have gone.
+    pub topic: String,
+    /// Why it did not.
+    pub reason: String,
+}

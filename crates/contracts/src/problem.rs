@@ -1,0 +1,56 @@
+//! How a failure is told: RFC 9457 problem details, with a few members of our own.
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a [`Problem`] (RFC 9457, section 3).
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// One failure, as a client sees it. It never carries an internal cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// Names the kind of problem: a URI reference such as `/problems/insufficient-inventory`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words; always the same for a kind.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request.
+    pub detail: String,
+    /// The path of the request.
+    pub instance: String,
+    /// Always `false`, so that a client can branch before it looks at anything else.
+    pub success: bool,
+    /// The kind for programs: `INSUFFICIENT_INVENTORY`.
+    pub code: String,
+    /// Each fault by itself, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+    /// The products that are short, when `code` is `INSUFFICIENT_INVENTORY`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<Shortage>,
+    /// Ties the answer to the log lines about it.
+    pub correlation_id: String,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Where: a JSON Pointer (RFC 6901) into the body, or `header:` and a name.
+    pub pointer: String,
+    /// What.
+    pub detail: String,
+}
+
+/// A product of which there is not enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shortage {
+    /// The product.
+    pub product_id: String,
+    /// How many pieces were asked for.
+    pub requested: i64,
+    /// How many there are.
+    pub available: i64,
+}

@@ -1,0 +1,90 @@
+//! The topics, the consumer groups that read them, and how big they are made.
+
+use std::time::Duration;
+
+/// `order.created`, keyed by order id.
+pub const ORDER_EVENTS: &str = "sales.order-events.v1";
+/// `order.shipped` and `order.delivered`, keyed by order id.
+pub const DELIVERY_EVENTS: &str = "sales.delivery-events.v1";
+/// Announcements that an outbox row was dead-lettered; the row itself stays whole in the database.
+pub const DEAD_LETTERS: &str = "sales.dead-letters.v1";
+
+/// The consumer group of delivery-service.
+pub const DELIVERY_GROUP: &str = "delivery-service";
+/// The consumer group of status-consumer.
+pub const STATUS_GROUP: &str = "status-consumer";
+
+/// The largest dead letter in bytes: whatever a broker took as a record, with the reason in its headers.
+pub const DEAD_LETTER_MAX_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Where a group puts the records of a topic that it can never process.
+pub fn dead_letter_topic(topic: &str, group: &str) -> String {
+    format!("{topic}.{group}.dlq")
+}
+
+/// A topic to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// The topic's name.
+    pub name: String,
+    /// The number of partitions; the most members of one group that can share the work.
+    pub partitions: i32,
+    /// How long records are kept.
+    pub retention: Duration,
+    /// The largest set of records, in bytes; the broker's own limit (usually a mebibyte) when it is `None`.
+    pub max_message_bytes: Option<u32>,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// The topics and groups of one installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Usually [`ORDER_EVENTS`].
+    pub order_events: String,
+    /// Usually [`DELIVERY_EVENTS`].
+    pub delivery_events: String,
+    /// Usually [`DEAD_LETTERS`].
+    pub dead_letters: String,
+    /// Usually [`DELIVERY_GROUP`].
+    pub delivery_group: String,
+    /// Usually [`STATUS_GROUP`].
+    pub status_group: String,
+}
+
+impl Names {
+    /// Where delivery-service puts the orders that it can't read.
+    pub fn order_events_dlq(&self) -> String {
+        dead_letter_topic(&self.order_events, &self.delivery_group)
+    }
+
+    /// Where status-consumer puts the steps that it can't apply.
+    pub fn delivery_events_dlq(&self) -> String {
+        dead_letter_topic(&self.delivery_events, &self.status_group)
+    }
+
+    /// Every topic that the system needs.
+    ///
+    /// Dead letters are kept four times as long as events: somebody has to look at them first.
+    pub fn specs(&self) -> Vec<TopicSpec> {
+        let events = |name: &str| TopicSpec {
+            name: name.into(),
+            partitions: 12,
+            retention: 7 * DAY,
+            max_message_bytes: None,
+        };
+        let dead = |name: String| TopicSpec {
+            name,
+            partitions: 1,
+            retention: 28 * DAY,
+            max_message_bytes: Some(DEAD_LETTER_MAX_BYTES),
+        };
+        vec![
+            events(&self.order_events),
+            events(&self.delivery_events),
+            dead(self.order_events_dlq()),
+            dead(self.delivery_events_dlq()),
+            dead(self.dead_letters.clone()),
+        ]
+    }
+}

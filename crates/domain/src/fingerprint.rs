@@ -1,0 +1,72 @@
+//! Tells whether two requests under one idempotency key ask for the same order.
+
+use sha2::{Digest, Sha256};
+
+use crate::OrderDraft;
+
+/// A SHA-256 over what a request means, whatever its white space, field order or spelling of a number.
+///
+/// It is stored with the order and compared for as long as the order lives, so the bytes that are hashed must
+/// never change: a new field is hashed only when it is present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of what the client asked for.
+    pub fn of(draft: &OrderDraft) -> Self {
+        let mut hash = Sha256::new();
+        let mut field = |bytes: &[u8]| {
+            // The length in front keeps ("ab", "c") apart from ("a", "bc").
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        field(b"order/1");
+        field(draft.customer_id().as_str().as_bytes());
+        for line in draft.lines() {
+            field(line.product_id.as_str().as_bytes());
+            field(&line.quantity.get().to_be_bytes());
+            field(line.unit_price.to_string().as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OrderLine;
+
+    fn draft(customer: &str, quantity: i64, price: &str) -> OrderDraft {
+        let line = OrderLine {
+            product_id: "widget".to_owned().try_into().unwrap(),
+            quantity: quantity.try_into().unwrap(),
+            unit_price: price.parse().unwrap(),
+        };
+        OrderDraft::new(customer.to_owned().try_into().unwrap(), vec![line]).unwrap()
+    }
+
+    #[test]
+    fn the_same_order_has_the_same_fingerprint_however_it_is_spelled() {
+        assert_eq!(Fingerprint::of(&draft("c", 1, "10")), Fingerprint::of(&draft("c", 1, "1e1")));
+    }
+
+    #[test]
+    fn any_difference_in_meaning_shows() {
+        let first = Fingerprint::of(&draft("c", 1, "10"));
+        for other in [draft("d", 1, "10"), draft("c", 2, "10"), draft("c", 1, "10.01")] {
+            assert_ne!(first, Fingerprint::of(&other));
+        }
+    }
+
+    #[test]
+    fn stored_fingerprints_stay_valid() {
+        let fingerprint = Fingerprint::of(&draft("customer-1", 2, "29.99"));
+        let first_bytes = u64::from_be_bytes(fingerprint.as_bytes()[..8].try_into().unwrap());
+        assert_eq!(first_bytes, 0x6829_2a66_3d17_68bd);
+    }
+}

@@ -1,0 +1,65 @@
+//! One line of an order: so many pieces of a product at a price.
+
+use crate::{Money, MoneyError, ProductId};
+
+/// A number of pieces, 1 to [`Quantity::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quantity(i32);
+
+/// The number is outside 1 to [`Quantity::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be from 1 to 1000000")]
+pub struct QuantityError;
+
+impl Quantity {
+    /// One million pieces a line.
+    pub const MAX: i32 = 1_000_000;
+
+    /// The number of pieces.
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Quantity {
+    type Error = QuantityError;
+
+    fn try_from(pieces: i64) -> Result<Self, QuantityError> {
+        match i32::try_from(pieces) {
+            Ok(pieces @ 1..=Self::MAX) => Ok(Self(pieces)),
+            _ => Err(QuantityError),
+        }
+    }
+}
+
+/// So many pieces of a product at a price a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderLine {
+    /// What is sold.
+    pub product_id: ProductId,
+    /// How many pieces.
+    pub quantity: Quantity,
+    /// The price of one piece.
+    pub unit_price: Money,
+}
+
+impl OrderLine {
+    /// Pieces times price.
+    pub fn amount(&self) -> Result<Money, MoneyError> {
+        self.unit_price.checked_mul(self.quantity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantity_is_from_one_to_a_million() {
+        assert_eq!(Quantity::try_from(1).map(Quantity::get), Ok(1));
+        assert_eq!(Quantity::try_from(1_000_000).map(Quantity::get), Ok(1_000_000));
+        for refused in [0, -1, 1_000_001, i64::MAX, i64::MIN] {
+            assert_eq!(Quantity::try_from(refused), Err(QuantityError), "{refused}");
+        }
+    }
+}

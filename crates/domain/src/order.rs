@@ -1,0 +1,142 @@
+//! An order that is ready to be placed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::{CustomerId, Money, MoneyError, OrderLine};
+
+/// Names an order for ever. New ones are UUIDs of version 7 (RFC 9562), so that they sort by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(Uuid);
+
+impl OrderId {
+    /// A new, unused id.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id as a plain UUID.
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+/// The text is no order id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a UUID")]
+pub struct OrderIdError;
+
+impl From<Uuid> for OrderId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = OrderIdError;
+
+    fn from_str(text: &str) -> Result<Self, OrderIdError> {
+        text.parse().map(Self).map_err(|_| OrderIdError)
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a client wants to buy: complete and consistent, but not yet accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderDraft {
+    customer_id: CustomerId,
+    lines: Vec<OrderLine>,
+    total: Money,
+}
+
+/// Why lines make no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    /// An order has at least one line.
+    #[error("must have at least one item")]
+    NoLines,
+    /// An order has at most [`OrderDraft::MAX_LINES`] lines.
+    #[error("must have at most 200 items")]
+    TooManyLines,
+    /// The sum of the lines is no valid amount.
+    #[error("the total {0}")]
+    Total(MoneyError),
+}
+
+impl OrderDraft {
+    /// The most lines that one order may have.
+    pub const MAX_LINES: usize = 200;
+
+    /// Puts an order together; its total is computed here and nowhere else.
+    pub fn new(customer_id: CustomerId, lines: Vec<OrderLine>) -> Result<Self, DraftError> {
+        match lines.len() {
+            0 => return Err(DraftError::NoLines),
+            1..=Self::MAX_LINES => {}
+            _ => return Err(DraftError::TooManyLines),
+        }
+        let total = lines
+            .iter()
+            .try_fold(Money::ZERO, |sum, line| sum.checked_add(line.amount()?))
+            .map_err(DraftError::Total)?;
+        Ok(Self { customer_id, lines, total })
+    }
+
+    /// Whom the order is for.
+    pub fn customer_id(&self) -> &CustomerId {
+        &self.customer_id
+    }
+
+    /// The lines, as the client listed them.
+    pub fn lines(&self) -> &[OrderLine] {
+        &self.lines
+    }
+
+    /// The sum of all lines.
+    pub fn total(&self) -> Money {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(quantity: i64, unit_price: &str) -> OrderLine {
+        OrderLine {
+            product_id: "widget".to_owned().try_into().unwrap(),
+            quantity: quantity.try_into().unwrap(),
+            unit_price: unit_price.parse().unwrap(),
+        }
+    }
+
+    fn draft(lines: Vec<OrderLine>) -> Result<OrderDraft, DraftError> {
+        OrderDraft::new("customer-1".to_owned().try_into().unwrap(), lines)
+    }
+
+    #[test]
+    fn the_total_is_exact() {
+        let order = draft(vec![line(3, "0.10"), line(2, "29.99")]).unwrap();
+        assert_eq!(order.total().to_string(), "60.28");
+    }
+
+    #[test]
+    fn an_order_has_one_to_two_hundred_lines() {
+        assert_eq!(draft(vec![]), Err(DraftError::NoLines));
+        assert!(draft(vec![line(1, "1"); 200]).is_ok());
+        assert_eq!(draft(vec![line(1, "1"); 201]), Err(DraftError::TooManyLines));
+    }
+
+    #[test]
+    fn a_total_that_does_not_fit_is_refused() {
+        let refused = Err(DraftError::Total(MoneyError::TooLarge));
+        assert_eq!(draft(vec![line(1_000_000, "9999999999.99")]), refused);
+        assert_eq!(draft(vec![line(1, "9999999999.99"), line(1, "0.01")]), refused);
+    }
+}

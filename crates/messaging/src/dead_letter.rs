@@ -1,0 +1,125 @@
+//! Records that a group can never process: kept whole, with the reason, in a topic of their own.
+
+use chrono::{DateTime, Utc};
+use contracts::timestamp_text;
+use contracts::topics::{DEAD_LETTER_MAX_BYTES, dead_letter_topic};
+use futures::future::BoxFuture;
+use rdkafka::error::KafkaError;
+
+use crate::{KafkaSettings, PublishError, Publisher, Record};
+
+/// The most bytes of an error message that a dead letter carries.
+const MESSAGE_LIMIT: usize = 1024;
+
+/// Why a record is a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// A short name that never changes, for headers and metrics.
+    pub class: &'static str,
+    /// The error in words.
+    pub message: String,
+}
+
+/// Where one group puts its dead letters.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    publisher: Publisher,
+    group: String,
+}
+
+impl DeadLetters {
+    /// The dead letters of `group`. They have a producer of their own: what a producer of events would refuse for
+    /// its size must still find a place here.
+    pub fn new(settings: &KafkaSettings, group: &str) -> Result<Self, KafkaError> {
+        let publisher = Publisher::with_max_bytes(group, settings, DEAD_LETTER_MAX_BYTES)?;
+        Ok(Self { publisher, group: group.to_owned() })
+    }
+
+    /// A check for a readiness endpoint: whether a broker answers.
+    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+        self.publisher.probe()
+    }
+
+    /// Stores a record and returns once Kafka has acknowledged it; before that, its offset must not be stored.
+    pub async fn store(&self, record: &Record, verdict: &Verdict) -> Result<(), PublishError> {
+        let topic = dead_letter_topic(&record.topic, &self.group);
+        self.publisher.forward(record, &topic, &headers(record, verdict, Utc::now())).await?;
+        metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => verdict.class)
+            .increment(1);
+        tracing::error!(
+            topic = record.topic,
+            partition = record.partition,
+            offset = record.offset,
+            error.class = verdict.class,
+            error = verdict.message,
+            "record dead-lettered"
+        );
+        Ok(())
+    }
+}
+
+fn headers(record: &Record, verdict: &Verdict, now: DateTime<Utc>) -> Vec<(String, String)> {
+    let mut message = verdict.message.clone();
+    message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+    let mut headers = vec![
+        ("dlq-original-topic", record.topic.clone()),
+        ("dlq-original-partition", record.partition.to_string()),
+        ("dlq-original-offset", record.offset.to_string()),
+        (
+            "dlq-original-timestamp",
+            record.timestamp_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+        ),
+        ("dlq-error-class", verdict.class.to_owned()),
+        ("dlq-error-message", message),
+        ("dlq-first-failed-at", timestamp_text(now)),
+        ("dlq-redrive-count", "0".to_owned()),
+    ];
+    // A record that was redriven already says when it failed first, and how often it came back.
+    headers.retain(|(name, _)| {
+        !matches!(*name, "dlq-first-failed-at" | "dlq-redrive-count")
+            || record.header(name).is_none()
+    });
+    headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(headers: Vec<(String, Option<Vec<u8>>)>) -> Record {
+        Record {
+            topic: "t".into(),
+            partition: 3,
+            offset: 17,
+            timestamp_ms: Some(1000),
+            key: None,
+            value: None,
+            headers,
+        }
+    }
+
+    fn look_up<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+        headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let verdict = Verdict { class: "invalid-value", message: "ü".repeat(1000) };
+        let headers = headers(&record(vec![]), &verdict, Utc::now());
+        assert_eq!(look_up(&headers, "dlq-error-message").map(str::len), Some(1024));
+    }
+
+    #[test]
+    fn a_redriven_record_keeps_its_first_failure() {
+        let verdict = Verdict { class: "gap", message: String::new() };
+        let first = headers(&record(vec![]), &verdict, Utc::now());
+        assert_eq!(look_up(&first, "dlq-redrive-count"), Some("0"));
+        let again = record(vec![
+            ("dlq-redrive-count".into(), Some(b"1".to_vec())),
+            ("dlq-first-failed-at".into(), Some(b"then".to_vec())),
+        ]);
+        let second = headers(&again, &verdict, Utc::now());
+        assert_eq!(look_up(&second, "dlq-redrive-count"), None);
+        assert_eq!(look_up(&second, "dlq-first-failed-at"), None);
+    }
+}

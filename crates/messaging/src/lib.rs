@@ -1,0 +1,14 @@
+//! Kafka, as this system uses it: a publisher that says what became of each record, a consumer runner that keeps
+//! retries, dead letters and offsets away from the handlers, and topic administration.
+
+pub mod consumer;
+mod context;
+pub mod dead_letter;
+mod publisher;
+mod record;
+mod settings;
+pub mod topic_admin;
+
+pub use publisher::{Publication, PublishError, Publisher};
+pub use record::Record;
+pub use settings::KafkaSettings;

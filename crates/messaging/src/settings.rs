@@ -1,0 +1,65 @@
+//! How a service reaches Kafka.
+
+use std::time::Duration;
+
+use conf::Conf;
+use rdkafka::ClientConfig;
+
+/// How a service reaches Kafka.
+#[derive(Clone, Debug, Conf)]
+pub struct KafkaSettings {
+    /// The brokers to begin with, as in host:9092,host:9092
+    #[conf(env, value_parser = parse_brokers)]
+    pub kafka_brokers: String,
+
+    /// Most milliseconds until a record is acknowledged or given up
+    #[conf(env, default_value = "5000", value_parser = parse_publish_timeout)]
+    pub kafka_publish_timeout: Duration,
+}
+
+impl KafkaSettings {
+    /// What producers, consumers and admin clients have in common.
+    pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.kafka_brokers)
+            .set("client.id", client_id)
+            // A broker that comes back is noticed within a second.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.keepalive.enable", "true");
+        config
+    }
+}
+
+/// The client takes no more than 900 seconds, and needs a moment to gather records.
+fn parse_publish_timeout(text: &str) -> Result<Duration, &'static str> {
+    let ms = text.parse().ok().filter(|ms| (100..=900_000).contains(ms));
+    ms.map(Duration::from_millis).ok_or("must be a number of milliseconds from 100 to 900000")
+}
+
+fn parse_brokers(text: &str) -> Result<String, &'static str> {
+    let well_formed = |broker: &str| {
+        broker
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if text.split(',').all(|broker| well_formed(broker.trim())) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a list host:port,host:port")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        assert!(parse_brokers("127.0.0.1:19092").is_ok());
+        assert!(parse_brokers("a:9092, b:9092").is_ok());
+        for refused in ["", "localhost", "a:9092,", ":9092", "a:port"] {
+            assert!(parse_brokers(refused).is_err(), "{refused:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Making topics and looking at them.
+
+use std::time::Duration;
+
+use contracts::topics::TopicSpec;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::KafkaSettings;
+use crate::context::QuietContext;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What became of a topic that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is new.
+    Created,
+    /// It was there already, and was left as it is.
+    Existed,
+}
+
+/// Why topics could not be made or listed.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicAdminError {
+    /// The broker did not answer; trying again can help.
+    #[error("Kafka does not answer")]
+    Unavailable(#[from] KafkaError),
+    /// The broker refused one topic.
+    #[error("topic {topic} was refused: {code}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// The broker's answer.
+        code: RDKafkaErrorCode,
+    },
+}
+
+/// A topic that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its number of partitions.
+    pub partitions: usize,
+}
+
+/// Makes the topics that are missing. `replication` -1 leaves the number of replicas to the broker.
+pub async fn create(
+    settings: &KafkaSettings,
+    topics: &[TopicSpec],
+    replication: i32,
+) -> Result<Vec<(String, Creation)>, TopicAdminError> {
+    let admin = admin(settings)?;
+    let text: Vec<_> = topics
+        .iter()
+        .map(|topic| {
+            (
+                topic.retention.as_millis().to_string(),
+                topic.max_message_bytes.map(|max| max.to_string()),
+            )
+        })
+        .collect();
+    let new: Vec<NewTopic<'_>> = topics
+        .iter()
+        .zip(&text)
+        .map(|(topic, (retention, max_bytes))| {
+            let new =
+                NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
+                    .set("retention.ms", retention)
+                    .set("cleanup.policy", "delete");
+            match max_bytes {
+                Some(max_bytes) => new.set("max.message.bytes", max_bytes),
+                None => new,
+            }
+        })
+        .collect();
+    let options =
+        AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
+    let results = admin.create_topics(&new, &options).await?;
+    results
+        .into_iter()
+        .map(|result| match result {
+            Ok(topic) => Ok((topic, Creation::Created)),
+            Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => Ok((topic, Creation::Existed)),
+            Err((topic, code)) => Err(TopicAdminError::Refused { topic, code }),
+        })
+        .collect()
+}
+
+/// The topics of the cluster, by name; Kafka's internal ones are left out.
+pub async fn list(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
+    let admin = admin(settings)?;
+    let fetched = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, TIMEOUT));
+    let metadata = fetched.await.unwrap_or(Err(KafkaError::Canceled))?;
+    let mut topics: Vec<Topic> = metadata
+        .topics()
+        .iter()
+        .filter(|topic| !topic.name().starts_with("__"))
+        .map(|topic| Topic { name: topic.name().to_owned(), partitions: topic.partitions().len() })
+        .collect();
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(topics)
+}
+
+fn admin(settings: &KafkaSettings) -> Result<AdminClient<QuietContext>, KafkaError> {
+    settings.client("topic-admin").create_with_context(QuietContext)
+}

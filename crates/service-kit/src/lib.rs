@@ -1,0 +1,18 @@
+//! What every service needs around its own work: configuration, telemetry, a management endpoint, a way to
+//! start, a way to stop, and one way to wait when something is away.
+
+pub mod config;
+pub mod error_chain;
+pub mod health;
+mod healthcheck;
+pub mod management;
+pub mod metrics;
+pub mod outage;
+pub mod retry;
+pub mod service;
+pub mod shutdown;
+pub mod tasks;
+pub mod telemetry;
+pub mod trace;
+
+pub use error_chain::Chain;

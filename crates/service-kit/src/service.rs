@@ -1,0 +1,71 @@
+//! From `main` to the last log line: the same for every service.
+
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, EX_CONFIG, ServiceConfig};
+use crate::tasks::ServiceError;
+use crate::telemetry::Telemetry;
+use crate::{Chain, healthcheck, shutdown};
+
+/// Runs a service as a process: reads its configuration, sets up telemetry, runs it until SIGTERM or SIGINT,
+/// flushes.
+///
+/// Exit codes: 0 after a clean stop, 1 after a failure, [`EX_CONFIG`] for a wrong setting. With the argument
+/// `healthcheck` it asks a running instance whether it is ready, and ends.
+pub fn main<C, S, Fut>(name: &'static str, start: S) -> ExitCode
+where
+    C: ServiceConfig,
+    S: FnOnce(C, CancellationToken) -> Fut,
+    Fut: Future<Output = Result<(), ServiceError>>,
+{
+    if std::env::args().nth(1).as_deref() == Some("healthcheck") {
+        let port = config::management_port::<C>();
+        return match port {
+            Some(port) => healthcheck::run(port),
+            None => fault("MANAGEMENT_PORT must name the port to ask"),
+        };
+    }
+    let config: C = match config::load() {
+        Ok(config) => config,
+        Err(code) => return ExitCode::from(code),
+    };
+    let telemetry = match Telemetry::start(name, config.common()) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fault(&Chain(&error).to_string()),
+    };
+    let code = match run(name, config, start) {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "ended by a failure");
+            ExitCode::FAILURE
+        }
+    };
+    telemetry.flush();
+    code
+}
+
+fn run<C, S, Fut>(name: &'static str, config: C, start: S) -> Result<(), ServiceError>
+where
+    C: ServiceConfig,
+    S: FnOnce(C, CancellationToken) -> Fut,
+    Fut: Future<Output = Result<(), ServiceError>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
+        start(config, shutdown::on_signal()?).await
+    });
+    // A blocking call that hangs, such as a flush to a broker that is away, must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn fault(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(EX_CONFIG)
+}

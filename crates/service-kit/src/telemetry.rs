@@ -1,0 +1,87 @@
+//! Logs and traces of a process.
+
+use std::io::IsTerminal;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::config::{CommonSettings, LogFormat};
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `RUST_LOG` is malformed.
+    #[error("RUST_LOG is malformed")]
+    Filter(#[from] ParseError),
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` is unusable.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT is unusable")]
+    Exporter(#[from] ExporterBuildError),
+}
+
+/// What has to be flushed before the process ends.
+#[derive(Debug)]
+pub struct Telemetry {
+    traces: SdkTracerProvider,
+}
+
+impl Telemetry {
+    /// Sets everything up. Called before the runtime starts: the exporter has a thread of its own.
+    ///
+    /// Spans are made even when none are exported, so that a trace which a client began goes on through Kafka.
+    pub fn start(service: &'static str, settings: &CommonSettings) -> Result<Self, TelemetryError> {
+        let filter = EnvFilter::try_new(&settings.rust_log)?;
+        opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+        let traces = tracer_provider(service, settings)?;
+        let spans = tracing_opentelemetry::layer().with_tracer(traces.tracer(service));
+        // The filter is for what is logged. Spans carry the correlation id and the trace, whatever that is.
+        let lines = log_lines(settings.log_format).with_filter(filter);
+        tracing_subscriber::registry()
+            .with(spans.with_filter(LevelFilter::INFO))
+            .with(lines)
+            .init();
+        Ok(Self { traces })
+    }
+
+    /// Sends what is still in memory. Called after the runtime has ended.
+    pub fn flush(self) {
+        if let Err(error) = self.traces.shutdown() {
+            eprintln!("the last traces were not sent: {error}");
+        }
+    }
+}
+
+fn tracer_provider(
+    service: &'static str,
+    settings: &CommonSettings,
+) -> Result<SdkTracerProvider, TelemetryError> {
+    let provider = SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(service).build());
+    let Some(endpoint) = &settings.otel_exporter_otlp_endpoint else {
+        return Ok(provider.build());
+    };
+    let traces = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+    let exporter = SpanExporter::builder().with_http().with_endpoint(traces).build()?;
+    Ok(provider.with_batch_exporter(exporter).build())
+}
+
+fn log_lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    let terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
+    match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Auto if terminal => lines.boxed(),
+        LogFormat::Json | LogFormat::Auto => {
+            lines.json().flatten_event(true).with_span_list(false).boxed()
+        }
+    }
+}

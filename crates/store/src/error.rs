@@ -1,0 +1,60 @@
+//! What can go wrong between here and Postgres.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::pooled_connection::deadpool::PoolError;
+
+/// A failure of the database, or of the way to it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection could be had.
+    #[error("no connection to the database")]
+    Connection(#[source] PoolError),
+    /// Neither a free one nor a new one could be had in time.
+    #[error("no connection to the database in time")]
+    NoConnection,
+    /// A statement failed.
+    #[error("the database refused or lost a statement")]
+    Statement(#[from] DieselError),
+    /// A row holds what this program never writes.
+    #[error("the database holds an invalid {what}")]
+    Corrupt {
+        /// Which value.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// A value that was read back is not what was written.
+    pub(crate) fn corrupt<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Corrupt { what, source: source.into() }
+    }
+
+    /// Whether the same call can succeed later without a change by anybody.
+    ///
+    /// Diesel has no kind for most of what passes by itself (deadlock, shutdown, timeout), so everything does
+    /// that is not known to be the statement's own fault.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::NoConnection => true,
+            Self::Statement(error) => !matches!(
+                error,
+                DieselError::DatabaseError(
+                    DatabaseErrorKind::UniqueViolation
+                        | DatabaseErrorKind::ForeignKeyViolation
+                        | DatabaseErrorKind::NotNullViolation
+                        | DatabaseErrorKind::CheckViolation,
+                    _
+                ) | DieselError::DeserializationError(_)
+                    | DieselError::SerializationError(_)
+                    | DieselError::QueryBuilderError(_)
+            ),
+            Self::Corrupt { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The ids of the events that were applied.
+
+use diesel::sql_types::{Array, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+statement! {
+    struct Insert { ids: Vec<Uuid> } -> SqlUuid;
+    "INSERT INTO sales.inbox (event_id) SELECT UNNEST(" {Array<SqlUuid> = ids} ")
+     ON CONFLICT DO NOTHING RETURNING event_id"
+}
+
+/// Remembers events and returns those that are new. Belongs into the transaction of their effect.
+pub async fn insert(connection: &mut Connection, ids: &Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+    Ok(Insert { ids }.load(connection).await?)
+}

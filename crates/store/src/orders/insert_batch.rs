@@ -1,0 +1,127 @@
+//! Accepting orders: any number in one statement, each whole or not at all.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{
+    Array, Bytea, Integer, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel_async::RunQueryDsl;
+use domain::{OrderId, OrderStatus};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::NewOrder;
+use crate::outbox::OutboxColumns;
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+statement! {
+    /// Lines, history and event follow only those orders whose key was new: a key that is taken leaves no trace.
+    struct InsertOrders {
+        ids: Vec<Uuid>, owners: Vec<String>, keys: Vec<String>, fingerprints: Vec<Vec<u8>>,
+        customers: Vec<String>, totals: Vec<Decimal>, created: Vec<DateTime<Utc>>, status: str,
+        line_orders: Vec<Uuid>, line_numbers: Vec<i16>, products: Vec<String>, quantities: Vec<i32>, prices: Vec<Decimal>,
+        sequence: i16,
+        shards: Vec<i16>, event_ids: Vec<Uuid>, aggregates: Vec<Uuid>, topics: Vec<String>,
+        event_types: Vec<String>, payloads: Vec<String>, headers: Vec<String>, occurred: Vec<DateTime<Utc>>,
+    } -> SqlUuid;
+    "WITH accepted AS (
+        INSERT INTO sales.orders
+            (id, owner, idempotency_key, fingerprint, customer_id, total_amount, created_at, status)
+        SELECT o.*, " {Text = status} " FROM UNNEST(" {Array<SqlUuid> = ids} ", " {Array<Text> = owners} ", "
+            {Array<Text> = keys} ", " {Array<Bytea> = fingerprints} ", " {Array<Text> = customers} ", "
+            {Array<Numeric> = totals} ", " {Array<Timestamptz> = created} ") AS o
+        ON CONFLICT (owner, idempotency_key) DO NOTHING
+        RETURNING id, created_at, status
+    ), lines AS (
+        INSERT INTO sales.order_items (order_id, line_no, product_id, quantity, unit_price)
+        SELECT l.* FROM UNNEST(" {Array<SqlUuid> = line_orders} ", " {Array<SmallInt> = line_numbers} ", "
+            {Array<Text> = products} ", " {Array<Integer> = quantities} ", " {Array<Numeric> = prices} ")
+            AS l (order_id, line_no, product_id, quantity, unit_price)
+        JOIN accepted ON accepted.id = l.order_id
+    ), events AS (
+        INSERT INTO sales.outbox_events
+            (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
+        SELECT e.shard, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::json, e.headers::jsonb, e.occurred_at
+        FROM UNNEST(" {Array<SmallInt> = shards} ", " {Array<SqlUuid> = event_ids} ", "
+            {Array<SqlUuid> = aggregates} ", " {Array<Text> = topics} ", " {Array<Text> = event_types} ", "
+            {Array<Text> = payloads} ", " {Array<Text> = headers} ", " {Array<Timestamptz> = occurred} ")
+            AS e (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
+        JOIN accepted ON accepted.id = e.aggregate_id
+        RETURNING event_id, aggregate_id
+    ), history AS (
+        INSERT INTO sales.order_status_history (order_id, sequence, status, event_id, occurred_at)
+        SELECT a.id, " {SmallInt = sequence} ", a.status, e.event_id, a.created_at
+        FROM accepted a JOIN events e ON e.aggregate_id = a.id
+    )
+    SELECT id FROM accepted"
+}
+
+/// Accepts orders, with lines, first history row and outbox row, in one statement and so in one transaction.
+///
+/// Returns those that were accepted. One that is missing met its own key: somebody was faster, or it is a repeat;
+/// the statement has waited for the other transaction to end, so [`super::find_by_key`] now finds the winner.
+pub async fn insert_batch(
+    connection: &mut Connection,
+    orders: &[NewOrder],
+) -> Result<Vec<OrderId>, StoreError> {
+    let column = |value: fn(&NewOrder) -> String| orders.iter().map(value).collect::<Vec<_>>();
+    let ids = orders.iter().map(|order| order.id.as_uuid()).collect();
+    let totals = orders.iter().map(|order| order.draft.total().amount()).collect();
+    let fingerprints = orders.iter().map(|order| order.fingerprint.as_bytes().to_vec()).collect();
+    let created = orders.iter().map(|order| order.created_at).collect();
+    let lines = Lines::of(orders);
+    let events = OutboxColumns::of(orders.iter().map(|order| &order.event));
+    let first = OrderStatus::PendingShipment;
+
+    let statement = InsertOrders {
+        ids: &ids,
+        owners: &column(|order| order.owner.to_string()),
+        keys: &column(|order| order.idempotency_key.as_str().to_owned()),
+        fingerprints: &fingerprints,
+        customers: &column(|order| order.draft.customer_id().to_string()),
+        totals: &totals,
+        created: &created,
+        status: first.as_str(),
+        line_orders: &lines.orders,
+        line_numbers: &lines.numbers,
+        products: &lines.products,
+        quantities: &lines.quantities,
+        prices: &lines.prices,
+        sequence: &first.sequence(),
+        shards: &events.shards,
+        event_ids: &events.event_ids,
+        aggregates: &events.aggregates,
+        topics: &events.topics,
+        event_types: &events.event_types,
+        payloads: &events.payloads,
+        headers: &events.headers,
+        occurred: &events.occurred,
+    };
+    let accepted: Vec<Uuid> = statement.load(connection).await?;
+    Ok(accepted.into_iter().map(OrderId::from).collect())
+}
+
+#[derive(Default)]
+struct Lines {
+    orders: Vec<Uuid>,
+    numbers: Vec<i16>,
+    products: Vec<String>,
+    quantities: Vec<i32>,
+    prices: Vec<Decimal>,
+}
+
+impl Lines {
+    fn of(orders: &[NewOrder]) -> Self {
+        let mut columns = Self::default();
+        for order in orders {
+            for (number, line) in (1..).zip(order.draft.lines()) {
+                columns.orders.push(order.id.as_uuid());
+                columns.numbers.push(number);
+                columns.products.push(line.product_id.to_string());
+                columns.quantities.push(line.quantity.get());
+                columns.prices.push(line.unit_price.amount());
+            }
+        }
+        columns
+    }
+}

@@ -1,0 +1,61 @@
+//! Orders, their lines and their history.
+
+mod insert_batch;
+mod read;
+mod status;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    Fingerprint, IdempotencyKey, Money, OrderDraft, OrderId, OrderLine, OrderStatus, Owner,
+};
+
+pub use insert_batch::insert_batch;
+pub use read::{find, find_by_key};
+pub use status::{Application, Applied, ApplyError, apply};
+
+use crate::outbox::OutboxEvent;
+
+/// An order that is about to be accepted, with the event that says so.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// Its id.
+    pub id: OrderId,
+    /// Who places it.
+    pub owner: Owner,
+    /// The name that its owner gave to this create.
+    pub idempotency_key: IdempotencyKey,
+    /// What was asked for, for comparison with a repeat.
+    pub fingerprint: Fingerprint,
+    /// What was asked for.
+    pub draft: OrderDraft,
+    /// When it is accepted, to the millisecond.
+    pub created_at: DateTime<Utc>,
+    /// What is told to the world.
+    pub event: OutboxEvent,
+}
+
+/// An order as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Whom it is for.
+    pub customer_id: String,
+    /// What was ordered, in the order of the request.
+    pub lines: Vec<OrderLine>,
+    /// The sum of all lines.
+    pub total: Money,
+    /// Where it is now.
+    pub status: OrderStatus,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A status that an order reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusChange {
+    /// The status.
+    pub status: OrderStatus,
+    /// When, by the service that reported it.
+    pub at: DateTime<Utc>,
+}

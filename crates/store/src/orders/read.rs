@@ -1,0 +1,102 @@
+//! Looking orders up.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use domain::{IdempotencyKey, OrderId, OrderLine, Owner};
+use futures::try_join;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::{Order, StatusChange};
+use crate::schema::{order_items, order_status_history, orders};
+use crate::{Connection, StoreError};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
+struct OrderRow {
+    id: Uuid,
+    customer_id: String,
+    total_amount: Decimal,
+    status: String,
+    created_at: DateTime<Utc>,
+}
+
+type LineRow = (String, i32, Decimal);
+
+/// The order with this id and its history; `None` if there is none, or, where `owner` is given, if it is somebody
+/// else's.
+pub async fn find(
+    connection: &mut Connection,
+    id: OrderId,
+    owner: Option<&Owner>,
+) -> Result<Option<(Order, Vec<StatusChange>)>, StoreError> {
+    let mut query = orders::table.find(id.as_uuid()).select(OrderRow::as_select()).into_boxed();
+    if let Some(owner) = owner {
+        query = query.filter(orders::owner.eq(owner.as_str()));
+    }
+    let Some(row) = query.first(connection).await.optional()? else {
+        return Ok(None);
+    };
+    // Both are sent before either is answered.
+    let connection = &*connection;
+    let (lines, history) = try_join!(
+        lines_of(row.id).load::<LineRow>(&mut &*connection),
+        order_status_history::table
+            .filter(order_status_history::order_id.eq(row.id))
+            .order(order_status_history::sequence)
+            .select((order_status_history::status, order_status_history::occurred_at))
+            .load::<(String, DateTime<Utc>)>(&mut &*connection),
+    )?;
+    let history = history.into_iter().map(|(status, at)| {
+        Ok(StatusChange { status: status.parse().map_err(StoreError::corrupt("status"))?, at })
+    });
+    Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))
+}
+
+/// The order that its owner created under this key, with the fingerprint of what was asked for.
+pub async fn find_by_key(
+    connection: &mut Connection,
+    owner: &Owner,
+    key: &IdempotencyKey,
+) -> Result<Option<(Order, Vec<u8>)>, StoreError> {
+    let found = orders::table
+        .filter(orders::owner.eq(owner.as_str()).and(orders::idempotency_key.eq(key.as_str())))
+        .select((OrderRow::as_select(), orders::fingerprint))
+        .first::<(OrderRow, Vec<u8>)>(connection)
+        .await
+        .optional()?;
+    let Some((row, fingerprint)) = found else {
+        return Ok(None);
+    };
+    let lines = lines_of(row.id).load::<LineRow>(connection).await?;
+    Ok(Some((order(row, lines)?, fingerprint)))
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn lines_of(order: Uuid) -> _ {
+    order_items::table.filter(order_items::order_id.eq(order)).order(order_items::line_no).select((
+        order_items::product_id,
+        order_items::quantity,
+        order_items::unit_price,
+    ))
+}
+
+fn order(row: OrderRow, lines: Vec<LineRow>) -> Result<Order, StoreError> {
+    Ok(Order {
+        id: row.id.into(),
+        customer_id: row.customer_id,
+        lines: lines.into_iter().map(line).collect::<Result<_, _>>()?,
+        total: row.total_amount.try_into().map_err(StoreError::corrupt("total"))?,
+        status: row.status.parse().map_err(StoreError::corrupt("status"))?,
+        created_at: row.created_at,
+    })
+}
+
+fn line((product_id, quantity, unit_price): LineRow) -> Result<OrderLine, StoreError> {
+    Ok(OrderLine {
+        product_id: product_id.try_into().map_err(StoreError::corrupt("product id"))?,
+        quantity: i64::from(quantity).try_into().map_err(StoreError::corrupt("quantity"))?,
+        unit_price: unit_price.try_into().map_err(StoreError::corrupt("unit price"))?,
+    })
+}

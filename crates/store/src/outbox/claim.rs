@@ -1,0 +1,131 @@
+//! Taking rows to publish, and marking what became of them.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use domain::OrderId;
+use uuid::Uuid;
+
+use super::{EventHeaders, HeldShard, OutboxEvent};
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+/// A waiting event and its place in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The shard that it is in.
+    pub shard: i16,
+    /// Its place in the shard.
+    pub seq: i64,
+    /// The event.
+    pub event: OutboxEvent,
+    /// How often it was refused so far.
+    pub attempts: i16,
+    /// False while it waits out a refusal; nothing of the same order may overtake it.
+    pub due: bool,
+}
+
+/// A row whose record was acknowledged, with the token of the lease under which it was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishedRow {
+    /// Where the row is, and the token.
+    pub held: HeldShard,
+    /// Its place in the shard.
+    pub seq: i64,
+}
+
+statement! {
+    /// The oldest rows of each shard. There is no "after the last one I saw": sequence numbers are taken before
+    /// they are committed, so a smaller one can appear later, and is simply found the next time.
+    struct Claim { shards: Vec<i16>, limit: i64 }
+        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Jsonb, Timestamptz, SmallInt, Bool);
+    "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::text, e.headers,
+            e.occurred_at, e.attempts, e.next_attempt_at <= now()
+     FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
+     CROSS JOIN LATERAL (
+         SELECT * FROM sales.outbox_events o WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
+     ) e
+     ORDER BY e.shard, e.seq"
+}
+
+type Row =
+    (i16, i64, Uuid, Uuid, String, String, String, serde_json::Value, DateTime<Utc>, i16, bool);
+
+/// The oldest `per_shard` rows of each of these shards, in order.
+pub async fn claim(
+    connection: &mut Connection,
+    shards: &Vec<i16>,
+    per_shard: i64,
+) -> Result<Vec<OutboxRow>, StoreError> {
+    let rows: Vec<Row> = Claim { shards, limit: &per_shard }.load(connection).await?;
+    rows.into_iter().map(row).collect()
+}
+
+fn row(row: Row) -> Result<OutboxRow, StoreError> {
+    let (
+        shard,
+        seq,
+        event_id,
+        aggregate,
+        topic,
+        event_type,
+        payload,
+        headers,
+        occurred_at,
+        attempts,
+        due,
+    ) = row;
+    let headers: EventHeaders =
+        serde_json::from_value(headers).map_err(StoreError::corrupt("outbox header"))?;
+    let aggregate_id = OrderId::from(aggregate);
+    let event =
+        OutboxEvent { event_id, aggregate_id, topic, event_type, payload, headers, occurred_at };
+    Ok(OutboxRow { shard, seq, event, attempts, due })
+}
+
+statement! {
+    /// A relay that was overtaken no longer knows the token, and deletes nothing.
+    struct DeletePublished { shards: Vec<i16>, seqs: Vec<i64>, tokens: Vec<i64> } -> ();
+    "DELETE FROM sales.outbox_events e
+     USING UNNEST(" {Array<SmallInt> = shards} ", " {Array<BigInt> = seqs} ", " {Array<BigInt> = tokens} ")
+         AS d (shard, seq, token)
+     JOIN sales.outbox_shards s ON s.shard = d.shard AND s.token = d.token
+     WHERE e.shard = d.shard AND e.seq = d.seq"
+}
+
+/// Removes exactly these rows and returns how many there were; fewer than given means that a lease was lost.
+pub async fn delete_published(
+    connection: &mut Connection,
+    rows: &[PublishedRow],
+) -> Result<usize, StoreError> {
+    let statement = DeletePublished {
+        shards: &rows.iter().map(|row| row.held.shard).collect(),
+        seqs: &rows.iter().map(|row| row.seq).collect(),
+        tokens: &rows.iter().map(|row| row.held.token).collect(),
+    };
+    Ok(statement.execute(connection).await?)
+}
+
+statement! {
+    struct RecordFailure { wait_ms: i64, error: str, shard: i16, seq: i64, token: i64 } -> ();
+    "UPDATE sales.outbox_events e
+     SET attempts = e.attempts + 1,
+         next_attempt_at = now() + " {BigInt = wait_ms} " * interval '1 millisecond',
+         last_error = " {Text = error} "
+     FROM sales.outbox_shards s
+     WHERE e.shard = " {SmallInt = shard} " AND e.seq = " {BigInt = seq} "
+       AND s.shard = e.shard AND s.token = " {BigInt = token} ""
+}
+
+/// Counts a refusal of one row, which is not due again before `wait_ms`. Returns whether the lease still held.
+pub async fn record_failure(
+    connection: &mut Connection,
+    row: PublishedRow,
+    wait_ms: i64,
+    error: &str,
+) -> Result<bool, StoreError> {
+    let HeldShard { shard, token } = row.held;
+    let statement =
+        RecordFailure { wait_ms: &wait_ms, error, shard: &shard, seq: &row.seq, token: &token };
+    Ok(statement.execute(connection).await? == 1)
+}

@@ -1,0 +1,124 @@
+//! The outbox: events that are committed with what they tell of, waiting for Kafka.
+
+mod claim;
+mod dead_letters;
+mod enqueue;
+mod leases;
+
+use chrono::{DateTime, Utc};
+use contracts::cloud_events::TraceContext;
+use domain::OrderId;
+use uuid::Uuid;
+
+pub use claim::{OutboxRow, PublishedRow, claim, delete_published, record_failure};
+pub use dead_letters::dead_letter;
+pub use enqueue::enqueue;
+pub use leases::{HeldShard, release, share};
+
+/// The number of shards that the outbox is split into: the most relays that can work at once.
+pub const SHARDS: i16 = 64;
+
+/// An event that is written with its cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEvent {
+    /// `ce_id`.
+    pub event_id: Uuid,
+    /// The order: the key of the record.
+    pub aggregate_id: OrderId,
+    /// Where it goes.
+    pub topic: String,
+    /// `ce_type`.
+    pub event_type: String,
+    /// The value, JSON, byte for byte.
+    pub payload: String,
+    /// Every other header.
+    pub headers: EventHeaders,
+    /// `ce_time`, to the millisecond.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// What a record says in its headers beyond what the outbox has columns for.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EventHeaders {
+    /// `ce_source`.
+    pub source: String,
+    /// `ce_dataschema`.
+    pub data_schema: String,
+    /// `ce_correlationid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The trace that the cause belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What vendors added to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+}
+
+impl EventHeaders {
+    /// The trace as one value.
+    pub fn trace(&self) -> Option<TraceContext> {
+        let traceparent = self.traceparent.clone()?;
+        Some(TraceContext { traceparent, tracestate: self.tracestate.clone() })
+    }
+}
+
+/// The shard of an order: every bit of its id counts, so that ids of any version spread evenly.
+pub fn shard_of(order: OrderId) -> i16 {
+    let (high, low) = order.as_uuid().as_u64_pair();
+    // Fibonacci hashing: the top six bits of the product depend on all bits below.
+    let mixed = (high ^ low.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    i16::try_from(mixed >> 58).unwrap_or_default()
+}
+
+/// Outbox events, column by column.
+#[derive(Debug, Default)]
+pub(crate) struct OutboxColumns {
+    pub(crate) shards: Vec<i16>,
+    pub(crate) event_ids: Vec<Uuid>,
+    pub(crate) aggregates: Vec<Uuid>,
+    pub(crate) topics: Vec<String>,
+    pub(crate) event_types: Vec<String>,
+    pub(crate) payloads: Vec<String>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) occurred: Vec<DateTime<Utc>>,
+}
+
+impl OutboxColumns {
+    pub(crate) fn of<'a>(events: impl Iterator<Item = &'a OutboxEvent>) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            columns.shards.push(shard_of(event.aggregate_id));
+            columns.event_ids.push(event.event_id);
+            columns.aggregates.push(event.aggregate_id.as_uuid());
+            columns.topics.push(event.topic.clone());
+            columns.event_types.push(event.event_type.clone());
+            columns.payloads.push(event.payload.clone());
+            columns.headers.push(serde_json::json!(event.headers).to_string());
+            columns.occurred.push(event.occurred_at);
+        }
+        columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn orders_spread_evenly_over_the_shards() {
+        let mut counts = BTreeMap::<i16, u32>::new();
+        for _ in 0..64_000 {
+            *counts.entry(shard_of(OrderId::generate())).or_default() += 1;
+        }
+        assert_eq!(counts.keys().copied().collect::<Vec<_>>(), (0..SHARDS).collect::<Vec<_>>());
+        assert!(counts.values().all(|count| (800..1200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn an_order_stays_in_its_shard() {
+        assert_eq!(shard_of(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into()), 48);
+    }
+}

@@ -1,0 +1,198 @@
+//! Connections to Postgres: made when needed, bounded in number, and never waited for without end.
+
+use std::fmt;
+use std::time::Duration;
+
+use conf::Conf;
+use deadpool::Runtime;
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::config::timeout_millis;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+
+use crate::StoreError;
+
+/// A connection to Postgres.
+pub type Connection = AsyncPgConnection;
+/// A connection that goes back to its pool when it is dropped.
+pub type PooledConnection = Object<AsyncPgConnection>;
+
+/// How a service reaches its database.
+#[derive(Clone, Debug, Conf)]
+pub struct DatabaseSettings {
+    /// Where the service's tables are, as in <postgres://user:password@host:5432/database>
+    #[conf(env, secret, value_parser = parse_database_url)]
+    pub database_url: SecretString,
+
+    /// Most connections that the service opens
+    #[conf(env, default_value = "8", value_parser = parse_pool_size)]
+    pub database_pool_size: usize,
+
+    /// Most milliseconds to wait for a connection, whether one has to become free or has to be made
+    #[conf(env, default_value = "1500", value_parser = timeout_millis)]
+    pub database_connect_timeout: Duration,
+
+    /// Most milliseconds that one statement may take
+    #[conf(env, default_value = "5000", value_parser = timeout_millis)]
+    pub database_statement_timeout: Duration,
+}
+
+/// Reads the URL of a database. What is wrong with it is not quoted: it holds a password.
+pub fn parse_database_url(text: &str) -> Result<SecretString, &'static str> {
+    if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        return Err("must begin with postgres://");
+    }
+    let config: tokio_postgres::Config =
+        text.parse().map_err(|_| "must be like postgres://user:password@host:5432/database")?;
+    if config.get_hosts().is_empty() {
+        return Err("names no host");
+    }
+    Ok(text.into())
+}
+
+fn parse_pool_size(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|size| (1..=1000).contains(size))
+        .ok_or("must be a number from 1 to 1000")
+}
+
+/// An age at which a connection is replaced, so that a moved primary or a changed password is noticed.
+const MAX_AGE: Duration = Duration::from_mins(30);
+
+/// After so long without an answer from a peer that should have answered, a connection is given up: a peer that
+/// vanished sends no error.
+const DEAD_PEER: Duration = Duration::from_secs(10);
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// A pool of connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+    connect_timeout: Duration,
+}
+
+impl Database {
+    /// A pool that connects when it is first asked: a service starts before its database.
+    ///
+    /// Connections are driven by the runtime that this is called on, whoever asks for them: a web server's threads
+    /// end before the work that still needs the connections.
+    pub fn new(application: &'static str, settings: &DatabaseSettings) -> Self {
+        let mut config = ManagerConfig::default();
+        let statement_timeout = settings.database_statement_timeout;
+        config.recycling_method = RecyclingMethod::Fast;
+        let runtime = Handle::current();
+        config.custom_setup = Box::new(move |url| {
+            let established =
+                runtime.spawn(establish(url.to_owned(), application, statement_timeout));
+            let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
+            async move { established.await.map_err(ended)? }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(
+            settings.database_url.expose_secret(),
+            config,
+        );
+        let timeout = Some(settings.database_connect_timeout);
+        let pool = Pool::builder(manager)
+            .max_size(settings.database_pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(timeout)
+            .create_timeout(timeout)
+            .recycle_timeout(timeout)
+            .pre_recycle(Hook::sync_fn(|_, metrics| {
+                if metrics.age() < MAX_AGE {
+                    Ok(())
+                } else {
+                    Err(HookError::message("past its age"))
+                }
+            }))
+            .build();
+        match pool {
+            Ok(pool) => Self { pool, connect_timeout: settings.database_connect_timeout },
+            // The one error is a timeout without a runtime, and the runtime is named above.
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// A connection, within the connect timeout.
+    pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
+        // To wait for a place and then for a connection can take twice the time; together they may not.
+        let connection = tokio::time::timeout(self.connect_timeout, self.pool.get()).await;
+        connection.map_err(|_| StoreError::NoConnection)?.map_err(StoreError::Connection)
+    }
+
+    /// A check for a readiness endpoint: whether the database answers.
+    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+        let database = self.clone();
+        move || {
+            let database = database.clone();
+            async move { database.ping().await.is_ok() }.boxed()
+        }
+    }
+
+    /// Asks the database for an answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.connection().await?;
+        diesel::sql_query("SELECT 1").execute(&mut connection).await?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("pool", &self.pool.status()).finish_non_exhaustive()
+    }
+}
+
+/// Opens a connection on which nothing can hang or stay open: a request that is dropped in the middle of a
+/// transaction leaves its locks behind until the server itself ends the transaction.
+async fn establish(
+    url: String,
+    application: &'static str,
+    statement_timeout: Duration,
+) -> ConnectionResult<AsyncPgConnection> {
+    let bad = |error: tokio_postgres::Error| {
+        ConnectionError::BadConnection(service_kit::Chain(&error).to_string())
+    };
+    let mut config: tokio_postgres::Config = url.parse().map_err(bad)?;
+    let timeout_ms = statement_timeout.as_millis();
+    let settings = format!(
+        "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}"
+    );
+    let options = match config.get_options() {
+        Some(given) => format!("{settings} {given}"),
+        None => settings,
+    };
+    config.options(options);
+    config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(DEAD_PEER);
+    if config.get_application_name().is_none() {
+        config.application_name(application);
+    }
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_is_checked_before_it_is_used() {
+        assert!(parse_database_url("postgres://sales:secret@localhost:5432/sales").is_ok());
+        for refused in ["", "localhost", "postgres:///sales", "postgres://localhost:port/sales"] {
+            assert!(parse_database_url(refused).is_err(), "{refused:?}");
+        }
+        // In quotes, as an env file may hold it; the password must not come back in the message.
+        let quoted = parse_database_url("\"postgres://u:hunter2@h/db?sslmode=disable\"");
+        assert!(!format!("{quoted:?}").contains("hunter2"));
+    }
+}

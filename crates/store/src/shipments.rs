@@ -1,0 +1,195 @@
+//! Shipments: timer and outbox in one row.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use contracts::cloud_events::TraceContext;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use domain::{DeliveryStep, OrderId, OrderStatus};
+use uuid::Uuid;
+
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+/// An order that is to be shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewShipment {
+    /// The order.
+    pub order_id: OrderId,
+    /// How long until it leaves.
+    pub delay: Duration,
+    /// Ties its events to the request that began it.
+    pub correlation_id: Option<String>,
+    /// The trace of that request.
+    pub trace: Option<TraceContext>,
+}
+
+/// A shipment whose next step is due, leased to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueShipment {
+    /// The order.
+    pub order_id: OrderId,
+    /// What happens now.
+    pub step: DeliveryStep,
+    /// When it became due: the time of the event, the same however often it is published.
+    pub due_at: DateTime<Utc>,
+    /// Ties the event to the request that began it.
+    pub correlation_id: Option<String>,
+    /// The trace of that request.
+    pub trace: Option<TraceContext>,
+}
+
+/// A step whose event was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepDone {
+    /// The order.
+    pub order_id: OrderId,
+    /// What happened.
+    pub step: DeliveryStep,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// How long until the next step; of no meaning after the last.
+    pub delay: Duration,
+}
+
+statement! {
+    struct Insert {
+        orders: Vec<Uuid>, delays: Vec<i64>, correlations: Vec<Option<String>>,
+        parents: Vec<Option<String>>, states: Vec<Option<String>>,
+    } -> ();
+    "INSERT INTO delivery.shipments (order_id, next_step_at, correlation_id, traceparent, tracestate)
+     SELECT n.order_id, now() + n.delay_ms * interval '1 millisecond', n.correlation_id, n.traceparent, n.tracestate
+     FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<BigInt> = delays} ", "
+         {Array<Nullable<Text>> = correlations} ", " {Array<Nullable<Text>> = parents} ", "
+         {Array<Nullable<Text>> = states} ")
+         AS n (order_id, delay_ms, correlation_id, traceparent, tracestate)
+     ON CONFLICT DO NOTHING"
+}
+
+/// Starts the timers of new shipments and returns how many were new: an order is shipped once.
+pub async fn insert(connection: &mut Connection, new: &[NewShipment]) -> Result<usize, StoreError> {
+    let traces = || new.iter().map(|shipment| shipment.trace.as_ref());
+    let statement = Insert {
+        orders: &new.iter().map(|shipment| shipment.order_id.as_uuid()).collect(),
+        delays: &new.iter().map(|shipment| millis(shipment.delay)).collect(),
+        correlations: &new.iter().map(|shipment| shipment.correlation_id.clone()).collect(),
+        parents: &traces().map(|trace| trace.map(|trace| trace.traceparent.clone())).collect(),
+        states: &traces().map(|trace| trace.and_then(|trace| trace.tracestate.clone())).collect(),
+    };
+    Ok(statement.execute(connection).await?)
+}
+
+statement! {
+    struct Lease { token: Uuid, lease_ms: i64, limit: i64 }
+        -> (SqlUuid, Text, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
+    "UPDATE delivery.shipments s
+     SET lease_token = " {SqlUuid = token} ", lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'
+     FROM (
+         SELECT order_id FROM delivery.shipments
+         WHERE next_step_at <= now() AND lease_until < now()
+         ORDER BY next_step_at LIMIT " {BigInt = limit} " FOR UPDATE SKIP LOCKED
+     ) due
+     WHERE s.order_id = due.order_id
+     RETURNING s.order_id, s.state, s.next_step_at, s.correlation_id, s.traceparent, s.tracestate"
+}
+
+type LeaseRow = (Uuid, String, DateTime<Utc>, Option<String>, Option<String>, Option<String>);
+
+/// Takes up to `limit` due shipments for `lease`; nobody else gets them before that, and only `token` can mark them.
+pub async fn lease_due(
+    connection: &mut Connection,
+    token: Uuid,
+    lease: Duration,
+    limit: i64,
+) -> Result<Vec<DueShipment>, StoreError> {
+    let statement = Lease { token: &token, lease_ms: &millis(lease), limit: &limit };
+    let rows: Vec<LeaseRow> = statement.load(connection).await?;
+    rows.into_iter().map(due).collect()
+}
+
+fn due(
+    (order_id, state, due_at, correlation_id, traceparent, tracestate): LeaseRow,
+) -> Result<DueShipment, StoreError> {
+    let state: OrderStatus = state.parse().map_err(StoreError::corrupt("shipment state"))?;
+    let step = DeliveryStep::ALL
+        .into_iter()
+        .find(|step| step.origin() == state)
+        .ok_or("a delivered shipment is due")
+        .map_err(StoreError::corrupt("shipment state"))?;
+    let trace = traceparent.map(|traceparent| TraceContext { traceparent, tracestate });
+    Ok(DueShipment { order_id: order_id.into(), step, due_at, correlation_id, trace })
+}
+
+statement! {
+    struct MarkDone {
+        orders: Vec<Uuid>, states: Vec<String>, times: Vec<DateTime<Utc>>, delays: Vec<Option<i64>>, token: Uuid,
+    } -> ();
+    "UPDATE delivery.shipments s
+     SET state = d.state,
+         next_step_at = now() + d.delay_ms * interval '1 millisecond',
+         shipped_at = CASE d.state WHEN 'Shipped' THEN d.at ELSE s.shipped_at END,
+         delivered_at = CASE d.state WHEN 'Delivered' THEN d.at END,
+         lease_token = NULL, lease_until = '-infinity'
+     FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Text> = states} ", " {Array<Timestamptz> = times} ", "
+         {Array<Nullable<BigInt>> = delays} ") AS d (order_id, state, at, delay_ms)
+     WHERE s.order_id = d.order_id AND s.lease_token = " {SqlUuid = token} ""
+}
+
+/// Marks steps as done under the lease `token` and starts the next timers. Returns how many still held the lease.
+pub async fn mark_done(
+    connection: &mut Connection,
+    token: Uuid,
+    done: &[StepDone],
+) -> Result<usize, StoreError> {
+    let next_delay =
+        |done: &StepDone| (done.step != DeliveryStep::Delivered).then(|| millis(done.delay));
+    let statement = MarkDone {
+        orders: &done.iter().map(|done| done.order_id.as_uuid()).collect(),
+        states: &done.iter().map(|done| done.step.target().to_string()).collect(),
+        times: &done.iter().map(|done| done.at).collect(),
+        delays: &done.iter().map(next_delay).collect(),
+        token: &token,
+    };
+    Ok(statement.execute(connection).await?)
+}
+
+statement! {
+    struct GiveBack { orders: Vec<Uuid>, token: Uuid } -> ();
+    "UPDATE delivery.shipments SET lease_token = NULL, lease_until = '-infinity'
+     WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND lease_token = " {SqlUuid = token} ""
+}
+
+/// Gives back what is still leased under `token`, so that it is due again at once.
+pub async fn give_back(
+    connection: &mut Connection,
+    token: Uuid,
+    orders: &[OrderId],
+) -> Result<usize, StoreError> {
+    let orders = orders.iter().map(|order| order.as_uuid()).collect();
+    Ok(GiveBack { orders: &orders, token: &token }.execute(connection).await?)
+}
+
+statement! {
+    /// A leased row counts from the end of its lease, so that nobody spins while another publishes.
+    struct UntilNext { longest_ms: i64 } -> BigInt;
+    "SELECT LEAST(" {BigInt = longest_ms} ", CEIL(1000 * EXTRACT(epoch FROM min(due.at) - now())))::bigint
+     FROM (
+         SELECT GREATEST(next_step_at, lease_until) AS at FROM delivery.shipments
+         WHERE next_step_at IS NOT NULL ORDER BY next_step_at LIMIT 100
+     ) due"
+}
+
+/// How long until the next step is due, `longest` at most.
+pub async fn until_next(
+    connection: &mut Connection,
+    longest: Duration,
+) -> Result<Duration, StoreError> {
+    let statement = UntilNext { longest_ms: &millis(longest) };
+    let wait_ms: i64 = statement.get_result(connection).await?;
+    Ok(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

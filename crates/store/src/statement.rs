@@ -1,0 +1,52 @@
+//! Hand-written SQL that is still prepared once a connection.
+//!
+//! Diesel prepares what its query builder makes; a statement over `UNNEST`ed arrays is not in its vocabulary, and
+//! `sql_query` is parsed and planned anew each time. [`statement!`] turns SQL with typed binds into a query of
+//! Diesel's own kind, so that one prepared statement serves every batch size.
+
+/// Declares a statement: its arguments, the SQL types of its rows (or `()`), and its text, in which
+/// `{SqlType = argument}` binds.
+macro_rules! statement {
+    (
+        $(#[$doc:meta])*
+        struct $name:ident { $($field:ident : $type:ty),* $(,)? } -> $row:ty;
+        $($part:tt)*
+    ) => {
+        $(#[$doc])*
+        struct $name<'a> { $($field: &'a $type),* }
+
+        impl diesel::query_builder::QueryFragment<diesel::pg::Pg> for $name<'_> {
+            fn walk_ast<'b>(
+                &'b self,
+                mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
+            ) -> diesel::QueryResult<()> {
+                let Self { $($field),* } = self;
+                $crate::statement::push!(out $($part)*);
+                Ok(())
+            }
+        }
+
+        impl diesel::query_builder::QueryId for $name<'_> {
+            type QueryId = $name<'static>;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+
+        impl diesel::query_builder::Query for $name<'_> {
+            type SqlType = $row;
+        }
+    };
+}
+
+macro_rules! push {
+    ($out:ident) => {};
+    ($out:ident $text:literal $($rest:tt)*) => {
+        $out.push_sql($text);
+        $crate::statement::push!($out $($rest)*);
+    };
+    ($out:ident {$type:ty = $value:ident} $($rest:tt)*) => {
+        $out.push_bind_param::<$type, _>(*$value)?;
+        $crate::statement::push!($out $($rest)*);
+    };
+}
+
+pub(crate) use {push, statement};

@@ -1,0 +1,28 @@
+//! What tests stand on: a real PostgreSQL and a real Kafka, of which each test has a part for itself.
+//!
+//! Each test gets a database of its own, cloned from a migrated template, and topics and groups of its own, so all
+//! tests run in parallel. Nothing here sleeps to let something happen: [`eventually`] looks until it did.
+//!
+//! A fault in the scaffolding ends the test, so this crate panics where the others return errors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+
+mod database;
+mod management;
+mod process;
+pub mod process_checks;
+mod proxy;
+mod running;
+mod stack;
+mod topics;
+mod wait;
+mod world;
+
+pub use database::TestDatabase;
+pub use management::{is_ready, metrics, until_processed};
+pub use process::{Process, run_to_end};
+pub use proxy::Proxy;
+pub use running::Running;
+pub use stack::{PrivateStack, Stack};
+pub use topics::{produce, read_all};
+pub use wait::{eventually, eventually_within};
+pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

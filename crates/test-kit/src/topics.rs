@@ -1,0 +1,109 @@
+//! Topics for one test, and a plain way to write and read them.
+
+use std::time::Duration;
+
+use contracts::topics::{Names, TopicSpec};
+use messaging::{KafkaSettings, Record, topic_admin};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
+use uuid::Uuid;
+
+use crate::Stack;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Fewer than in production: a test reads all of them.
+const MOST_PARTITIONS: i32 = 3;
+
+/// Makes topics that nobody else knows.
+pub(crate) async fn create_topics(stack: &Stack) -> Names {
+    let test = Uuid::new_v4().simple().to_string();
+    let name = |kind: &str| format!("test-{}-{kind}", &test[..12]);
+    let names = Names {
+        order_events: name("order-events"),
+        delivery_events: name("delivery-events"),
+        dead_letters: name("dead-letters"),
+        delivery_group: name("delivery"),
+        status_group: name("status"),
+    };
+    let smaller =
+        |spec: TopicSpec| TopicSpec { partitions: spec.partitions.min(MOST_PARTITIONS), ..spec };
+    let specs: Vec<TopicSpec> = names.specs().into_iter().map(smaller).collect();
+    let settings = KafkaSettings {
+        kafka_brokers: stack.kafka_brokers.clone(),
+        kafka_publish_timeout: TIMEOUT,
+    };
+    topic_admin::create(&settings, &specs, 1).await.expect("the test's topics");
+    names
+}
+
+/// Writes one record, whatever it holds.
+pub async fn produce(
+    stack: &Stack,
+    topic: &str,
+    key: &str,
+    value: Option<&str>,
+    headers: &[(String, String)],
+) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .set("partitioner", "murmur2_random")
+        // As much as a broker takes, which is more than the services' own producers would send.
+        .set("message.max.bytes", "1048576")
+        .create()
+        .expect("a producer");
+    let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value) })
+    });
+    let mut record = FutureRecord::to(topic).key(key).headers(headers);
+    record.payload = value;
+    producer
+        .send(record, TIMEOUT)
+        .await
+        .map_err(|(error, _)| error)
+        .expect("an acknowledged record");
+}
+
+/// Everything that is in a topic now, partition by partition.
+pub async fn read_all(stack: &Stack, topic: &str) -> Vec<Record> {
+    let (brokers, topic) = (stack.kafka_brokers.clone(), topic.to_owned());
+    tokio::task::spawn_blocking(move || read_all_blocking(&brokers, &topic))
+        .await
+        .expect("the records")
+}
+
+fn read_all_blocking(brokers: &str, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "test-reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
+    let mut assignment = TopicPartitionList::new();
+    let mut waiting = Vec::new();
+    for partition in metadata.topics()[0].partitions() {
+        let (low, high) =
+            consumer.fetch_watermarks(topic, partition.id(), TIMEOUT).expect("the watermarks");
+        assignment
+            .add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .expect("an offset");
+        if high > low {
+            waiting.push((partition.id(), high));
+        }
+    }
+    consumer.assign(&assignment).expect("the assignment");
+    let mut records = Vec::new();
+    while !waiting.is_empty() {
+        let message = consumer.poll(TIMEOUT).expect("a record in time").expect("a record");
+        let record = Record::read(&message);
+        waiting.retain(|(partition, high)| {
+            *partition != record.partition || record.offset + 1 < *high
+        });
+        records.push(record);
+    }
+    records
+}

@@ -1,0 +1,118 @@
+//! Everything that one test needs, and the configuration of every service in it.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use conf::Conf;
+use contracts::topics::Names;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use store::{Database, DatabaseSettings};
+
+use crate::topics::create_topics;
+use crate::{Proxy, Stack, TestDatabase};
+
+const JWT_SECRET: &str = "a secret of the tests, long enough";
+
+/// A database, topics, and the environment that leads services to them.
+#[derive(Debug)]
+pub struct World {
+    /// The stack that everything is on.
+    pub stack: Stack,
+    /// The test's database.
+    pub database: TestDatabase,
+    /// The test's topics.
+    pub topics: Names,
+    variables: BTreeMap<String, String>,
+}
+
+impl World {
+    /// A new world. Every port is 0, deliveries take no time.
+    pub async fn create() -> Self {
+        Self::create_on(Stack::from_env()).await
+    }
+
+    /// A new world on another stack.
+    pub async fn create_on(stack: Stack) -> Self {
+        let (database, topics) = tokio::join!(TestDatabase::create(&stack), create_topics(&stack));
+        let mut world = Self { stack, database, topics, variables: BTreeMap::new() };
+        let topics = world.topics.clone();
+        for (name, value) in [
+            ("PORT", "0"),
+            ("MANAGEMENT_PORT", "0"),
+            ("JWT_SECRET", JWT_SECRET),
+            ("DATABASE_URL", &world.database.url()),
+            ("DATABASE_POOL_SIZE", "4"),
+            ("KAFKA_BROKERS", &world.stack.kafka_brokers.clone()),
+            ("ORDER_EVENTS_TOPIC", &topics.order_events),
+            ("DELIVERY_EVENTS_TOPIC", &topics.delivery_events),
+            ("DEAD_LETTERS_TOPIC", &topics.dead_letters),
+            ("DELIVERY_GROUP", &topics.delivery_group),
+            ("STATUS_GROUP", &topics.status_group),
+            ("OUTBOX_POLL_INTERVAL", "20"),
+            ("DELIVERY_MIN_DELAY", "0"),
+            ("DELIVERY_MAX_DELAY", "0"),
+            ("DELIVERY_POLL_INTERVAL", "20"),
+        ] {
+            world.set(name, value);
+        }
+        world
+    }
+
+    /// Sets a variable for the services that are configured from now on.
+    pub fn set(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
+        self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// The configuration of a service, read as a process would read it.
+    pub fn config<C: Conf>(&self) -> C {
+        match C::try_parse_from(["test"], self.variables.clone()) {
+            Ok(config) => config,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The variables, for a process.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// Puts a proxy between the database and the services that are configured from now on.
+    pub async fn proxy_database(&mut self) -> Proxy {
+        let url = self.database.url();
+        let (credentials, rest) = url.rsplit_once('@').expect("credentials");
+        let (peer, name) = rest.split_once('/').expect("a database");
+        let proxy = Proxy::to(peer.to_owned()).await;
+        let proxied = format!("{credentials}@{}/{name}", proxy.address());
+        self.set("DATABASE_URL", proxied);
+        proxy
+    }
+
+    /// A pool of the test's own.
+    pub fn store(&self) -> Database {
+        Database::new("test", &self.config::<DatabaseSettings>())
+    }
+}
+
+/// An `Authorization` header with these claims, signed with the services' secret.
+pub fn bearer_with(claims: &serde_json::Value) -> String {
+    signed(claims, JWT_SECRET)
+}
+
+/// An `Authorization` header for `subject`, good for an hour.
+pub fn bearer(subject: &str) -> String {
+    bearer_with(&json!({ "sub": subject, "exp": seconds_from_now(3600) }))
+}
+
+/// An `Authorization` header with these claims, signed with any secret.
+pub fn signed(claims: &serde_json::Value, secret: &str) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    format!("Bearer {}", encode(&Header::default(), claims, &key).expect("a token"))
+}
+
+/// A point in time as tokens give it: seconds since 1970.
+pub fn seconds_from_now(seconds: i64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+    i64::try_from(now).expect("a sane clock") + seconds
+}

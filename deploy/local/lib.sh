@@ -1,0 +1,263 @@
+# shellcheck shell=bash
+# Background processes for `stack` and `services`: start, find again, wait for, stop. Sourced, never run.
+#
+# A stack keeps everything in .local/NAME: data, logs/PROCESS.log, run/PROCESS.pid, run/PROCESS.port, env.
+# Written for bash 3.2, the one that macOS ships.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+script=${0##*/}
+# Where rustup puts cargo, for a shell that was opened before rustup was installed.
+PATH=$PATH:${HOME:-}/.cargo/bin
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf '%s: %s\n' "$script" "$*" >&2
+  exit 1
+}
+
+# Points `state`, `run` and `logs` at the folder of a stack.
+use_stack() { # NAME
+  case $1 in
+    dist | locks | list) fail "'$1' can't be a stack's name: it has another meaning" ;;
+    *[!a-z0-9-]* | -* | '') fail "'$1' can't be a stack's name: only lower-case letters, digits and '-' can" ;;
+  esac
+  stack=$1
+  state=$root/.local/$1
+  run=$state/run
+  logs=$state/logs
+}
+
+# Holds an exclusive lock, on file descriptor 9, until this shell ends. Lock files are never deleted: who waits for a
+# deleted one gets a lock that nobody else can see.
+lock() { # FILE WHAT
+  mkdir -p "${1%/*}"
+  exec 9>"$1"
+  flock_9 -n && return
+  say "$script: waiting for $2"
+  flock_9
+}
+
+flock_9() { # [-n]
+  if command -v flock >/dev/null; then
+    flock "$@" 9
+  else
+    # macOS has no flock(1). The lock belongs to the open file, so it outlives this perl.
+    perl -MFcntl=:flock \
+      -e 'open my $lock, ">&=", 9 or die; flock $lock, LOCK_EX | (@ARGV ? LOCK_NB : 0) or exit 1' -- "$@"
+  fi
+}
+
+# ---- processes
+
+# A pid may have been given to another process since; with its start time it names one process for good.
+# Fails for a zombie, which nobody may ever collect in a container; but not while it has threads (the 20th field), which
+# still hold its ports.
+start_time_of() { # PID, sets start_time
+  local line fields
+  if [[ -d /proc/self ]]; then
+    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # The second field is the command in parentheses, which may hold anything; the third is the state.
+    read -ra fields <<<"${line##*) }"
+    [[ ${fields[0]} != [ZX] || ${fields[17]} -gt 1 ]] && start_time=${fields[19]}
+  else
+    line=$(ps -o stat= -o lstart= -p "$1" 2>/dev/null) && [[ $line != Z* ]] || return 1
+    start_time=${line#* }
+    start_time=${start_time// /}
+  fi
+}
+
+# shellcheck disable=SC2034 # running_version is for `services`
+is_running() { # PROCESS, sets pid, running_version
+  local recorded
+  { read -r pid recorded running_version <"$run/$1.pid"; } 2>/dev/null &&
+    start_time_of "$pid" && [[ $start_time == "$recorded" ]]
+}
+
+# Starts a command that survives this shell and its terminal, and holds none of its files open: neither a pipe
+# (`make up | cat` returns) nor a lock. VERSION is remembered, for `is_running` to tell.
+launch() { # PROCESS VERSION COMMAND...
+  local process=$1 version=$2 detach=(setsid)
+  shift 2
+  # shellcheck disable=SC2016 # the variables are perl's
+  command -v setsid >/dev/null || detach=(perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or die "$ARGV[0]: $!\n"')
+  mkdir -p "$run" "$logs"
+  (
+    for fd in /dev/fd/*; do
+      fd=${fd##*/}
+      [[ $fd == [0-2] ]] || eval "exec $fd>&-"
+    done
+    exec "${detach[@]}" "$@" </dev/null >>"$logs/$process.log" 2>&1
+  ) &
+  pid=$!
+  start_time_of "$pid" || start_time=gone
+  say "$pid $start_time $version" >"$run/$process.pid"
+}
+
+# Brings processes up and waits until all are ready. The script that sources this says how, with `start_missing
+# PROCESS...`, which leaves alone what runs, and `await PROCESS`.
+bring_up() { # PROCESS...
+  local process
+  start_missing "$@"
+  for process in "$@"; do
+    await "$process" && continue
+    if (($? == 2)); then
+      start_missing "$process"
+      await "$process" && continue
+    fi
+    complain "$process" "$trouble"
+    exit 1
+  done
+}
+
+# Waits until CHECK succeeds. Fails with `trouble` set; with 2 if the process ended and was not started by this shell:
+# it was ending when it was found running, as it is right after a kill -9.
+await_ready() { # PROCESS SECONDS CHECK...
+  local process=$1 seconds=$2 code=0
+  local deadline=$((SECONDS + seconds))
+  shift 2
+  until "$@"; do
+    if ! is_running "$process"; then
+      wait "$pid" 2>/dev/null || code=$?
+      trouble="$process ended before it was ready (exit code $code)"
+      ((code == 127)) && return 2 || return 1
+    elif ((SECONDS >= deadline)); then
+      trouble="$process (pid $pid) is not ready after $seconds s"
+      return 1
+    fi
+    sleep 0.05
+  done
+}
+
+complain() { # PROCESS MESSAGE
+  {
+    say "$script: $2; the end of ${logs#"$root/"}/$1.log:"
+    tail -n 15 "$logs/$1.log" | sed 's/^/    /'
+  } >&2
+}
+
+# Signals all first, so that they end side by side, then waits for each; kills what outlives the deadline.
+stop_processes() { # SECONDS PROCESS...
+  local deadline=$((SECONDS + $1)) process stopped='' killed
+  shift
+  for process in "$@"; do
+    is_running "$process" || continue
+    kill -s "$(stop_signal "$process")" "$pid" 2>/dev/null || ! is_running "$process" ||
+      fail "$process (pid $pid) was started by another user, who alone can stop it"
+    stopped+=" $process"
+  done
+  for process in "$@"; do
+    killed=''
+    while is_running "$process"; do
+      if [[ ! $killed ]] && ((SECONDS >= deadline)); then
+        killed=yes
+        say "$process (pid $pid) did not end in time and is killed"
+        kill -s KILL "$pid" 2>/dev/null || true
+      fi
+      sleep 0.05
+    done
+    rm -f "$run/$process.pid"
+  done
+  if [[ $stopped ]]; then say "stopped$stopped"; else say "nothing was running"; fi
+}
+
+# For PostgreSQL, TERM would wait until every client has gone; INT is its fast shutdown.
+stop_signal() { if [[ $1 == postgres ]]; then echo INT; else echo TERM; fi; }
+
+# ---- ports, all on 127.0.0.1
+
+port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+free_port() {
+  local port
+  while :; do
+    # Below the range from which the system picks ports for outgoing connections.
+    port=$((20000 + RANDOM % 12000))
+    port_taken "$port" || grep -qsx "$port" "$root"/.local/*/run/*.port && continue
+    echo "$port"
+    return
+  done
+}
+
+holder_of_port() { # PORT
+  local holder=''
+  if command -v ss >/dev/null; then
+    holder=$(ss -Hltnp "sport = :$1" | sed -n 's/.*(("\([^"]*\)",pid=\([0-9]*\).*/\1, pid \2/p' | head -n 1)
+  elif command -v lsof >/dev/null; then
+    holder=$(lsof -nP -iTCP:"$1" -sTCP:LISTEN | awk 'NR == 2 {print $1 ", pid " $2}')
+  fi
+  echo "${holder:-a process that this user may not see}"
+}
+
+# What was asked for wins, then what it had the last time, then the default.
+choose_port() { # PROCESS ASKED DEFAULT, sets port
+  port=$2
+  [[ $port ]] || { read -r port <"$run/$1.port"; } 2>/dev/null || port=$3
+  [[ $port =~ ^[0-9]{1,5}$ ]] || fail "'$port' is no port number (for $1)"
+}
+
+record_port() { # PROCESS PORT
+  say "$2" >"$run/$1.port"
+}
+
+require_free_port() { # PROCESS PORT VARIABLE COMMAND
+  port_taken "$2" || return 0
+  fail "port $2, for $1, is taken (by $(holder_of_port "$2")): end that, or choose another port: $3=$(free_port) $4"
+}
+
+# ---- environment
+
+# Writes the stack's `env` from its ports, for a shell to source.
+write_env() {
+  local postgres_port kafka_port api_port=3000 inventory_port=3001
+  choose_port postgres '' '' && postgres_port=$port
+  choose_port kafka '' '' && kafka_port=$port
+  choose_port sales-api '' 3000 && api_port=$port
+  choose_port inventory-mock '' 3001 && inventory_port=$port
+  (
+    umask 077
+    [[ -s $state/jwt-secret ]] || head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' >"$state/jwt-secret"
+    cat >"$state/env.new" <<END
+export SALES_STACK=$stack
+export DATABASE_URL=postgres://sales:sales@127.0.0.1:$postgres_port/sales
+export KAFKA_BROKERS=127.0.0.1:$kafka_port
+export JWT_SECRET=$(<"$state/jwt-secret")
+export API_URL=http://127.0.0.1:$api_port
+export INVENTORY_URL=http://127.0.0.1:$inventory_port
+END
+  )
+  mv "$state/env.new" "$state/env"
+}
+
+# Exports what .env, and then the stack's env, say and the caller's environment does not. The files are read, not run:
+# NAME=VALUE lines, where `export`, and quotes around the whole value, are allowed.
+load_env() {
+  local file line name value
+  [[ -r $state/env ]] || fail "stack $stack is not there: deploy/local/stack $stack up"
+  for file in "$root/.env" "$state/env"; do
+    [[ -r $file ]] || continue
+    while IFS= read -r line || [[ $line ]]; do
+      [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || continue
+      name=${BASH_REMATCH[2]}
+      value=${BASH_REMATCH[3]%$'\r'}
+      case $value in
+        \"*\" | \'*\') value=${value:1:${#value}-2} ;;
+      esac
+      [[ ${!name+set} ]] || export "$name=$value"
+    done <"$file"
+  done
+}
+
+# ---- looking
+
+row() { printf '%-17s %-8s %8s  %-12s %s\n' "$@"; }
+
+show_logs() { # -f or '', PROCESS...
+  local follow=$1 process files=()
+  shift
+  for process in "$@"; do
+    [[ -e $logs/$process.log ]] && files+=("$logs/$process.log")
+  done
+  ((${#files[@]})) || fail "no logs yet"
+  if [[ $follow ]]; then exec tail -n 50 -F "${files[@]}"; else exec tail -n 200 "${files[@]}"; fi
+}

@@ -1,0 +1,89 @@
+//! The service, put together.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use messaging::Publisher;
+use messaging::consumer::{Runner, RunnerOptions};
+use service_kit::config::ServiceConfig;
+use service_kit::health::Readiness;
+use service_kit::management::Management;
+use service_kit::tasks::{ServiceError, Tasks};
+use store::Database;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::delays::Delays;
+use crate::dispatch::Dispatcher;
+use crate::intake::Intake;
+
+/// Most new orders that are taken in together.
+const INTAKE_BATCH: usize = 1000;
+
+/// Intake and dispatcher with their management endpoint, ready to run.
+#[derive(Debug)]
+pub struct Application {
+    management: Management,
+    intake: Runner<Intake>,
+    dispatcher: Dispatcher,
+    shutdown_timeout: Duration,
+}
+
+impl Application {
+    /// Takes the ports. Needs neither database nor broker yet.
+    pub fn build(config: &Config) -> Result<Self, ServiceError> {
+        let database = Database::new("delivery-service", &config.database);
+        let publisher =
+            Publisher::new("delivery-service", &config.kafka).map_err(io::Error::other)?;
+        let readiness = Readiness::default()
+            .probe("postgres", database.probe())
+            .probe("kafka", publisher.probe());
+        let management =
+            Management::bind(&config.common.host, config.management_port(), readiness)?;
+        let delays =
+            Delays { shortest: config.delivery_min_delay, longest: config.delivery_max_delay };
+        let arrived = Arc::new(Notify::new());
+        let intake = Runner::new(
+            &config.kafka,
+            RunnerOptions {
+                topic: config.order_events_topic.clone(),
+                group: config.delivery_group.clone(),
+                instance: config.consumer_instance.clone(),
+                batch_size: INTAKE_BATCH,
+            },
+            Intake { database: database.clone(), delays, arrived: arrived.clone() },
+        )
+        .map_err(io::Error::other)?;
+        let dispatcher = Dispatcher {
+            database,
+            publisher,
+            topic: config.delivery_events_topic.clone(),
+            delays,
+            lease: config.delivery_lease,
+            poll_interval: config.delivery_poll_interval,
+            arrived,
+        };
+        Ok(Self {
+            management,
+            intake,
+            dispatcher,
+            shutdown_timeout: config.common.shutdown_timeout,
+        })
+    }
+
+    /// The port of the management endpoint.
+    pub fn management_port(&self) -> io::Result<u16> {
+        self.management.port()
+    }
+
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let mut tasks = Tasks::new(shutdown);
+        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        tasks.spawn("intake", self.intake.run(tasks.shutdown()));
+        tasks.spawn("dispatch", self.dispatcher.run(tasks.shutdown()));
+        tasks.join(self.shutdown_timeout).await
+    }
+}

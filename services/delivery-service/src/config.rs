@@ -1,0 +1,92 @@
+//! The settings of delivery-service.
+
+use std::time::Duration;
+
+use conf::Conf;
+use contracts::topics;
+use messaging::KafkaSettings;
+use service_kit::config::{CommonSettings, ServiceConfig, all_of, millis, timeout_millis};
+use store::DatabaseSettings;
+
+/// delivery-service: ships every new order by itself and reports each step
+#[derive(Clone, Debug, Conf)]
+#[conf(version, validation_predicate = Config::check)]
+pub struct Config {
+    #[conf(flatten)]
+    pub(crate) common: CommonSettings,
+
+    /// Port of /livez, /readyz and /metrics
+    #[conf(env, default_value = "9103")]
+    management_port: u16,
+
+    #[conf(flatten)]
+    pub(crate) database: DatabaseSettings,
+
+    #[conf(flatten)]
+    pub(crate) kafka: KafkaSettings,
+
+    /// Least milliseconds that one step of a delivery takes
+    #[conf(env, default_value = "2000", value_parser = millis)]
+    pub(crate) delivery_min_delay: Duration,
+
+    /// Most milliseconds that one step of a delivery takes
+    #[conf(env, default_value = "8000", value_parser = millis)]
+    pub(crate) delivery_max_delay: Duration,
+
+    /// Most milliseconds between two looks for steps that are due
+    #[conf(env, default_value = "500", value_parser = timeout_millis)]
+    pub(crate) delivery_poll_interval: Duration,
+
+    /// Milliseconds after which another instance takes over the steps of one that went silent
+    #[conf(env, default_value = "10000", value_parser = timeout_millis)]
+    pub(crate) delivery_lease: Duration,
+
+    /// Topic of new orders
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    pub(crate) order_events_topic: String,
+
+    /// Topic of delivery steps
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    pub(crate) delivery_events_topic: String,
+
+    /// Consumer group that reads new orders
+    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()))]
+    pub(crate) delivery_group: String,
+
+    /// A name for this instance that outlives a restart, so that a restart moves no partition
+    #[conf(env)]
+    pub(crate) consumer_instance: Option<String>,
+}
+
+impl Config {
+    fn check(&self) -> Result<(), String> {
+        let publish = self.kafka.kafka_publish_timeout;
+        all_of(&[
+            (
+                self.delivery_min_delay <= self.delivery_max_delay,
+                "DELIVERY_MIN_DELAY must not be longer than DELIVERY_MAX_DELAY",
+            ),
+            (
+                self.delivery_lease >= publish + MARKING,
+                "DELIVERY_LEASE must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
+            ),
+            (
+                self.common.shutdown_timeout >= publish + MARKING,
+                "SHUTDOWN_TIMEOUT must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
+            ),
+        ])
+    }
+}
+
+/// Time for the statements around a publish, and for the client to notice that the publish is late.
+const MARKING: Duration = Duration::from_secs(2);
+
+impl ServiceConfig for Config {
+    fn common(&self) -> &CommonSettings {
+        &self.common
+    }
+
+    fn management_port(&self) -> u16 {
+        self.management_port
+    }
+}

@@ -1,0 +1,11 @@
+//! Ships orders by itself, step by step.
+
+use std::process::ExitCode;
+
+use delivery_service::{Application, Config};
+
+fn main() -> ExitCode {
+    service_kit::service::main("delivery-service", async |config: Config, shutdown| {
+        Application::build(&config)?.run(shutdown).await
+    })
+}

@@ -1,0 +1,11 @@
+//! Stands in for a shop's real inventory.
+
+use std::process::ExitCode;
+
+use inventory_mock::{Application, Config};
+
+fn main() -> ExitCode {
+    service_kit::service::main("inventory-mock", async |config: Config, shutdown| {
+        Application::build(&config)?.run(shutdown).await
+    })
+}

@@ -1,0 +1,22 @@
+use test_kit::process_checks;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_inventory-mock");
+
+#[test]
+fn settings_that_are_missing_or_wrong_are_reported_together() {
+    process_checks::reports_all_faults(
+        BINARY,
+        &[("PORT", "x"), ("INVENTORY_FAILURE_RATE", "lots")],
+        &["PORT", "INVENTORY_FAILURE_RATE"],
+    );
+}
+
+#[test]
+fn help_names_every_variable() {
+    process_checks::help_names_all_of::<inventory_mock::Config>(BINARY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_the_process_cleanly() {
+    process_checks::ends_on_a_signal(BINARY).await;
+}

@@ -1,0 +1,50 @@
+//! The service, put together.
+
+use std::io;
+use std::time::Duration;
+
+use messaging::Publisher;
+use service_kit::config::ServiceConfig;
+use service_kit::health::Readiness;
+use service_kit::management::Management;
+use service_kit::tasks::{ServiceError, Tasks};
+use store::Database;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, Relay};
+
+/// A relay with its management endpoint, ready to run.
+#[derive(Debug)]
+pub struct Application {
+    management: Management,
+    relay: Relay,
+    shutdown_timeout: Duration,
+}
+
+impl Application {
+    /// Takes the ports. Needs neither database nor broker yet.
+    pub fn build(config: &Config) -> Result<Self, ServiceError> {
+        let database = Database::new("outbox-relay", &config.database);
+        let publisher = Publisher::new("outbox-relay", &config.kafka).map_err(io::Error::other)?;
+        let readiness = Readiness::default()
+            .probe("postgres", database.probe())
+            .probe("kafka", publisher.probe());
+        let management =
+            Management::bind(&config.common.host, config.management_port(), readiness)?;
+        let shutdown_timeout = config.common.shutdown_timeout;
+        Ok(Self { management, relay: Relay::new(config, database, publisher), shutdown_timeout })
+    }
+
+    /// The port of the management endpoint.
+    pub fn management_port(&self) -> io::Result<u16> {
+        self.management.port()
+    }
+
+    /// Runs until `shutdown`, then hands the shards over and stops.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let mut tasks = Tasks::new(shutdown);
+        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        tasks.spawn("relay", self.relay.run(tasks.shutdown()));
+        tasks.join(self.shutdown_timeout).await
+    }
+}

@@ -1,0 +1,83 @@
+//! The settings of outbox-relay.
+
+use std::time::Duration;
+
+use conf::Conf;
+use contracts::topics;
+use messaging::KafkaSettings;
+use service_kit::config::{CommonSettings, ServiceConfig, all_of, timeout_millis};
+use store::DatabaseSettings;
+
+/// outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order
+#[derive(Clone, Debug, Conf)]
+#[conf(version, validation_predicate = Config::check)]
+pub struct Config {
+    #[conf(flatten)]
+    pub(crate) common: CommonSettings,
+
+    /// Port of /livez, /readyz and /metrics
+    #[conf(env, default_value = "9102")]
+    management_port: u16,
+
+    #[conf(flatten)]
+    pub(crate) database: DatabaseSettings,
+
+    #[conf(flatten)]
+    pub(crate) kafka: KafkaSettings,
+
+    /// Milliseconds between two looks at an outbox that was empty
+    #[conf(env, default_value = "1000", value_parser = timeout_millis)]
+    pub(crate) outbox_poll_interval: Duration,
+
+    /// Milliseconds after which another relay takes over the shards of one that went silent
+    #[conf(env, default_value = "10000", value_parser = timeout_millis)]
+    pub(crate) outbox_lease: Duration,
+
+    /// Most rows of one shard that are published together
+    #[conf(env, default_value = "64", value_parser = parse_batch)]
+    pub(crate) outbox_shard_batch: i64,
+
+    /// Topic that hears of events which could not be published
+    #[conf(env, default(topics::DEAD_LETTERS.to_owned()))]
+    pub(crate) dead_letters_topic: String,
+}
+
+impl Config {
+    /// A publish that is still waiting for its answer must not outlive the lease that it was begun under, and a
+    /// lease is renewed when a third of it is gone.
+    fn check(&self) -> Result<(), String> {
+        all_of(&[
+            (
+                self.outbox_lease * 2 / 3 >= self.publish_and_mark(),
+                "OUTBOX_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1000)",
+            ),
+            (
+                self.common.shutdown_timeout >= self.publish_and_mark(),
+                "SHUTDOWN_TIMEOUT must be at least 1000 longer than KAFKA_PUBLISH_TIMEOUT",
+            ),
+        ])
+    }
+
+    /// The longest that a batch takes from the send to the mark: the client looks for late records once a second,
+    /// and the mark takes its time too.
+    pub(crate) fn publish_and_mark(&self) -> Duration {
+        self.kafka.kafka_publish_timeout + Duration::from_secs(1)
+    }
+}
+
+fn parse_batch(text: &str) -> Result<i64, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|rows| (1..=1000).contains(rows))
+        .ok_or("must be a number from 1 to 1000")
+}
+
+impl ServiceConfig for Config {
+    fn common(&self) -> &CommonSettings {
+        &self.common
+    }
+
+    fn management_port(&self) -> u16 {
+        self.management_port
+    }
+}

@@ -1,0 +1,13 @@
+//! outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order.
+//!
+//! Any number of relays share the outbox's 64 shards. A record is published at least once: a relay that dies
+//! between the broker's answer and the mark leaves a row that its successor publishes again, with the same id.
+
+mod application;
+mod config;
+mod relay;
+mod settle;
+
+pub use application::Application;
+pub use config::Config;
+pub use relay::{Relay, RelayError, Step};

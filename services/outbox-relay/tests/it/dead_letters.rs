@@ -1,0 +1,42 @@
+use contracts::outbox_events::OutboxDeadLettered;
+use domain::OrderId;
+use test_kit::{World, read_all};
+
+use crate::outbox::{event, put, relay, waiting};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_is_put_aside_whole_and_announced() {
+    let world = World::create().await;
+    let (order, other) = (OrderId::generate(), OrderId::generate());
+    // Larger than the million bytes that librdkafka takes by default, even compressed away to nothing.
+    let huge = event(&world, order, &format!("\"{}\"", "x".repeat(1_100_000)));
+    put(&world, &[huge.clone(), event(&world, other, "1")]).await;
+
+    let mut relay = relay(&world);
+    let step = relay.run_once().await.unwrap();
+    assert_eq!((step.published, step.dead_lettered), (1, 1));
+
+    let row = &world
+        .database
+        .query(
+            "SELECT payload::text, headers->>'correlation_id', event_id::text, attempts, reason
+             FROM sales.outbox_dead_letters",
+        )
+        .await[0];
+    assert_eq!(row.get::<_, String>(0), huge.payload);
+    assert_eq!(row.get::<_, String>(1), "checkout-17");
+    assert_eq!(row.get::<_, String>(2), huge.event_id.to_string());
+    assert_eq!(row.get::<_, i16>(3), 1);
+    let reason: String = row.get(4);
+    assert!(reason.starts_with("Kafka refuses the record: "), "{reason}");
+
+    // The announcement goes through the outbox like any other event.
+    assert_eq!(relay.run_once().await.unwrap().published, 1);
+    assert_eq!(waiting(&world).await, 0);
+    let announced = read_all(&world.stack, &world.topics.dead_letters).await;
+    assert_eq!(announced.len(), 1);
+    let announcement: OutboxDeadLettered =
+        serde_json::from_slice(announced[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!((announcement.order_id, announcement.event_id), (order, huge.event_id));
+    assert_eq!((announcement.topic, announcement.reason), (huge.topic, reason));
+}

@@ -1,0 +1,90 @@
+use domain::OrderId;
+use test_kit::{World, read_all};
+
+use crate::outbox::{event, put, relay, waiting};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_reaches_its_topic_whole_and_leaves_the_outbox() {
+    let world = World::create().await;
+    let order = OrderId::generate();
+    let event = event(&world, order, r#"{"price": 29.90,  "spaces":"kept"}"#);
+    put(&world, std::slice::from_ref(&event)).await;
+
+    assert_eq!(relay(&world).run_once().await.unwrap().published, 1);
+
+    assert_eq!(waiting(&world).await, 0);
+    let records = read_all(&world.stack, &world.topics.order_events).await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].key.as_deref(), Some(order.to_string().as_bytes()));
+    assert_eq!(records[0].value.as_deref(), Some(event.payload.as_bytes()));
+    let headers: Vec<String> = records[0]
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            format!("{name}={}", String::from_utf8_lossy(value.as_deref().unwrap()))
+        })
+        .collect();
+    assert_eq!(
+        headers,
+        [
+            "ce_specversion=1.0".to_owned(),
+            format!("ce_id={}", event.event_id),
+            "ce_source=/test".to_owned(),
+            "ce_type=order.created".to_owned(),
+            format!("ce_time={}", contracts::timestamp_text(event.occurred_at)),
+            format!("ce_subject={order}"),
+            "ce_dataschema=urn:sales:order.created:1.0".to_owned(),
+            "ce_correlationid=checkout-17".to_owned(),
+            "content-type=application/json".to_owned(),
+            "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_an_order_keep_their_order() {
+    let world = World::create().await;
+    let orders: Vec<OrderId> = (0..20).map(|_| OrderId::generate()).collect();
+    let events: Vec<_> = (0..5)
+        .flat_map(|number| orders.iter().map(move |order| (*order, number)))
+        .map(|(order, number)| event(&world, order, &number.to_string()))
+        .collect();
+    put(&world, &events).await;
+
+    let mut relay = relay(&world);
+    // One event of each order a step: the next one never overtakes.
+    for _ in 0..5 {
+        assert_eq!(relay.run_once().await.unwrap().published, orders.len());
+    }
+    assert_eq!(waiting(&world).await, 0);
+    let records = read_all(&world.stack, &world.topics.order_events).await;
+    for order in orders {
+        let values: Vec<_> = records
+            .iter()
+            .filter(|record| record.key.as_deref() == Some(order.to_string().as_bytes()))
+            .map(|record| String::from_utf8(record.value.clone().unwrap()).unwrap())
+            .collect();
+        assert_eq!(values, ["0", "1", "2", "3", "4"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_topic_blames_no_event_and_loses_none() {
+    let mut world = World::create().await;
+    world.set("KAFKA_PUBLISH_TIMEOUT", 500);
+    let (order, other) = (OrderId::generate(), OrderId::generate());
+    let mut stranded = event(&world, order, "1");
+    stranded.topic = format!("{}-absent", world.topics.order_events);
+    put(&world, &[stranded, event(&world, other, "2")]).await;
+
+    let mut relay = relay(&world);
+    assert!(relay.run_once().await.is_err());
+
+    // The one that could go has gone, the other waits as if nothing had happened.
+    assert_eq!(read_all(&world.stack, &world.topics.order_events).await.len(), 1);
+    let left =
+        world.database.query("SELECT aggregate_id::text, attempts FROM sales.outbox_events").await;
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].get::<_, String>(0), left[0].get::<_, i16>(1)), (order.to_string(), 0));
+    assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_dead_letters").await, 0);
+}

@@ -1,0 +1,66 @@
+use domain::OrderId;
+use outbox_relay::Application;
+use store::outbox::enqueue;
+use test_kit::{Process, Running, World, eventually, is_ready, read_all};
+
+use crate::outbox::{event, put, waiting};
+
+fn start(world: &World) -> Running {
+    let application = Application::build(&world.config()).unwrap();
+    Running::start(|shutdown| application.run(shutdown))
+}
+
+async fn put_one(world: &World) {
+    put(world, &[event(world, OrderId::generate(), "1")]).await;
+}
+
+async fn all_published(world: &World) {
+    eventually("the outbox is empty", async || (waiting(world).await == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_stops_hands_its_shards_over_at_once() {
+    let world = World::create().await;
+    let first = start(&world);
+    put_one(&world).await;
+    all_published(&world).await;
+    first.stop().await;
+    let held = "SELECT count(*) FROM sales.outbox_shards WHERE owner IS NOT NULL";
+    assert_eq!(world.database.count(held).await, 0);
+    assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_relays").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_another_relay_takes_over_when_the_lease_has_run_out() {
+    let mut world = World::create().await;
+    world.set("KAFKA_PUBLISH_TIMEOUT", 500).set("OUTBOX_LEASE", 2500);
+    let first = Process::start(env!("CARGO_BIN_EXE_outbox-relay"), &world).await;
+    put_one(&world).await;
+    all_published(&world).await;
+    first.kill();
+    let held = "SELECT count(*) FROM sales.outbox_shards WHERE lease_until > now()";
+    assert_eq!(world.database.count(held).await, 64, "a killed relay hands nothing over");
+    put_one(&world).await;
+    let _second = start(&world);
+    all_published(&world).await;
+    assert_eq!(read_all(&world.stack, &world.topics.order_events).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
+    let mut world = World::create().await;
+    let direct = world.store();
+    let proxy = world.proxy_database().await;
+    let application = Application::build(&world.config()).unwrap();
+    let port = application.management_port().unwrap();
+    let relay = Running::start(|shutdown| application.run(shutdown));
+    eventually("ready", async || is_ready(port).await.then_some(())).await;
+    proxy.cut();
+    eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
+    let waiting_event = event(&world, OrderId::generate(), "1");
+    enqueue(&mut direct.connection().await.unwrap(), &[waiting_event]).await.unwrap();
+    proxy.heal();
+    all_published(&world).await;
+    assert!(relay.is_alive());
+    relay.stop().await;
+}

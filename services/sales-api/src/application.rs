@@ -1,0 +1,101 @@
+//! The service, put together.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use service_kit::config::ServiceConfig;
+use service_kit::health::Readiness;
+use service_kit::management::{self, Management};
+use service_kit::tasks::{ServiceError, Tasks};
+use store::Database;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::create_order::CreateOrder;
+use crate::inventory::Inventory;
+use crate::order_writer::OrderWriter;
+use crate::request_scope::request_scope;
+use crate::routes::{self, StartedAt};
+use crate::tokens::TokenVerifier;
+
+/// The API with its management endpoint, ready to run.
+pub struct Application {
+    management: Management,
+    listener: TcpListener,
+    database: web::Data<Database>,
+    create_order: web::Data<CreateOrder>,
+    verifier: web::Data<TokenVerifier>,
+    workers: usize,
+    shutdown_timeout: Duration,
+}
+
+impl Application {
+    /// Takes the ports. Needs no database yet.
+    pub fn build(config: &Config) -> Result<Self, ServiceError> {
+        let database = Database::new("sales-api", &config.database);
+        let readiness = Readiness::default().probe("postgres", database.probe());
+        let management =
+            Management::bind(&config.common.host, config.management_port(), readiness)?;
+        let create_order = CreateOrder {
+            database: database.clone(),
+            inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
+            writer: OrderWriter::new(database.clone()),
+            topic: config.order_events_topic.clone(),
+        };
+        Ok(Self {
+            management,
+            listener: management::bind(&config.common.host, config.port)?,
+            database: web::Data::new(database),
+            create_order: web::Data::new(create_order),
+            verifier: web::Data::new(TokenVerifier::new(&config.tokens)),
+            workers: config.http_workers,
+            shutdown_timeout: config.common.shutdown_timeout,
+        })
+    }
+
+    /// The port of the API.
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// The port of the management endpoint.
+    pub fn management_port(&self) -> io::Result<u16> {
+        self.management.port()
+    }
+
+    /// Answers until `shutdown`; requests in hand are answered first.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let shutdown_timeout = self.shutdown_timeout;
+        let mut tasks = Tasks::new(shutdown);
+        let (management, server) = self.into_servers(tasks.shutdown())?;
+        tasks.spawn("management", management.run(tasks.shutdown()));
+        tasks.spawn("api", server);
+        tasks.join(shutdown_timeout).await
+    }
+
+    fn into_servers(self, shutdown: CancellationToken) -> io::Result<(Management, Server)> {
+        let Self { database, create_order, verifier, .. } = self;
+        let started = web::Data::new(StartedAt(Instant::now()));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(database.clone())
+                .app_data(create_order.clone())
+                .app_data(verifier.clone())
+                .app_data(started.clone())
+                .configure(routes::configure)
+                .wrap(from_fn(request_scope))
+        })
+        .workers(self.workers)
+        .disable_signals()
+        .shutdown_signal(shutdown.cancelled_owned())
+        // Leaves time for the other tasks to notice.
+        .shutdown_timeout(self.shutdown_timeout.as_secs().saturating_sub(1).max(1))
+        .listen(self.listener)?;
+        Ok((self.management, server.run()))
+    }
+}

@@ -1,0 +1,31 @@
+//! Who is calling: a bearer token in the `Authorization` header (RFC 6750).
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+
+use crate::problem::ApiError;
+use crate::tokens::{Caller, TokenError, TokenVerifier};
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let verifier = request.app_data::<web::Data<TokenVerifier>>();
+        let caller = bearer_token(request).and_then(|token| {
+            verifier.ok_or(TokenError::Invalid).and_then(|verifier| verifier.verify(token))
+        });
+        ready(caller.map_err(ApiError::Unauthorized))
+    }
+}
+
+fn bearer_token(request: &HttpRequest) -> Result<&str, TokenError> {
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match header.and_then(|value| value.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(TokenError::Missing),
+    }
+}

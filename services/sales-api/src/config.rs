@@ -1,0 +1,146 @@
+//! The settings of sales-api.
+
+use std::time::Duration;
+
+use conf::Conf;
+use contracts::topics;
+use secrecy::SecretString;
+use service_kit::config::{CommonSettings, ServiceConfig, parse_jwt_secret, timeout_millis};
+use store::DatabaseSettings;
+use url::Url;
+
+/// sales-api: takes orders over HTTP
+#[derive(Clone, Debug, Conf)]
+#[conf(version)]
+pub struct Config {
+    #[conf(flatten)]
+    pub(crate) common: CommonSettings,
+
+    /// Port of the API
+    #[conf(env, default_value = "3000")]
+    pub(crate) port: u16,
+
+    /// Port of /livez, /readyz and /metrics
+    #[conf(env, default_value = "9101")]
+    management_port: u16,
+
+    /// Threads that answer requests
+    #[conf(env, default_value = "2", value_parser = parse_workers)]
+    pub(crate) http_workers: usize,
+
+    #[conf(flatten)]
+    pub(crate) database: DatabaseSettings,
+
+    #[conf(flatten)]
+    pub(crate) tokens: TokenSettings,
+
+    #[conf(flatten)]
+    pub(crate) inventory: InventorySettings,
+
+    /// Topic of new orders
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    pub(crate) order_events_topic: String,
+}
+
+/// Whose tokens are accepted.
+#[derive(Clone, Debug, Conf)]
+pub(crate) struct TokenSettings {
+    /// Secret that tokens are signed with (HS256), at least 32 bytes
+    #[conf(env, secret, value_parser = parse_jwt_secret)]
+    pub(crate) jwt_secret: SecretString,
+
+    /// Issuer that a token must name (`iss`); any when unset
+    #[conf(env)]
+    pub(crate) jwt_issuer: Option<String>,
+
+    /// Audience that a token must name (`aud`); any when unset
+    #[conf(env)]
+    pub(crate) jwt_audience: Option<String>,
+}
+
+/// How the inventory is asked, and when it is left alone.
+#[derive(Clone, Debug, Conf)]
+pub(crate) struct InventorySettings {
+    /// Base URL of the inventory
+    #[conf(env, default_value = "http://127.0.0.1:3001", value_parser = parse_url)]
+    pub(crate) inventory_url: Url,
+
+    /// Most milliseconds for one question, repetitions included
+    #[conf(env, default_value = "5000", value_parser = timeout_millis)]
+    pub(crate) circuit_breaker_timeout: Duration,
+
+    /// Failures in a row after which the inventory is left alone
+    #[conf(env, default_value = "5", value_parser = parse_threshold)]
+    pub(crate) circuit_breaker_failure_threshold: u32,
+
+    /// Milliseconds until it is tried again, with one request
+    #[conf(env, default_value = "30000", value_parser = timeout_millis)]
+    pub(crate) circuit_breaker_reset_timeout: Duration,
+}
+
+impl ServiceConfig for Config {
+    fn common(&self) -> &CommonSettings {
+        &self.common
+    }
+
+    fn management_port(&self) -> u16 {
+        self.management_port
+    }
+}
+
+fn parse_workers(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|threads| (1..=256).contains(threads))
+        .ok_or("must be a number from 1 to 256")
+}
+
+fn parse_threshold(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|failures| *failures > 0).ok_or("must be a number from 1")
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    // A base without a slash at its end would lose its last part when a path is joined to it.
+    let url = Url::parse(&format!("{}/", text.trim_end_matches('/')))
+        .map_err(|error| error.to_string())?;
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err("must begin with http:// or https://".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(env: &[(&str, &str)]) -> Result<Config, String> {
+        Config::try_parse_from(["sales-api"], env.iter().copied())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once_and_no_secret_is_shown() {
+        let report =
+            parse(&[("JWT_SECRET", "too-short"), ("INVENTORY_URL", "ftp://x"), ("PORT", "99999")])
+                .unwrap_err();
+        for name in ["JWT_SECRET", "INVENTORY_URL", "PORT", "DATABASE_URL"] {
+            assert!(report.contains(name), "{name} is missing in: {report}");
+        }
+        assert!(!report.contains("too-short"), "{report}");
+    }
+
+    #[test]
+    fn two_settings_are_enough() {
+        let config = parse(&[
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("DATABASE_URL", "postgres://sales:sales@localhost:5432/sales"),
+        ])
+        .unwrap();
+        assert_eq!(config.port, 3000);
+        assert_eq!(
+            config.inventory.inventory_url.join("availability").unwrap().path(),
+            "/availability"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! The use case of the whole system: take an order, once.
+
+use chrono::{SubsecRound, Utc};
+use contracts::cloud_events::{TraceContext, data_schema};
+use contracts::event_id::event_id;
+use contracts::http::Item;
+use contracts::order_events::{ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
+use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderId, OrderLine, OrderStatus, Owner};
+use store::orders::{self, NewOrder, Order};
+use store::outbox::{EventHeaders, OutboxEvent};
+use store::{Database, StoreError};
+
+use crate::inventory::{Inventory, StockError};
+use crate::order_writer::{OrderWriter, WriteError};
+
+/// What a client asks for, and how to recognise it when it asks again.
+pub(crate) struct CreateOrderRequest {
+    pub(crate) owner: Owner,
+    pub(crate) key: IdempotencyKey,
+    pub(crate) draft: OrderDraft,
+    pub(crate) correlation_id: String,
+    pub(crate) trace: Option<TraceContext>,
+}
+
+/// An order that is safe.
+pub(crate) enum Placed {
+    /// It was accepted now.
+    Now(Order),
+    /// It was accepted before, under the same key.
+    Before(Order),
+}
+
+/// Why an order was not accepted. Its key is still free, unless it was taken before.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateOrderError {
+    #[error("the idempotency key was used for another order")]
+    KeyReused,
+    #[error(transparent)]
+    Stock(#[from] StockError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the event cannot be encoded")]
+    Encode(#[from] serde_json::Error),
+    #[error("a key is taken, but its order is not there")]
+    NoWinner,
+}
+
+pub(crate) struct CreateOrder {
+    pub(crate) database: Database,
+    pub(crate) inventory: Inventory,
+    pub(crate) writer: OrderWriter,
+    pub(crate) topic: String,
+}
+
+impl CreateOrder {
+    /// Accepts an order, or finds the one that was accepted under the same key. A refusal consumes no key.
+    pub(crate) async fn place(
+        &self,
+        request: CreateOrderRequest,
+    ) -> Result<Placed, CreateOrderError> {
+        let fingerprint = Fingerprint::of(&request.draft);
+        if let Some(order) = self.placed_before(&request, &fingerprint).await? {
+            return Ok(Placed::Before(order));
+        }
+        self.inventory.ensure_available(request.draft.lines()).await?;
+        let order = self.new_order(&request, fingerprint)?;
+        let answer = accepted(&order);
+        if self.writer.accept(order).await? {
+            return Ok(Placed::Now(answer));
+        }
+        // Somebody else was faster with the same key, and has committed.
+        let winner = self.placed_before(&request, &fingerprint).await?;
+        winner.map(Placed::Before).ok_or(CreateOrderError::NoWinner)
+    }
+
+    async fn placed_before(
+        &self,
+        request: &CreateOrderRequest,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Order>, CreateOrderError> {
+        let mut connection = self.database.connection().await?;
+        match orders::find_by_key(&mut connection, &request.owner, &request.key).await? {
+            Some((order, known)) if known == fingerprint.as_bytes() => Ok(Some(order)),
+            Some(_) => Err(CreateOrderError::KeyReused),
+            None => Ok(None),
+        }
+    }
+
+    fn new_order(
+        &self,
+        request: &CreateOrderRequest,
+        fingerprint: Fingerprint,
+    ) -> Result<NewOrder, serde_json::Error> {
+        let id = OrderId::generate();
+        // To the millisecond, as it is shown, so that a replay shows the same.
+        let created_at = Utc::now().trunc_subsecs(3);
+        let event = OrderCreated {
+            order_id: id,
+            sequence: OrderStatus::PendingShipment.sequence(),
+            customer_id: request.draft.customer_id().to_string(),
+            items: request.draft.lines().iter().map(item).collect(),
+            total_amount: request.draft.total(),
+            created_at,
+        };
+        let trace = request.trace.clone();
+        let event = OutboxEvent {
+            event_id: event_id(id, ORDER_CREATED),
+            aggregate_id: id,
+            topic: self.topic.clone(),
+            event_type: ORDER_CREATED.to_owned(),
+            payload: serde_json::to_string(&event)?,
+            headers: EventHeaders {
+                source: "/sales-api".to_owned(),
+                data_schema: data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
+                correlation_id: Some(request.correlation_id.clone()),
+                traceparent: trace.as_ref().map(|trace| trace.traceparent.clone()),
+                tracestate: trace.and_then(|trace| trace.tracestate),
+            },
+            occurred_at: created_at,
+        };
+        Ok(NewOrder {
+            id,
+            owner: request.owner.clone(),
+            idempotency_key: request.key.clone(),
+            fingerprint,
+            draft: request.draft.clone(),
+            created_at,
+            event,
+        })
+    }
+}
+
+/// A line as the world sees it.
+pub(crate) fn item(line: &OrderLine) -> Item {
+    Item {
+        product_id: line.product_id.to_string(),
+        quantity: line.quantity.get(),
+        unit_price: line.unit_price,
+    }
+}
+
+/// The order as it will be read back.
+fn accepted(order: &NewOrder) -> Order {
+    Order {
+        id: order.id,
+        customer_id: order.draft.customer_id().to_string(),
+        lines: order.draft.lines().to_vec(),
+        total: order.draft.total(),
+        status: OrderStatus::PendingShipment,
+        created_at: order.created_at,
+    }
+}

@@ -1,0 +1,154 @@
+//! The question, put with patience and with an end to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backoff::ExponentialBackoffBuilder;
+use contracts::inventory::{
+    AVAILABILITY_PATH, AvailabilityRequest, AvailabilityResponse, StockedItem, WantedItem,
+};
+use contracts::problem::Shortage;
+use domain::OrderLine;
+use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
+use url::Url;
+
+use super::breaker::{Breaker, BreakerState, InventoryError};
+use crate::config::InventorySettings;
+
+/// Why an order cannot be filled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StockError {
+    #[error("there is not enough in stock")]
+    Insufficient(Vec<Shortage>),
+    #[error("the inventory cannot be asked at the moment")]
+    Unavailable { retry_after: Duration, source: InventoryError },
+}
+
+/// The inventory, behind its circuit breaker.
+pub(crate) struct Inventory {
+    client: reqwest::Client,
+    availability: Url,
+    timeout: Duration,
+    reset_timeout: Duration,
+    breaker: Breaker,
+}
+
+impl Inventory {
+    pub(crate) fn new(
+        settings: &InventorySettings,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let reset_timeout = settings.circuit_breaker_reset_timeout;
+        Ok(Self {
+            // One connection that hangs must leave time to ask on another.
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(settings.circuit_breaker_timeout / 3)
+                .build()?,
+            availability: settings.inventory_url.join(AVAILABILITY_PATH)?,
+            timeout: settings.circuit_breaker_timeout,
+            reset_timeout,
+            breaker: Breaker::new(settings.circuit_breaker_failure_threshold, reset_timeout),
+        })
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// Fails unless there is enough of everything. Too little is an answer like any other, not a failure of the
+    /// inventory.
+    pub(crate) async fn ensure_available(&self, lines: &[OrderLine]) -> Result<(), StockError> {
+        let wanted = wanted(lines);
+        match self.breaker.call(self.ask(&wanted)).await {
+            Ok(shortages) if shortages.is_empty() => Ok(()),
+            Ok(shortages) => Err(StockError::Insufficient(shortages)),
+            Err(source) => {
+                let retry_after = match source {
+                    InventoryError::Open => self.reset_timeout,
+                    _ => Duration::ZERO,
+                };
+                Err(StockError::Unavailable { retry_after, source })
+            }
+        }
+    }
+
+    /// Asks until there is an answer or the time is up. What can't pass by itself is not asked again.
+    async fn ask(&self, wanted: &[WantedItem]) -> Result<Vec<Shortage>, InventoryError> {
+        let request = AvailabilityRequest { items: wanted.to_vec() };
+        let schedule = ExponentialBackoffBuilder::new()
+            .with_initial_interval(FIRST_WAIT)
+            .with_multiplier(2.0)
+            .with_max_interval(LONGEST_WAIT)
+            .with_max_elapsed_time(Some(self.timeout))
+            .build();
+        let answer = backoff::future::retry(schedule, || async {
+            let stock = self.ask_once(&request).await.and_then(|stock| shortages(wanted, &stock));
+            stock.map_err(|error| {
+                if is_passing(&error) {
+                    backoff::Error::transient(error)
+                } else {
+                    backoff::Error::permanent(error)
+                }
+            })
+        });
+        tokio::time::timeout(self.timeout, answer)
+            .await
+            .unwrap_or(Err(InventoryError::Timeout(self.timeout)))
+    }
+
+    async fn ask_once(
+        &self,
+        request: &AvailabilityRequest,
+    ) -> Result<Vec<StockedItem>, InventoryError> {
+        let answer = self.client.post(self.availability.clone()).json(request).send().await?;
+        if !answer.status().is_success() {
+            return Err(InventoryError::Status(answer.status().as_u16()));
+        }
+        Ok(answer.json::<AvailabilityResponse>().await?.items)
+    }
+}
+
+/// Whether the same question can get an answer the next time: it was not heard, or not in time, or the inventory
+/// had a fault of its own.
+fn is_passing(error: &InventoryError) -> bool {
+    match error {
+        InventoryError::Transport(error) => {
+            error.is_connect() || error.is_timeout() || error.is_request()
+        }
+        InventoryError::Status(status) => *status >= 500,
+        InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Incomplete(_) => false,
+    }
+}
+
+/// Each product once, however many lines it is on.
+fn wanted(lines: &[OrderLine]) -> Vec<WantedItem> {
+    let mut pieces = BTreeMap::<&str, i64>::new();
+    for line in lines {
+        *pieces.entry(line.product_id.as_str()).or_default() += i64::from(line.quantity.get());
+    }
+    pieces
+        .into_iter()
+        .map(|(product_id, quantity)| WantedItem { product_id: product_id.to_owned(), quantity })
+        .collect()
+}
+
+fn shortages(
+    wanted: &[WantedItem],
+    stock: &[StockedItem],
+) -> Result<Vec<Shortage>, InventoryError> {
+    let mut shortages = Vec::new();
+    for item in wanted {
+        let stocked = stock
+            .iter()
+            .find(|stocked| stocked.product_id == item.product_id)
+            .ok_or_else(|| InventoryError::Incomplete(item.product_id.clone()))?;
+        if !stocked.available {
+            shortages.push(Shortage {
+                product_id: item.product_id.clone(),
+                requested: item.quantity,
+                available: stocked.available_quantity,
+            });
+        }
+    }
+    Ok(shortages)
+}

@@ -1,0 +1,18 @@
+//! sales-api: takes orders over HTTP and never loses one.
+//!
+//! A request goes through `routes`, which translate, to a use case, which decides; `store` keeps what it decided.
+
+mod application;
+mod auth;
+mod config;
+mod create_order;
+mod inventory;
+mod order_writer;
+mod problem;
+mod request;
+mod request_scope;
+mod routes;
+mod tokens;
+
+pub use application::Application;
+pub use config::Config;

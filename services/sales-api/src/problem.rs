@@ -1,0 +1,238 @@
+//! The one place where a failure becomes an HTTP answer (RFC 9457).
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use contracts::problem::{CONTENT_TYPE, Fault, Problem, Shortage};
+use service_kit::Chain;
+use store::StoreError;
+
+use crate::create_order::CreateOrderError;
+use crate::inventory::{InventoryError, StockError};
+use crate::order_writer::WriteError;
+use crate::tokens::TokenError;
+
+/// Everything that can be wrong with a request, or with us.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("the body is not well-formed JSON: {0}")]
+    MalformedJson(String),
+    #[error("the request is invalid, see errors")]
+    Invalid(Vec<Fault>),
+    #[error("{0}")]
+    IdempotencyKey(&'static str),
+    #[error("{0}")]
+    Unauthorized(TokenError),
+    #[error("there is nothing here")]
+    NoRoute,
+    #[error("there is no such order")]
+    NoOrder,
+    #[error("use one of: {0}")]
+    Method(&'static str),
+    #[error("an order has at most 200 items")]
+    TooManyItems,
+    #[error("the body must be application/json")]
+    MediaType,
+    #[error("there is not enough in stock")]
+    InsufficientInventory(Vec<Shortage>),
+    #[error("the idempotency key was used for another order")]
+    KeyReused,
+    #[error("the inventory cannot be asked at the moment")]
+    InventoryUnavailable { retry_after: Duration, source: InventoryError },
+    #[error("orders cannot be stored or read at the moment")]
+    StoreUnavailable(#[source] StoreError),
+    #[error("the request failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// How long a client should leave a database alone that is away.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Status, code and title of a kind of problem; the type URI is made of the code.
+struct Kind(StatusCode, &'static str, &'static str);
+
+impl ApiError {
+    fn kind(&self) -> Kind {
+        use StatusCode as S;
+        match self {
+            Self::MalformedJson(_) => Kind(S::BAD_REQUEST, "MALFORMED_JSON", "Malformed JSON"),
+            Self::Invalid(_) => Kind(S::BAD_REQUEST, "VALIDATION_FAILED", "Validation failed"),
+            Self::IdempotencyKey(_) => {
+                Kind(S::BAD_REQUEST, "INVALID_IDEMPOTENCY_KEY", "Invalid idempotency key")
+            }
+            Self::Unauthorized(_) => Kind(S::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
+            Self::NoRoute => Kind(S::NOT_FOUND, "NOT_FOUND", "Not found"),
+            Self::NoOrder => Kind(S::NOT_FOUND, "ORDER_NOT_FOUND", "Order not found"),
+            Self::Method(_) => {
+                Kind(S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")
+            }
+            Self::TooManyItems => {
+                Kind(S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload too large")
+            }
+            Self::MediaType => {
+                Kind(S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type")
+            }
+            Self::InsufficientInventory(_) => {
+                Kind(S::UNPROCESSABLE_ENTITY, "INSUFFICIENT_INVENTORY", "Insufficient inventory")
+            }
+            Self::KeyReused => {
+                Kind(S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency key reused")
+            }
+            Self::InventoryUnavailable { .. } => {
+                Kind(S::SERVICE_UNAVAILABLE, "INVENTORY_UNAVAILABLE", "Inventory unavailable")
+            }
+            Self::StoreUnavailable(_) => {
+                Kind(S::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "Database unavailable")
+            }
+            Self::Internal(_) => Kind(S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error"),
+        }
+    }
+
+    /// The answer, in full. What is our own fault is logged here, with its cause, and nowhere else.
+    pub(crate) fn answer(&self, path: &str, correlation_id: &str) -> HttpResponse {
+        let Kind(status, code, title) = self.kind();
+        if status.is_server_error() {
+            tracing::error!(code, error = %Chain(self), "request failed");
+        }
+        let mut problem = problem(status, code, title, self.to_string(), path, correlation_id);
+        let mut answer = HttpResponse::build(status);
+        match self {
+            Self::Invalid(faults) => problem.errors.clone_from(faults),
+            Self::TooManyItems => {
+                problem.errors.push(Fault { pointer: "/items".into(), detail: self.to_string() });
+            }
+            Self::IdempotencyKey(detail) => problem.errors.push(Fault {
+                pointer: "header:Idempotency-Key".into(),
+                detail: (*detail).to_owned(),
+            }),
+            Self::InsufficientInventory(shortages) => problem.shortages.clone_from(shortages),
+            Self::Unauthorized(TokenError::Missing) => {
+                answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
+            }
+            Self::Unauthorized(error) => {
+                let challenge =
+                    format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
+                answer.insert_header((WWW_AUTHENTICATE, challenge));
+            }
+            Self::Method(allowed) => {
+                answer.insert_header((ALLOW, *allowed));
+            }
+            Self::InventoryUnavailable { retry_after, .. } => {
+                answer.insert_header((RETRY_AFTER, seconds(*retry_after)));
+            }
+            Self::StoreUnavailable(_) => {
+                answer.insert_header((RETRY_AFTER, seconds(STORE_RETRY_AFTER)));
+            }
+            _ => {}
+        }
+        answer.content_type(CONTENT_TYPE).json(problem)
+    }
+}
+
+/// The answer to a failure that the framework found: a body that is too large or breaks off, a bad path.
+pub(crate) fn framework_answer(
+    status: StatusCode,
+    path: &str,
+    correlation_id: &str,
+) -> HttpResponse {
+    if status.is_server_error() {
+        tracing::error!(status = status.as_u16(), "request failed");
+    }
+    let title = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Payload too large",
+        _ => status.canonical_reason().unwrap_or("Error"),
+    };
+    let code = title.to_uppercase().replace([' ', '-'], "_");
+    let detail = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "the body must not be larger than 256 KiB".to_owned(),
+        _ => format!("the request cannot be answered: {title}"),
+    };
+    let problem = problem(status, &code, title, detail, path, correlation_id);
+    HttpResponse::build(status).content_type(CONTENT_TYPE).json(problem)
+}
+
+fn problem(
+    status: StatusCode,
+    code: &str,
+    title: &str,
+    detail: String,
+    path: &str,
+    correlation_id: &str,
+) -> Problem {
+    Problem {
+        kind: format!("/problems/{}", code.to_lowercase().replace('_', "-")),
+        title: title.to_owned(),
+        status: status.as_u16(),
+        detail,
+        instance: path.to_owned(),
+        success: false,
+        code: code.to_owned(),
+        errors: Vec::new(),
+        shortages: Vec::new(),
+        correlation_id: correlation_id.to_owned(),
+    }
+}
+
+/// Whole seconds, at least one.
+fn seconds(duration: Duration) -> String {
+    duration.as_millis().div_ceil(1000).max(1).to_string()
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.kind().0
+    }
+}
+
+impl From<CreateOrderError> for ApiError {
+    fn from(error: CreateOrderError) -> Self {
+        match error {
+            CreateOrderError::KeyReused => Self::KeyReused,
+            CreateOrderError::Stock(StockError::Insufficient(shortages)) => {
+                Self::InsufficientInventory(shortages)
+            }
+            CreateOrderError::Stock(StockError::Unavailable { retry_after, source }) => {
+                Self::InventoryUnavailable { retry_after, source }
+            }
+            CreateOrderError::Store(error) | CreateOrderError::Write(WriteError::Store(error)) => {
+                error.into()
+            }
+            CreateOrderError::Write(WriteError::Unfinished(_))
+            | CreateOrderError::Encode(_)
+            | CreateOrderError::NoWinner => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_transient() {
+            Self::StoreUnavailable(error)
+        } else {
+            Self::Internal(error.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn an_internal_cause_is_never_sent() {
+        let error = ApiError::Internal("password=hunter2".into());
+        let answer = error.answer("/api/orders", "c-1");
+        assert_eq!(answer.status(), 500);
+        let body = to_bytes(answer.into_body()).await.unwrap();
+        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.detail, "the request failed");
+        assert_eq!(
+            (problem.code.as_str(), problem.kind.as_str()),
+            ("INTERNAL_ERROR", "/problems/internal-error")
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! What surrounds every request: its correlation id, its span, its metrics, and the form of its failure.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
+use contracts::cloud_events::TraceContext;
+use contracts::http::CORRELATION_ID;
+use service_kit::trace;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
+use uuid::Uuid;
+
+use crate::problem::{ApiError, framework_answer};
+
+/// Ties together all that one request causes. A client may choose it; otherwise it is a new UUID.
+#[derive(Clone, Debug)]
+pub(crate) struct CorrelationId(pub(crate) String);
+
+impl CorrelationId {
+    fn of(request: &ServiceRequest) -> Self {
+        let given = header(request, CORRELATION_ID).filter(|id| {
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        });
+        Self(given.unwrap_or_else(|| Uuid::new_v4().to_string()))
+    }
+}
+
+/// The outermost layer.
+pub(crate) async fn request_scope(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let correlation = CorrelationId::of(&request);
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let method = method_name(request.method());
+    let span = request_span(&request, method, &route, &correlation);
+    request.extensions_mut().insert(correlation.clone());
+
+    let answer = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
+    let mut answer = span.in_scope(|| with_problem(answer, &correlation));
+
+    let status = answer.status().as_u16();
+    span.record("http.response.status_code", status);
+    metrics::histogram!(
+        "http_server_request_duration_seconds",
+        "method" => method, "route" => route, "status" => status.to_string()
+    )
+    .record(started.elapsed());
+    if let Ok(value) = HeaderValue::from_str(&correlation.0) {
+        answer.headers_mut().insert(HeaderName::from_static("x-correlation-id"), value);
+    }
+    Ok(answer)
+}
+
+fn request_span(
+    request: &ServiceRequest,
+    method: &str,
+    route: &str,
+    correlation: &CorrelationId,
+) -> Span {
+    // OpenTelemetry's names for an HTTP server's span.
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+        correlation_id = correlation.0,
+    );
+    if let Some(traceparent) = header(request, "traceparent") {
+        let tracestate = header(request, "tracestate");
+        trace::continue_from(&span, &TraceContext { traceparent, tracestate });
+    }
+    span
+}
+
+/// Gives a failure its body. Everything that is no failure passes unchanged.
+fn with_problem(answer: ServiceResponse, correlation: &CorrelationId) -> ServiceResponse {
+    let path = answer.request().path().to_owned();
+    let problem = match answer.response().error() {
+        None => return answer,
+        Some(error) => match error.as_error::<ApiError>() {
+            Some(error) => error.answer(&path, &correlation.0),
+            None => framework_answer(answer.status(), &path, &correlation.0),
+        },
+    };
+    answer.into_response(problem)
+}
+
+fn header(request: &ServiceRequest, name: &str) -> Option<String> {
+    request.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// A client may invent methods; a metric must not grow with them. The name is that of OpenTelemetry's conventions.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "_OTHER",
+    }
+}

@@ -1,0 +1,54 @@
+//! `POST /api/orders`.
+
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use contracts::http::{CreatedOrder, IDEMPOTENT_REPLAYED, Success};
+use domain::OrderStatus;
+use service_kit::trace;
+use store::orders::Order;
+
+use crate::create_order::{CreateOrder, CreateOrderRequest, Placed, item};
+use crate::problem::ApiError;
+use crate::request::{idempotency_key, order_draft};
+use crate::request_scope::CorrelationId;
+use crate::tokens::Caller;
+
+pub(crate) async fn create_order(
+    caller: Caller,
+    correlation: web::ReqData<CorrelationId>,
+    create: web::Data<CreateOrder>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, ApiError> {
+    let placed = create
+        .place(CreateOrderRequest {
+            owner: caller.owner,
+            key: idempotency_key(&request)?,
+            draft: order_draft(&request, &body)?,
+            correlation_id: correlation.into_inner().0,
+            trace: trace::current(),
+        })
+        .await?;
+    let mut answer = HttpResponse::Created();
+    let order = match placed {
+        Placed::Now(order) => order,
+        Placed::Before(order) => {
+            answer.insert_header((IDEMPOTENT_REPLAYED, "true"));
+            order
+        }
+    };
+    answer.insert_header((LOCATION, format!("/api/orders/{}", order.id)));
+    Ok(answer.json(Success::new(created(&order))))
+}
+
+/// Made of what never changes about an order: whatever its status is now, this is what its creator was told.
+fn created(order: &Order) -> CreatedOrder {
+    CreatedOrder {
+        order_id: order.id,
+        status: OrderStatus::PendingShipment,
+        customer_id: order.customer_id.clone(),
+        items: order.lines.iter().map(item).collect(),
+        total_amount: order.total,
+        created_at: order.created_at,
+    }
+}

@@ -1,0 +1,124 @@
+//! The API under test, and a client that shows everything of an answer.
+
+use inventory_mock::{Application as InventoryMock, Config as InventoryConfig};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder};
+use sales_api::Application;
+use serde_json::{Value, json};
+use test_kit::{Running, World, bearer};
+
+pub(crate) struct Api {
+    pub(crate) world: World,
+    client: Client,
+    base: String,
+    pub(crate) management: String,
+    _services: [Running; 2],
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Api {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(World::create().await).await
+    }
+
+    pub(crate) async fn start_in(mut world: World) -> Self {
+        let inventory = InventoryMock::build(&world.config::<InventoryConfig>()).unwrap();
+        if !world.variables().contains_key("INVENTORY_URL") {
+            world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
+        }
+        let api = Application::build(&world.config()).unwrap();
+        let base = format!("http://127.0.0.1:{}", api.port().unwrap());
+        let management = format!("http://127.0.0.1:{}", api.management_port().unwrap());
+        let services = [
+            Running::start(|shutdown| inventory.run(shutdown)),
+            Running::start(|shutdown| api.run(shutdown)),
+        ];
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { world, client, base, management, _services: services }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// `GET` on behalf of `subject`.
+    pub(crate) async fn get_as(&self, subject: &str, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path).header("Authorization", bearer(subject))).await
+    }
+
+    /// A create by alice, complete but for what `change` does to it.
+    pub(crate) async fn create_with(
+        &self,
+        change: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Answer {
+        Answer::of(change(
+            self.request(Method::POST, "/api/orders").header("Authorization", bearer("alice")),
+        ))
+        .await
+    }
+
+    /// A create by alice.
+    pub(crate) async fn create(&self, key: &str, body: &Value) -> Answer {
+        self.create_with(|request| request.header("Idempotency-Key", key).json(body)).await
+    }
+
+    pub(crate) async fn orders_stored(&self) -> i64 {
+        self.world.database.count("SELECT count(*) FROM sales.orders").await
+    }
+}
+
+impl Answer {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Self { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Status and code of a problem, after a check that it is a whole one.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["success"], false);
+        let code = problem["code"].as_str().unwrap().to_owned();
+        assert_eq!(problem["type"], format!("/problems/{}", code.to_lowercase().replace('_', "-")));
+        assert_eq!(problem["correlationId"].as_str(), self.header("x-correlation-id"));
+        for text in ["title", "detail", "instance"] {
+            assert!(problem[text].is_string(), "{text} is missing: {problem}");
+        }
+        (self.status, code)
+    }
+}
+
+/// An order of two widgets.
+pub(crate) fn two_widgets() -> Value {
+    order_of("widget", 2)
+}
+
+/// An order of so many pieces of one product.
+pub(crate) fn order_of(product: &str, quantity: i64) -> Value {
+    json!({ "customerId": "customer-1", "items": [item(product, quantity)] })
+}
+
+pub(crate) fn item(product: &str, quantity: i64) -> Value {
+    json!({ "productId": product, "quantity": quantity, "unitPrice": 29.99 })
+}

@@ -1,0 +1,105 @@
+use serde_json::json;
+
+use crate::api::{Api, order_of, two_widgets};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_accepted_with_its_total() {
+    let api = Api::start().await;
+    let answer = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "key-1")
+                .header("Content-Type", "application/json")
+                .body(
+                    r#"{"customerId":"customer-1","items":[
+                    {"productId":"widget","quantity":3,"unitPrice":0.10},
+                    {"productId":"gadget","quantity":1,"unitPrice":2.999e1}]}"#,
+                )
+        })
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let id = answer.json()["data"]["orderId"].as_str().unwrap().to_owned();
+    let created_at = answer.json()["data"]["createdAt"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("location"), Some(format!("/api/orders/{id}").as_str()));
+    assert_eq!(answer.header("idempotent-replayed"), None);
+    assert_eq!(
+        answer.text,
+        format!(
+            r#"{{"success":true,"data":{{"orderId":"{id}","status":"Pending Shipment","customerId":"customer-1","items":[{{"productId":"widget","quantity":3,"unitPrice":0.10}},{{"productId":"gadget","quantity":1,"unitPrice":29.99}}],"totalAmount":30.29,"createdAt":"{created_at}"}}}}"#
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_stored_whole_with_its_event() {
+    let api = Api::start().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let answer = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "key-1")
+                .header("X-Correlation-ID", "checkout-17")
+                .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"))
+                .json(&two_widgets())
+        })
+        .await;
+    assert_eq!((answer.status, answer.header("x-correlation-id")), (201, Some("checkout-17")));
+    let order = answer.json()["data"].clone();
+
+    let rows = api
+        .world
+        .database
+        .query(
+            "SELECT o.owner, o.idempotency_key, o.total_amount::text, h.sequence, h.status, e.topic, e.event_type,
+                    e.payload::text, e.headers->>'correlation_id', h.event_id = e.event_id, i.unit_price::text
+             FROM sales.orders o
+             JOIN sales.order_items i ON i.order_id = o.id
+             JOIN sales.order_status_history h ON h.order_id = o.id
+             JOIN sales.outbox_events e ON e.aggregate_id = o.id",
+        )
+        .await;
+    assert_eq!(rows.len(), 1);
+    let text = |column: usize| rows[0].get::<_, String>(column);
+    assert_eq!([text(0), text(1), text(2)], ["alice", "key-1", "59.98"]);
+    assert_eq!((rows[0].get::<_, i16>(3), text(4).as_str()), (1, "Pending Shipment"));
+    assert_eq!(
+        [text(5), text(6)],
+        [api.world.topics.order_events.clone(), "order.created".to_owned()]
+    );
+    let event: serde_json::Value = serde_json::from_str(&text(7)).unwrap();
+    assert_eq!(
+        event,
+        json!({
+            "orderId": order["orderId"], "sequence": 1, "customerId": "customer-1",
+            "items": order["items"], "totalAmount": order["totalAmount"], "createdAt": order["createdAt"],
+        })
+    );
+    assert_eq!(
+        (text(8).as_str(), rows[0].get::<_, bool>(9), text(10).as_str()),
+        ("checkout-17", true, "29.99")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_little_stock_is_refused_with_what_is_missing_and_leaves_no_trace() {
+    let api = Api::start().await;
+    let mut order = order_of("limited-edition", 2);
+    order["items"].as_array_mut().unwrap().extend([
+        crate::api::item("limited-edition", 2),
+        crate::api::item("out-of-stock-thing", 1),
+        crate::api::item("widget", 1),
+    ]);
+    let answer = api.create("key-1", &order).await;
+    assert_eq!(answer.problem(), (422, "INSUFFICIENT_INVENTORY".to_owned()));
+    assert_eq!(
+        answer.json()["shortages"],
+        json!([
+            { "productId": "limited-edition", "requested": 4, "available": 3 },
+            { "productId": "out-of-stock-thing", "requested": 1, "available": 0 },
+        ])
+    );
+    assert_eq!(api.orders_stored().await, 0);
+
+    // The refusal has consumed no key.
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+}

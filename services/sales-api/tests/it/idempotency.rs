@@ -1,0 +1,78 @@
+use futures::future::join_all;
+use serde_json::json;
+use test_kit::bearer;
+
+use crate::api::{Answer, Api, order_of, two_widgets};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_create_is_answered_with_the_same_bytes() {
+    let api = Api::start().await;
+    let first = api.create("key-1", &two_widgets()).await;
+    assert_eq!(first.status, 201);
+    // The order goes its way; what its creator was told does not change.
+    api.world.database.query("UPDATE sales.orders SET status = 'Delivered'").await;
+    // The same order, spelled otherwise, under the same key in quotes.
+    let body = r#"{ "items": [{"unitPrice": 2999e-2, "quantity": 2, "productId": "widget"}], "customerId": "customer-1" }"#;
+    let again = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "\"key-1\"")
+                .header("Content-Type", "application/json")
+                .body(body)
+        })
+        .await;
+    assert_eq!((again.status, &again.text), (201, &first.text));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(api.orders_stored().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_key_with_another_body_is_refused() {
+    let api = Api::start().await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+    let other = api.create("key-1", &order_of("widget", 3)).await;
+    assert_eq!(other.problem(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
+    assert_eq!(api.orders_stored().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_needs_no_inventory() {
+    let api = Api::start().await;
+    let first = api.create("key-1", &order_of("widget", 1)).await;
+    let inventory = &api.world.variables()["INVENTORY_URL"];
+    let broken = json!({ "failureRate": 100, "latencyMinMs": 0, "latencyMaxMs": 0 });
+    let url = format!("{inventory}/admin/behaviour");
+    assert!(
+        reqwest::Client::new().put(url).json(&broken).send().await.unwrap().status().is_success()
+    );
+    let again = api.create("key-1", &order_of("widget", 1)).await;
+    assert_eq!((again.status, again.text), (201, first.text));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_of_two_subjects_is_two_orders() {
+    let api = Api::start().await;
+    let alice = api.create("key-1", &two_widgets()).await;
+    let bob =
+        api.request(reqwest::Method::POST, "/api/orders").header("Authorization", bearer("bob"));
+    let bob = Answer::of(bob.header("Idempotency-Key", "key-1").json(&two_widgets())).await;
+    assert_eq!((alice.status, bob.status), (201, 201));
+    assert_eq!(bob.header("idempotent-replayed"), None);
+    assert_eq!(api.orders_stored().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_doubles_make_one_order_and_get_one_answer() {
+    let api = Api::start().await;
+    let body = two_widgets();
+    let answers = join_all((0..20).map(|_| api.create("key-1", &body))).await;
+    assert!(
+        answers.iter().all(|answer| answer.status == 201 && answer.text == answers[0].text),
+        "{answers:?}"
+    );
+    let first = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none());
+    assert_eq!(first.count(), 1);
+    assert_eq!(api.orders_stored().await, 1);
+    assert_eq!(api.world.database.count("SELECT count(*) FROM sales.outbox_events").await, 1);
+}

@@ -1,0 +1,101 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use test_kit::{World, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::api::{Api, two_widgets};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_creates_are_put_off_and_the_process_lives_on() {
+    let mut world = World::create().await;
+    let proxy = world.proxy_database().await;
+    let api = Api::start_in(world).await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+
+    proxy.cut();
+    let refused = api.create("key-2", &two_widgets()).await;
+    assert_eq!(refused.problem(), (503, "DATABASE_UNAVAILABLE".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(!refused.text.contains("127.0.0.1"), "no internal cause is sent: {}", refused.text);
+
+    proxy.heal();
+    eventually("creates work again", async || {
+        (api.create("key-2", &two_widgets()).await.status == 201).then_some(())
+    })
+    .await;
+    assert_eq!(api.orders_stored().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_inventory_creates_are_put_off_and_then_refused_at_once() {
+    let mut world = World::create().await;
+    // A port that nobody listens on.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    world
+        .set("INVENTORY_URL", format!("http://{closed}"))
+        .set("CIRCUIT_BREAKER_TIMEOUT", 50)
+        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 2)
+        .set("CIRCUIT_BREAKER_RESET_TIMEOUT", 60_000);
+    let api = Api::start_in(world).await;
+    for retry_after in ["1", "1", "60"] {
+        let refused = api.create("key-1", &two_widgets()).await;
+        assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
+        assert_eq!(refused.header("retry-after"), Some(retry_after));
+    }
+    assert_eq!(api.get("/health").await.json()["services"]["inventory"], "down");
+    assert_eq!(api.orders_stored().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_fails_twice_is_asked_a_third_time() {
+    let (address, asked) = inventory_that_fails(2).await;
+    let mut world = World::create().await;
+    world.set("INVENTORY_URL", format!("http://{address}"));
+    let api = Api::start_in(world).await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_wrong_is_asked_once() {
+    let (address, asked) = inventory_that_answers("400 Bad Request", usize::MAX).await;
+    let mut world = World::create().await;
+    world.set("INVENTORY_URL", format!("http://{address}"));
+    let api = Api::start_in(world).await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 503);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+async fn inventory_that_fails(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    inventory_that_answers("500 Internal Server Error", times).await
+}
+
+/// An inventory that gives the first so many questions this status, and then has widgets. It counts the questions.
+async fn inventory_that_answers(
+    status: &'static str,
+    times: usize,
+) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counter = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            // A question is one small packet.
+            let mut question = [0; 4096];
+            let _ = client.read(&mut question).await;
+            let status =
+                if counter.fetch_add(1, Ordering::Relaxed) < times { status } else { "200 OK" };
+            let body =
+                r#"{"items":[{"productId":"widget","available":true,"availableQuantity":9}]}"#;
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            let _ = client.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    });
+    (address, asked)
+}

@@ -1,0 +1,112 @@
+use reqwest::Method;
+use serde_json::{Value, json};
+use test_kit::bearer;
+
+use crate::api::{Answer, Api, item, two_widgets};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_a_body_is_named_with_its_place() {
+    let api = Api::start().await;
+    let body = json!({ "customerId": "", "items": [
+        { "productId": "widget", "quantity": 0, "unitPrice": 1.999 },
+        { "productId": " ", "quantity": 1, "unitPrice": -1 },
+    ] });
+    let answer = api.create("key-1", &body).await;
+    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    assert_eq!(
+        answer.json()["errors"],
+        json!([
+            { "pointer": "/customerId", "detail": "must be 1 to 64 characters long" },
+            { "pointer": "/items/0/quantity", "detail": "must be from 1 to 1000000" },
+            { "pointer": "/items/0/unitPrice", "detail": "must have at most two decimals" },
+            { "pointer": "/items/1/productId", "detail": "must not begin or end with white space" },
+            { "pointer": "/items/1/unitPrice", "detail": "must not be negative" },
+        ])
+    );
+    assert_eq!(api.orders_stored().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_json_is_malformed() {
+    let api = Api::start().await;
+    let answer = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "k")
+                .header("Content-Type", "application/json")
+                .body("{\"customerId\":")
+        })
+        .await;
+    assert_eq!(answer.problem(), (400, "MALFORMED_JSON".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_media_type_is_refused() {
+    let api = Api::start().await;
+    let answer = api
+        .create_with(|request| {
+            request.header("Idempotency-Key", "k").header("Content-Type", "text/plain").body("{}")
+        })
+        .await;
+    assert_eq!(answer.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused() {
+    let api = Api::start().await;
+    let bytes = json!({ "customerId": "c".repeat(300 * 1024), "items": [] });
+    assert_eq!(api.create("key-1", &bytes).await.problem(), (413, "PAYLOAD_TOO_LARGE".to_owned()));
+    let lines: Vec<Value> = (0..201).map(|_| item("widget", 1)).collect();
+    let lines = json!({ "customerId": "c", "items": lines });
+    assert_eq!(api.create("key-1", &lines).await.problem(), (413, "PAYLOAD_TOO_LARGE".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_is_required_once_and_well_formed() {
+    let api = Api::start().await;
+    let missing = api.create_with(|request| request.json(&two_widgets())).await;
+    let twice = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "a")
+                .header("Idempotency-Key", "b")
+                .json(&two_widgets())
+        })
+        .await;
+    let too_long = api.create(&"k".repeat(256), &two_widgets()).await;
+    let half_quoted = api.create("\"k", &two_widgets()).await;
+    for answer in [missing, twice, too_long, half_quoted] {
+        assert_eq!(answer.problem(), (400, "INVALID_IDEMPOTENCY_KEY".to_owned()));
+        assert_eq!(answer.json()["errors"][0]["pointer"], "header:Idempotency-Key");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_or_a_method_that_is_not_there_says_so() {
+    let api = Api::start().await;
+    let asked = |method, path| {
+        Answer::of(api.request(method, path).header("Authorization", bearer("alice")))
+    };
+    let nowhere = asked(Method::GET, "/api/nowhere").await;
+    assert_eq!(nowhere.problem(), (404, "NOT_FOUND".to_owned()));
+    for (path, allowed) in [("/api/orders", "POST"), ("/api/orders/1", "GET"), ("/health", "GET")] {
+        let answer = asked(Method::DELETE, path).await;
+        assert_eq!(answer.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()));
+        assert_eq!(answer.header("allow"), Some(allowed));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correlation_id_is_echoed_if_it_is_safe_and_made_otherwise() {
+    let api = Api::start().await;
+    let ask = async |id: &str| {
+        let answer =
+            Answer::of(api.request(Method::GET, "/health").header("X-Correlation-ID", id)).await;
+        answer.header("x-correlation-id").unwrap().to_owned()
+    };
+    assert_eq!(ask("checkout-17_a.b").await, "checkout-17_a.b");
+    for unsafe_id in ["a b", "a\"b", "<script>", &"x".repeat(129)] {
+        let made = ask(unsafe_id).await;
+        assert!(made.parse::<uuid::Uuid>().is_ok(), "{made}");
+    }
+}

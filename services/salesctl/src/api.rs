@@ -1,0 +1,116 @@
+//! The sales API as a client sees it.
+
+use std::time::Duration;
+
+use contracts::http::{
+    CORRELATION_ID, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, OrderDetails, Success,
+};
+use contracts::problem::Problem;
+use domain::OrderId;
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
+use service_kit::outage::Outage;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::failure::Failure;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a create is repeated, under the same key, while the API cannot take it.
+const CREATE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a request got no answer that helps.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The API is away, or the connection broke.
+    #[error("the sales API does not answer")]
+    Transport(#[from] reqwest::Error),
+    /// The API refused.
+    #[error("the sales API refused ({}): {}{}", .0.code, .0.detail, faults(.0))]
+    Refused(Box<Problem>),
+    /// The base URL and a path do not fit together.
+    #[error("the API's URL is unusable")]
+    Url(#[from] url::ParseError),
+}
+
+fn faults(problem: &Problem) -> String {
+    let faults =
+        problem.errors.iter().map(|fault| format!("\n  {} {}", fault.pointer, fault.detail));
+    let shortages = problem.shortages.iter().map(|shortage| {
+        format!(
+            "\n  {}: {} wanted, {} in stock",
+            shortage.product_id, shortage.requested, shortage.available
+        )
+    });
+    faults.chain(shortages).collect()
+}
+
+impl ApiError {
+    /// Whether the same request can succeed later.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Refused(problem) => matches!(problem.status, 429 | 503),
+            Self::Url(_) => false,
+        }
+    }
+}
+
+/// A client with a token.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client,
+    base: Url,
+    token: String,
+}
+
+impl Api {
+    pub(crate) fn new(base: &Url, token: String) -> Result<Self, Failure> {
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
+        let mut base = base.clone();
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        Ok(Self { client, base, token })
+    }
+
+    /// Creates an order. While the API cannot take it, the same create is repeated under the same key, which is
+    /// safe: it is accepted once.
+    pub(crate) async fn create(
+        &self,
+        order: &CreateOrder,
+        key: &str,
+    ) -> Result<CreatedOrder, ApiError> {
+        let deadline = Instant::now() + CREATE_PATIENCE;
+        let mut outage = Outage::of("sales API");
+        loop {
+            let request = self
+                .client
+                .post(self.base.join("api/orders")?)
+                .header(IDEMPOTENCY_KEY, key)
+                .json(order);
+            match self.send(request.header(CORRELATION_ID, key)).await {
+                Err(error) if error.is_passing() && Instant::now() < deadline => {
+                    tokio::time::sleep(outage.failed(&error)).await;
+                }
+                answer => {
+                    outage.over();
+                    return answer;
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn order(&self, id: OrderId) -> Result<OrderDetails, ApiError> {
+        self.send(self.client.get(self.base.join(&format!("api/orders/{id}"))?)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
+        let answer = request.bearer_auth(&self.token).send().await?;
+        if answer.status().is_success() {
+            return Ok(answer.json::<Success<T>>().await?.data);
+        }
+        Err(ApiError::Refused(Box::new(answer.json().await?)))
+    }
+}

@@ -1,0 +1,44 @@
+//! What can be typed.
+
+use std::process::ExitCode;
+
+use conf::{Conf, Subcommands};
+
+use crate::commands::{demo, migrate, orders, token, topics};
+use crate::failure::Failure;
+
+/// salesctl: the operator's tool for the sales system
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or setting.
+#[derive(Conf)]
+#[conf(version, name = "salesctl")]
+pub(crate) struct Cli {
+    #[conf(subcommands)]
+    command: Command,
+}
+
+#[derive(Subcommands)]
+enum Command {
+    /// Brings the database up to date; safe to run again, and by several at once
+    Migrate(migrate::Migrate),
+    /// Makes topics and lists them
+    Topics(topics::Topics),
+    /// Prints a token for the API
+    Token(token::Token),
+    /// Creates an order or shows one
+    Orders(orders::Orders),
+    /// Places orders, follows them to Delivered, prints how long it took
+    Demo(demo::Demo),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Migrate(command) => command.run().await,
+            Command::Topics(command) => command.run().await,
+            Command::Token(command) => command.run(),
+            Command::Orders(command) => command.run().await,
+            Command::Demo(command) => command.run().await,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `salesctl demo`: the whole path, seen from outside.
+
+mod follow;
+mod place;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::Conf;
+use indicatif::{ProgressBar, ProgressStyle};
+use url::Url;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::output;
+use crate::token::TokenSettings;
+
+#[derive(Conf)]
+pub(crate) struct Demo {
+    /// Where the sales API is
+    #[conf(env, default_value = "http://127.0.0.1:3000")]
+    api_url: Url,
+
+    /// Where the topics are, for the hints at the end
+    #[conf(env, default_value = "127.0.0.1:19092")]
+    kafka_brokers: String,
+
+    #[conf(flatten)]
+    tokens: TokenSettings,
+
+    /// How many orders to place
+    #[conf(long, default_value = "20", value_parser = parse_orders)]
+    orders: usize,
+
+    /// Seconds until every order has to be Delivered
+    #[conf(long, default_value = "120", value_parser = parse_time_limit)]
+    time_limit: u64,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+/// How long the token in the hints is valid.
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
+
+fn parse_orders(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|orders| (1..=100_000).contains(orders))
+        .ok_or("must be a number from 1 to 100000")
+}
+
+fn parse_time_limit(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (1..=86_400).contains(seconds))
+        .ok_or("must be a number from 1 to 86400")
+}
+
+impl Demo {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let token = self.tokens.mint("demo", false, TOKEN_LIFE)?;
+        let api = Api::new(&self.api_url, token.clone())?;
+
+        let bar = bar("placing  ", self.orders);
+        let placed = place::place(&api, self.orders, &bar).await?;
+        bar.finish();
+
+        let bar = self::bar("following", self.orders);
+        let orders =
+            follow::follow(&api, placed, Duration::from_secs(self.time_limit), &bar).await?;
+        bar.finish();
+
+        let report = report::Report::of(&orders)?;
+        output::print(self.json, &report, report::Report::text)?;
+        if !report.complete() {
+            return Ok(ExitCode::FAILURE);
+        }
+        if !self.json {
+            output::line(&self.hints(&token, &orders))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn hints(&self, token: &str, orders: &[follow::Followed]) -> String {
+        let (api, brokers) = (self.api_url.as_str().trim_end_matches('/'), &self.kafka_brokers);
+        // Another one after each demo: a key that was used gets the order that was placed with it.
+        let number = Uuid::new_v4().simple();
+        let order = orders.first().map(|order| order.id.to_string()).unwrap_or_default();
+        format!(
+            "\nTry next:\n\
+             \n  # an order of your own (the token is good for an hour)\n  \
+             curl -i {api}/api/orders -H 'Authorization: Bearer {token}' \\\n    \
+             -H 'Content-Type: application/json' -H 'Idempotency-Key: order-{number}' \\\n    \
+             -d '{{\"customerId\":\"customer-1\",\"items\":[{{\"productId\":\"widget\",\"quantity\":2,\"unitPrice\":29.99}}]}}'\n\
+             \n  # one of these\n  curl {api}/api/orders/{order} -H 'Authorization: Bearer {token}'\n\
+             \n  # the events behind them\n  kcat -b {brokers} -C -t {} -o beginning -e -f '%k %h %s\\n'\n\
+             \n  # is it well?  {api}/health   what does it measure?  http://127.0.0.1:9101/metrics",
+            contracts::topics::ORDER_EVENTS
+        )
+    }
+}
+
+/// Progress goes to stderr, and only to a terminal: stdout is for the answer.
+fn bar(name: &'static str, orders: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    ProgressBar::new(orders as u64).with_style(style).with_prefix(name)
+}

@@ -1,0 +1,61 @@
+//! Placing the orders.
+
+use std::time::Duration;
+
+use contracts::http::{CreateOrder, CreateOrderItem};
+use domain::OrderId;
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::{Api, ApiError};
+
+/// Requests that are under way at once.
+const CONCURRENCY: usize = 8;
+
+/// An order that was accepted.
+pub(crate) struct Placed {
+    pub(crate) id: OrderId,
+    pub(crate) at: Instant,
+    /// How long the answer took.
+    pub(crate) took: Duration,
+}
+
+/// Places `count` orders, a few at a time.
+pub(crate) async fn place(
+    api: &Api,
+    count: usize,
+    bar: &ProgressBar,
+) -> Result<Vec<Placed>, ApiError> {
+    let run = Uuid::new_v4();
+    stream::iter(0..count)
+        .map(|number| place_one(api, run, number))
+        .buffer_unordered(CONCURRENCY)
+        .inspect_ok(|_| bar.inc(1))
+        .try_collect()
+        .await
+}
+
+async fn place_one(api: &Api, run: Uuid, number: usize) -> Result<Placed, ApiError> {
+    let order = CreateOrder {
+        customer_id: format!("customer-{}", number % 5 + 1),
+        items: vec![
+            item("widget", 2, 2999),
+            item(if number.is_multiple_of(2) { "gadget" } else { "gizmo" }, 1, 1050),
+        ],
+    };
+    let at = Instant::now();
+    let created = api.create(&order, &format!("demo-{run}-{number}")).await?;
+    Ok(Placed { id: created.order_id, at, took: at.elapsed() })
+}
+
+fn item(product: &str, quantity: i64, cents: u32) -> CreateOrderItem {
+    let price = format!("{}.{:02}", cents / 100, cents % 100);
+    CreateOrderItem {
+        product_id: product.to_owned(),
+        quantity,
+        // Digits with a point are a number.
+        unit_price: price.parse().unwrap_or_else(|_| cents.into()),
+    }
+}

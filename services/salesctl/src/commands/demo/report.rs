@@ -1,0 +1,114 @@
+//! What became of the orders, and how long it took.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::OrderStatus;
+use serde::Serialize;
+use service_kit::Chain;
+
+use super::follow::Followed;
+use crate::failure::Failure;
+use crate::latency::{Summary, summarize};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    placed: usize,
+    delivered: usize,
+    steps: Vec<Step>,
+    missing: Vec<Missing>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    step: &'static str,
+    #[serde(flatten)]
+    latency: Option<Summary>,
+}
+
+/// An order that did not arrive in time.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Missing {
+    order_id: String,
+    stopped_at: Option<&'static str>,
+    look_at: String,
+}
+
+impl Report {
+    pub(crate) fn of(orders: &[Followed]) -> Result<Self, Failure> {
+        let delivered = orders.iter().filter(|order| order.delivered_after.is_some());
+        let between = |from, to| orders.iter().filter_map(move |order| between(order, from, to));
+        let (created, shipped, arrived) =
+            (OrderStatus::PendingShipment, OrderStatus::Shipped, OrderStatus::Delivered);
+        let steps = [
+            ("answer to the create", summarize(orders.iter().map(|order| order.create_took))?),
+            ("created to shipped", summarize(between(created, shipped))?),
+            ("shipped to delivered", summarize(between(shipped, arrived))?),
+            (
+                "create to seen as Delivered",
+                summarize(delivered.clone().filter_map(|order| order.delivered_after))?,
+            ),
+        ];
+        Ok(Self {
+            placed: orders.len(),
+            delivered: delivered.count(),
+            steps: steps.into_iter().map(|(step, latency)| Step { step, latency }).collect(),
+            missing: orders
+                .iter()
+                .filter(|order| order.delivered_after.is_none())
+                .map(Missing::of)
+                .collect(),
+        })
+    }
+
+    /// Whether every order arrived.
+    pub(crate) fn complete(&self) -> bool {
+        self.delivered == self.placed
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut lines = vec![
+            format!("{} of {} orders Delivered", self.delivered, self.placed),
+            String::new(),
+            format!("{:<28} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "min", "p50", "p95", "max"),
+        ];
+        for Step { step, latency } in &self.steps {
+            let row = latency.map_or_else(|| format!("{:>9}", "-"), |latency| latency.row());
+            lines.push(format!("{step:<28} {row}"));
+        }
+        for Missing { order_id, stopped_at, look_at } in &self.missing {
+            let stopped_at = stopped_at.unwrap_or("unknown");
+            lines.push(format!(
+                "\nnot delivered in time: {order_id}, stopped at {stopped_at}\n  {look_at}"
+            ));
+        }
+        lines.join("\n")
+    }
+}
+
+impl Missing {
+    fn of(order: &Followed) -> Self {
+        let look_at = match (&order.error, order.status()) {
+            (Some(error), _) => format!("the last look failed: {}", Chain(error)),
+            (None, Some(OrderStatus::PendingShipment)) => {
+                "no order.shipped was applied: look at outbox-relay, delivery-service and status-consumer, in this order"
+                    .to_owned()
+            }
+            (None, _) => {
+                "no order.delivered was applied: look at delivery-service, then at status-consumer".to_owned()
+            }
+        };
+        let stopped_at = order.status().map(OrderStatus::as_str);
+        Self { order_id: order.id.to_string(), stopped_at, look_at }
+    }
+}
+
+/// By the clocks of the services that reported the two.
+fn between(order: &Followed, from: OrderStatus, to: OrderStatus) -> Option<Duration> {
+    let history = &order.last.as_ref()?.status_history;
+    let at = |status| history.iter().find(|change| change.status == status).map(|change| change.at);
+    let (from, to): (DateTime<Utc>, DateTime<Utc>) = (at(from)?, at(to)?);
+    (to - from).to_std().ok()
+}

@@ -1,0 +1,175 @@
+//! `salesctl orders`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::{Conf, Subcommands};
+use contracts::http::{CreateOrder, CreateOrderItem, CreatedOrder, Item, OrderDetails};
+use contracts::timestamp_text;
+use domain::OrderId;
+use url::Url;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::output;
+use crate::token::TokenSettings;
+
+/// How long the token of one command is valid.
+const TOKEN_LIFE: Duration = Duration::from_mins(5);
+
+#[derive(Conf)]
+pub(crate) struct Orders {
+    #[conf(subcommands)]
+    command: Command,
+}
+
+#[derive(Subcommands)]
+enum Command {
+    /// Creates an order
+    Create(Create),
+    /// Shows an order with its history, whoever placed it
+    Show(Show),
+}
+
+/// Where the API is, and what it accepts.
+#[derive(Conf)]
+struct Access {
+    /// Where the sales API is
+    #[conf(env, default_value = "http://127.0.0.1:3000")]
+    api_url: Url,
+
+    #[conf(flatten)]
+    tokens: TokenSettings,
+}
+
+impl Access {
+    fn api(&self, subject: &str, operator: bool) -> Result<Api, Failure> {
+        Api::new(&self.api_url, self.tokens.mint(subject, operator, TOKEN_LIFE)?)
+    }
+}
+
+#[derive(Conf)]
+struct Create {
+    #[conf(flatten)]
+    access: Access,
+
+    /// On whose behalf: the subject that will own the order
+    #[conf(long, default_value = "demo")]
+    subject: String,
+
+    /// Whom the order is for
+    #[conf(long, default_value = "customer-1")]
+    customer: String,
+
+    /// What is ordered, as PRODUCT:QUANTITY:PRICE; at least one, can be given several times
+    #[conf(repeat, long = "item", value_parser = parse_item)]
+    items: Vec<CreateOrderItem>,
+
+    /// Idempotency key; a new one when unset
+    #[conf(long)]
+    key: Option<String>,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+#[derive(Conf)]
+struct Show {
+    #[conf(flatten)]
+    access: Access,
+
+    /// The order's id
+    #[conf(pos)]
+    id: OrderId,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+impl Orders {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Create(create) if create.items.is_empty() => {
+                eprintln!("error: say what is ordered, for example --item widget:2:29.99");
+                return Ok(ExitCode::from(2));
+            }
+            Command::Create(create) => create.run().await?,
+            Command::Show(show) => show.run().await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let key = self.key.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let order = CreateOrder { customer_id: self.customer, items: self.items };
+        let created = self.access.api(&self.subject, false)?.create(&order, &key).await?;
+        output::print(
+            self.json,
+            &created,
+            |CreatedOrder { order_id, status, total_amount, .. }| {
+                format!("{order_id}  {status}  {total_amount}")
+            },
+        )
+    }
+}
+
+impl Show {
+    async fn run(self) -> Result<(), Failure> {
+        // An operator sees every order, whoever placed it.
+        let order = self.access.api("salesctl", true)?.order(self.id).await?;
+        output::print(self.json, &order, describe)
+    }
+}
+
+fn describe(order: &OrderDetails) -> String {
+    let mut lines = vec![format!(
+        "{}  {}  for {}  {}",
+        order.order_id, order.status, order.customer_id, order.total_amount
+    )];
+    lines.extend(order.items.iter().map(|Item { product_id, quantity, unit_price }| {
+        format!("  {quantity:>7} x {product_id} at {unit_price}")
+    }));
+    lines.extend(
+        order
+            .status_history
+            .iter()
+            .map(|change| format!("  {}  {}", timestamp_text(change.at), change.status)),
+    );
+    lines.join("\n")
+}
+
+fn parse_item(text: &str) -> Result<CreateOrderItem, String> {
+    // From the right, so that a product id may contain colons.
+    let mut parts = text.rsplitn(3, ':');
+    let (Some(price), Some(quantity), Some(product)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return Err("must be PRODUCT:QUANTITY:PRICE".to_owned());
+    };
+    Ok(CreateOrderItem {
+        product_id: product.to_owned(),
+        quantity: quantity.parse().map_err(|_| format!("{quantity:?} is no whole number"))?,
+        unit_price: price.parse().map_err(|_| format!("{price:?} is no number"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_a_product_a_quantity_and_a_price() {
+        let item = parse_item("urn:sku:7:2:29.99").unwrap();
+        assert_eq!(
+            (item.product_id.as_str(), item.quantity, item.unit_price.as_str()),
+            ("urn:sku:7", 2, "29.99")
+        );
+        for refused in ["widget", "widget:2", "widget:two:1", "widget:2:cheap"] {
+            assert!(parse_item(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `salesctl token`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::Conf;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::token::TokenSettings;
+
+#[derive(Conf)]
+pub(crate) struct Token {
+    #[conf(flatten)]
+    settings: TokenSettings,
+
+    /// Whom the token is for: its orders belong to this subject
+    #[conf(long, default_value = "demo")]
+    subject: String,
+
+    /// Lets its bearer see everybody's orders
+    #[conf(long)]
+    operator: bool,
+
+    /// Minutes until it expires
+    #[conf(long, default_value = "60", value_parser = parse_minutes)]
+    minutes: u64,
+}
+
+impl Token {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let valid = Duration::from_secs(self.minutes * 60);
+        output::line(&self.settings.mint(&self.subject, self.operator, valid)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn parse_minutes(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|minutes| (1..=525_600).contains(minutes))
+        .ok_or("must be a number from 1 to 525600")
+}

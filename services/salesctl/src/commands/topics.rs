@@ -1,0 +1,160 @@
+//! `salesctl topics`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::{Conf, Subcommands};
+use contracts::topics;
+use messaging::KafkaSettings;
+use messaging::topic_admin::{self, Creation, TopicAdminError};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::patience::{parse_wait, wait_for};
+
+#[derive(Conf)]
+pub(crate) struct Topics {
+    #[conf(subcommands)]
+    command: Command,
+}
+
+#[derive(Subcommands)]
+enum Command {
+    /// Makes the topics that are missing
+    Create(Create),
+    /// Lists the topics of the cluster
+    List(List),
+}
+
+#[derive(Conf)]
+struct Create {
+    #[conf(flatten)]
+    kafka: KafkaSettings,
+
+    #[conf(flatten)]
+    names: TopicSettings,
+
+    /// Replicas of each partition; -1 leaves it to the broker
+    #[conf(long, default_value = "-1", allow_negative_numbers, value_parser = parse_replication)]
+    replication_factor: i32,
+
+    /// Seconds to wait for a broker that is still starting
+    #[conf(long, default_value = "60", value_parser = parse_wait)]
+    wait: u64,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+/// The names, where they are not the usual ones: the variables that the services read.
+#[derive(Conf)]
+struct TopicSettings {
+    /// Topic of new orders
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    order_events_topic: String,
+
+    /// Topic of delivery steps
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    delivery_events_topic: String,
+
+    /// Topic that hears of events which could not be published
+    #[conf(env, default(topics::DEAD_LETTERS.to_owned()))]
+    dead_letters_topic: String,
+
+    /// Consumer group that reads new orders
+    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()))]
+    delivery_group: String,
+
+    /// Consumer group that reads delivery steps
+    #[conf(env, default(topics::STATUS_GROUP.to_owned()))]
+    status_group: String,
+}
+
+impl From<TopicSettings> for topics::Names {
+    fn from(settings: TopicSettings) -> Self {
+        Self {
+            order_events: settings.order_events_topic,
+            delivery_events: settings.delivery_events_topic,
+            dead_letters: settings.dead_letters_topic,
+            delivery_group: settings.delivery_group,
+            status_group: settings.status_group,
+        }
+    }
+}
+
+#[derive(Conf)]
+struct List {
+    #[conf(flatten)]
+    kafka: KafkaSettings,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+impl Topics {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Create(create) => create.run().await?,
+            Command::List(list) => list.run().await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Serialize)]
+struct Made {
+    topic: String,
+    created: bool,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    topic: String,
+    partitions: usize,
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let wanted = topics::Names::from(self.names).specs();
+        let patience = Duration::from_secs(self.wait);
+        let passing = |error: &TopicAdminError| matches!(error, TopicAdminError::Unavailable(_));
+        let attempt =
+            async || topic_admin::create(&self.kafka, &wanted, self.replication_factor).await;
+        let results = wait_for("kafka", patience, passing, attempt).await?;
+        let made = results
+            .into_iter()
+            .map(|(topic, creation)| Made { topic, created: creation == Creation::Created });
+        output::print(self.json, &made.collect::<Vec<_>>(), |made| {
+            let line = |Made { topic, created }: &Made| {
+                format!("{}  {topic}", if *created { "created" } else { "existed" })
+            };
+            made.iter().map(line).collect::<Vec<_>>().join("\n")
+        })
+    }
+}
+
+fn parse_replication(text: &str) -> Result<i32, &'static str> {
+    let valid = |factor: &i32| *factor == -1 || (1..=i32::from(i16::MAX)).contains(factor);
+    text.parse().ok().filter(valid).ok_or("must be a number from 1, or -1 for the broker's default")
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let topics = topic_admin::list(&self.kafka).await?;
+        let listed = topics
+            .into_iter()
+            .map(|topic| Listed { topic: topic.name, partitions: topic.partitions });
+        output::print(self.json, &listed.collect::<Vec<_>>(), |listed| {
+            let lines = listed
+                .iter()
+                .map(|Listed { topic, partitions }| format!("{partitions:>10}  {topic}"));
+            std::iter::once("partitions  topic".to_owned())
+                .chain(lines)
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+    }
+}

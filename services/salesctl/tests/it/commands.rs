@@ -1,0 +1,120 @@
+use futures::future::join_all;
+use test_kit::World;
+
+use crate::system::{System, salesctl};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_once_however_many_ask_for_them() {
+    let world = World::create().await;
+    world.database.execute("DROP SCHEMA sales CASCADE; DROP SCHEMA delivery CASCADE").await;
+    let outputs = join_all((0..4).map(|_| salesctl(&world, &["migrate", "--json"]))).await;
+    let mut ran = 0;
+    for output in outputs {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let schemas: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        ran += schemas
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|schema| schema["run"].as_array().unwrap().len())
+            .sum::<usize>();
+    }
+    assert_eq!(ran, 4, "three of sales, one of delivery");
+    let again = salesctl(&world, &["migrate"]).await;
+    assert_eq!(text(&again.stdout), "sales: up to date\ndelivery: up to date\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_topics_of_the_settings_are_made_once_and_listed() {
+    let mut world = World::create().await;
+    let mut names = world.topics.clone();
+    for (variable, name) in [
+        ("ORDER_EVENTS_TOPIC", &mut names.order_events),
+        ("DELIVERY_EVENTS_TOPIC", &mut names.delivery_events),
+        ("DEAD_LETTERS_TOPIC", &mut names.dead_letters),
+    ] {
+        name.push_str("-other");
+        world.set(variable, name);
+    }
+    for created in [true, false] {
+        let output = salesctl(&world, &["topics", "create", "--json"]).await;
+        let topics: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(topics.as_array().unwrap().len(), 5);
+        assert!(
+            topics.as_array().unwrap().iter().all(|topic| topic["created"] == created),
+            "{topics}"
+        );
+    }
+    let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
+    for topic in names.specs() {
+        assert!(
+            listed.contains(&format!("{:>10}  {}\n", topic.partitions, topic.name)),
+            "{listed}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_created_and_shown() {
+    let system = System::start().await;
+    let created = system
+        .salesctl(&["orders", "create", "--item", "widget:2:29.99", "--item", "a:b:1:0.50"])
+        .await;
+    let line = text(&created.stdout);
+    assert!(created.status.success(), "{line}{}", text(&created.stderr));
+    let id = line.split_whitespace().next().unwrap();
+    let shown = text(&system.salesctl(&["orders", "show", id]).await.stdout);
+    assert!(
+        shown.contains("Pending Shipment")
+            && shown.contains("60.48")
+            && shown.contains("1 x a:b at 0.50"),
+        "{shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_explained() {
+    let system = System::start().await;
+    let refused = system.salesctl(&["orders", "create", "--item", "out-of-stock:1:1"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let report = text(&refused.stderr);
+    assert!(
+        report.contains("INSUFFICIENT_INVENTORY")
+            && report.contains("out-of-stock: 1 wanted, 0 in stock"),
+        "{report}"
+    );
+    let unknown =
+        system.salesctl(&["orders", "show", "0199c0de-0000-7000-8000-000000000000"]).await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("ORDER_NOT_FOUND"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_usage_ends_with_code_2() {
+    let world = World::create().await;
+    for arguments in [
+        &["nonsense"][..],
+        &["demo", "--orders", "0"],
+        &["orders", "create", "--item", "widget"],
+        &[],
+    ] {
+        assert_eq!(salesctl(&world, arguments).await.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_never_comes_is_named() {
+    let mut world = World::create().await;
+    world.set("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
+    let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(
+        text(&failed.stderr).contains("no connection to the database"),
+        "{}",
+        text(&failed.stderr)
+    );
+}

@@ -1,0 +1,8 @@
+//! The whole system, driven by the operator's tool.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod commands;
+mod demo;
+mod documentation;
+mod outages;
+mod system;

@@ -1,0 +1,86 @@
+//! Real outages: the broker's and the database's processes are stopped and started again.
+
+use std::time::Duration;
+
+use test_kit::{PrivateStack, Running, World, eventually, eventually_within, is_ready, metrics};
+
+use crate::system::System;
+
+const LONG_OUTAGE: Duration = Duration::from_secs(90);
+
+/// The background services, with the management port of delivery-service.
+struct Background {
+    running: [Running; 3],
+    delivery_port: u16,
+}
+
+fn start_background(system: &System) -> Background {
+    let relay = system.start_relay();
+    let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
+    let delivery_port = delivery.management_port().unwrap();
+    let delivery = Running::start(|shutdown| delivery.run(shutdown));
+    Background { running: [relay, delivery, system.start_status()], delivery_port }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
+    let stack = PrivateStack::start("test-kafka-away");
+    let mut world = World::create_on(stack.addresses()).await;
+    world.set("KAFKA_PUBLISH_TIMEOUT", 1000);
+    let system = System::start_in(world);
+    let background = start_background(&system);
+    assert!(system.demo(&["--orders", "2"]).await.0);
+
+    stack.stop("kafka");
+    let delivered = async || {
+        system
+            .world
+            .database
+            .count("SELECT count(*) FROM sales.orders WHERE status = 'Delivered'")
+            .await
+    };
+    let (demo, ()) = tokio::join!(system.demo(&["--orders", "10", "--time-limit", "200"]), async {
+        let accepted = "SELECT count(*) FROM sales.outbox_events";
+        eventually("all are accepted", async || {
+            (system.world.database.count(accepted).await == 10).then_some(())
+        })
+        .await;
+        // Long enough for the client to lose its place in the group, and to queue up errors if nobody took them.
+        let errors =
+            format!("consumer_errors_total{{topic=\"{}\"}}", system.world.topics.order_events);
+        eventually_within(LONG_OUTAGE, "Kafka was missed many times", async || {
+            let metrics = metrics(background.delivery_port).await;
+            let count = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix(&errors)?.trim().parse::<u32>().ok());
+            (count? >= 25).then_some(())
+        })
+        .await;
+        assert!(!is_ready(background.delivery_port).await);
+        stack.bring_back("kafka");
+        eventually("all arrive soon", async || (delivered().await == 12).then_some(())).await;
+    });
+    assert!(demo.0, "{}", demo.1);
+    let blamed = "SELECT count(*) FROM sales.outbox_dead_letters";
+    assert_eq!(system.world.database.count(blamed).await, 0);
+    assert!(background.running.iter().all(Running::is_alive));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
+    let stack = PrivateStack::start("test-postgres-away");
+    let system = System::start_in(World::create_on(stack.addresses()).await);
+    let background = start_background(&system);
+    assert!(system.demo(&["--orders", "2"]).await.0);
+
+    stack.stop("postgres");
+    eventually("not ready", async || (!is_ready(background.delivery_port).await).then_some(()))
+        .await;
+    let api = &system.world.variables()["API_URL"];
+    let health = reqwest::get(format!("{api}/health")).await.unwrap();
+    assert_eq!(health.status().as_u16(), 503);
+    stack.bring_back("postgres");
+    let (success, report) = system.demo(&["--orders", "5"]).await;
+    assert!(success, "{report}");
+    assert!(background.running.iter().all(Running::is_alive));
+}

@@ -1,0 +1,72 @@
+//! Every service in this process, through the same `build` and `run` as in its own.
+
+use std::process::Output;
+
+use serde_json::Value;
+use test_kit::{Running, World, run_to_end};
+
+/// All five services and their world.
+pub(crate) struct System {
+    pub(crate) world: World,
+    _inventory: Running,
+    _api: Running,
+}
+
+impl System {
+    /// Inventory and API; the others are started as a test needs them.
+    pub(crate) async fn start() -> Self {
+        Self::start_in(World::create().await)
+    }
+
+    pub(crate) fn start_in(mut world: World) -> Self {
+        let inventory = inventory_mock::Application::build(&world.config()).unwrap();
+        world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
+        let api = sales_api::Application::build(&world.config()).unwrap();
+        world.set("API_URL", format!("http://127.0.0.1:{}", api.port().unwrap()));
+        Self {
+            world,
+            _inventory: Running::start(|shutdown| inventory.run(shutdown)),
+            _api: Running::start(|shutdown| api.run(shutdown)),
+        }
+    }
+
+    pub(crate) fn start_relay(&self) -> Running {
+        let relay = outbox_relay::Application::build(&self.world.config()).unwrap();
+        Running::start(|shutdown| relay.run(shutdown))
+    }
+
+    pub(crate) fn start_delivery(&self) -> Running {
+        let delivery = delivery_service::Application::build(&self.world.config()).unwrap();
+        Running::start(|shutdown| delivery.run(shutdown))
+    }
+
+    pub(crate) fn start_status(&self) -> Running {
+        let status = status_consumer::Application::build(&self.world.config()).unwrap();
+        Running::start(|shutdown| status.run(shutdown))
+    }
+
+    /// Runs `salesctl` to its end, while the services go on.
+    pub(crate) async fn salesctl(&self, arguments: &[&str]) -> Output {
+        salesctl(&self.world, arguments).await
+    }
+
+    /// The demo's report, and whether it ended well.
+    pub(crate) async fn demo(&self, arguments: &[&str]) -> (bool, Value) {
+        let output = self.salesctl(&[&["demo", "--json"], arguments].concat()).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let report = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.success(), report)
+    }
+}
+
+/// Runs `salesctl` in a world, without any service.
+pub(crate) async fn salesctl(world: &World, arguments: &[&str]) -> Output {
+    let (variables, arguments) =
+        (world.variables().clone(), arguments.iter().map(|&it| it.to_owned()).collect::<Vec<_>>());
+    let run = move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run_to_end(env!("CARGO_BIN_EXE_salesctl"), &arguments, &variables)
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}

@@ -1,0 +1,60 @@
+//! The service, put together.
+
+use std::io;
+use std::time::Duration;
+
+use messaging::consumer::{Runner, RunnerOptions};
+use service_kit::config::ServiceConfig;
+use service_kit::health::Readiness;
+use service_kit::management::Management;
+use service_kit::tasks::{ServiceError, Tasks};
+use store::Database;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::apply::Apply;
+
+/// Most delivery steps that are applied together.
+const BATCH: usize = 1000;
+
+/// The consumer with its management endpoint, ready to run.
+#[derive(Debug)]
+pub struct Application {
+    management: Management,
+    consumer: Runner<Apply>,
+    shutdown_timeout: Duration,
+}
+
+impl Application {
+    /// Takes the ports. Needs neither database nor broker yet.
+    pub fn build(config: &Config) -> Result<Self, ServiceError> {
+        let database = Database::new("status-consumer", &config.database);
+        let options = RunnerOptions {
+            topic: config.delivery_events_topic.clone(),
+            group: config.status_group.clone(),
+            instance: config.consumer_instance.clone(),
+            batch_size: BATCH,
+        };
+        let consumer = Runner::new(&config.kafka, options, Apply { database: database.clone() })
+            .map_err(io::Error::other)?;
+        let readiness = Readiness::default()
+            .probe("postgres", database.probe())
+            .probe("kafka", consumer.probe());
+        let management =
+            Management::bind(&config.common.host, config.management_port(), readiness)?;
+        Ok(Self { management, consumer, shutdown_timeout: config.common.shutdown_timeout })
+    }
+
+    /// The port of the management endpoint.
+    pub fn management_port(&self) -> io::Result<u16> {
+        self.management.port()
+    }
+
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let mut tasks = Tasks::new(shutdown);
+        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
+        tasks.join(self.shutdown_timeout).await
+    }
+}

@@ -1,0 +1,50 @@
+//! A delivery event becomes a status of its order.
+
+use contracts::delivery_events::DeliveryEvent;
+use contracts::envelope::Envelope;
+use messaging::consumer::{Handler, HandlerError};
+use store::Database;
+use store::orders::{self, Application, Applied, ApplyError};
+
+/// Applies whole batches, each in one transaction with its inbox rows.
+#[derive(Debug)]
+pub(crate) struct Apply {
+    pub(crate) database: Database,
+}
+
+impl Handler for Apply {
+    type Event = DeliveryEvent;
+
+    async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
+        let batch: Vec<Application> = batch.iter().map(application).collect();
+        let applied = self.apply(&batch).await.map_err(handler_error)?;
+        metrics::counter!("status_applied_total").increment(applied.advanced as u64);
+        metrics::counter!("status_duplicates_total").increment(applied.duplicates as u64);
+        metrics::counter!("status_stale_total").increment(applied.stale as u64);
+        Ok(())
+    }
+}
+
+impl Apply {
+    async fn apply(&self, batch: &[Application]) -> Result<Applied, ApplyError> {
+        let mut connection = self.database.connection().await?;
+        orders::apply(&mut connection, batch).await
+    }
+}
+
+fn application(envelope: &Envelope<DeliveryEvent>) -> Application {
+    let DeliveryEvent { order_id, step, at } = envelope.event;
+    Application { event_id: envelope.attributes.id, order_id, step, at }
+}
+
+fn handler_error(error: ApplyError) -> HandlerError {
+    let class = match &error {
+        ApplyError::Store(store) if store.is_transient() => {
+            return HandlerError::Transient(error.into());
+        }
+        ApplyError::Store(_) => "not-storable",
+        ApplyError::UnknownOrder(_) => "unknown-order",
+        ApplyError::Gap { .. } => "status-gap",
+    };
+    HandlerError::Permanent { class, source: error.into() }
+}

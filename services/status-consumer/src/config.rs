@@ -1,0 +1,47 @@
+//! The settings of status-consumer.
+
+use conf::Conf;
+use contracts::topics;
+use messaging::KafkaSettings;
+use service_kit::config::{CommonSettings, ServiceConfig};
+use store::DatabaseSettings;
+
+/// status-consumer: applies what delivery reports to the orders, each event once
+#[derive(Clone, Debug, Conf)]
+#[conf(version)]
+pub struct Config {
+    #[conf(flatten)]
+    pub(crate) common: CommonSettings,
+
+    /// Port of /livez, /readyz and /metrics
+    #[conf(env, default_value = "9104")]
+    management_port: u16,
+
+    #[conf(flatten)]
+    pub(crate) database: DatabaseSettings,
+
+    #[conf(flatten)]
+    pub(crate) kafka: KafkaSettings,
+
+    /// Topic of delivery steps
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    pub(crate) delivery_events_topic: String,
+
+    /// Consumer group that reads delivery steps
+    #[conf(env, default(topics::STATUS_GROUP.to_owned()))]
+    pub(crate) status_group: String,
+
+    /// A name for this instance that outlives a restart, so that a restart moves no partition
+    #[conf(env)]
+    pub(crate) consumer_instance: Option<String>,
+}
+
+impl ServiceConfig for Config {
+    fn common(&self) -> &CommonSettings {
+        &self.common
+    }
+
+    fn management_port(&self) -> u16 {
+        self.management_port
+    }
+}

@@ -1,0 +1,11 @@
+//! Brings the status of each order up to date.
+
+use std::process::ExitCode;
+
+use status_consumer::{Application, Config};
+
+fn main() -> ExitCode {
+    service_kit::service::main("status-consumer", async |config: Config, shutdown| {
+        Application::build(&config)?.run(shutdown).await
+    })
+}

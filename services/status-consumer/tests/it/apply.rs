@@ -1,0 +1,102 @@
+use domain::DeliveryStep::{Delivered, Shipped};
+use domain::OrderId;
+use test_kit::{Process, World, eventually, is_ready, metrics, read_all, until_processed};
+
+use crate::shop::{history, place, report, start, start_with_port, until_delivered};
+
+const WHOLE_LIFE: [&str; 3] = ["Pending Shipment", "Shipped", "Delivered"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_steps_of_an_order_are_applied() {
+    let world = World::create().await;
+    let service = start(&world);
+    let order = place(&world).await;
+    report(&world, order, Shipped).await;
+    report(&world, order, Delivered).await;
+    until_delivered(&world, order).await;
+    assert_eq!(history(&world, order).await, WHOLE_LIFE);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_comes_again_changes_nothing() {
+    let world = World::create().await;
+    let order = place(&world).await;
+    // All of them are there before the consumer is, so that one batch holds several of one event.
+    for step in [Shipped, Shipped, Delivered, Shipped, Delivered] {
+        report(&world, order, step).await;
+    }
+    let (service, port) = start_with_port(&world);
+    until_processed(port, &world.topics.delivery_events, 5).await;
+    until_delivered(&world, order).await;
+    // Then one by itself.
+    report(&world, order, Shipped).await;
+    until_processed(port, &world.topics.delivery_events, 6).await;
+    service.stop().await;
+
+    assert_eq!(history(&world, order).await, WHOLE_LIFE);
+    assert_eq!(world.database.count("SELECT count(*) FROM sales.inbox").await, 2);
+    assert!(read_all(&world.stack, &world.topics.delivery_events_dlq()).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_read_again_from_its_beginning_changes_nothing() {
+    let mut world = World::create().await;
+    let order = place(&world).await;
+    report(&world, order, Shipped).await;
+    report(&world, order, Delivered).await;
+    let (service, port) = start_with_port(&world);
+    until_processed(port, &world.topics.delivery_events, 2).await;
+    until_delivered(&world, order).await;
+    service.stop().await;
+    let before = recorded(&world, order).await;
+
+    let again = format!("{}-again", world.topics.status_group);
+    world.set("STATUS_GROUP", again);
+    let (service, port) = start_with_port(&world);
+    until_processed(port, &world.topics.delivery_events, 4).await;
+    service.stop().await;
+    assert_eq!(recorded(&world, order).await, before);
+}
+
+/// When this database wrote each step down.
+async fn recorded(world: &World, order: OrderId) -> Vec<String> {
+    let query = format!(
+        "SELECT recorded_at::text FROM sales.order_status_history WHERE order_id = '{order}' ORDER BY sequence"
+    );
+    world.database.query(&query).await.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_is_killed_leaves_its_work_to_the_next() {
+    let world = World::create().await;
+    let first = Process::start(env!("CARGO_BIN_EXE_status-consumer"), &world).await;
+    let order = place(&world).await;
+    report(&world, order, Shipped).await;
+    until_processed(first.management_port(), &world.topics.delivery_events, 1).await;
+    first.kill();
+    report(&world, order, Delivered).await;
+    let _second = start(&world);
+    until_delivered(&world, order).await;
+    assert_eq!(history(&world, order).await, WHOLE_LIFE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_and_comes_back_ends_nothing_and_loses_nothing() {
+    let mut world = World::create().await;
+    let order = place(&world).await;
+    let proxy = world.proxy_database().await;
+    proxy.cut();
+    let (service, port) = start_with_port(&world);
+    report(&world, order, Shipped).await;
+    report(&world, order, Delivered).await;
+    let taken = format!("consumer_batch_size_count{{topic=\"{}\"}}", world.topics.delivery_events);
+    eventually("an event was read", async || metrics(port).await.contains(&taken).then_some(()))
+        .await;
+    assert!(!is_ready(port).await);
+    proxy.heal();
+    until_delivered(&world, order).await;
+    assert_eq!(history(&world, order).await, WHOLE_LIFE);
+    assert!(service.is_alive());
+    service.stop().await;
+}

@@ -1,0 +1,7 @@
+//! The status consumer between a real Kafka and a real PostgreSQL.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod apply;
+mod poison;
+mod process;
+mod shop;

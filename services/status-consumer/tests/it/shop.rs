@@ -1,0 +1,110 @@
+//! Orders that wait for their status, and the events that bring it.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use contracts::cloud_events::{Attributes, data_schema};
+use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, Fingerprint, OrderDraft, OrderId, OrderLine};
+use status_consumer::Application;
+use store::orders::{NewOrder, insert_batch};
+use store::outbox::{EventHeaders, OutboxEvent};
+use test_kit::{Running, World, eventually, produce};
+
+pub(crate) fn start(world: &World) -> Running {
+    start_with_port(world).0
+}
+
+/// The consumer, and the port of its management endpoint.
+pub(crate) fn start_with_port(world: &World) -> (Running, u16) {
+    let application = Application::build(&world.config()).unwrap();
+    let port = application.management_port().unwrap();
+    (Running::start(|shutdown| application.run(shutdown)), port)
+}
+
+/// Puts an order into the database, as the API would.
+pub(crate) async fn place(world: &World) -> OrderId {
+    let id = OrderId::generate();
+    let line = OrderLine {
+        product_id: "widget".to_owned().try_into().unwrap(),
+        quantity: 1.try_into().unwrap(),
+        unit_price: "29.99".parse().unwrap(),
+    };
+    let draft = OrderDraft::new("customer-1".to_owned().try_into().unwrap(), vec![line]).unwrap();
+    let order = NewOrder {
+        id,
+        owner: "alice".to_owned().try_into().unwrap(),
+        idempotency_key: id.to_string().try_into().unwrap(),
+        fingerprint: Fingerprint::of(&draft),
+        draft,
+        created_at: now(),
+        event: OutboxEvent {
+            event_id: event_id(id, "order.created"),
+            aggregate_id: id,
+            topic: world.topics.order_events.clone(),
+            event_type: "order.created".into(),
+            payload: "{}".into(),
+            headers: EventHeaders {
+                source: "/test".into(),
+                data_schema: data_schema("order.created", "1.0"),
+                correlation_id: None,
+                traceparent: None,
+                tracestate: None,
+            },
+            occurred_at: now(),
+        },
+    };
+    let store = world.store();
+    assert_eq!(insert_batch(&mut store.connection().await.unwrap(), &[order]).await.unwrap(), [id]);
+    id
+}
+
+/// Reports a step, as delivery would.
+pub(crate) async fn report(world: &World, order: OrderId, step: DeliveryStep) {
+    let event = DeliveryEvent { order_id: order, step, at: now() };
+    let headers = attributes(&event).to_headers();
+    send(world, &order.to_string(), Some(&event.encode().unwrap()), &headers).await;
+}
+
+pub(crate) async fn send(
+    world: &World,
+    key: &str,
+    value: Option<&str>,
+    headers: &[(String, String)],
+) {
+    produce(&world.stack, &world.topics.delivery_events, key, value, headers).await;
+}
+
+pub(crate) fn attributes(event: &DeliveryEvent) -> Attributes {
+    let event_type = event_type(event.step);
+    Attributes {
+        id: event_id(event.order_id, event_type),
+        source: "/delivery-service".into(),
+        event_type: event_type.into(),
+        time: event.at,
+        subject: event.order_id.as_uuid(),
+        data_schema: data_schema(event_type, DELIVERY_VERSION),
+        correlation_id: None,
+        trace: None,
+    }
+}
+
+/// The statuses that an order had, oldest first.
+pub(crate) async fn history(world: &World, order: OrderId) -> Vec<String> {
+    let query = format!(
+        "SELECT status FROM sales.order_status_history WHERE order_id = '{order}' ORDER BY sequence"
+    );
+    world.database.query(&query).await.iter().map(|row| row.get(0)).collect()
+}
+
+pub(crate) async fn until_delivered(world: &World, order: OrderId) {
+    let query =
+        format!("SELECT count(*) FROM sales.orders WHERE id = '{order}' AND status = 'Delivered'");
+    eventually("the order is Delivered", async || {
+        (world.database.count(&query).await == 1).then_some(())
+    })
+    .await;
+}
+
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(3)
+}
