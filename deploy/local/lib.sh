@@ -161,8 +161,9 @@ stop_processes() { # SECONDS PROCESS...
   if [[ $stopped ]]; then say "stopped$stopped"; else say "nothing was running"; fi
 }
 
-# For PostgreSQL, TERM would wait until every client has gone; INT is its fast shutdown.
-stop_signal() { if [[ $1 == postgres ]]; then echo INT; else echo TERM; fi; }
+# What the caller chose in `signal`, or the polite one. For PostgreSQL, TERM would wait until every client has gone; INT
+# is its fast shutdown.
+stop_signal() { if [[ $1 == postgres ]]; then echo "${signal:-INT}"; else echo "${signal:-TERM}"; fi; }
 
 # ---- ports, all on 127.0.0.1
 

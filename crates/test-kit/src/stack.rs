@@ -64,6 +64,11 @@ impl PrivateStack {
         self.script(&["stop", process]);
     }
 
+    /// Takes it away without a word, as a power failure would.
+    pub fn kill(&self, process: &str) {
+        self.script(&["kill", process]);
+    }
+
     /// Brings it back, on the same port.
     pub fn bring_back(&self, process: &str) {
         self.script(&["start", process]);

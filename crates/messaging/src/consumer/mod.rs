@@ -3,6 +3,7 @@
 //! The runner decodes, retries what can pass, puts aside what can't, and stores offsets only after the effect. So a
 //! record is handled at least once, in order within its partition, and a handler has to be idempotent.
 
+mod client;
 mod handler;
 mod rebalance;
 mod runner;

@@ -30,7 +30,9 @@ impl ConsumerContext for RebalanceContext {
                 if let Err(error) = consumer.resume(partitions) {
                     tracing::warn!(%error, "revoked partitions not resumed");
                 }
-                if let Err(error) = commit_stored(consumer) {
+                // Sent ahead of the request that gives them away, on the same connection. To wait for the answer would
+                // hold up this thread for as long as the coordinator is away.
+                if let Err(error) = commit(consumer, CommitMode::Async) {
                     tracing::warn!(%error, "offsets not committed, some records will come again");
                 }
             }
@@ -42,9 +44,13 @@ impl ConsumerContext for RebalanceContext {
     }
 }
 
-/// Commits synchronously what was stored; that nothing was stored is no error.
-pub(crate) fn commit_stored<C: Consumer<RebalanceContext>>(consumer: &C) -> Result<(), KafkaError> {
-    match consumer.commit_consumer_state(CommitMode::Sync) {
+/// Commits what was stored and waits for the answer, however long that takes; that nothing was stored is no error.
+pub(super) fn commit_stored<C: Consumer<RebalanceContext>>(consumer: &C) -> Result<(), KafkaError> {
+    commit(consumer, CommitMode::Sync)
+}
+
+fn commit<C: Consumer<RebalanceContext>>(consumer: &C, mode: CommitMode) -> Result<(), KafkaError> {
+    match consumer.commit_consumer_state(mode) {
         Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
         result => result,
     }

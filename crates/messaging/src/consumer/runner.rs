@@ -16,8 +16,9 @@ use service_kit::outage::Outage;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::client::GroupMember;
 use super::handler::{Handler, HandlerError};
-use super::rebalance::{RebalanceContext, commit_stored};
+use super::rebalance::RebalanceContext;
 use crate::dead_letter::{DeadLetters, Verdict};
 use crate::{KafkaSettings, Record};
 
@@ -50,7 +51,7 @@ struct Stopped;
 
 /// Reads a topic for a group and feeds a handler.
 pub struct Runner<H> {
-    consumer: StreamConsumer<RebalanceContext>,
+    consumer: GroupMember,
     dead_letters: DeadLetters,
     handler: H,
     options: RunnerOptions,
@@ -85,6 +86,7 @@ impl<H: Handler> Runner<H> {
             config.set("group.instance.id", instance);
         }
         let consumer: StreamConsumer<_> = config.create_with_context(RebalanceContext)?;
+        let consumer = GroupMember::new(consumer);
         consumer.subscribe(&[&options.topic])?;
         let dead_letters = DeadLetters::new(settings, &options.group)?;
         Ok(Self {
@@ -127,7 +129,7 @@ impl<H: Handler> Runner<H> {
                 }
             }
         }
-        self.close().await;
+        self.consumer.leave().await;
         Ok(())
     }
 
@@ -296,20 +298,6 @@ impl<H: Handler> Runner<H> {
                     tracing::warn!(%error, partition, "offset not stored, records will come again");
                 }
             }
-        }
-    }
-
-    /// Commits and leaves the group, off the runtime: both wait for the broker.
-    async fn close(self) {
-        let Self { consumer, .. } = self;
-        let closed = tokio::task::spawn_blocking(move || {
-            if let Err(error) = commit_stored(&consumer) {
-                tracing::warn!(%error, "offsets not committed, some records will come again");
-            }
-            drop(consumer);
-        });
-        if let Err(error) = closed.await {
-            tracing::warn!(%error, "consumer not closed cleanly");
         }
     }
 }

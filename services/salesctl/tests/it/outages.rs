@@ -67,6 +67,26 @@ async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_stops_in_time_though_kafka_went_away_with_its_offsets_uncommitted() {
+    let stack = PrivateStack::start("test-kafka-gone");
+    let system = System::start_in(World::create_on(stack.addresses()).await);
+    let background = start_background(&system);
+    // Enough of them that something is under way when Kafka goes.
+    let (_, ()) = tokio::join!(system.demo(&["--orders", "2000", "--time-limit", "15"]), async {
+        let moved = "SELECT count(*) FROM sales.orders WHERE status <> 'Pending Shipment'";
+        eventually("orders are on their way", async || {
+            (system.world.database.count(moved).await > 20).then_some(())
+        })
+        .await;
+        stack.kill("kafka");
+    });
+    for service in background.running {
+        // Fails unless it ends within SHUTDOWN_TIMEOUT.
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
     let stack = PrivateStack::start("test-postgres-away");
     let system = System::start_in(World::create_on(stack.addresses()).await);
