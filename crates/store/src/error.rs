@@ -35,6 +35,11 @@ impl StoreError {
         move |source| Self::Corrupt { what, source: source.into() }
     }
 
+    /// Whether the database was not even asked.
+    pub const fn is_without_connection(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::NoConnection)
+    }
+
     /// Whether the same call can succeed later without a change by anybody.
     ///
     /// Diesel has no kind for most of what passes by itself (deadlock, shutdown, timeout), so everything does

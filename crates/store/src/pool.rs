@@ -46,6 +46,14 @@ pub struct DatabaseSettings {
     pub database_statement_timeout: Duration,
 }
 
+impl DatabaseSettings {
+    /// The same database, with another number of connections.
+    #[must_use]
+    pub fn with_pool_size(&self, database_pool_size: usize) -> Self {
+        Self { database_pool_size, ..self.clone() }
+    }
+}
+
 /// Reads the URL of a database. What is wrong with it is not quoted: it holds a password.
 pub fn parse_database_url(text: &str) -> Result<SecretString, &'static str> {
     if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::create_order::CreateOrder;
 use crate::inventory::Inventory;
-use crate::order_writer::OrderWriter;
+use crate::order_writer::{OrderWriter, OrderWriterThread};
 use crate::request_scope::request_scope;
 use crate::routes::{self, StartedAt};
 use crate::tokens::TokenVerifier;
@@ -29,6 +29,7 @@ pub struct Application {
     listener: TcpListener,
     database: web::Data<Database>,
     create_order: web::Data<CreateOrder>,
+    writer_thread: OrderWriterThread,
     verifier: web::Data<TokenVerifier>,
     workers: usize,
     shutdown_timeout: Duration,
@@ -41,10 +42,10 @@ impl Application {
         let readiness = Readiness::default().probe("postgres", database.probe());
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?;
+        let (writer, writer_thread) = OrderWriter::start(&config.database)?;
         let create_order = CreateOrder {
-            database: database.clone(),
             inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
-            writer: OrderWriter::new(database.clone()),
+            writer,
             topic: config.order_events_topic.clone(),
         };
         Ok(Self {
@@ -52,6 +53,7 @@ impl Application {
             listener: management::bind(&config.common.host, config.port)?,
             database: web::Data::new(database),
             create_order: web::Data::new(create_order),
+            writer_thread,
             verifier: web::Data::new(TokenVerifier::new(&config.tokens)),
             workers: config.http_workers,
             shutdown_timeout: config.common.shutdown_timeout,
@@ -72,13 +74,17 @@ impl Application {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let shutdown_timeout = self.shutdown_timeout;
         let mut tasks = Tasks::new(shutdown);
-        let (management, server) = self.into_servers(tasks.shutdown())?;
+        let (writer, management, server) = self.into_parts(tasks.shutdown())?;
+        tasks.spawn("order writer", writer.join());
         tasks.spawn("management", management.run(tasks.shutdown()));
         tasks.spawn("api", server);
         tasks.join(shutdown_timeout).await
     }
 
-    fn into_servers(self, shutdown: CancellationToken) -> io::Result<(Management, Server)> {
+    fn into_parts(
+        self,
+        shutdown: CancellationToken,
+    ) -> io::Result<(OrderWriterThread, Management, Server)> {
         let Self { database, create_order, verifier, .. } = self;
         let started = web::Data::new(StartedAt(Instant::now()));
         let server = HttpServer::new(move || {
@@ -96,6 +102,6 @@ impl Application {
         // Leaves time for the other tasks to notice.
         .shutdown_timeout(self.shutdown_timeout.as_secs().saturating_sub(1).max(1))
         .listen(self.listener)?;
-        Ok((self.management, server.run()))
+        Ok((self.writer_thread, self.management, server.run()))
     }
 }

@@ -6,12 +6,11 @@ use contracts::event_id::event_id;
 use contracts::http::Item;
 use contracts::order_events::{ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
 use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderId, OrderLine, OrderStatus, Owner};
-use store::orders::{self, NewOrder, Order};
+use store::orders::{NewOrder, Order};
 use store::outbox::{EventHeaders, OutboxEvent};
-use store::{Database, StoreError};
 
 use crate::inventory::{Inventory, StockError};
-use crate::order_writer::{OrderWriter, WriteError};
+use crate::order_writer::{BatchError, OrderWriter};
 
 /// What a client asks for, and how to recognise it when it asks again.
 pub(crate) struct CreateOrderRequest {
@@ -38,9 +37,7 @@ pub(crate) enum CreateOrderError {
     #[error(transparent)]
     Stock(#[from] StockError),
     #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] BatchError),
     #[error("the event cannot be encoded")]
     Encode(#[from] serde_json::Error),
     #[error("a key is taken, but its order is not there")]
@@ -48,7 +45,6 @@ pub(crate) enum CreateOrderError {
 }
 
 pub(crate) struct CreateOrder {
-    pub(crate) database: Database,
     pub(crate) inventory: Inventory,
     pub(crate) writer: OrderWriter,
     pub(crate) topic: String,
@@ -70,9 +66,11 @@ impl CreateOrder {
         if self.writer.accept(order).await? {
             return Ok(Placed::Now(answer));
         }
-        // Somebody else was faster with the same key, and has committed.
+        // The key is taken, and whoever took it has committed.
         let winner = self.placed_before(&request, &fingerprint).await?;
-        winner.map(Placed::Before).ok_or(CreateOrderError::NoWinner)
+        let winner = winner.ok_or(CreateOrderError::NoWinner)?;
+        // This very order, if its first answer was lost on the way from the database.
+        Ok(if winner.id == answer.id { Placed::Now(winner) } else { Placed::Before(winner) })
     }
 
     async fn placed_before(
@@ -80,9 +78,8 @@ impl CreateOrder {
         request: &CreateOrderRequest,
         fingerprint: &Fingerprint,
     ) -> Result<Option<Order>, CreateOrderError> {
-        let mut connection = self.database.connection().await?;
-        match orders::find_by_key(&mut connection, &request.owner, &request.key).await? {
-            Some((order, known)) if known == fingerprint.as_bytes() => Ok(Some(order)),
+        match self.writer.find(request.owner.clone(), request.key.clone()).await? {
+            Some(known) if known.fingerprint == fingerprint.as_bytes() => Ok(Some(known.order)),
             Some(_) => Err(CreateOrderError::KeyReused),
             None => Ok(None),
         }

@@ -1,5 +1,6 @@
 //! The one place where a failure becomes an HTTP answer (RFC 9457).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -11,7 +12,7 @@ use store::StoreError;
 
 use crate::create_order::CreateOrderError;
 use crate::inventory::{InventoryError, StockError};
-use crate::order_writer::WriteError;
+use crate::order_writer::BatchError;
 use crate::tokens::TokenError;
 
 /// Everything that can be wrong with a request, or with us.
@@ -42,13 +43,15 @@ pub(crate) enum ApiError {
     #[error("the inventory cannot be asked at the moment")]
     InventoryUnavailable { retry_after: Duration, source: InventoryError },
     #[error("orders cannot be stored or read at the moment")]
-    StoreUnavailable(#[source] StoreError),
+    StoreUnavailable(#[source] Arc<StoreError>),
+    #[error("more requests are being answered than can be answered in time")]
+    Overloaded,
     #[error("the request failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// How long a client should leave a database alone that is away.
-const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a client should leave us alone while the database is away or the work piles up.
+const SHORT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Status, code and title of a kind of problem; the type URI is made of the code.
 struct Kind(StatusCode, &'static str, &'static str);
@@ -86,6 +89,7 @@ impl ApiError {
             Self::StoreUnavailable(_) => {
                 Kind(S::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "Database unavailable")
             }
+            Self::Overloaded => Kind(S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
             Self::Internal(_) => Kind(S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error"),
         }
     }
@@ -122,8 +126,8 @@ impl ApiError {
             Self::InventoryUnavailable { retry_after, .. } => {
                 answer.insert_header((RETRY_AFTER, seconds(*retry_after)));
             }
-            Self::StoreUnavailable(_) => {
-                answer.insert_header((RETRY_AFTER, seconds(STORE_RETRY_AFTER)));
+            Self::StoreUnavailable(_) | Self::Overloaded => {
+                answer.insert_header((RETRY_AFTER, seconds(SHORT_RETRY_AFTER)));
             }
             _ => {}
         }
@@ -196,10 +200,9 @@ impl From<CreateOrderError> for ApiError {
             CreateOrderError::Stock(StockError::Unavailable { retry_after, source }) => {
                 Self::InventoryUnavailable { retry_after, source }
             }
-            CreateOrderError::Store(error) | CreateOrderError::Write(WriteError::Store(error)) => {
-                error.into()
-            }
-            CreateOrderError::Write(WriteError::Unfinished(_))
+            CreateOrderError::Write(BatchError::Full) => Self::Overloaded,
+            CreateOrderError::Write(BatchError::Store(error)) => error.into(),
+            CreateOrderError::Write(BatchError::Gone)
             | CreateOrderError::Encode(_)
             | CreateOrderError::NoWinner => Self::Internal(error.into()),
         }
@@ -208,6 +211,12 @@ impl From<CreateOrderError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<StoreError>> for ApiError {
+    fn from(error: Arc<StoreError>) -> Self {
         if error.is_transient() {
             Self::StoreUnavailable(error)
         } else {

@@ -1,5 +1,7 @@
 //! Accepting orders: any number in one statement, each whole or not at all.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
     Array, Bytea, Integer, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
@@ -58,13 +60,18 @@ statement! {
 
 /// Accepts orders, with lines, first history row and outbox row, in one statement and so in one transaction.
 ///
+/// Keys are taken in the order given. Two batches that share keys in another order can wait for each other, until
+/// Postgres ends one of them: sort by owner and key.
+///
 /// Returns those that were accepted. One that is missing met its own key: somebody was faster, or it is a repeat;
-/// the statement has waited for the other transaction to end, so [`super::find_by_key`] now finds the winner.
+/// the statement has waited for the other transaction to end, so [`super::find_by_keys`] now finds the winner.
 pub async fn insert_batch(
     connection: &mut Connection,
-    orders: &[NewOrder],
-) -> Result<Vec<OrderId>, StoreError> {
-    let column = |value: fn(&NewOrder) -> String| orders.iter().map(value).collect::<Vec<_>>();
+    orders: &[&NewOrder],
+) -> Result<HashSet<OrderId>, StoreError> {
+    let column = |value: fn(&NewOrder) -> String| {
+        orders.iter().map(|order| value(order)).collect::<Vec<_>>()
+    };
     let ids = orders.iter().map(|order| order.id.as_uuid()).collect();
     let totals = orders.iter().map(|order| order.draft.total().amount()).collect();
     let fingerprints = orders.iter().map(|order| order.fingerprint.as_bytes().to_vec()).collect();
@@ -111,7 +118,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(orders: &[NewOrder]) -> Self {
+    fn of(orders: &[&NewOrder]) -> Self {
         let mut columns = Self::default();
         for order in orders {
             for (number, line) in (1..).zip(order.draft.lines()) {

@@ -1,5 +1,6 @@
 //! Orders, their lines and their history.
 
+mod by_key;
 mod insert_batch;
 mod read;
 mod status;
@@ -9,8 +10,9 @@ use domain::{
     Fingerprint, IdempotencyKey, Money, OrderDraft, OrderId, OrderLine, OrderStatus, Owner,
 };
 
+pub use by_key::{KnownOrder, find_by_keys};
 pub use insert_batch::insert_batch;
-pub use read::{find, find_by_key};
+pub use read::find;
 pub use status::{Application, Applied, ApplyError, apply};
 
 use crate::outbox::OutboxEvent;

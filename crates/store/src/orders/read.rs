@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use domain::{IdempotencyKey, OrderId, OrderLine, Owner};
+use domain::{OrderId, OrderLine, Owner};
 use futures::try_join;
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -14,15 +14,15 @@ use crate::{Connection, StoreError};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
-struct OrderRow {
-    id: Uuid,
-    customer_id: String,
-    total_amount: Decimal,
-    status: String,
-    created_at: DateTime<Utc>,
+pub(super) struct OrderRow {
+    pub(super) id: Uuid,
+    pub(super) customer_id: String,
+    pub(super) total_amount: Decimal,
+    pub(super) status: String,
+    pub(super) created_at: DateTime<Utc>,
 }
 
-type LineRow = (String, i32, Decimal);
+pub(super) type LineRow = (String, i32, Decimal);
 
 /// The order with this id and its history; `None` if there is none, or, where `owner` is given, if it is somebody
 /// else's.
@@ -54,25 +54,6 @@ pub async fn find(
     Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))
 }
 
-/// The order that its owner created under this key, with the fingerprint of what was asked for.
-pub async fn find_by_key(
-    connection: &mut Connection,
-    owner: &Owner,
-    key: &IdempotencyKey,
-) -> Result<Option<(Order, Vec<u8>)>, StoreError> {
-    let found = orders::table
-        .filter(orders::owner.eq(owner.as_str()).and(orders::idempotency_key.eq(key.as_str())))
-        .select((OrderRow::as_select(), orders::fingerprint))
-        .first::<(OrderRow, Vec<u8>)>(connection)
-        .await
-        .optional()?;
-    let Some((row, fingerprint)) = found else {
-        return Ok(None);
-    };
-    let lines = lines_of(row.id).load::<LineRow>(connection).await?;
-    Ok(Some((order(row, lines)?, fingerprint)))
-}
-
 #[diesel::dsl::auto_type(no_type_alias)]
 fn lines_of(order: Uuid) -> _ {
     order_items::table.filter(order_items::order_id.eq(order)).order(order_items::line_no).select((
@@ -82,7 +63,7 @@ fn lines_of(order: Uuid) -> _ {
     ))
 }
 
-fn order(row: OrderRow, lines: Vec<LineRow>) -> Result<Order, StoreError> {
+pub(super) fn order(row: OrderRow, lines: Vec<LineRow>) -> Result<Order, StoreError> {
     Ok(Order {
         id: row.id.into(),
         customer_id: row.customer_id,

@@ -66,7 +66,7 @@ async fn the_same_key_of_two_subjects_is_two_orders() {
 async fn concurrent_doubles_make_one_order_and_get_one_answer() {
     let api = Api::start().await;
     let body = two_widgets();
-    let answers = join_all((0..20).map(|_| api.create("key-1", &body))).await;
+    let answers = join_all((0..50).map(|_| api.create("key-1", &body))).await;
     assert!(
         answers.iter().all(|answer| answer.status == 201 && answer.text == answers[0].text),
         "{answers:?}"

@@ -1,5 +1,7 @@
 //! Orders that wait for their status, and the events that bring it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use contracts::cloud_events::{Attributes, data_schema};
 use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
@@ -54,7 +56,10 @@ pub(crate) async fn place(world: &World) -> OrderId {
         },
     };
     let store = world.store();
-    assert_eq!(insert_batch(&mut store.connection().await.unwrap(), &[order]).await.unwrap(), [id]);
+    assert_eq!(
+        insert_batch(&mut store.connection().await.unwrap(), &[&order]).await.unwrap(),
+        HashSet::from([id])
+    );
     id
 }
 

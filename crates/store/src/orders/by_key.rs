@@ -1,0 +1,88 @@
+//! Finding what was accepted under an idempotency key, for many keys at once.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bytea, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use domain::{IdempotencyKey, Owner};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::Order;
+use super::read::{LineRow, OrderRow, order};
+use crate::schema::order_items;
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+/// An order that was accepted under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownOrder {
+    /// The order.
+    pub order: Order,
+    /// What was asked for, to be compared with what is asked for now.
+    pub fingerprint: Vec<u8>,
+}
+
+statement! {
+    /// LATERAL with LIMIT: one probe of the unique index for each key, whatever the planner believes about the sizes.
+    struct FindByKeys { owners: Vec<String>, keys: Vec<String> }
+        -> (BigInt, SqlUuid, Text, Numeric, Text, Timestamptz, Bytea);
+    "SELECT k.place, o.* FROM UNNEST(" {Array<Text> = owners} ", " {Array<Text> = keys} ")
+        WITH ORDINALITY AS k (owner, idempotency_key, place)
+     CROSS JOIN LATERAL (
+        SELECT id, customer_id, total_amount, status, created_at, fingerprint FROM sales.orders
+        WHERE owner = k.owner AND idempotency_key = k.idempotency_key
+        LIMIT 1
+     ) AS o"
+}
+
+type FoundRow = (i64, Uuid, String, Decimal, String, DateTime<Utc>, Vec<u8>);
+
+/// The orders that their owners created under these keys, in the order of the keys.
+pub async fn find_by_keys(
+    connection: &mut Connection,
+    keys: &[(Owner, IdempotencyKey)],
+) -> Result<Vec<Option<KnownOrder>>, StoreError> {
+    let find = FindByKeys {
+        owners: &keys.iter().map(|(owner, _)| owner.to_string()).collect(),
+        keys: &keys.iter().map(|(_, key)| key.as_str().to_owned()).collect(),
+    };
+    let rows: Vec<FoundRow> = find.load(connection).await?;
+    let mut found = vec![None; keys.len()];
+    if rows.is_empty() {
+        return Ok(found);
+    }
+    let lines = lines_of(connection, rows.iter().map(|row| row.1).collect()).await?;
+    for (place, id, customer_id, total_amount, status, created_at, fingerprint) in rows {
+        let row = OrderRow { id, customer_id, total_amount, status, created_at };
+        // Doubles in one batch find the same order.
+        let order = order(row, lines.get(&id).cloned().unwrap_or_default())?;
+        // The first is 1.
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| found.get_mut(at)) {
+            *slot = Some(KnownOrder { order, fingerprint });
+        }
+    }
+    Ok(found)
+}
+
+async fn lines_of(
+    connection: &mut Connection,
+    orders: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Vec<LineRow>>, StoreError> {
+    let rows: Vec<(Uuid, LineRow)> = order_items::table
+        .filter(order_items::order_id.eq_any(orders))
+        .order((order_items::order_id, order_items::line_no))
+        .select((
+            order_items::order_id,
+            (order_items::product_id, order_items::quantity, order_items::unit_price),
+        ))
+        .load(connection)
+        .await?;
+    let mut lines = HashMap::<_, Vec<_>>::new();
+    for (order, line) in rows {
+        lines.entry(order).or_default().push(line);
+    }
+    Ok(lines)
+}
