@@ -145,15 +145,15 @@ mod tests {
         capacity: usize,
         run: impl AsyncFn(&[u32]) -> Result<Vec<u32>, StoreError>,
     ) -> (Vec<Result<u32, BatchError>>, Vec<Vec<u32>>) {
-        let (batcher, batches) = batcher("test", capacity);
+        let (caller, batches) = batcher("test", capacity);
         let seen = RefCell::new(Vec::new());
         let record = async |items: &[u32]| {
             seen.borrow_mut().push(items.to_vec());
             run(items).await
         };
         let calls = async {
-            let batcher = batcher;
-            join_all(numbers.iter().map(|number| batcher.call(*number))).await
+            let caller = caller;
+            join_all(numbers.iter().map(|number| caller.call(*number))).await
         };
         let (outcomes, ()) = join(calls, batches.serve(record)).await;
         (outcomes, seen.into_inner())
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let (batcher, batches) = batcher::<u32, u32>("test", 1);
+        let (caller, batches) = batcher::<u32, u32>("test", 1);
         let (entered, leave) = (Notify::new(), Notify::new());
         let slow = async |items: &[u32]| {
             entered.notify_one();
@@ -203,16 +203,16 @@ mod tests {
             Ok(items.to_vec())
         };
         let calls = async {
-            let batcher = batcher;
-            let first = batcher.call(1);
+            let caller = caller;
+            let first = caller.call(1);
             tokio::pin!(first);
             assert!(futures::poll!(&mut first).is_pending());
             entered.notified().await;
             // One is being worked on, one waits.
-            let second = batcher.call(2);
+            let second = caller.call(2);
             tokio::pin!(second);
             assert!(futures::poll!(&mut second).is_pending());
-            assert!(matches!(batcher.call(3).await, Err(BatchError::Full)));
+            assert!(matches!(caller.call(3).await, Err(BatchError::Full)));
             leave.notify_one();
             assert!(first.await.is_ok());
             leave.notify_one();
