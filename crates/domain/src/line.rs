@@ -1,5 +1,10 @@
 //! One line of an order: so many pieces of a product at a price.
 
+use std::str::FromStr;
+
+use rust_decimal::prelude::ToPrimitive;
+
+use crate::money::exact_decimal;
 use crate::{Money, MoneyError, ProductId};
 
 /// A number of pieces, 1 to [`Quantity::MAX`].
@@ -8,7 +13,7 @@ pub struct Quantity(i32);
 
 /// The number is outside 1 to [`Quantity::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be from 1 to 1000000")]
+#[error("must be a whole number from 1 to 1000000")]
 pub struct QuantityError;
 
 impl Quantity {
@@ -29,6 +34,20 @@ impl TryFrom<i64> for Quantity {
             Ok(pieces @ 1..=Self::MAX) => Ok(Self(pieces)),
             _ => Err(QuantityError),
         }
+    }
+}
+
+impl FromStr for Quantity {
+    type Err = QuantityError;
+
+    /// Reads a JSON number (RFC 8259, section 6). `3.0` and `30e-1` are three pieces as well: JSON knows one kind of
+    /// number.
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let pieces = exact_decimal(text).map_err(|_| QuantityError)?.normalize();
+        if pieces.scale() > 0 {
+            return Err(QuantityError);
+        }
+        pieces.to_i64().ok_or(QuantityError)?.try_into()
     }
 }
 
@@ -60,6 +79,16 @@ mod tests {
         assert_eq!(Quantity::try_from(1_000_000).map(Quantity::get), Ok(1_000_000));
         for refused in [0, -1, 1_000_001, i64::MAX, i64::MIN] {
             assert_eq!(Quantity::try_from(refused), Err(QuantityError), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_quantity_is_read_from_any_spelling_of_a_whole_number() {
+        for text in ["3", "3.0", "30e-1", "0.3E1"] {
+            assert_eq!(text.parse().map(Quantity::get), Ok(3), "{text}");
+        }
+        for refused in ["1.5", "1e7", "-1", "0", "1e400", "99999999999999999999", "", "x"] {
+            assert_eq!(refused.parse::<Quantity>(), Err(QuantityError), "{refused}");
         }
     }
 }

@@ -91,7 +91,8 @@ impl fmt::Display for Money {
     }
 }
 
-fn exact_decimal(text: &str) -> Result<Decimal, MoneyError> {
+/// Reads a JSON number without losing a digit.
+pub(crate) fn exact_decimal(text: &str) -> Result<Decimal, MoneyError> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => {
             (mantissa, exponent.parse::<i64>().map_err(|_| MoneyError::NotANumber)?)

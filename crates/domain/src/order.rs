@@ -106,6 +106,9 @@ impl OrderDraft {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn line(quantity: i64, unit_price: &str) -> OrderLine {
@@ -138,5 +141,19 @@ mod tests {
         let refused = Err(DraftError::Total(MoneyError::TooLarge));
         assert_eq!(draft(vec![line(1_000_000, "9999999999.99")]), refused);
         assert_eq!(draft(vec![line(1, "9999999999.99"), line(1, "0.01")]), refused);
+    }
+
+    proptest! {
+        #[test]
+        fn the_total_is_the_sum_of_pieces_times_price_to_the_cent(
+            lines in vec((1_i64..=1000, 0_i64..=99_999), 1..=50)
+        ) {
+            let cents: i64 = lines.iter().map(|(pieces, cents)| pieces * cents).sum();
+            let lines = lines
+                .iter()
+                .map(|(pieces, cents)| line(*pieces, &format!("{}.{:02}", cents / 100, cents % 100)));
+            let total = draft(lines.collect()).unwrap().total();
+            prop_assert_eq!(total.to_string(), format!("{}.{:02}", cents / 100, cents % 100));
+        }
     }
 }

@@ -109,6 +109,9 @@ impl FromStr for OrderStatus {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -143,5 +146,24 @@ mod tests {
             assert_eq!(status.to_string().parse(), Ok(status));
         }
         assert_eq!("shipped".parse::<OrderStatus>(), Err(UnknownStatus));
+    }
+
+    proptest! {
+        /// However reports are lost, repeated and swapped, an order is only ever where it was or one step further.
+        #[test]
+        fn no_sequence_of_reports_moves_an_order_back_or_past_a_step(
+            reports in vec(prop_oneof![Just(DeliveryStep::Shipped), Just(DeliveryStep::Delivered)], 0..30)
+        ) {
+            let mut status = OrderStatus::PendingShipment;
+            for step in reports {
+                let before = status;
+                match status.progress(step) {
+                    Progress::Advance(next) => status = next,
+                    Progress::Stale => prop_assert!(step.target() <= status),
+                    Progress::Gap => prop_assert!(step.origin() > status),
+                }
+                prop_assert!((0..=1).contains(&(status.sequence() - before.sequence())));
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use store::migrations::{DELIVERY, SALES};
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
 
-use crate::Stack;
+use crate::{Stack, eventually};
 
 /// A migrated database that is dropped with this value.
 #[derive(Debug)]
@@ -48,6 +48,35 @@ impl TestDatabase {
     /// The one number that a query gives.
     pub async fn count(&self, sql: &str) -> i64 {
         self.query(sql).await[0].get(0)
+    }
+
+    /// Holds a table up: whoever writes to it waits, until the lock is released.
+    pub async fn lock(&self, table: &str) -> TableLock {
+        let client = connect(&self.url()).await;
+        let lock = format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+        client.batch_execute(&lock).await.expect("the lock");
+        TableLock(client)
+    }
+
+    /// Waits until a statement has reached the database and is held up by a lock.
+    pub async fn until_somebody_waits_for_a_lock(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("somebody waits for a lock", async || {
+            (self.count(waiting).await > 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A lock on a table, held by a connection of its own.
+#[derive(Debug)]
+pub struct TableLock(Client);
+
+impl TableLock {
+    /// Lets everybody go on.
+    pub async fn release(self) {
+        self.0.batch_execute("COMMIT").await.expect("the release");
     }
 }
 

@@ -17,7 +17,7 @@ mod topics;
 mod wait;
 mod world;
 
-pub use database::TestDatabase;
+pub use database::{TableLock, TestDatabase};
 pub use management::{is_ready, metrics, until_processed};
 pub use process::{Process, run_to_end};
 pub use proxy::Proxy;

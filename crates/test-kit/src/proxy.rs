@@ -1,9 +1,12 @@
 //! A TCP proxy between a service and its peer, which can be cut.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +16,7 @@ pub struct Proxy {
     address: SocketAddr,
     /// Cancelled by a cut, replaced when it heals: a connection lives as long as the token it was opened under.
     current: Arc<Mutex<CancellationToken>>,
+    deaf: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -21,13 +25,19 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let current = Arc::new(Mutex::new(CancellationToken::new()));
-        tokio::spawn(accept(listener, peer, current.clone()));
-        Self { address, current }
+        let deaf = Arc::new(AtomicBool::new(false));
+        tokio::spawn(accept(listener, peer, current.clone(), deaf.clone()));
+        Self { address, current, deaf }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on the peer hears everything, and nothing that it says arrives.
+    pub fn lose_answers(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
     }
 
     /// Breaks every connection and refuses new ones.
@@ -37,21 +47,49 @@ impl Proxy {
 
     /// Lets connections through again.
     pub fn heal(&self) {
+        self.deaf.store(false, Ordering::SeqCst);
         *self.current.lock().expect("the token") = CancellationToken::new();
     }
 }
 
-async fn accept(listener: TcpListener, peer: String, current: Arc<Mutex<CancellationToken>>) {
+async fn accept(
+    listener: TcpListener,
+    peer: String,
+    current: Arc<Mutex<CancellationToken>>,
+    deaf: Arc<AtomicBool>,
+) {
     while let Ok((client, _)) = listener.accept().await {
         let cut = current.lock().expect("the token").clone();
-        let peer = peer.clone();
+        let (peer, deaf) = (peer.clone(), deaf.clone());
         // A connection that is accepted while the proxy is cut is closed before it has begun.
-        tokio::spawn(async move { cut.run_until_cancelled(pass(client, &peer)).await });
+        tokio::spawn(async move { cut.run_until_cancelled(pass(client, &peer, &deaf)).await });
     }
 }
 
-async fn pass(mut client: TcpStream, peer: &str) {
-    if let Ok(mut server) = TcpStream::connect(peer).await {
-        let _ = copy_bidirectional(&mut client, &mut server).await;
+async fn pass(client: TcpStream, peer: &str, deaf: &AtomicBool) {
+    let Ok(server) = TcpStream::connect(peer).await else { return };
+    let (mut from_client, to_client) = client.into_split();
+    let (from_server, mut to_server) = server.into_split();
+    // Either side's end is the end of both.
+    tokio::select! {
+        _ = copy(&mut from_client, &mut to_server) => {}
+        _ = answer(from_server, to_client, deaf) => {}
+    }
+}
+
+async fn answer(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    deaf: &AtomicBool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = server.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        if !deaf.load(Ordering::SeqCst) {
+            client.write_all(&buffer[..length]).await?;
+        }
     }
 }

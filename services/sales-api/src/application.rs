@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::admission::Admission;
+use crate::body::BodyTimeout;
 use crate::create_order::CreateOrder;
 use crate::inventory::Inventory;
 use crate::order_writer::{OrderWriter, OrderWriterThread};
@@ -31,6 +33,8 @@ pub struct Application {
     create_order: web::Data<CreateOrder>,
     writer_thread: OrderWriterThread,
     verifier: web::Data<TokenVerifier>,
+    admission: web::Data<Admission>,
+    read_timeout: Duration,
     workers: usize,
     shutdown_timeout: Duration,
 }
@@ -55,6 +59,8 @@ impl Application {
             create_order: web::Data::new(create_order),
             writer_thread,
             verifier: web::Data::new(TokenVerifier::new(&config.tokens)),
+            admission: web::Data::new(Admission::new(config.limits.max_concurrent_requests)),
+            read_timeout: config.limits.request_read_timeout,
             workers: config.http_workers,
             shutdown_timeout: config.common.shutdown_timeout,
         })
@@ -85,18 +91,23 @@ impl Application {
         self,
         shutdown: CancellationToken,
     ) -> io::Result<(OrderWriterThread, Management, Server)> {
-        let Self { database, create_order, verifier, .. } = self;
+        let Self { database, create_order, verifier, admission, .. } = self;
+        let body_timeout = web::Data::new(BodyTimeout(self.read_timeout));
         let started = web::Data::new(StartedAt(Instant::now()));
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(database.clone())
                 .app_data(create_order.clone())
                 .app_data(verifier.clone())
+                .app_data(admission.clone())
+                .app_data(body_timeout.clone())
                 .app_data(started.clone())
                 .configure(routes::configure)
                 .wrap(from_fn(request_scope))
         })
         .workers(self.workers)
+        // Slow heads; slow bodies are cut where they are read.
+        .client_request_timeout(self.read_timeout)
         .disable_signals()
         .shutdown_signal(shutdown.cancelled_owned())
         // Leaves time for the other tasks to notice.

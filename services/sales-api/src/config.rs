@@ -29,6 +29,9 @@ pub struct Config {
     pub(crate) http_workers: usize,
 
     #[conf(flatten)]
+    pub(crate) limits: LimitSettings,
+
+    #[conf(flatten)]
     pub(crate) database: DatabaseSettings,
 
     #[conf(flatten)]
@@ -40,6 +43,18 @@ pub struct Config {
     /// Topic of new orders
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
     pub(crate) order_events_topic: String,
+}
+
+/// What one process takes on.
+#[derive(Clone, Debug, Conf)]
+pub(crate) struct LimitSettings {
+    /// Most requests that are answered at once; one more gets a 503 at once
+    #[conf(env, default_value = "512", value_parser = parse_places)]
+    pub(crate) max_concurrent_requests: usize,
+
+    /// Most milliseconds for a client to send the head of a request, and again for its body
+    #[conf(env, default_value = "5000", value_parser = timeout_millis)]
+    pub(crate) request_read_timeout: Duration,
 }
 
 /// Whose tokens are accepted.
@@ -93,6 +108,13 @@ fn parse_workers(text: &str) -> Result<usize, &'static str> {
         .ok()
         .filter(|threads| (1..=256).contains(threads))
         .ok_or("must be a number from 1 to 256")
+}
+
+fn parse_places(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|places| (1..=100_000).contains(places))
+        .ok_or("must be a number from 1 to 100000")
 }
 
 fn parse_threshold(text: &str) -> Result<u32, &'static str> {

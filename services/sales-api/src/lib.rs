@@ -2,11 +2,14 @@
 //!
 //! A request goes through `routes`, which translate, to a use case, which decides; `store` keeps what it decided.
 
+mod admission;
 mod application;
 mod auth;
+mod body;
 mod config;
 mod create_order;
 mod inventory;
+mod json;
 mod order_writer;
 mod problem;
 mod request;

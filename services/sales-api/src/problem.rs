@@ -36,6 +36,12 @@ pub(crate) enum ApiError {
     TooManyItems,
     #[error("the body must be application/json")]
     MediaType,
+    #[error("the body must not be larger than 256 KiB")]
+    BodyTooLarge,
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("the body broke off or is not framed as HTTP asks")]
+    BodyUnreadable,
     #[error("there is not enough in stock")]
     InsufficientInventory(Vec<Shortage>),
     #[error("the idempotency key was used for another order")]
@@ -49,6 +55,9 @@ pub(crate) enum ApiError {
     #[error("the request failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// How a fault of the idempotency key is pointed at: it is no part of the body.
+pub(crate) const KEY_POINTER: &str = "header:Idempotency-Key";
 
 /// How long a client should leave us alone while the database is away or the work piles up.
 const SHORT_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -71,7 +80,9 @@ impl ApiError {
             Self::Method(_) => {
                 Kind(S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")
             }
-            Self::TooManyItems => {
+            Self::BodyTimeout => Kind(S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout"),
+            Self::BodyUnreadable => Kind(S::BAD_REQUEST, "BAD_REQUEST", "Bad request"),
+            Self::TooManyItems | Self::BodyTooLarge => {
                 Kind(S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload too large")
             }
             Self::MediaType => {
@@ -107,10 +118,9 @@ impl ApiError {
             Self::TooManyItems => {
                 problem.errors.push(Fault { pointer: "/items".into(), detail: self.to_string() });
             }
-            Self::IdempotencyKey(detail) => problem.errors.push(Fault {
-                pointer: "header:Idempotency-Key".into(),
-                detail: (*detail).to_owned(),
-            }),
+            Self::IdempotencyKey(detail) => problem
+                .errors
+                .push(Fault { pointer: KEY_POINTER.into(), detail: (*detail).to_owned() }),
             Self::InsufficientInventory(shortages) => problem.shortages.clone_from(shortages),
             Self::Unauthorized(TokenError::Missing) => {
                 answer.insert_header((WWW_AUTHENTICATE, "Bearer"));

@@ -1,120 +1,128 @@
 //! Reading what a client sent: its body, its idempotency key. Every fault is named with its place.
 
+use std::collections::HashSet;
 use std::fmt::Display;
+use std::str::FromStr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::CONTENT_TYPE;
 use contracts::http::IDEMPOTENCY_KEY;
 use contracts::problem::Fault;
 use domain::{CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, ProductId, Quantity};
-use serde_json::{Map, Value};
 
-use crate::problem::ApiError;
+use crate::json::{Json, Object};
+use crate::problem::{ApiError, KEY_POINTER};
 
 /// The most faults that one answer names.
 const MOST_FAULTS: usize = 100;
 
-/// The order that a body asks for.
-pub(crate) fn order_draft(request: &HttpRequest, body: &[u8]) -> Result<OrderDraft, ApiError> {
-    let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !essence.trim().eq_ignore_ascii_case("application/json") {
-        return Err(ApiError::MediaType);
+/// What a request to create an order asks for, and under which key. All that is wrong is told at once.
+pub(crate) fn order_request(
+    request: &HttpRequest,
+    body: &[u8],
+) -> Result<(IdempotencyKey, OrderDraft), ApiError> {
+    let key = idempotency_key(request);
+    match (key, draft(body)) {
+        (Ok(key), Ok(draft)) => Ok((key, draft)),
+        (Err(ApiError::IdempotencyKey(detail)), Err(ApiError::Invalid(mut faults))) => {
+            faults.push(Fault { pointer: KEY_POINTER.to_owned(), detail: detail.to_owned() });
+            Err(ApiError::Invalid(faults))
+        }
+        (_, Err(error)) | (Err(error), _) => Err(error),
     }
-    draft(body)
 }
 
 fn draft(body: &[u8]) -> Result<OrderDraft, ApiError> {
-    let json: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::MalformedJson(error.to_string()))?;
-    if json["items"].as_array().is_some_and(|items| items.len() > OrderDraft::MAX_LINES) {
+    let json = Json::parse(body).map_err(|error| ApiError::MalformedJson(error.to_string()))?;
+    let mut body = BodyReader::default();
+    let draft = body.order(json);
+    if body.too_many_items {
         return Err(ApiError::TooManyItems);
     }
-    let mut body = BodyReader::default();
-    body.order(&json).ok_or(ApiError::Invalid(body.faults))
+    draft.ok_or(ApiError::Invalid(body.faults))
 }
 
 /// Reads a body to its end, so that a client hears of all faults at once.
 #[derive(Default)]
 struct BodyReader {
     faults: Vec<Fault>,
+    too_many_items: bool,
 }
 
 impl BodyReader {
-    fn order(&mut self, json: &Value) -> Option<OrderDraft> {
+    fn order(&mut self, json: Json<'_>) -> Option<OrderDraft> {
         let order = self.object("", json, &["customerId", "items"])?;
-        let customer = self.text("", order, "customerId", CustomerId::try_from);
-        let lines = self.lines(order);
+        let customer = self.text("", &order, "customerId", CustomerId::try_from);
+        let lines = self.lines(&order);
         let draft = OrderDraft::new(customer?, lines?);
         // A fault anywhere, even in a field that nobody knows, is a fault of the whole.
         self.check("/items", draft).filter(|_| self.faults.is_empty())
     }
 
-    fn lines(&mut self, order: &Map<String, Value>) -> Option<Vec<OrderLine>> {
-        let items = self.field("", order, "items")?.as_array();
+    fn lines(&mut self, order: &Object<'_>) -> Option<Vec<OrderLine>> {
+        let items = self.field("", order, "items")?.array();
         let items = self.check("/items", items.ok_or("must be an array"))?;
+        if items.len() > OrderDraft::MAX_LINES {
+            self.too_many_items = true;
+            return None;
+        }
         let lines: Vec<_> = items
-            .iter()
+            .into_iter()
             .enumerate()
             .map(|(index, item)| self.line(&format!("/items/{index}"), item))
             .collect();
         lines.into_iter().collect()
     }
 
-    fn line(&mut self, at: &str, json: &Value) -> Option<OrderLine> {
+    fn line(&mut self, at: &str, json: Json<'_>) -> Option<OrderLine> {
         let item = self.object(at, json, &["productId", "quantity", "unitPrice"])?;
-        let product_id = self.text(at, item, "productId", ProductId::try_from);
-        let quantity = self.field(at, item, "quantity").and_then(|value| {
-            let pieces = value.as_i64().ok_or("must be a whole number");
-            self.check(&format!("{at}/quantity"), pieces).and_then(|pieces| {
-                self.check(&format!("{at}/quantity"), Quantity::try_from(pieces))
-            })
-        });
-        let unit_price = self.field(at, item, "unitPrice").and_then(|value| {
-            let number = value.as_number().ok_or("must be a number");
-            // The digits as they were sent: the price never passes through a binary float.
-            self.check(&format!("{at}/unitPrice"), number).and_then(|number| {
-                self.check(&format!("{at}/unitPrice"), number.as_str().parse::<Money>())
-            })
-        });
+        let product_id = self.text(at, &item, "productId", ProductId::try_from);
+        let quantity = self.number::<Quantity>(at, &item, "quantity");
+        let unit_price = self.number::<Money>(at, &item, "unitPrice");
         Some(OrderLine { product_id: product_id?, quantity: quantity?, unit_price: unit_price? })
     }
 
-    fn object<'j>(
-        &mut self,
-        at: &str,
-        json: &'j Value,
-        known: &[&str],
-    ) -> Option<&'j Map<String, Value>> {
-        let object = self.check(at, json.as_object().ok_or("must be an object"))?;
-        for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
+    fn object<'j>(&mut self, at: &str, json: Json<'j>, known: &[&str]) -> Option<Object<'j>> {
+        let object = self.check(at, json.object().ok_or("must be an object"))?;
+        let mut seen = HashSet::new();
+        for name in object.names() {
             // RFC 6901 escapes these two.
-            let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
-            self.add(&pointer, &"is not a known field");
+            let pointer = || format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+            if !known.contains(&name) {
+                self.add(&pointer(), &"is not a known field");
+            } else if !seen.insert(name) {
+                self.add(&pointer(), &"stands more than once");
+            }
         }
         Some(object)
     }
 
-    fn field<'j>(
+    fn field<'j>(&mut self, at: &str, object: &Object<'j>, name: &str) -> Option<Json<'j>> {
+        self.check(&format!("{at}/{name}"), object.get(name).ok_or("is required"))
+    }
+
+    fn number<T: FromStr<Err: Display>>(
         &mut self,
         at: &str,
-        object: &'j Map<String, Value>,
+        object: &Object<'_>,
         name: &str,
-    ) -> Option<&'j Value> {
-        self.check(&format!("{at}/{name}"), object.get(name).ok_or("is required"))
+    ) -> Option<T> {
+        let value = self.field(at, object, name)?.number();
+        let pointer = format!("{at}/{name}");
+        let digits = self.check(&pointer, value.ok_or("must be a number"))?;
+        self.check(&pointer, digits.parse())
     }
 
     fn text<T, E: Display>(
         &mut self,
         at: &str,
-        object: &Map<String, Value>,
+        object: &Object<'_>,
         name: &str,
         parse: impl FnOnce(String) -> Result<T, E>,
     ) -> Option<T> {
-        let value = self.field(at, object, name)?.as_str();
+        let value = self.field(at, object, name)?.string();
         let pointer = format!("{at}/{name}");
         let text = self.check(&pointer, value.ok_or("must be a string"))?;
-        self.check(&pointer, parse(text.to_owned()))
+        self.check(&pointer, parse(text))
     }
 
     fn check<T, E: Display>(&mut self, pointer: &str, value: Result<T, E>) -> Option<T> {
@@ -131,7 +139,7 @@ impl BodyReader {
 }
 
 /// The one `Idempotency-Key` header, bare or as a quoted string (RFC 9651, section 3.3.3).
-pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, ApiError> {
+fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, ApiError> {
     const WRONG: &str =
         "Idempotency-Key must be 1 to 255 printable ASCII characters, bare or quoted";
     let mut headers = request.headers().get_all(IDEMPOTENCY_KEY);
@@ -199,10 +207,10 @@ mod tests {
                 "/total is not a known field",
                 "/customerId must be 1 to 64 characters long",
                 "/items/1/productId must not begin or end with white space",
-                "/items/1/quantity must be from 1 to 1000000",
+                "/items/1/quantity must be a whole number from 1 to 1000000",
                 "/items/1/unitPrice must have at most two decimals",
                 "/items/2/productId must be a string",
-                "/items/2/quantity must be a whole number",
+                "/items/2/quantity must be a whole number from 1 to 1000000",
                 "/items/2/unitPrice must be a number",
                 "/items/3/a~1b is not a known field",
                 "/items/3/productId is required",
@@ -217,6 +225,13 @@ mod tests {
     fn an_unknown_field_alone_is_enough_to_refuse() {
         let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":1,"discount":1}]}"#;
         assert_eq!(pointers(body), ["/items/0/discount"]);
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_refused_and_a_number_is_a_number() {
+        let body = r#"{"customerId":"c","customerId":"d","items":[
+            {"productId":"p","quantity":1,"unitPrice":{"$serde_json::private::Number":"1"}}]}"#;
+        assert_eq!(pointers(body), ["/customerId", "/items/0/unitPrice"]);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use domain::OrderStatus;
 use service_kit::trace;
 use store::orders::Order;
 
+use crate::body::JsonBody;
 use crate::create_order::{CreateOrder, CreateOrderRequest, Placed, item};
 use crate::problem::ApiError;
-use crate::request::{idempotency_key, order_draft};
+use crate::request::order_request;
 use crate::request_scope::CorrelationId;
 use crate::tokens::Caller;
 
@@ -18,13 +19,14 @@ pub(crate) async fn create_order(
     correlation: web::ReqData<CorrelationId>,
     create: web::Data<CreateOrder>,
     request: HttpRequest,
-    body: web::Bytes,
+    body: JsonBody,
 ) -> Result<HttpResponse, ApiError> {
+    let (key, draft) = order_request(&request, &body)?;
     let placed = create
         .place(CreateOrderRequest {
             owner: caller.owner,
-            key: idempotency_key(&request)?,
-            draft: order_draft(&request, &body)?,
+            key,
+            draft,
             correlation_id: correlation.into_inner().0,
             trace: trace::current(),
         })

@@ -4,28 +4,30 @@ mod create_order;
 mod get_order;
 mod health;
 
+use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
 
 pub(crate) use health::StartedAt;
 
+use crate::admission::admit;
 use crate::problem::ApiError;
-
-/// The largest body that is read, in bytes.
-const BODY_LIMIT: usize = 256 * 1024;
 
 /// Puts every route in its place.
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
-    app.app_data(web::PayloadConfig::new(BODY_LIMIT))
+    let api = web::scope("/api")
+        .wrap(from_fn(admit))
         .service(
-            web::resource("/api/orders")
+            web::resource("/orders")
                 .route(web::post().to(create_order::create_order))
                 .default_service(web::to(|| method_not_allowed("POST"))),
         )
         .service(
-            web::resource("/api/orders/{orderId}")
+            web::resource("/orders/{orderId}")
                 .route(web::get().to(get_order::get_order))
                 .default_service(web::to(|| method_not_allowed("GET"))),
         )
+        .default_service(web::to(no_route));
+    app.service(api)
         .service(
             web::resource("/health")
                 .route(web::get().to(health::health))

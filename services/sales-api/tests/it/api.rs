@@ -73,6 +73,11 @@ impl Api {
         self.create_with(|request| request.header("Idempotency-Key", key).json(body)).await
     }
 
+    /// Host and port, for a client that speaks HTTP by hand.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub(crate) async fn orders_stored(&self) -> i64 {
         self.world.database.count("SELECT count(*) FROM sales.orders").await
     }

@@ -8,5 +8,6 @@ mod get_order;
 mod health;
 mod idempotency;
 mod outages;
+mod overload;
 mod problems;
 mod process;

@@ -30,6 +30,53 @@ async fn without_the_database_creates_are_put_off_and_the_process_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_during_the_commit_leaves_one_order_under_its_key() {
+    let mut world = World::create().await;
+    let proxy = world.proxy_database().await;
+    let api = Api::start_in(world).await;
+    // From the second order on the statement is prepared: what reaches the database is the insert with its commit.
+    assert_eq!(api.create("key-0", &two_widgets()).await.status, 201);
+    let lock = api.world.database.lock("sales.orders").await;
+    let order = two_widgets();
+    let (cut, ()) = tokio::join!(api.create("key-1", &order), async {
+        api.world.database.until_somebody_waits_for_a_lock().await;
+        proxy.lose_answers();
+        lock.release().await;
+        eventually("it is committed", async || (api.orders_stored().await == 2).then_some(()))
+            .await;
+        proxy.cut();
+    });
+    assert_eq!(cut.problem(), (503, "DATABASE_UNAVAILABLE".to_owned()));
+
+    proxy.heal();
+    let repeated = eventually("the key is answered", async || {
+        Some(api.create("key-1", &two_widgets()).await).filter(|answer| answer.status == 201)
+    })
+    .await;
+    assert_eq!(repeated.header("idempotent-replayed"), Some("true"));
+    assert_eq!(api.orders_stored().await, 2);
+    assert_eq!(api.world.database.count("SELECT count(*) FROM sales.outbox_events").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_in_the_middle_neither_loses_nor_doubles_its_order() {
+    let api = Api::start().await;
+    let lock = api.world.database.lock("sales.orders").await;
+    let order = two_widgets();
+    let create = api.create("key-1", &order);
+    tokio::select! {
+        answer = create => panic!("answered under a lock: {answer:?}"),
+        () = api.world.database.until_somebody_waits_for_a_lock() => {}
+    }
+    lock.release().await;
+    let repeated = api.create("key-1", &two_widgets()).await;
+    assert_eq!(repeated.status, 201);
+    assert_eq!(api.orders_stored().await, 1);
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
+    assert_eq!(api.world.database.count(open).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_inventory_creates_are_put_off_and_then_refused_at_once() {
     let mut world = World::create().await;
     // A port that nobody listens on.

@@ -17,7 +17,7 @@ async fn every_fault_of_a_body_is_named_with_its_place() {
         answer.json()["errors"],
         json!([
             { "pointer": "/customerId", "detail": "must be 1 to 64 characters long" },
-            { "pointer": "/items/0/quantity", "detail": "must be from 1 to 1000000" },
+            { "pointer": "/items/0/quantity", "detail": "must be a whole number from 1 to 1000000" },
             { "pointer": "/items/0/unitPrice", "detail": "must have at most two decimals" },
             { "pointer": "/items/1/productId", "detail": "must not begin or end with white space" },
             { "pointer": "/items/1/unitPrice", "detail": "must not be negative" },
@@ -79,6 +79,21 @@ async fn an_idempotency_key_is_required_once_and_well_formed() {
         assert_eq!(answer.problem(), (400, "INVALID_IDEMPOTENCY_KEY".to_owned()));
         assert_eq!(answer.json()["errors"][0]["pointer"], "header:Idempotency-Key");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_the_key_and_of_the_body_are_told_together() {
+    let api = Api::start().await;
+    let answer =
+        api.create_with(|request| request.json(&json!({ "customerId": "c", "items": [] }))).await;
+    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    let pointers: Vec<_> = answer.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["pointer"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(pointers, ["/items", "header:Idempotency-Key"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

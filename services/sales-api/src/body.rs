@@ -1,0 +1,78 @@
+//! Reading a body: JSON, of a limited size, within a limited time.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest, web};
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::time::timeout;
+
+use crate::problem::ApiError;
+
+/// The largest body that is read, in bytes.
+const LIMIT: usize = 256 * 1024;
+
+/// How long a body may take to arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyTimeout(pub(crate) Duration);
+
+/// A body that was announced as JSON; whether it is any, its reader finds out.
+pub(crate) struct JsonBody(Bytes);
+
+impl Deref for JsonBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromRequest for JsonBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        async move {
+            check_headers(&request)?;
+            let patience = request.app_data::<web::Data<BodyTimeout>>();
+            let patience = patience.map_or(Duration::MAX, |patience| patience.0);
+            timeout(patience, read(payload)).await.map_err(|_| ApiError::BodyTimeout)?.map(Self)
+        }
+        .boxed_local()
+    }
+}
+
+/// What can be refused before the first byte is read.
+fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let essence = header(CONTENT_TYPE).and_then(|value| value.split(';').next());
+    if !essence.unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::MediaType);
+    }
+    let length = header(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length > LIMIT) {
+        return Err(ApiError::BodyTooLarge);
+    }
+    Ok(())
+}
+
+async fn read(mut payload: Payload) -> Result<Bytes, ApiError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| match error {
+            PayloadError::Overflow => ApiError::BodyTooLarge,
+            _ => ApiError::BodyUnreadable,
+        })?;
+        if body.len() + chunk.len() > LIMIT {
+            return Err(ApiError::BodyTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

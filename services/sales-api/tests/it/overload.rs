@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use test_kit::{World, bearer, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::api::{Api, two_widgets};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
+    let mut world = World::create().await;
+    world.set("MAX_CONCURRENT_REQUESTS", 1);
+    let api = Api::start_in(world).await;
+    let lock = api.world.database.lock("sales.orders").await;
+    let order = two_widgets();
+    let (first, ()) = tokio::join!(api.create("key-1", &order), async {
+        api.world.database.until_somebody_waits_for_a_lock().await;
+        let refused = api.create("key-2", &two_widgets()).await;
+        assert_eq!(refused.problem(), (503, "OVERLOADED".to_owned()));
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        assert_eq!(api.get("/health").await.status, 200);
+        lock.release().await;
+    });
+    assert_eq!(first.status, 201);
+    assert_eq!(api.create("key-2", &two_widgets()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_finishes_its_head_is_cut() {
+    let mut world = World::create().await;
+    world.set("REQUEST_READ_TIMEOUT", 100);
+    let api = Api::start_in(world).await;
+    let answer = all_that_is_said(&api, "POST /api/orders HTTP/1.1\r\nHost: shop\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_finishes_its_body_is_cut() {
+    let mut world = World::create().await;
+    world.set("REQUEST_READ_TIMEOUT", 100).set("MAX_CONCURRENT_REQUESTS", 1);
+    let api = Api::start_in(world).await;
+    let authorization = bearer("alice");
+    let answer = all_that_is_said(
+        &api,
+        &format!(
+            "POST /api/orders HTTP/1.1\r\nHost: shop\r\nAuthorization: {authorization}\r\nIdempotency-Key: k\r\n\
+             Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+        ),
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("REQUEST_TIMEOUT"), "{answer}");
+    // Its place is free again.
+    eventually("others are let in", async || {
+        (api.create("key-1", &two_widgets()).await.status == 201).then_some(())
+    })
+    .await;
+}
+
+/// Everything that the API says to `request` until it closes the connection.
+async fn all_that_is_said(api: &Api, request: &str) -> String {
+    let mut client = TcpStream::connect(api.address()).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(SOON, client.read_to_end(&mut answer))
+        .await
+        .expect("the connection is closed")
+        .unwrap();
+    String::from_utf8(answer).unwrap()
+}
