@@ -8,7 +8,7 @@ pub fn timestamp_text(at: DateTime<Utc>) -> String {
 }
 
 /// Reads RFC 3339, whose years have four digits; chrono knows more of them than a database can store.
-pub(crate) fn parse_timestamp(text: &str) -> Option<DateTime<Utc>> {
+pub fn parse_timestamp(text: &str) -> Option<DateTime<Utc>> {
     let at = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
     (1..=9999).contains(&at.year()).then_some(at)
 }

@@ -111,6 +111,53 @@ pub struct StatusChange {
     pub at: DateTime<Utc>,
 }
 
+/// A page of orders, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderPage {
+    /// The orders. There can be fewer than were asked for, or none, though `next_cursor` says that there are more.
+    pub orders: Vec<OrderSummary>,
+    /// Where the next page goes on; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// An order, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderSummary {
+    /// The order.
+    #[serde(with = "display")]
+    pub order_id: OrderId,
+    /// Where it is now.
+    #[serde(with = "display")]
+    pub status: OrderStatus,
+    /// Whom it is for.
+    pub customer_id: String,
+    /// The sum of all items.
+    #[serde(with = "money")]
+    pub total_amount: Money,
+    /// When it was accepted.
+    #[serde(with = "timestamp")]
+    pub created_at: DateTime<Utc>,
+}
+
+/// The body of `POST /api/orders/{orderId}/simulate-delivery`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SimulateDelivery {
+    /// The step to report: `shipped` or `delivered`.
+    pub status: String,
+}
+
+/// The answer to a command that makes nothing to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Always `true`.
+    pub success: bool,
+    /// What was done.
+    pub message: String,
+}
+
 /// The answer to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

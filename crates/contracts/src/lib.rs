@@ -15,4 +15,4 @@ pub mod outbox_events;
 pub mod problem;
 pub mod topics;
 
-pub use encoding::timestamp_text;
+pub use encoding::{parse_timestamp, timestamp_text};

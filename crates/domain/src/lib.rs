@@ -14,5 +14,5 @@ pub use fingerprint::Fingerprint;
 pub use line::{OrderLine, Quantity, QuantityError};
 pub use money::{Money, MoneyError};
 pub use order::{DraftError, OrderDraft, OrderId, OrderIdError};
-pub use status::{DeliveryStep, OrderStatus, Progress, UnknownStatus};
+pub use status::{DeliveryStep, OrderStatus, Progress, UnknownStatus, UnknownStep};
 pub use text::{CustomerId, IdempotencyKey, IdempotencyKeyError, Owner, ProductId, TextError};

@@ -12,9 +12,26 @@ use crate::{CustomerId, Money, MoneyError, OrderLine};
 pub struct OrderId(Uuid);
 
 impl OrderId {
+    /// No id sorts below this one.
+    pub const MIN: Self = Self(Uuid::nil());
+    /// No id sorts above this one.
+    pub const MAX: Self = Self(Uuid::max());
+
     /// A new, unused id.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The least id of a moment, in milliseconds since 1970: every id that was generated before sorts below it.
+    pub fn least_at(unix_millis: i64) -> Self {
+        // 48 bits of time come first in a UUID of version 7.
+        let millis = u128::try_from(unix_millis.clamp(0, (1 << 48) - 1)).unwrap_or_default();
+        Self(Uuid::from_u128(millis << 80))
+    }
+
+    /// When the id was generated, in milliseconds since 1970.
+    pub fn unix_millis(self) -> i64 {
+        i64::try_from(self.0.as_u128() >> 80).unwrap_or_default()
     }
 
     /// The id as a plain UUID.
@@ -110,6 +127,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn ids_sort_by_the_moment_that_they_carry() {
+        let id = OrderId::generate();
+        assert!(OrderId::least_at(id.unix_millis()) < id);
+        assert!(id < OrderId::least_at(id.unix_millis() + 1));
+        assert_eq!(OrderId::least_at(-1), OrderId::least_at(0));
+        assert!(id < OrderId::least_at(i64::MAX));
+    }
 
     fn line(quantity: i64, unit_price: &str) -> OrderLine {
         OrderLine {

@@ -71,6 +71,14 @@ impl DeliveryStep {
     /// Every step, in the order of an order's life.
     pub const ALL: [Self; 2] = [Self::Shipped, Self::Delivered];
 
+    /// The name that the API uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+        }
+    }
+
     /// The status that an order has after the step.
     pub const fn target(self) -> OrderStatus {
         match self {
@@ -104,6 +112,19 @@ impl FromStr for OrderStatus {
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
         Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownStatus)
+    }
+}
+
+/// The text names no step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of: shipped, delivered")]
+pub struct UnknownStep;
+
+impl FromStr for DeliveryStep {
+    type Err = UnknownStep;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStep> {
+        Self::ALL.into_iter().find(|step| step.as_str() == text).ok_or(UnknownStep)
     }
 }
 

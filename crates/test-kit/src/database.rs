@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use store::migrations::{DELIVERY, SALES};
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
 use uuid::Uuid;
 
 use crate::{Stack, eventually};
@@ -48,6 +48,18 @@ impl TestDatabase {
     /// The one number that a query gives.
     pub async fn count(&self, sql: &str) -> i64 {
         self.query(sql).await[0].get(0)
+    }
+
+    /// How the database would run a statement with placeholders, whatever their values.
+    pub async fn generic_plan(&self, sql: &str) -> String {
+        let explain = format!("EXPLAIN (GENERIC_PLAN) {sql}");
+        // Prepared, the statement would want values.
+        let answer = connect(&self.url()).await.simple_query(&explain).await.expect(sql);
+        let lines = answer.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Holds a table up: whoever writes to it waits, until the lock is released.

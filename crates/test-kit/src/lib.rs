@@ -19,7 +19,7 @@ mod world;
 
 pub use database::{TableLock, TestDatabase};
 pub use management::{is_ready, metrics, until_processed};
-pub use process::{Process, run_to_end};
+pub use process::{Process, free_port, run_to_end};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use stack::{PrivateStack, Stack};

@@ -5,35 +5,29 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::middleware::{Compress, Condition, from_fn};
+use actix_web::{App, HttpServer};
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
 use service_kit::management::{self, Management};
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::admission::Admission;
-use crate::body::BodyTimeout;
-use crate::create_order::CreateOrder;
-use crate::inventory::Inventory;
+use crate::cors::cors;
 use crate::order_writer::{OrderWriter, OrderWriterThread};
 use crate::request_scope::request_scope;
-use crate::routes::{self, StartedAt};
-use crate::tokens::TokenVerifier;
+use crate::routes;
+use crate::shared::Shared;
 
 /// The API with its management endpoint, ready to run.
 pub struct Application {
     management: Management,
     listener: TcpListener,
-    database: web::Data<Database>,
-    create_order: web::Data<CreateOrder>,
     writer_thread: OrderWriterThread,
-    verifier: web::Data<TokenVerifier>,
-    admission: web::Data<Admission>,
+    shared: Shared,
+    origins: Vec<String>,
     read_timeout: Duration,
     workers: usize,
     shutdown_timeout: Duration,
@@ -47,19 +41,17 @@ impl Application {
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?;
         let (writer, writer_thread) = OrderWriter::start(&config.database)?;
-        let create_order = CreateOrder {
-            inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
-            writer,
-            topic: config.order_events_topic.clone(),
-        };
         Ok(Self {
             management,
             listener: management::bind(&config.common.host, config.port)?,
-            database: web::Data::new(database),
-            create_order: web::Data::new(create_order),
             writer_thread,
-            verifier: web::Data::new(TokenVerifier::new(&config.tokens)),
-            admission: web::Data::new(Admission::new(config.limits.max_concurrent_requests)),
+            shared: Shared::new(config, &database, writer)?,
+            origins: config
+                .limits
+                .cors_allowed_origins
+                .iter()
+                .flat_map(|it| it.0.clone())
+                .collect(),
             read_timeout: config.limits.request_read_timeout,
             workers: config.http_workers,
             shutdown_timeout: config.common.shutdown_timeout,
@@ -80,8 +72,11 @@ impl Application {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let shutdown_timeout = self.shutdown_timeout;
         let mut tasks = Tasks::new(shutdown);
+        let rate_limit = self.shared.rate_limit.clone();
+        let sweep = tasks.shutdown();
         let (writer, management, server) = self.into_parts(tasks.shutdown())?;
         tasks.spawn("order writer", writer.join());
+        tasks.spawn("rate limit", async move { rate_limit.sweep(sweep).await });
         tasks.spawn("management", management.run(tasks.shutdown()));
         tasks.spawn("api", server);
         tasks.join(shutdown_timeout).await
@@ -91,18 +86,13 @@ impl Application {
         self,
         shutdown: CancellationToken,
     ) -> io::Result<(OrderWriterThread, Management, Server)> {
-        let Self { database, create_order, verifier, admission, .. } = self;
-        let body_timeout = web::Data::new(BodyTimeout(self.read_timeout));
-        let started = web::Data::new(StartedAt(Instant::now()));
+        let Self { shared, origins, .. } = self;
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(database.clone())
-                .app_data(create_order.clone())
-                .app_data(verifier.clone())
-                .app_data(admission.clone())
-                .app_data(body_timeout.clone())
-                .app_data(started.clone())
+                .configure(|app| shared.register(app))
                 .configure(routes::configure)
+                .wrap(Compress::default())
+                .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
                 .wrap(from_fn(request_scope))
         })
         .workers(self.workers)

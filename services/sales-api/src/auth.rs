@@ -4,9 +4,10 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
 use crate::problem::ApiError;
+use crate::rate_limit::{RateLimit, TooOften};
 use crate::tokens::{Caller, TokenError, TokenVerifier};
 
 impl FromRequest for Caller {
@@ -18,7 +19,23 @@ impl FromRequest for Caller {
         let caller = bearer_token(request).and_then(|token| {
             verifier.ok_or(TokenError::Invalid).and_then(|verifier| verifier.verify(token))
         });
-        ready(caller.map_err(ApiError::Unauthorized))
+        ready(caller.map_err(ApiError::Unauthorized).and_then(|caller| counted(request, caller)))
+    }
+}
+
+/// A caller who has not called too often. What is left is told with the answer.
+fn counted(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
+    let limit = request.app_data::<web::Data<RateLimit>>();
+    let count = limit.map_or(Ok(None), |limit| limit.count(&caller.owner));
+    match count {
+        Ok(allowance) => {
+            allowance.map(|allowance| request.extensions_mut().insert(allowance));
+            Ok(caller)
+        }
+        Err(TooOften { allowance, retry_after }) => {
+            request.extensions_mut().insert(allowance);
+            Err(ApiError::RateLimited { retry_after })
+        }
     }
 }
 

@@ -1,13 +1,17 @@
 //! The settings of sales-api.
 
+use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use conf::Conf;
 use contracts::topics;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{CommonSettings, ServiceConfig, parse_jwt_secret, timeout_millis};
 use store::DatabaseSettings;
 use url::Url;
+
+use crate::tokens::Caller;
 
 /// sales-api: takes orders over HTTP
 #[derive(Clone, Debug, Conf)]
@@ -43,6 +47,18 @@ pub struct Config {
     /// Topic of new orders
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
     pub(crate) order_events_topic: String,
+
+    /// Topic of delivery steps, for those that are simulated
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    pub(crate) delivery_events_topic: String,
+
+    /// Who may simulate a delivery: `owner` (whoever may see the order), `operator` or `nobody`
+    #[conf(env, default_value = "owner")]
+    pub(crate) simulate_delivery: Simulators,
+
+    /// Secret that the cursors of lists are sealed with, the same for all replicas; made from the token key when unset
+    #[conf(env, secret, value_parser = parse_jwt_secret)]
+    pub(crate) cursor_secret: Option<SecretString>,
 }
 
 /// What one process takes on.
@@ -55,6 +71,56 @@ pub(crate) struct LimitSettings {
     /// Most milliseconds for a client to send the head of a request, and again for its body
     #[conf(env, default_value = "5000", value_parser = timeout_millis)]
     pub(crate) request_read_timeout: Duration,
+
+    /// Requests a second that one subject may send, on average; no limit when unset
+    #[conf(env)]
+    pub(crate) rate_limit_per_second: Option<NonZeroU32>,
+
+    /// Requests that one subject may send at once after a pause; as many as in a second when unset
+    #[conf(env)]
+    pub(crate) rate_limit_burst: Option<NonZeroU32>,
+
+    /// Web origins that browsers may call from, separated by commas; none when unset
+    #[conf(env, value_parser = parse_origins)]
+    pub(crate) cors_allowed_origins: Option<Origins>,
+}
+
+/// Web origins (RFC 6454), as browsers send them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origins(pub(crate) Vec<String>);
+
+/// Who may report deliveries that have not happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Simulators {
+    /// Whoever may see the order.
+    Owner,
+    /// Operators.
+    Operator,
+    /// Nobody.
+    Nobody,
+}
+
+impl Simulators {
+    pub(crate) fn include(self, caller: &Caller) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Operator => caller.is_operator(),
+            Self::Nobody => false,
+        }
+    }
+}
+
+impl FromStr for Simulators {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "owner" => Ok(Self::Owner),
+            "operator" => Ok(Self::Operator),
+            "nobody" => Ok(Self::Nobody),
+            _ => Err("must be owner, operator or nobody"),
+        }
+    }
 }
 
 /// Whose tokens are accepted.
@@ -93,6 +159,14 @@ pub(crate) struct InventorySettings {
     pub(crate) circuit_breaker_reset_timeout: Duration,
 }
 
+impl Config {
+    /// What cursors are sealed with.
+    pub(crate) fn cursor_secret(&self) -> &[u8] {
+        let secret = self.cursor_secret.as_ref().unwrap_or(&self.tokens.jwt_secret);
+        secret.expose_secret().as_bytes()
+    }
+}
+
 impl ServiceConfig for Config {
     fn common(&self) -> &CommonSettings {
         &self.common
@@ -115,6 +189,20 @@ fn parse_places(text: &str) -> Result<usize, &'static str> {
         .ok()
         .filter(|places| (1..=100_000).contains(places))
         .ok_or("must be a number from 1 to 100000")
+}
+
+fn parse_origins(text: &str) -> Result<Origins, String> {
+    let origins = text.split(',').map(|origin| {
+        let origin = origin.trim();
+        // What a browser sends has no path, no slash at its end and no default port.
+        let canonical = Url::parse(origin).ok().map(|url| url.origin().ascii_serialization());
+        if canonical.as_deref() == Some(origin) {
+            Ok(origin.to_owned())
+        } else {
+            Err(format!("{origin:?} is no origin such as https://shop.example"))
+        }
+    });
+    origins.collect::<Result<_, _>>().map(Origins)
 }
 
 fn parse_threshold(text: &str) -> Result<u32, &'static str> {

@@ -1,6 +1,6 @@
 //! The use case of the whole system: take an order, once.
 
-use chrono::{SubsecRound, Utc};
+use chrono::DateTime;
 use contracts::cloud_events::{TraceContext, data_schema};
 use contracts::event_id::event_id;
 use contracts::http::Item;
@@ -91,8 +91,8 @@ impl CreateOrder {
         fingerprint: Fingerprint,
     ) -> Result<NewOrder, serde_json::Error> {
         let id = OrderId::generate();
-        // To the millisecond, as it is shown, so that a replay shows the same.
-        let created_at = Utc::now().trunc_subsecs(3);
+        // The moment is that of the id, to the millisecond: lists are sorted by the id alone.
+        let created_at = DateTime::from_timestamp_millis(id.unix_millis()).unwrap_or_default();
         let event = OrderCreated {
             order_id: id,
             sequence: OrderStatus::PendingShipment.sequence(),
@@ -101,20 +101,18 @@ impl CreateOrder {
             total_amount: request.draft.total(),
             created_at,
         };
-        let trace = request.trace.clone();
         let event = OutboxEvent {
             event_id: event_id(id, ORDER_CREATED),
             aggregate_id: id,
             topic: self.topic.clone(),
             event_type: ORDER_CREATED.to_owned(),
             payload: serde_json::to_string(&event)?,
-            headers: EventHeaders {
-                source: "/sales-api".to_owned(),
-                data_schema: data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
-                correlation_id: Some(request.correlation_id.clone()),
-                traceparent: trace.as_ref().map(|trace| trace.traceparent.clone()),
-                tracestate: trace.and_then(|trace| trace.tracestate),
-            },
+            headers: EventHeaders::new(
+                "/sales-api",
+                data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
+                request.correlation_id.clone(),
+                request.trace.clone(),
+            ),
             occurred_at: created_at,
         };
         Ok(NewOrder {

@@ -12,7 +12,9 @@ use store::StoreError;
 
 use crate::create_order::CreateOrderError;
 use crate::inventory::{InventoryError, StockError};
+use crate::list_orders::ListOrdersError;
 use crate::order_writer::BatchError;
+use crate::simulate_delivery::SimulateError;
 use crate::tokens::TokenError;
 
 /// Everything that can be wrong with a request, or with us.
@@ -26,6 +28,8 @@ pub(crate) enum ApiError {
     IdempotencyKey(&'static str),
     #[error("{0}")]
     Unauthorized(TokenError),
+    #[error("{0}")]
+    Forbidden(&'static str),
     #[error("there is nothing here")]
     NoRoute,
     #[error("there is no such order")]
@@ -42,6 +46,8 @@ pub(crate) enum ApiError {
     BodyTimeout,
     #[error("the body broke off or is not framed as HTTP asks")]
     BodyUnreadable,
+    #[error("{0}")]
+    StatusConflict(SimulateError),
     #[error("there is not enough in stock")]
     InsufficientInventory(Vec<Shortage>),
     #[error("the idempotency key was used for another order")]
@@ -50,6 +56,8 @@ pub(crate) enum ApiError {
     InventoryUnavailable { retry_after: Duration, source: InventoryError },
     #[error("orders cannot be stored or read at the moment")]
     StoreUnavailable(#[source] Arc<StoreError>),
+    #[error("there were more requests with this subject's tokens than are allowed")]
+    RateLimited { retry_after: Duration },
     #[error("more requests are being answered than can be answered in time")]
     Overloaded,
     #[error("the request failed")]
@@ -75,6 +83,7 @@ impl ApiError {
                 Kind(S::BAD_REQUEST, "INVALID_IDEMPOTENCY_KEY", "Invalid idempotency key")
             }
             Self::Unauthorized(_) => Kind(S::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
+            Self::Forbidden(_) => Kind(S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
             Self::NoRoute => Kind(S::NOT_FOUND, "NOT_FOUND", "Not found"),
             Self::NoOrder => Kind(S::NOT_FOUND, "ORDER_NOT_FOUND", "Order not found"),
             Self::Method(_) => {
@@ -88,6 +97,10 @@ impl ApiError {
             Self::MediaType => {
                 Kind(S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type")
             }
+            Self::StatusConflict(_) => {
+                Kind(S::CONFLICT, "ORDER_STATUS_CONFLICT", "Order status conflict")
+            }
+            Self::RateLimited { .. } => Kind(S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::InsufficientInventory(_) => {
                 Kind(S::UNPROCESSABLE_ENTITY, "INSUFFICIENT_INVENTORY", "Insufficient inventory")
             }
@@ -133,7 +146,7 @@ impl ApiError {
             Self::Method(allowed) => {
                 answer.insert_header((ALLOW, *allowed));
             }
-            Self::InventoryUnavailable { retry_after, .. } => {
+            Self::InventoryUnavailable { retry_after, .. } | Self::RateLimited { retry_after } => {
                 answer.insert_header((RETRY_AFTER, seconds(*retry_after)));
             }
             Self::StoreUnavailable(_) | Self::Overloaded => {
@@ -219,6 +232,29 @@ impl From<CreateOrderError> for ApiError {
     }
 }
 
+impl From<ListOrdersError> for ApiError {
+    fn from(error: ListOrdersError) -> Self {
+        match error {
+            ListOrdersError::Cursor(error) => Self::Invalid(vec![Fault {
+                pointer: "query:cursor".to_owned(),
+                detail: error.to_string(),
+            }]),
+            ListOrdersError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SimulateError> for ApiError {
+    fn from(error: SimulateError) -> Self {
+        match error {
+            SimulateError::NoOrder => Self::NoOrder,
+            SimulateError::Forbidden { .. } => Self::StatusConflict(error),
+            SimulateError::Store(error) => error.into(),
+            SimulateError::Encode(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Arc::new(error).into()
@@ -240,6 +276,136 @@ mod tests {
     use actix_web::body::to_bytes;
 
     use super::*;
+
+    fn no_connection() -> ApiError {
+        StoreError::NoConnection.into()
+    }
+
+    /// One of each. The match makes whoever adds a problem add it here too.
+    fn every_problem() -> Vec<ApiError> {
+        let retry_after = Duration::from_millis(1500);
+        let all = vec![
+            ApiError::MalformedJson("expected value".into()),
+            ApiError::Invalid(vec![Fault {
+                pointer: "/items".into(),
+                detail: "is required".into(),
+            }]),
+            ApiError::IdempotencyKey("Idempotency-Key is required"),
+            ApiError::Unauthorized(TokenError::Missing),
+            ApiError::Unauthorized(TokenError::Expired),
+            ApiError::Forbidden("not with this token"),
+            ApiError::NoRoute,
+            ApiError::NoOrder,
+            ApiError::Method("GET, HEAD, OPTIONS"),
+            ApiError::TooManyItems,
+            ApiError::MediaType,
+            ApiError::BodyTooLarge,
+            ApiError::BodyTimeout,
+            ApiError::BodyUnreadable,
+            SimulateError::Forbidden {
+                status: domain::OrderStatus::Delivered,
+                step: domain::DeliveryStep::Shipped,
+            }
+            .into(),
+            ApiError::InsufficientInventory(vec![Shortage {
+                product_id: "p".into(),
+                requested: 2,
+                available: 1,
+            }]),
+            ApiError::KeyReused,
+            ApiError::InventoryUnavailable { retry_after, source: InventoryError::Open },
+            no_connection(),
+            ApiError::RateLimited { retry_after },
+            ApiError::Overloaded,
+            ApiError::Internal("password=hunter2".into()),
+        ];
+        for problem in &all {
+            match problem {
+                ApiError::MalformedJson(_)
+                | ApiError::Invalid(_)
+                | ApiError::IdempotencyKey(_)
+                | ApiError::Unauthorized(_)
+                | ApiError::Forbidden(_)
+                | ApiError::NoRoute
+                | ApiError::NoOrder
+                | ApiError::Method(_)
+                | ApiError::TooManyItems
+                | ApiError::MediaType
+                | ApiError::BodyTooLarge
+                | ApiError::BodyTimeout
+                | ApiError::BodyUnreadable
+                | ApiError::StatusConflict(_)
+                | ApiError::InsufficientInventory(_)
+                | ApiError::KeyReused
+                | ApiError::InventoryUnavailable { .. }
+                | ApiError::StoreUnavailable(_)
+                | ApiError::RateLimited { .. }
+                | ApiError::Overloaded
+                | ApiError::Internal(_) => {}
+            }
+        }
+        all
+    }
+
+    #[actix_web::test]
+    async fn each_problem_has_its_status_its_code_and_its_headers() {
+        let mut table = Vec::new();
+        for error in every_problem() {
+            let answer = error.answer("/api/orders", "c-1");
+            let header = |name: &str| answer.headers().get(name).map(|it| it.to_str().unwrap());
+            let headers = ["allow", "retry-after", "www-authenticate"].map(|name| {
+                header(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
+            });
+            assert_eq!(header("content-type"), Some(CONTENT_TYPE));
+            let status = answer.status().as_u16();
+            let body = to_bytes(answer.into_body()).await.unwrap();
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            assert_eq!((problem.status, problem.success), (status, false));
+            assert_eq!(
+                (problem.instance.as_str(), problem.correlation_id.as_str()),
+                ("/api/orders", "c-1")
+            );
+            assert_eq!(
+                problem.kind,
+                format!("/problems/{}", problem.code.to_lowercase().replace('_', "-"))
+            );
+            table.push(format!(
+                "{status} {}{} errors={} shortages={}",
+                problem.code,
+                headers.concat(),
+                problem.errors.len(),
+                problem.shortages.len()
+            ));
+        }
+        assert_eq!(
+            table,
+            [
+                "400 MALFORMED_JSON errors=0 shortages=0",
+                "400 VALIDATION_FAILED errors=1 shortages=0",
+                "400 INVALID_IDEMPOTENCY_KEY errors=1 shortages=0",
+                "401 UNAUTHORIZED www-authenticate=Bearer errors=0 shortages=0",
+                "401 UNAUTHORIZED www-authenticate=Bearer error=\"invalid_token\", \
+                 error_description=\"the token has expired\" errors=0 shortages=0",
+                "403 FORBIDDEN errors=0 shortages=0",
+                "404 NOT_FOUND errors=0 shortages=0",
+                "404 ORDER_NOT_FOUND errors=0 shortages=0",
+                "405 METHOD_NOT_ALLOWED allow=GET, HEAD, OPTIONS errors=0 shortages=0",
+                "413 PAYLOAD_TOO_LARGE errors=1 shortages=0",
+                "415 UNSUPPORTED_MEDIA_TYPE errors=0 shortages=0",
+                "413 PAYLOAD_TOO_LARGE errors=0 shortages=0",
+                "408 REQUEST_TIMEOUT errors=0 shortages=0",
+                "400 BAD_REQUEST errors=0 shortages=0",
+                "409 ORDER_STATUS_CONFLICT errors=0 shortages=0",
+                "422 INSUFFICIENT_INVENTORY errors=0 shortages=1",
+                "422 IDEMPOTENCY_KEY_REUSED errors=0 shortages=0",
+                "503 INVENTORY_UNAVAILABLE retry-after=2 errors=0 shortages=0",
+                "503 DATABASE_UNAVAILABLE retry-after=1 errors=0 shortages=0",
+                "429 RATE_LIMITED retry-after=2 errors=0 shortages=0",
+                "503 OVERLOADED retry-after=1 errors=0 shortages=0",
+                "500 INTERNAL_ERROR errors=0 shortages=0",
+            ]
+        );
+    }
 
     #[actix_web::test]
     async fn an_internal_cause_is_never_sent() {

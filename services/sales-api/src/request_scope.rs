@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::problem::{ApiError, framework_answer};
+use crate::rate_limit::Allowance;
 
 /// Ties together all that one request causes. A client may choose it; otherwise it is a new UUID.
 #[derive(Clone, Debug)]
@@ -51,6 +52,16 @@ pub(crate) async fn request_scope(
         "method" => method, "route" => route, "status" => status.to_string()
     )
     .record(started.elapsed());
+    // Under which trace the request can be found (W3C Trace Context).
+    if let Some(trace) = span.in_scope(trace::current)
+        && let Ok(value) = HeaderValue::try_from(trace.traceparent)
+    {
+        answer.headers_mut().insert(HeaderName::from_static("traceparent"), value);
+    }
+    let allowance = answer.request().extensions().get::<Allowance>().copied();
+    if let Some(allowance) = allowance {
+        allowance.tell(answer.headers_mut());
+    }
     if let Ok(value) = HeaderValue::from_str(&correlation.0) {
         answer.headers_mut().insert(HeaderName::from_static("x-correlation-id"), value);
     }

@@ -20,9 +20,20 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Somebody without a role.
+    #[cfg(test)]
+    pub(crate) fn named(owner: &str) -> Self {
+        Self { owner: Owner::try_from(owner.to_owned()).unwrap(), role: None }
+    }
+
+    /// Whether the caller acts for everybody.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.role.as_deref() == Some("operator")
+    }
+
     /// Whose orders the caller may see: everybody's (`None`) for an operator, otherwise its own.
     pub(crate) fn sees_only(&self) -> Option<&Owner> {
-        (self.role.as_deref() != Some("operator")).then_some(&self.owner)
+        (!self.is_operator()).then_some(&self.owner)
     }
 }
 

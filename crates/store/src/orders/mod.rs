@@ -2,6 +2,7 @@
 
 mod by_key;
 mod insert_batch;
+mod list;
 mod read;
 mod status;
 
@@ -12,7 +13,8 @@ use domain::{
 
 pub use by_key::{KnownOrder, find_by_keys};
 pub use insert_batch::insert_batch;
-pub use read::find;
+pub use list::{ListedOrder, Listing, Page, list};
+pub use read::{find, find_status};
 pub use status::{Application, Applied, ApplyError, apply};
 
 use crate::outbox::OutboxEvent;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use domain::{OrderId, OrderLine, Owner};
+use domain::{OrderId, OrderLine, OrderStatus, Owner};
 use futures::try_join;
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -52,6 +52,20 @@ pub async fn find(
         Ok(StatusChange { status: status.parse().map_err(StoreError::corrupt("status"))?, at })
     });
     Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))
+}
+
+/// Where the order with this id is; `None` if there is none, or, where `owner` is given, if it is somebody else's.
+pub async fn find_status(
+    connection: &mut Connection,
+    id: OrderId,
+    owner: Option<&Owner>,
+) -> Result<Option<OrderStatus>, StoreError> {
+    let mut query = orders::table.find(id.as_uuid()).select(orders::status).into_boxed();
+    if let Some(owner) = owner {
+        query = query.filter(orders::owner.eq(owner.as_str()));
+    }
+    let status: Option<String> = query.first(connection).await.optional()?;
+    status.map(|status| status.parse().map_err(StoreError::corrupt("status"))).transpose()
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

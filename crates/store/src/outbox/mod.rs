@@ -56,6 +56,24 @@ pub struct EventHeaders {
 }
 
 impl EventHeaders {
+    /// What an event of `source` says, as part of the request that caused it.
+    pub fn new(
+        source: &str,
+        data_schema: String,
+        correlation_id: String,
+        trace: Option<TraceContext>,
+    ) -> Self {
+        let (traceparent, tracestate) =
+            trace.map(|trace| (trace.traceparent, trace.tracestate)).unzip();
+        Self {
+            source: source.to_owned(),
+            data_schema,
+            correlation_id: Some(correlation_id),
+            traceparent,
+            tracestate: tracestate.flatten(),
+        }
+    }
+
     /// The trace as one value.
     pub fn trace(&self) -> Option<TraceContext> {
         let traceparent = self.traceparent.clone()?;

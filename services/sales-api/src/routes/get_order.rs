@@ -1,7 +1,13 @@
 //! `GET /api/orders/{orderId}`.
 
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::{
+    CACHE_CONTROL, ContentType, ETag, EntityTag, Header, IF_NONE_MATCH, IfNoneMatch,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::http::{OrderDetails, StatusChange, Success};
+use sha2::{Digest, Sha256};
 use store::Database;
 use store::orders::{self, Order};
 
@@ -11,6 +17,7 @@ use crate::tokens::Caller;
 
 pub(crate) async fn get_order(
     caller: Caller,
+    request: HttpRequest,
     order_id: web::Path<String>,
     database: web::Data<Database>,
 ) -> Result<HttpResponse, ApiError> {
@@ -19,7 +26,24 @@ pub(crate) async fn get_order(
     let mut connection = database.connection().await?;
     let found = orders::find(&mut connection, order_id, caller.sees_only()).await?;
     let (order, history) = found.ok_or(ApiError::NoOrder)?;
-    Ok(HttpResponse::Ok().json(Success::new(details(order, history))))
+    let body = serde_json::to_string(&Success::new(details(order, history)))
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    Ok(unless_known(&request, body))
+}
+
+/// 304 for a client that has this very state already (RFC 9110, section 13.1.2). The tag is weak: compressed or not,
+/// it is the same state.
+fn unless_known(request: &HttpRequest, body: String) -> HttpResponse {
+    let digest = Sha256::digest(&body);
+    let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(&digest[..12]));
+    let known = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => request.headers().contains_key(IF_NONE_MATCH),
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer.insert_header(ETag(tag)).insert_header((CACHE_CONTROL, "private, no-cache"));
+    if known { answer.finish() } else { answer.content_type(ContentType::json()).body(body) }
 }
 
 fn details(order: Order, history: Vec<orders::StatusChange>) -> OrderDetails {

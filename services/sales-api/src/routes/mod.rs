@@ -3,9 +3,12 @@
 mod create_order;
 mod get_order;
 mod health;
+mod list_orders;
+mod simulate_delivery;
 
+use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, Resource, web};
 
 pub(crate) use health::StartedAt;
 
@@ -17,23 +20,37 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
     let api = web::scope("/api")
         .wrap(from_fn(admit))
         .service(
-            web::resource("/orders")
+            only("/orders", "GET, HEAD, POST, OPTIONS")
                 .route(web::post().to(create_order::create_order))
-                .default_service(web::to(|| method_not_allowed("POST"))),
+                .route(web::get().to(list_orders::list_orders))
+                .route(web::head().to(list_orders::list_orders)),
         )
         .service(
-            web::resource("/orders/{orderId}")
+            only("/orders/{orderId}", "GET, HEAD, OPTIONS")
                 .route(web::get().to(get_order::get_order))
-                .default_service(web::to(|| method_not_allowed("GET"))),
+                .route(web::head().to(get_order::get_order)),
+        )
+        .service(
+            only("/orders/{orderId}/simulate-delivery", "POST, OPTIONS")
+                .route(web::post().to(simulate_delivery::simulate_delivery)),
         )
         .default_service(web::to(no_route));
     app.service(api)
         .service(
-            web::resource("/health")
+            only("/health", "GET, HEAD, OPTIONS")
                 .route(web::get().to(health::health))
-                .default_service(web::to(|| method_not_allowed("GET"))),
+                .route(web::head().to(health::health)),
         )
         .default_service(web::to(no_route));
+}
+
+/// A resource that says which methods it has, when it is asked and when it is asked for another.
+fn only(path: &str, methods: &'static str) -> Resource {
+    let options =
+        move || async move { HttpResponse::NoContent().insert_header((ALLOW, methods)).finish() };
+    web::resource(path)
+        .route(web::method(actix_web::http::Method::OPTIONS).to(options))
+        .default_service(web::to(move || method_not_allowed(methods)))
 }
 
 async fn method_not_allowed(allowed: &'static str) -> Result<HttpResponse, ApiError> {

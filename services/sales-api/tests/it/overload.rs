@@ -60,6 +60,29 @@ async fn a_client_that_never_finishes_its_body_is_cut() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_that_calls_too_often_is_told_when_to_come_again_and_others_are_not() {
+    let mut world = World::create().await;
+    world.set("RATE_LIMIT_PER_SECOND", 1).set("RATE_LIMIT_BURST", 3);
+    let api = Api::start_in(world).await;
+    for left in ["2", "1", "0"] {
+        let answer = api.get_as("alice", "/api/orders").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"subject\";q=3;w=3"));
+        let limit = answer.header("ratelimit").unwrap();
+        assert!(limit.starts_with(&format!("\"subject\";r={left};t=")), "{limit}");
+    }
+    let refused = api.get_as("alice", "/api/orders").await;
+    assert_eq!(refused.problem(), (429, "RATE_LIMITED".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("ratelimit"), Some("\"subject\";r=0;t=3"));
+    assert_eq!(api.get_as("bob", "/api/orders").await.status, 200);
+    eventually("alice is let in again", async || {
+        (api.get_as("alice", "/api/orders").await.status == 200).then_some(())
+    })
+    .await;
+}
+
 /// Everything that the API says to `request` until it closes the connection.
 async fn all_that_is_said(api: &Api, request: &str) -> String {
     let mut client = TcpStream::connect(api.address()).await.unwrap();

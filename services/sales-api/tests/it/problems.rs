@@ -104,7 +104,12 @@ async fn a_path_or_a_method_that_is_not_there_says_so() {
     };
     let nowhere = asked(Method::GET, "/api/nowhere").await;
     assert_eq!(nowhere.problem(), (404, "NOT_FOUND".to_owned()));
-    for (path, allowed) in [("/api/orders", "POST"), ("/api/orders/1", "GET"), ("/health", "GET")] {
+    for (path, allowed) in [
+        ("/api/orders", "GET, HEAD, POST, OPTIONS"),
+        ("/api/orders/1", "GET, HEAD, OPTIONS"),
+        ("/api/orders/1/simulate-delivery", "POST, OPTIONS"),
+        ("/health", "GET, HEAD, OPTIONS"),
+    ] {
         let answer = asked(Method::DELETE, path).await;
         assert_eq!(answer.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()));
         assert_eq!(answer.header("allow"), Some(allowed));

@@ -1,4 +1,4 @@
-use test_kit::process_checks;
+use test_kit::{Process, World, free_port, process_checks};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sales-api");
 
@@ -19,4 +19,19 @@ fn help_names_every_variable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_process_cleanly() {
     process_checks::ends_on_a_signal(BINARY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_goes_on_with_the_trace_of_its_request() {
+    let mut world = World::create().await;
+    let port = free_port();
+    world.set("PORT", port);
+    let _api = Process::start(BINARY, &world).await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("{trace}-00f067aa0ba902b7-01");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.get(format!("http://127.0.0.1:{port}/health"));
+    let answer = request.header("traceparent", &parent).send().await.unwrap();
+    let continued = answer.headers()["traceparent"].to_str().unwrap();
+    assert!(continued.starts_with(trace) && continued != parent, "{continued}");
 }

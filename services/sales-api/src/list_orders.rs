@@ -1,0 +1,33 @@
+//! The use case behind a list: a page, and a cursor for the next one.
+
+use store::orders::{self, Page};
+use store::{Database, StoreError};
+
+use crate::cursor::{CursorError, Cursors};
+use crate::request::ListingRequest;
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListOrdersError {
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A page, and the cursor of the next one where there may be more.
+pub(crate) async fn list_orders(
+    database: &Database,
+    cursors: &Cursors,
+    ListingRequest { mut listing, cursor }: ListingRequest,
+) -> Result<(Page, Option<String>), ListOrdersError> {
+    // The cursor belongs to the listing as it was asked for, not to the part of it that is left.
+    let whole = listing.clone();
+    if let Some(cursor) = cursor {
+        listing.before = cursors.open(&whole, &cursor)?;
+    }
+    let mut connection = database.connection().await?;
+    let page = orders::list(&mut connection, &listing).await?;
+    let next = page.next.map(|next| cursors.seal(&whole, next));
+    Ok((page, next))
+}

@@ -1,0 +1,136 @@
+//! Which orders a query string asks for.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use contracts::parse_timestamp;
+use contracts::problem::Fault;
+use domain::{CustomerId, OrderId};
+use store::orders::Listing;
+use url::form_urlencoded;
+
+use crate::problem::ApiError;
+use crate::tokens::Caller;
+
+/// Orders of a page, where the client does not say.
+const DEFAULT_LIMIT: u16 = 20;
+const LARGEST_LIMIT: u16 = 100;
+
+/// What a list is to hold, and the cursor that it is to go on at.
+pub(crate) struct ListingRequest {
+    pub(crate) listing: Listing,
+    pub(crate) cursor: Option<String>,
+}
+
+/// Reads a query string. Every parameter may stand once, and an unknown one is a fault: a filter with a typing error
+/// must not list everything.
+pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, ApiError> {
+    let mut request = ListingRequest {
+        listing: Listing {
+            owner: caller.sees_only().cloned(),
+            customer_id: None,
+            status: None,
+            since: OrderId::MIN,
+            before: OrderId::MAX,
+            limit: DEFAULT_LIMIT,
+        },
+        cursor: None,
+    };
+    let mut faults = Vec::new();
+    let mut seen = HashSet::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let read = if seen.insert(name.clone()) {
+            request.set(&name, value)
+        } else {
+            Err("stands more than once".to_owned())
+        };
+        if let Err(detail) = read {
+            faults.push(Fault { pointer: format!("query:{name}"), detail });
+        }
+    }
+    if faults.is_empty() { Ok(request) } else { Err(ApiError::Invalid(faults)) }
+}
+
+impl ListingRequest {
+    fn set(&mut self, name: &str, value: Cow<'_, str>) -> Result<(), String> {
+        let listing = &mut self.listing;
+        match name {
+            "customerId" => {
+                listing.customer_id = Some(told(CustomerId::try_from(value.into_owned()))?);
+            }
+            "status" => listing.status = Some(told(value.parse())?),
+            "createdAfter" => listing.since = least_id_at(&value)?,
+            "createdBefore" => listing.before = least_id_at(&value)?,
+            "limit" => {
+                let limit = value.parse().ok();
+                let limit = limit.filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
+                listing.limit = limit.ok_or("must be a number from 1 to 100")?;
+            }
+            "cursor" => self.cursor = Some(value.into_owned()),
+            _ => return Err("is not a known parameter".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// Ids carry milliseconds: a moment between two of them counts as the later one.
+fn least_id_at(text: &str) -> Result<OrderId, String> {
+    let at: DateTime<Utc> = parse_timestamp(text)
+        .ok_or("must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z")?;
+    let whole = at.trunc_subsecs(3);
+    let ceiling = if whole < at { whole + TimeDelta::milliseconds(1) } else { whole };
+    Ok(OrderId::least_at(ceiling.timestamp_millis()))
+}
+
+fn told<T, E: Display>(value: Result<T, E>) -> Result<T, String> {
+    value.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::OrderStatus;
+
+    use super::*;
+
+    fn faults(query: &str) -> Vec<String> {
+        match listing(&Caller::named("alice"), query) {
+            Err(ApiError::Invalid(faults)) => {
+                faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect()
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_query_becomes_a_listing_of_the_callers_own_orders() {
+        let query = "customerId=c%2B1&status=Pending+Shipment&limit=7&cursor=x&createdAfter=1970-01-01T00:00:00.0001Z";
+        let ListingRequest { listing, cursor } = listing(&Caller::named("alice"), query).unwrap();
+        assert_eq!(listing.owner.unwrap().as_str(), "alice");
+        assert_eq!(listing.customer_id.unwrap().as_str(), "c+1");
+        assert_eq!(listing.status, Some(OrderStatus::PendingShipment));
+        assert_eq!((listing.limit, cursor.as_deref()), (7, Some("x")));
+        assert_eq!((listing.since, listing.before), (OrderId::least_at(1), OrderId::MAX));
+    }
+
+    #[test]
+    fn all_faults_of_a_query_are_named_at_once() {
+        assert_eq!(
+            faults(
+                "limit=0&status=lost&createdAfter=yesterday&customerid=c&cursor=a&cursor=b&customerId="
+            ),
+            [
+                "query:limit must be a number from 1 to 100",
+                "query:status must be one of: Pending Shipment, Shipped, Delivered",
+                "query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z",
+                "query:customerid is not a known parameter",
+                "query:cursor stands more than once",
+                "query:customerId must be 1 to 64 characters long",
+            ]
+        );
+        assert_eq!(faults("limit=101&limit=1").len(), 2);
+        assert!(faults("").is_empty());
+    }
+}

@@ -1,0 +1,151 @@
+//! What a request to create an order asks for.
+
+use actix_web::HttpRequest;
+use contracts::problem::Fault;
+use domain::{CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, ProductId, Quantity};
+
+use super::body_reader::BodyReader;
+use super::idempotency_key::idempotency_key;
+use crate::json::{Json, Object};
+use crate::problem::{ApiError, KEY_POINTER};
+
+/// What a request to create an order asks for, and under which key. All that is wrong is told at once.
+pub(crate) fn order_request(
+    request: &HttpRequest,
+    body: &[u8],
+) -> Result<(IdempotencyKey, OrderDraft), ApiError> {
+    let key = idempotency_key(request);
+    match (key, draft(body)) {
+        (Ok(key), Ok(draft)) => Ok((key, draft)),
+        (Err(ApiError::IdempotencyKey(detail)), Err(ApiError::Invalid(mut faults))) => {
+            faults.push(Fault { pointer: KEY_POINTER.to_owned(), detail: detail.to_owned() });
+            Err(ApiError::Invalid(faults))
+        }
+        (_, Err(error)) | (Err(error), _) => Err(error),
+    }
+}
+
+fn draft(body: &[u8]) -> Result<OrderDraft, ApiError> {
+    let mut too_many_items = false;
+    let draft = BodyReader::read(body, |reader, json| {
+        let order = reader.object("", json, &["customerId", "items"])?;
+        let customer = reader.text("", &order, "customerId", CustomerId::try_from);
+        let items = items(reader, &order)?;
+        too_many_items = items.len() > OrderDraft::MAX_LINES;
+        if too_many_items {
+            return None;
+        }
+        let lines = lines(reader, items);
+        let draft = OrderDraft::new(customer?, lines?);
+        reader.check("/items", draft)
+    });
+    if too_many_items { Err(ApiError::TooManyItems) } else { draft }
+}
+
+fn items<'j>(reader: &mut BodyReader, order: &Object<'j>) -> Option<Vec<Json<'j>>> {
+    let items = reader.field("", order, "items")?.array();
+    reader.check("/items", items.ok_or("must be an array"))
+}
+
+fn lines(reader: &mut BodyReader, items: Vec<Json<'_>>) -> Option<Vec<OrderLine>> {
+    let lines: Vec<_> = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| line(reader, &format!("/items/{index}"), item))
+        .collect();
+    lines.into_iter().collect()
+}
+
+fn line(reader: &mut BodyReader, at: &str, json: Json<'_>) -> Option<OrderLine> {
+    let item = reader.object(at, json, &["productId", "quantity", "unitPrice"])?;
+    let product_id = reader.text(at, &item, "productId", ProductId::try_from);
+    let quantity = reader.number::<Quantity>(at, &item, "quantity");
+    let unit_price = reader.number::<Money>(at, &item, "unitPrice");
+    Some(OrderLine { product_id: product_id?, quantity: quantity?, unit_price: unit_price? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(body: &str) -> Vec<(String, String)> {
+        match draft(body.as_bytes()) {
+            Err(ApiError::Invalid(faults)) => {
+                faults.into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pointers(body: &str) -> Vec<String> {
+        faults(body).into_iter().map(|(pointer, _)| pointer).collect()
+    }
+
+    #[test]
+    fn a_body_becomes_an_order() {
+        let body =
+            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":29.99}]}"#;
+        assert_eq!(draft(body.as_bytes()).unwrap().total().to_string(), "59.98");
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once_with_their_place() {
+        let body = r#"{"customerId":"","total":5,"items":[
+            {"productId":"ok","quantity":1,"unitPrice":1},
+            {"productId":" x","quantity":0,"unitPrice":0.001},
+            {"productId":7,"quantity":1.5,"unitPrice":"29.99"},
+            {"a/b":null},
+            ["p",1,1]]}"#;
+        assert_eq!(
+            faults(body).iter().map(|(at, detail)| format!("{at} {detail}")).collect::<Vec<_>>(),
+            [
+                "/total is not a known field",
+                "/customerId must be 1 to 64 characters long",
+                "/items/1/productId must not begin or end with white space",
+                "/items/1/quantity must be a whole number from 1 to 1000000",
+                "/items/1/unitPrice must have at most two decimals",
+                "/items/2/productId must be a string",
+                "/items/2/quantity must be a whole number from 1 to 1000000",
+                "/items/2/unitPrice must be a number",
+                "/items/3/a~1b is not a known field",
+                "/items/3/productId is required",
+                "/items/3/quantity is required",
+                "/items/3/unitPrice is required",
+                "/items/4 must be an object",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_alone_is_enough_to_refuse() {
+        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":1,"discount":1}]}"#;
+        assert_eq!(pointers(body), ["/items/0/discount"]);
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_refused_and_a_number_is_a_number() {
+        let body = r#"{"customerId":"c","customerId":"d","items":[
+            {"productId":"p","quantity":1,"unitPrice":{"$serde_json::private::Number":"1"}}]}"#;
+        assert_eq!(pointers(body), ["/customerId", "/items/0/unitPrice"]);
+    }
+
+    #[test]
+    fn an_order_needs_items_that_are_a_list_and_a_total_that_fits() {
+        assert_eq!(pointers(r#"{"customerId":"c","items":[]}"#), ["/items"]);
+        assert_eq!(pointers(r#"{"customerId":"c","items":{}}"#), ["/items"]);
+        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":9999999999.99}]}"#;
+        assert_eq!(
+            faults(body),
+            [("/items".to_owned(), "the total must be at most 9999999999.99".to_owned())]
+        );
+        assert_eq!(pointers("[]"), [""]);
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed() {
+        for body in ["", "{", "[1,]", r#"{"customerId":"c","items":[]} x"#, "\u{feff}{}"] {
+            let error = draft(body.as_bytes()).unwrap_err();
+            assert!(matches!(error, ApiError::MalformedJson(_)), "{body:?}: {error:?}");
+        }
+    }
+}

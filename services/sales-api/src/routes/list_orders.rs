@@ -1,0 +1,34 @@
+//! `GET /api/orders`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use contracts::http::{OrderPage, OrderSummary, Success};
+use store::Database;
+use store::orders::ListedOrder;
+
+use crate::cursor::Cursors;
+use crate::list_orders;
+use crate::problem::ApiError;
+use crate::request::listing;
+use crate::tokens::Caller;
+
+pub(crate) async fn list_orders(
+    caller: Caller,
+    database: web::Data<Database>,
+    cursors: web::Data<Cursors>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let wanted = listing(&caller, request.query_string())?;
+    let (page, next_cursor) = list_orders::list_orders(&database, &cursors, wanted).await?;
+    let orders = page.orders.into_iter().map(summary).collect();
+    Ok(HttpResponse::Ok().json(Success::new(OrderPage { orders, next_cursor })))
+}
+
+fn summary(order: ListedOrder) -> OrderSummary {
+    OrderSummary {
+        order_id: order.id,
+        status: order.status,
+        customer_id: order.customer_id,
+        total_amount: order.total,
+        created_at: order.created_at,
+    }
+}

@@ -1,0 +1,79 @@
+//! What the handlers work with, shared by all threads that answer requests.
+
+use std::io;
+
+use actix_web::web::{Data, ServiceConfig};
+use store::Database;
+use tokio::time::Instant;
+
+use crate::Config;
+use crate::admission::Admission;
+use crate::body::BodyTimeout;
+use crate::config::Simulators;
+use crate::create_order::CreateOrder;
+use crate::cursor::Cursors;
+use crate::inventory::Inventory;
+use crate::order_writer::OrderWriter;
+use crate::rate_limit::RateLimit;
+use crate::routes::StartedAt;
+use crate::simulate_delivery::SimulateDelivery;
+use crate::tokens::TokenVerifier;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    admission: Data<Admission>,
+    body_timeout: Data<BodyTimeout>,
+    create_order: Data<CreateOrder>,
+    cursors: Data<Cursors>,
+    database: Data<Database>,
+    pub(crate) rate_limit: Data<RateLimit>,
+    simulate_delivery: Data<SimulateDelivery>,
+    simulators: Data<Simulators>,
+    started: Data<StartedAt>,
+    verifier: Data<TokenVerifier>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &Config,
+        database: &Database,
+        writer: OrderWriter,
+    ) -> io::Result<Self> {
+        let create_order = CreateOrder {
+            inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
+            writer,
+            topic: config.order_events_topic.clone(),
+        };
+        let simulate_delivery = SimulateDelivery {
+            database: database.clone(),
+            topic: config.delivery_events_topic.clone(),
+        };
+        Ok(Self {
+            admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
+            body_timeout: Data::new(BodyTimeout(config.limits.request_read_timeout)),
+            create_order: Data::new(create_order),
+            cursors: Data::new(Cursors::new(config.cursor_secret())),
+            database: Data::new(database.clone()),
+            rate_limit: Data::new(RateLimit::new(&config.limits)),
+            simulate_delivery: Data::new(simulate_delivery),
+            simulators: Data::new(config.simulate_delivery),
+            started: Data::new(StartedAt(Instant::now())),
+            verifier: Data::new(TokenVerifier::new(&config.tokens)),
+        })
+    }
+
+    /// Hands it to the handlers of a thread.
+    pub(crate) fn register(&self, app: &mut ServiceConfig) {
+        app.app_data(self.admission.clone())
+            .app_data(self.body_timeout.clone())
+            .app_data(self.create_order.clone())
+            .app_data(self.cursors.clone())
+            .app_data(self.database.clone())
+            .app_data(self.rate_limit.clone())
+            .app_data(self.simulate_delivery.clone())
+            .app_data(self.simulators.clone())
+            .app_data(self.started.clone())
+            .app_data(self.verifier.clone());
+    }
+}

@@ -1,0 +1,78 @@
+//! The use case behind simulate-delivery: a step is reported as if delivery had reported it.
+//!
+//! The event has the id that delivery's own event of this step has. Whichever comes first is applied, the other is a
+//! repeat.
+
+use chrono::{SubsecRound, Utc};
+use contracts::cloud_events::{TraceContext, data_schema};
+use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
+use store::outbox::{self, EventHeaders, OutboxEvent};
+use store::{Database, StoreError, orders};
+
+/// Which step of which order.
+pub(crate) struct Simulation {
+    pub(crate) order_id: OrderId,
+    pub(crate) step: DeliveryStep,
+    /// Whose order it has to be; anybody's when `None`.
+    pub(crate) owner: Option<Owner>,
+    pub(crate) correlation_id: String,
+    pub(crate) trace: Option<TraceContext>,
+}
+
+/// Why nothing is reported.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SimulateError {
+    #[error("there is no such order")]
+    NoOrder,
+    #[error("the order is {status}: it cannot be {} now", .step.as_str())]
+    Forbidden { status: OrderStatus, step: DeliveryStep },
+    #[error("the event cannot be encoded")]
+    Encode(#[from] serde_json::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reports steps through the outbox.
+pub(crate) struct SimulateDelivery {
+    pub(crate) database: Database,
+    /// Where delivery reports.
+    pub(crate) topic: String,
+}
+
+impl SimulateDelivery {
+    /// Reports the step, if it is the next one of the order. The order moves when the event comes back.
+    pub(crate) async fn report(&self, simulation: Simulation) -> Result<(), SimulateError> {
+        let Simulation { order_id, step, .. } = simulation;
+        let mut connection = self.database.connection().await?;
+        let status = orders::find_status(&mut connection, order_id, simulation.owner.as_ref())
+            .await?
+            .ok_or(SimulateError::NoOrder)?;
+        let Progress::Advance(_) = status.progress(step) else {
+            return Err(SimulateError::Forbidden { status, step });
+        };
+        outbox::enqueue(&mut connection, &[self.event(simulation)?]).await?;
+        Ok(())
+    }
+
+    fn event(&self, simulation: Simulation) -> Result<OutboxEvent, serde_json::Error> {
+        let Simulation { order_id, step, correlation_id, trace, .. } = simulation;
+        let at = Utc::now().trunc_subsecs(3);
+        let event_type = event_type(step);
+        Ok(OutboxEvent {
+            event_id: event_id(order_id, event_type),
+            aggregate_id: order_id,
+            topic: self.topic.clone(),
+            event_type: event_type.to_owned(),
+            payload: DeliveryEvent { order_id, step, at }.encode()?,
+            headers: EventHeaders::new(
+                "/sales-api",
+                data_schema(event_type, DELIVERY_VERSION),
+                correlation_id,
+                trace,
+            ),
+            occurred_at: at,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! What HTTP itself asks for, whatever the route.
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use test_kit::{World, bearer};
+
+use crate::api::{Answer, Api, two_widgets};
+
+async fn placed(api: &Api) -> String {
+    let answer = api.create("key-1", &two_widgets()).await;
+    answer.header("location").unwrap().to_owned()
+}
+
+async fn ask(api: &Api, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = api.request(method, path).header("Authorization", bearer("alice"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Answer::of(request).await
+}
+
+/// Without what differs from one answer to the next.
+fn comparable(answer: &Answer) -> HeaderMap {
+    let mut headers = answer.headers.clone();
+    headers.remove("date");
+    headers.remove("x-correlation-id");
+    headers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_has_not_changed_is_not_sent_again() {
+    let api = Api::start().await;
+    let order = placed(&api).await;
+    let first = ask(&api, Method::GET, &order, &[]).await;
+    let tag = first.header("etag").unwrap();
+    assert!(tag.starts_with("W/\""), "{tag}");
+
+    for known in [tag, &format!("W/\"other\", {tag}"), "*"] {
+        let again = ask(&api, Method::GET, &order, &[("If-None-Match", known)]).await;
+        assert_eq!((again.status, again.text.as_str()), (304, ""), "{known}");
+        assert_eq!(again.header("etag"), Some(tag));
+    }
+    api.world.database.execute("UPDATE sales.orders SET status = 'Shipped'").await;
+    let changed = ask(&api, Method::GET, &order, &[("If-None-Match", tag)]).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), Some(tag));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_is_get_without_the_body() {
+    let api = Api::start().await;
+    let order = placed(&api).await;
+    for path in [order.as_str(), "/api/orders", "/health", "/api/orders/17", "/nowhere"] {
+        let (get, head) =
+            tokio::join!(ask(&api, Method::GET, path, &[]), ask(&api, Method::HEAD, path, &[]));
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        if !["/health", "/api/orders/17", "/nowhere"].contains(&path) {
+            assert_eq!(comparable(&head), comparable(&get), "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_names_the_methods_of_a_resource() {
+    let api = Api::start().await;
+    for (path, methods) in [
+        ("/api/orders", "GET, HEAD, POST, OPTIONS"),
+        ("/api/orders/17", "GET, HEAD, OPTIONS"),
+        ("/api/orders/17/simulate-delivery", "POST, OPTIONS"),
+        ("/health", "GET, HEAD, OPTIONS"),
+    ] {
+        let answer = Answer::of(api.request(Method::OPTIONS, path)).await;
+        assert_eq!((answer.status, answer.header("allow")), (204, Some(methods)), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_compressed_for_whoever_asks_for_it() {
+    let api = Api::start().await;
+    for key in 0..20 {
+        assert_eq!(api.create(&key.to_string(), &two_widgets()).await.status, 201);
+    }
+    let plain = ask(&api, Method::GET, "/api/orders", &[]).await;
+    assert_eq!(plain.header("content-encoding"), None);
+    let request = api.request(Method::GET, "/api/orders").header("Authorization", bearer("alice"));
+    let packed = request.header("Accept-Encoding", "gzip").send().await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let packed = packed.bytes().await.unwrap();
+    assert!(packed.starts_with(&[0x1f, 0x8b]) && packed.len() < plain.text.len() / 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_may_call_from_the_configured_origins_only() {
+    let mut world = World::create().await;
+    world.set("CORS_ALLOWED_ORIGINS", "https://shop.example, https://admin.example");
+    let api = Api::start_in(world).await;
+    let preflight = async |origin: &str| {
+        let request = api.request(Method::OPTIONS, "/api/orders").header("Origin", origin);
+        let request = request
+            .header("Access-Control-Request-Method", "POST")
+            .header("Access-Control-Request-Headers", "authorization,idempotency-key");
+        Answer::of(request).await
+    };
+    let allowed = preflight("https://shop.example").await;
+    assert_eq!(allowed.status, 200, "{allowed:?}");
+    assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
+    let foreign = preflight("https://evil.example").await;
+    assert_eq!(foreign.header("access-control-allow-origin"), None, "{foreign:?}");
+
+    let origin = [("Origin", "https://admin.example")];
+    let answer = ask(&api, Method::GET, "/api/orders", &origin).await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://admin.example"));
+    assert!(answer.header("access-control-expose-headers").unwrap().contains("etag"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_configured_origins_no_answer_speaks_to_browsers() {
+    let api = Api::start().await;
+    let answer = ask(&api, Method::GET, "/api/orders", &[("Origin", "https://shop.example")]).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
+}

@@ -1,0 +1,128 @@
+use std::collections::HashSet;
+use std::slice;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use test_kit::{bearer_with, seconds_from_now};
+
+use crate::api::{Answer, Api, item, two_widgets};
+
+async fn create_for(api: &Api, key: &str, customer: &str) -> String {
+    let order = json!({ "customerId": customer, "items": [item("widget", 1)] });
+    let answer = api.create(key, &order).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()["data"]["orderId"].as_str().unwrap().to_owned()
+}
+
+fn ids(page: &Answer) -> Vec<String> {
+    assert_eq!(page.status, 200, "{page:?}");
+    let orders = page.json()["data"]["orders"].as_array().unwrap().clone();
+    orders.iter().map(|order| order["orderId"].as_str().unwrap().to_owned()).collect()
+}
+
+fn next(page: &Answer) -> Option<String> {
+    page.json()["data"]["nextCursor"].as_str().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_newest_first_and_its_pages_neither_miss_nor_repeat_an_order() {
+    let api = Api::start().await;
+    let mut placed = Vec::new();
+    for key in 0..7 {
+        placed.push(create_for(&api, &key.to_string(), "customer-1").await);
+    }
+    placed.reverse();
+
+    let mut page = api.get_as("alice", "/api/orders?limit=3").await;
+    assert_eq!(page.json()["data"]["orders"][0]["totalAmount"].to_string(), "29.99");
+    let mut listed = ids(&page);
+    assert_eq!(listed.len(), 3);
+    while let Some(cursor) = next(&page) {
+        // What arrives meanwhile is newer, and moves no page.
+        create_for(&api, &cursor, "customer-1").await;
+        page = api.get_as("alice", &format!("/api/orders?limit=3&cursor={cursor}")).await;
+        listed.extend(ids(&page));
+    }
+    assert_eq!(listed, placed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_can_be_narrowed_by_customer_status_and_time() {
+    let api = Api::start().await;
+    let old = create_for(&api, "1", "customer-1").await;
+    let other = create_for(&api, "2", "customer-2").await;
+    let new = create_for(&api, "3", "customer-1").await;
+    let shipped = format!("UPDATE sales.orders SET status = 'Shipped' WHERE id = '{old}'");
+    api.world.database.execute(&shipped).await;
+    let list = async |query: &str| ids(&api.get_as("alice", &format!("/api/orders?{query}")).await);
+
+    assert_eq!(list("customerId=customer-1").await, [new.clone(), old.clone()]);
+    assert_eq!(list("customerId=customer-2").await, slice::from_ref(&other));
+    assert_eq!(list("status=Shipped").await, slice::from_ref(&old));
+    assert_eq!(
+        list("status=Pending%20Shipment&customerId=customer-1").await,
+        slice::from_ref(&new)
+    );
+    assert!(list("status=Delivered").await.is_empty());
+
+    let created_at =
+        api.get_as("alice", &format!("/api/orders/{other}")).await.json()["data"]["createdAt"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    // An instant belongs to what comes after it, so that two lists that meet there miss nothing and share nothing.
+    let (after, before) = (
+        list(&format!("createdAfter={created_at}")).await,
+        list(&format!("createdBefore={created_at}")).await,
+    );
+    assert!(after.contains(&other) && !before.contains(&other));
+    let both: HashSet<_> = after.iter().chain(&before).cloned().collect();
+    assert_eq!(both, HashSet::from([old, other, new]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_holds_the_callers_own_orders_and_everybodys_for_an_operator() {
+    let api = Api::start().await;
+    let order = create_for(&api, "1", "customer-1").await;
+    assert!(ids(&api.get_as("bob", "/api/orders").await).is_empty());
+    assert!(ids(&api.get_as("bob", "/api/orders?customerId=customer-1").await).is_empty());
+    let operator =
+        bearer_with(&json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) }));
+    for path in ["/api/orders", "/api/orders?customerId=customer-1"] {
+        let request = api.request(Method::GET, path).header("Authorization", &operator);
+        assert_eq!(ids(&Answer::of(request).await), slice::from_ref(&order));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_list_or_another_subject_is_refused() {
+    let api = Api::start().await;
+    for key in ["1", "2"] {
+        assert_eq!(api.create(key, &two_widgets()).await.status, 201);
+    }
+    let cursor = next(&api.get_as("alice", "/api/orders?limit=1").await).unwrap();
+    for (subject, query) in [
+        ("alice", format!("status=Shipped&cursor={cursor}")),
+        ("bob", format!("cursor={cursor}")),
+        ("alice", "cursor=AAAA".to_owned()),
+    ] {
+        let answer = api.get_as(subject, &format!("/api/orders?{query}")).await;
+        assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+        let errors = json!([{ "pointer": "query:cursor", "detail": "is no cursor of this list" }]);
+        assert_eq!(answer.json()["errors"], errors);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_a_query_is_named() {
+    let api = Api::start().await;
+    let answer = api.get_as("alice", "/api/orders?limit=1000&order=asc").await;
+    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    let pointers: Vec<Value> = answer.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["pointer"].clone())
+        .collect();
+    assert_eq!(pointers, ["query:limit", "query:order"]);
+}

@@ -1,0 +1,108 @@
+use contracts::delivery_events::{ORDER_SHIPPED, event_type};
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, OrderId};
+use reqwest::Method;
+use serde_json::{Value, json};
+use test_kit::{World, bearer, bearer_with, seconds_from_now};
+
+use crate::api::{Answer, Api, two_widgets};
+
+async fn simulate(api: &Api, token: &str, order: &str, body: &Value) -> Answer {
+    let path = format!("/api/orders/{order}/simulate-delivery");
+    Answer::of(api.request(Method::POST, &path).header("Authorization", token).json(body)).await
+}
+
+async fn placed(api: &Api) -> String {
+    let answer = api.create("key-1", &two_widgets()).await;
+    answer.json()["data"]["orderId"].as_str().unwrap().to_owned()
+}
+
+fn shipped() -> Value {
+    json!({ "status": "shipped" })
+}
+
+fn operator() -> String {
+    bearer_with(&json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_step_is_the_very_event_that_delivery_would_report() {
+    let api = Api::start().await;
+    let order = placed(&api).await;
+    let answer = simulate(&api, &bearer("alice"), &order, &shipped()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let message = format!("Simulated shipped event for order {order}");
+    assert_eq!(answer.json(), json!({ "success": true, "message": message }));
+
+    let rows = api
+        .world
+        .database
+        .query(
+            "SELECT event_id::text, topic, event_type, shard FROM sales.outbox_events ORDER BY seq",
+        )
+        .await;
+    assert_eq!(rows.len(), 2);
+    let id: OrderId = order.parse().unwrap();
+    let event_id = event_id(id, event_type(DeliveryStep::Shipped)).to_string();
+    assert_eq!(rows[1].get::<_, String>(0), event_id);
+    assert_eq!(rows[1].get::<_, String>(1), api.world.topics.delivery_events);
+    assert_eq!(rows[1].get::<_, String>(2), ORDER_SHIPPED);
+    // The same shard: it is published after the event that made the order.
+    assert_eq!(rows[1].get::<_, i16>(3), rows[0].get::<_, i16>(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_the_status_machine_forbids_is_a_conflict_and_reports_nothing() {
+    let api = Api::start().await;
+    let order = placed(&api).await;
+    let conflict = (409, "ORDER_STATUS_CONFLICT".to_owned());
+    let delivered = json!({ "status": "delivered" });
+    let early = simulate(&api, &bearer("alice"), &order, &delivered).await;
+    assert_eq!(early.problem(), conflict);
+    assert_eq!(early.json()["detail"], "the order is Pending Shipment: it cannot be delivered now");
+    api.world.database.execute("UPDATE sales.orders SET status = 'Delivered'").await;
+    for step in [shipped(), delivered] {
+        assert_eq!(simulate(&api, &bearer("alice"), &order, &step).await.problem(), conflict);
+    }
+    assert_eq!(api.world.database.count("SELECT count(*) FROM sales.outbox_events").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_simulates_the_delivery_of_an_order_that_is_not_theirs_but_an_operator() {
+    let api = Api::start().await;
+    let order = placed(&api).await;
+    let missing = (404, "ORDER_NOT_FOUND".to_owned());
+    assert_eq!(simulate(&api, &bearer("bob"), &order, &shipped()).await.problem(), missing);
+    assert_eq!(simulate(&api, &bearer("alice"), "17", &shipped()).await.problem(), missing);
+    assert_eq!(simulate(&api, &operator(), &order, &shipped()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulating_can_be_left_to_operators_or_forbidden() {
+    let forbidden = (403, "FORBIDDEN".to_owned());
+    for (setting, owner, support) in [("operator", 403, 200), ("nobody", 403, 403)] {
+        let mut world = World::create().await;
+        world.set("SIMULATE_DELIVERY", setting);
+        let api = Api::start_in(world).await;
+        let order = placed(&api).await;
+        for (token, status) in [(bearer("alice"), owner), (operator(), support)] {
+            let answer = simulate(&api, &token, &order, &shipped()).await;
+            assert_eq!(answer.status, status, "{setting}: {answer:?}");
+            assert!(status == 200 || answer.problem() == forbidden);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_has_to_be_named() {
+    let api = Api::start().await;
+    let order = placed(&api).await;
+    for (body, detail) in [
+        (json!({ "status": "Shipped" }), "must be one of: shipped, delivered"),
+        (json!({}), "is required"),
+    ] {
+        let answer = simulate(&api, &bearer("alice"), &order, &body).await;
+        assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+        assert_eq!(answer.json()["errors"], json!([{ "pointer": "/status", "detail": detail }]));
+    }
+}
