@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use domain::{Money, OrderId, OrderStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::encoding::{display, money, timestamp};
 pub use crate::order_events::Item;
+use crate::schemas;
 
 /// The header that names a create, so that it can be repeated safely.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -16,7 +18,7 @@ pub const IDEMPOTENT_REPLAYED: &str = "Idempotent-Replayed";
 pub const CORRELATION_ID: &str = "X-Correlation-ID";
 
 /// Every answer that is no [`crate::problem::Problem`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Success<T> {
     /// Always `true`.
     pub success: bool,
@@ -32,37 +34,44 @@ impl<T> Success<T> {
 }
 
 /// The body of `POST /api/orders`, as a client writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateOrder {
     /// Whom the order is for.
+    #[schema(schema_with = schemas::customer_id)]
     pub customer_id: String,
     /// What is ordered.
+    #[schema(schema_with = schemas::created_items)]
     pub items: Vec<CreateOrderItem>,
 }
 
 /// One line of a [`CreateOrder`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateOrderItem {
     /// What is sold.
+    #[schema(schema_with = schemas::product_id)]
     pub product_id: String,
     /// How many pieces.
+    #[schema(schema_with = schemas::quantity)]
     pub quantity: i64,
     /// The price of one piece, with every digit of it.
+    #[schema(schema_with = schemas::amount)]
     pub unit_price: Number,
 }
 
 /// The answer to a create. It is made of what never changes about an order, so that a repeat can be answered
 /// with the same bytes for as long as the order lives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedOrder {
     /// The new order.
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::order_id)]
     pub order_id: OrderId,
     /// Always [`OrderStatus::PendingShipment`].
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::status)]
     pub status: OrderStatus,
     /// Whom it is for.
     pub customer_id: String,
@@ -70,21 +79,25 @@ pub struct CreatedOrder {
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
+    #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
     /// When it was accepted.
     #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
 }
 
 /// An order as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderDetails {
     /// The order.
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::order_id)]
     pub order_id: OrderId,
     /// Where it is now.
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::status)]
     pub status: OrderStatus,
     /// Whom it is for.
     pub customer_id: String,
@@ -92,27 +105,55 @@ pub struct OrderDetails {
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
+    #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
     /// When it was accepted.
     #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
     /// Every status it had, oldest first.
     pub status_history: Vec<StatusChange>,
 }
 
 /// One step in an order's life.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusChange {
     /// The status that was reached.
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::status)]
     pub status: OrderStatus,
     /// When, by the service that reported it.
     #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
     pub at: DateTime<Utc>,
 }
 
+/// The query of `GET /api/orders`. Every part is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct ListOrders {
+    /// Only those for this customer.
+    #[param(schema_with = schemas::customer_id, required = false)]
+    pub customer_id: Option<String>,
+    /// Only those that are here now.
+    #[param(schema_with = schemas::status, required = false)]
+    pub status: Option<String>,
+    /// Only those of this instant and later ones.
+    #[param(schema_with = schemas::timestamp, required = false)]
+    pub created_after: Option<String>,
+    /// Only earlier ones than this instant.
+    #[param(schema_with = schemas::timestamp, required = false)]
+    pub created_before: Option<String>,
+    /// The most orders of a page; 20 when unset.
+    #[param(minimum = 1, maximum = 100)]
+    pub limit: Option<u16>,
+    /// The `nextCursor` of the page before.
+    pub cursor: Option<String>,
+}
+
 /// A page of orders, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderPage {
     /// The orders. There can be fewer than were asked for, or none, though `next_cursor` says that there are more.
@@ -123,34 +164,40 @@ pub struct OrderPage {
 }
 
 /// An order, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderSummary {
     /// The order.
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::order_id)]
     pub order_id: OrderId,
     /// Where it is now.
     #[serde(with = "display")]
+    #[schema(schema_with = schemas::status)]
     pub status: OrderStatus,
     /// Whom it is for.
     pub customer_id: String,
     /// The sum of all items.
     #[serde(with = "money")]
+    #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
     /// When it was accepted.
     #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
 }
 
 /// The body of `POST /api/orders/{orderId}/simulate-delivery`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SimulateDelivery {
     /// The step to report: `shipped` or `delivered`.
+    #[schema(schema_with = schemas::step)]
     pub status: String,
 }
 
 /// The answer to a command that makes nothing to look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
     /// Always `true`.
     pub success: bool,
@@ -159,12 +206,13 @@ pub struct Done {
 }
 
 /// The answer to `GET /health`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `healthy`, or `unhealthy` when no order can be taken.
     pub status: String,
     /// Now.
     #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
     pub timestamp: DateTime<Utc>,
     /// Each part by itself.
     pub services: HealthServices,
@@ -173,7 +221,7 @@ pub struct Health {
 }
 
 /// The parts of [`Health`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HealthServices {
     /// `up` or `down`.
     pub database: String,

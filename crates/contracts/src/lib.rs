@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod order_events;
 pub mod outbox_events;
 pub mod problem;
+mod schemas;
 pub mod topics;
 
 pub use encoding::{parse_timestamp, timestamp_text};

@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use domain::{Money, OrderId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::encoding::{display, money, timestamp};
 use crate::envelope::{DecodeError, Event, json};
+use crate::schemas;
 
 /// The type of [`OrderCreated`].
 pub const ORDER_CREATED: &str = "order.created";
@@ -34,15 +36,18 @@ pub struct OrderCreated {
 }
 
 /// One line of an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// What is sold.
+    #[schema(schema_with = schemas::product_id)]
     pub product_id: String,
     /// How many pieces.
+    #[schema(schema_with = schemas::quantity)]
     pub quantity: i32,
     /// The price of one piece.
     #[serde(with = "money")]
+    #[schema(schema_with = schemas::amount)]
     pub unit_price: Money,
 }
 

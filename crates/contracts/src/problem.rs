@@ -1,12 +1,13 @@
 //! How a failure is told: RFC 9457 problem details, with a few members of our own.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The media type of a [`Problem`] (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// One failure, as a client sees it. It never carries an internal cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Names the kind of problem: a URI reference such as `/problems/insufficient-inventory`.
@@ -35,7 +36,7 @@ pub struct Problem {
 }
 
 /// One thing that is wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
     /// Where: a JSON Pointer (RFC 6901) into the body, or `header:` and a name.
     pub pointer: String,
@@ -44,7 +45,7 @@ pub struct Fault {
 }
 
 /// A product of which there is not enough.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shortage {
     /// The product.

@@ -13,6 +13,7 @@ mod cursor;
 mod inventory;
 mod json;
 mod list_orders;
+mod openapi;
 mod order_writer;
 mod problem;
 mod rate_limit;

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
-use contracts::http::{CreatedOrder, IDEMPOTENT_REPLAYED, Success};
+use contracts::http::{CreateOrder as CreateOrderBody, CreatedOrder, IDEMPOTENT_REPLAYED, Success};
 use domain::OrderStatus;
 use service_kit::trace;
 use store::orders::Order;
@@ -14,6 +14,40 @@ use crate::request::order_request;
 use crate::request_scope::CorrelationId;
 use crate::tokens::Caller;
 
+/// Places an order
+///
+/// The answer to a create is made of what never changes about an order, so that a repeat under the same key is answered
+/// with the same bytes. A refused create consumes no key.
+#[utoipa::path(
+    post,
+    path = "/api/orders",
+    tag = "orders",
+    security(("bearer" = [])),
+    params(
+        (
+            "Idempotency-Key" = String, Header,
+            description = "The client's own name for this create: 1 to 255 printable ASCII characters, bare or as a \
+                quoted string (RFC 9651)",
+            pattern = r#"^(?:[!#-~](?:[ -~]{0,253}[!-~])?|"(?:[ !#-\[\]-~]|\\["\\]){1,255}")$"#,
+            example = "order-17"
+        ),
+        (
+            "X-Correlation-ID" = Option<String>, Header,
+            description = "Ties together all that the request causes; one that does not match [A-Za-z0-9._-]{1,128} \
+                is replaced"
+        )
+    ),
+    request_body = CreateOrderBody,
+    responses((
+        status = 201,
+        description = "The order is safe. With Idempotent-Replayed, it was placed before, under the same key",
+        body = Success<CreatedOrder>,
+        headers(
+            ("Location" = String, description = "Where the order is"),
+            ("Idempotent-Replayed" = Option<bool>, description = "On a repeat")
+        )
+    ))
+)]
 pub(crate) async fn create_order(
     caller: Caller,
     correlation: web::ReqData<CorrelationId>,

@@ -15,6 +15,26 @@ use crate::create_order::item;
 use crate::problem::ApiError;
 use crate::tokens::Caller;
 
+/// Shows an order with its history
+#[utoipa::path(
+    get,
+    path = "/api/orders/{orderId}",
+    tag = "orders",
+    security(("bearer" = [])),
+    params(
+        ("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of the state that the client has")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The order as it stands",
+            body = Success<OrderDetails>,
+            headers(("ETag" = String, description = "Names this state of the order"))
+        ),
+        (status = 304, description = "The client has this state")
+    )
+)]
 pub(crate) async fn get_order(
     caller: Caller,
     request: HttpRequest,

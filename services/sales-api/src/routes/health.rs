@@ -17,6 +17,16 @@ pub(crate) struct StartedAt(pub(crate) Instant);
 /// A database that has not answered by then is down.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Tells whether orders can be taken
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Orders can be taken", body = Health),
+        (status = 503, description = "The database is away", body = Health)
+    )
+)]
 pub(crate) async fn health(
     database: web::Data<Database>,
     create: web::Data<CreateOrder>,

@@ -1,7 +1,7 @@
 //! `GET /api/orders`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use contracts::http::{OrderPage, OrderSummary, Success};
+use contracts::http::{ListOrders, OrderPage, OrderSummary, Success};
 use store::Database;
 use store::orders::ListedOrder;
 
@@ -11,6 +11,18 @@ use crate::problem::ApiError;
 use crate::request::listing;
 use crate::tokens::Caller;
 
+/// Lists orders, newest first
+///
+/// A page can hold fewer orders than asked for, or none, though there are more: `nextCursor` tells. It goes with the
+/// same filters, for the same subject.
+#[utoipa::path(
+    get,
+    path = "/api/orders",
+    tag = "orders",
+    security(("bearer" = [])),
+    params(ListOrders),
+    responses((status = 200, description = "A page", body = Success<OrderPage>))
+)]
 pub(crate) async fn list_orders(
     caller: Caller,
     database: web::Data<Database>,

@@ -1,10 +1,11 @@
 //! The routes, one file each. A route translates: extract, call one use case, map the result.
 
-mod create_order;
-mod get_order;
-mod health;
-mod list_orders;
-mod simulate_delivery;
+pub(crate) mod create_order;
+pub(crate) mod get_order;
+pub(crate) mod health;
+pub(crate) mod list_orders;
+mod openapi;
+pub(crate) mod simulate_delivery;
 
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
@@ -41,6 +42,13 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
                 .route(web::get().to(health::health))
                 .route(web::head().to(health::health)),
         )
+        .service(
+            only("/openapi.json", "GET, HEAD, OPTIONS")
+                .route(web::get().to(openapi::openapi))
+                .route(web::head().to(openapi::openapi)),
+        )
+        .service(web::redirect("/docs", "/docs/"))
+        .service(openapi::page())
         .default_service(web::to(no_route));
 }
 

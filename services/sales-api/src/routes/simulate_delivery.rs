@@ -1,7 +1,7 @@
 //! `POST /api/orders/{orderId}/simulate-delivery`.
 
 use actix_web::{HttpResponse, web};
-use contracts::http::Done;
+use contracts::http::{Done, SimulateDelivery as SimulateDeliveryBody};
 use service_kit::trace;
 
 use crate::body::JsonBody;
@@ -12,6 +12,18 @@ use crate::request_scope::CorrelationId;
 use crate::simulate_delivery::{SimulateDelivery, Simulation};
 use crate::tokens::Caller;
 
+/// Reports a step of a delivery, as if it had happened
+///
+/// The order moves when the event has gone its way through Kafka.
+#[utoipa::path(
+    post,
+    path = "/api/orders/{orderId}/simulate-delivery",
+    tag = "orders",
+    security(("bearer" = [])),
+    params(("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001")),
+    request_body = SimulateDeliveryBody,
+    responses((status = 200, description = "The step is reported", body = Done))
+)]
 pub(crate) async fn simulate_delivery(
     caller: Caller,
     order_id: web::Path<String>,

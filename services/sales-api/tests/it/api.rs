@@ -7,6 +7,8 @@ use sales_api::Application;
 use serde_json::{Value, json};
 use test_kit::{Running, World, bearer};
 
+use crate::document;
+
 pub(crate) struct Api {
     pub(crate) world: World,
     client: Client,
@@ -85,9 +87,14 @@ impl Api {
 
 impl Answer {
     pub(crate) async fn of(request: RequestBuilder) -> Self {
-        let answer = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, url) = (request.method().clone(), request.url().clone());
+        let answer = client.execute(request).await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Self { status, headers, text: answer.text().await.unwrap() }
+        let answer = Self { status, headers, text: answer.text().await.unwrap() };
+        document::check(&method, &url, &answer).await;
+        answer
     }
 
     pub(crate) fn json(&self) -> Value {

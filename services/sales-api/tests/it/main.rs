@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod create_order;
+mod document;
 mod get_order;
 mod health;
 mod http;

@@ -1,10 +1,12 @@
 //! The one place where a failure becomes an HTTP answer (RFC 9457).
 
+mod catalogue;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use contracts::problem::{CONTENT_TYPE, Fault, Problem, Shortage};
 use service_kit::Chain;
@@ -16,6 +18,8 @@ use crate::list_orders::ListOrdersError;
 use crate::order_writer::BatchError;
 use crate::simulate_delivery::SimulateError;
 use crate::tokens::TokenError;
+
+pub(crate) use catalogue::{Example, examples};
 
 /// Everything that can be wrong with a request, or with us.
 #[derive(Debug, thiserror::Error)]
@@ -120,41 +124,55 @@ impl ApiError {
 
     /// The answer, in full. What is our own fault is logged here, with its cause, and nowhere else.
     pub(crate) fn answer(&self, path: &str, correlation_id: &str) -> HttpResponse {
-        let Kind(status, code, title) = self.kind();
+        let Kind(status, code, _) = self.kind();
         if status.is_server_error() {
             tracing::error!(code, error = %Chain(self), "request failed");
         }
-        let mut problem = problem(status, code, title, self.to_string(), path, correlation_id);
         let mut answer = HttpResponse::build(status);
+        if let Some(header) = self.header() {
+            answer.insert_header(header);
+        }
+        answer.content_type(CONTENT_TYPE).json(self.document(path, correlation_id))
+    }
+
+    /// The body.
+    fn document(&self, path: &str, correlation_id: &str) -> Problem {
+        let Kind(status, code, title) = self.kind();
+        let mut document = problem(status, code, title, self.to_string(), path, correlation_id);
+        let fault = |pointer: &str, detail: &str| Fault {
+            pointer: pointer.to_owned(),
+            detail: detail.to_owned(),
+        };
         match self {
-            Self::Invalid(faults) => problem.errors.clone_from(faults),
-            Self::TooManyItems => {
-                problem.errors.push(Fault { pointer: "/items".into(), detail: self.to_string() });
-            }
-            Self::IdempotencyKey(detail) => problem
-                .errors
-                .push(Fault { pointer: KEY_POINTER.into(), detail: (*detail).to_owned() }),
-            Self::InsufficientInventory(shortages) => problem.shortages.clone_from(shortages),
+            Self::Invalid(faults) => document.errors.clone_from(faults),
+            Self::TooManyItems => document.errors.push(fault("/items", &self.to_string())),
+            Self::IdempotencyKey(detail) => document.errors.push(fault(KEY_POINTER, detail)),
+            Self::InsufficientInventory(shortages) => document.shortages.clone_from(shortages),
+            _ => {}
+        }
+        document
+    }
+
+    /// What a client needs beside the body to do better.
+    fn header(&self) -> Option<(HeaderName, String)> {
+        match self {
             Self::Unauthorized(TokenError::Missing) => {
-                answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
+                Some((WWW_AUTHENTICATE, "Bearer".to_owned()))
             }
             Self::Unauthorized(error) => {
                 let challenge =
                     format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
-                answer.insert_header((WWW_AUTHENTICATE, challenge));
+                Some((WWW_AUTHENTICATE, challenge))
             }
-            Self::Method(allowed) => {
-                answer.insert_header((ALLOW, *allowed));
-            }
+            Self::Method(allowed) => Some((ALLOW, (*allowed).to_owned())),
             Self::InventoryUnavailable { retry_after, .. } | Self::RateLimited { retry_after } => {
-                answer.insert_header((RETRY_AFTER, seconds(*retry_after)));
+                Some((RETRY_AFTER, seconds(*retry_after)))
             }
             Self::StoreUnavailable(_) | Self::Overloaded => {
-                answer.insert_header((RETRY_AFTER, seconds(SHORT_RETRY_AFTER)));
+                Some((RETRY_AFTER, seconds(SHORT_RETRY_AFTER)))
             }
-            _ => {}
+            _ => None,
         }
-        answer.content_type(CONTENT_TYPE).json(problem)
     }
 }
 
@@ -268,156 +286,5 @@ impl From<Arc<StoreError>> for ApiError {
         } else {
             Self::Internal(error.into())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::body::to_bytes;
-
-    use super::*;
-
-    fn no_connection() -> ApiError {
-        StoreError::NoConnection.into()
-    }
-
-    /// One of each. The match makes whoever adds a problem add it here too.
-    fn every_problem() -> Vec<ApiError> {
-        let retry_after = Duration::from_millis(1500);
-        let all = vec![
-            ApiError::MalformedJson("expected value".into()),
-            ApiError::Invalid(vec![Fault {
-                pointer: "/items".into(),
-                detail: "is required".into(),
-            }]),
-            ApiError::IdempotencyKey("Idempotency-Key is required"),
-            ApiError::Unauthorized(TokenError::Missing),
-            ApiError::Unauthorized(TokenError::Expired),
-            ApiError::Forbidden("not with this token"),
-            ApiError::NoRoute,
-            ApiError::NoOrder,
-            ApiError::Method("GET, HEAD, OPTIONS"),
-            ApiError::TooManyItems,
-            ApiError::MediaType,
-            ApiError::BodyTooLarge,
-            ApiError::BodyTimeout,
-            ApiError::BodyUnreadable,
-            SimulateError::Forbidden {
-                status: domain::OrderStatus::Delivered,
-                step: domain::DeliveryStep::Shipped,
-            }
-            .into(),
-            ApiError::InsufficientInventory(vec![Shortage {
-                product_id: "p".into(),
-                requested: 2,
-                available: 1,
-            }]),
-            ApiError::KeyReused,
-            ApiError::InventoryUnavailable { retry_after, source: InventoryError::Open },
-            no_connection(),
-            ApiError::RateLimited { retry_after },
-            ApiError::Overloaded,
-            ApiError::Internal("password=hunter2".into()),
-        ];
-        for problem in &all {
-            match problem {
-                ApiError::MalformedJson(_)
-                | ApiError::Invalid(_)
-                | ApiError::IdempotencyKey(_)
-                | ApiError::Unauthorized(_)
-                | ApiError::Forbidden(_)
-                | ApiError::NoRoute
-                | ApiError::NoOrder
-                | ApiError::Method(_)
-                | ApiError::TooManyItems
-                | ApiError::MediaType
-                | ApiError::BodyTooLarge
-                | ApiError::BodyTimeout
-                | ApiError::BodyUnreadable
-                | ApiError::StatusConflict(_)
-                | ApiError::InsufficientInventory(_)
-                | ApiError::KeyReused
-                | ApiError::InventoryUnavailable { .. }
-                | ApiError::StoreUnavailable(_)
-                | ApiError::RateLimited { .. }
-                | ApiError::Overloaded
-                | ApiError::Internal(_) => {}
-            }
-        }
-        all
-    }
-
-    #[actix_web::test]
-    async fn each_problem_has_its_status_its_code_and_its_headers() {
-        let mut table = Vec::new();
-        for error in every_problem() {
-            let answer = error.answer("/api/orders", "c-1");
-            let header = |name: &str| answer.headers().get(name).map(|it| it.to_str().unwrap());
-            let headers = ["allow", "retry-after", "www-authenticate"].map(|name| {
-                header(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
-            });
-            assert_eq!(header("content-type"), Some(CONTENT_TYPE));
-            let status = answer.status().as_u16();
-            let body = to_bytes(answer.into_body()).await.unwrap();
-            let problem: Problem = serde_json::from_slice(&body).unwrap();
-            assert_eq!((problem.status, problem.success), (status, false));
-            assert_eq!(
-                (problem.instance.as_str(), problem.correlation_id.as_str()),
-                ("/api/orders", "c-1")
-            );
-            assert_eq!(
-                problem.kind,
-                format!("/problems/{}", problem.code.to_lowercase().replace('_', "-"))
-            );
-            table.push(format!(
-                "{status} {}{} errors={} shortages={}",
-                problem.code,
-                headers.concat(),
-                problem.errors.len(),
-                problem.shortages.len()
-            ));
-        }
-        assert_eq!(
-            table,
-            [
-                "400 MALFORMED_JSON errors=0 shortages=0",
-                "400 VALIDATION_FAILED errors=1 shortages=0",
-                "400 INVALID_IDEMPOTENCY_KEY errors=1 shortages=0",
-                "401 UNAUTHORIZED www-authenticate=Bearer errors=0 shortages=0",
-                "401 UNAUTHORIZED www-authenticate=Bearer error=\"invalid_token\", \
-                 error_description=\"the token has expired\" errors=0 shortages=0",
-                "403 FORBIDDEN errors=0 shortages=0",
-                "404 NOT_FOUND errors=0 shortages=0",
-                "404 ORDER_NOT_FOUND errors=0 shortages=0",
-                "405 METHOD_NOT_ALLOWED allow=GET, HEAD, OPTIONS errors=0 shortages=0",
-                "413 PAYLOAD_TOO_LARGE errors=1 shortages=0",
-                "415 UNSUPPORTED_MEDIA_TYPE errors=0 shortages=0",
-                "413 PAYLOAD_TOO_LARGE errors=0 shortages=0",
-                "408 REQUEST_TIMEOUT errors=0 shortages=0",
-                "400 BAD_REQUEST errors=0 shortages=0",
-                "409 ORDER_STATUS_CONFLICT errors=0 shortages=0",
-                "422 INSUFFICIENT_INVENTORY errors=0 shortages=1",
-                "422 IDEMPOTENCY_KEY_REUSED errors=0 shortages=0",
-                "503 INVENTORY_UNAVAILABLE retry-after=2 errors=0 shortages=0",
-                "503 DATABASE_UNAVAILABLE retry-after=1 errors=0 shortages=0",
-                "429 RATE_LIMITED retry-after=2 errors=0 shortages=0",
-                "503 OVERLOADED retry-after=1 errors=0 shortages=0",
-                "500 INTERNAL_ERROR errors=0 shortages=0",
-            ]
-        );
-    }
-
-    #[actix_web::test]
-    async fn an_internal_cause_is_never_sent() {
-        let error = ApiError::Internal("password=hunter2".into());
-        let answer = error.answer("/api/orders", "c-1");
-        assert_eq!(answer.status(), 500);
-        let body = to_bytes(answer.into_body()).await.unwrap();
-        let problem: Problem = serde_json::from_slice(&body).unwrap();
-        assert_eq!(problem.detail, "the request failed");
-        assert_eq!(
-            (problem.code.as_str(), problem.kind.as_str()),
-            ("INTERNAL_ERROR", "/problems/internal-error")
-        );
     }
 }

@@ -1,0 +1,160 @@
+//! The API's own description (OpenAPI 3.1), made from the handlers, the bodies and the problems of the code.
+
+use std::collections::BTreeMap;
+
+use contracts::http::CreateOrderItem;
+use contracts::problem::{self, Problem};
+use utoipa::openapi::example::Example;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use crate::problem::examples;
+use crate::routes::{create_order, get_order, health, list_orders, simulate_delivery};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Sales API",
+        description = "Takes orders, and never loses one.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "orders", description = "Placing orders and following them"),
+        (name = "operations", description = "Watching the service")
+    ),
+    paths(
+        create_order::create_order,
+        list_orders::list_orders,
+        get_order::get_order,
+        simulate_delivery::simulate_delivery,
+        health::health
+    ),
+    components(schemas(CreateOrderItem, Problem)),
+    modifiers(&BearerToken, &Problems, &CorrelationId)
+)]
+struct Document;
+
+/// The document, as it is served.
+pub(crate) fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// What any operation on orders can be refused with.
+const ORDERS: [&str; 5] =
+    ["UNAUTHORIZED", "RATE_LIMITED", "OVERLOADED", "DATABASE_UNAVAILABLE", "INTERNAL_ERROR"];
+
+/// What a body can be refused for.
+const BODY: [&str; 6] = [
+    "MALFORMED_JSON",
+    "VALIDATION_FAILED",
+    "BAD_REQUEST",
+    "REQUEST_TIMEOUT",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+];
+
+/// The codes of the problems that an operation can be answered with.
+fn problems_of(operation: &str) -> Vec<&'static str> {
+    let (own, body): (&[&str], &[&str]) = match operation {
+        "create_order" => (
+            &[
+                "INVALID_IDEMPOTENCY_KEY",
+                "INSUFFICIENT_INVENTORY",
+                "IDEMPOTENCY_KEY_REUSED",
+                "INVENTORY_UNAVAILABLE",
+            ],
+            &BODY,
+        ),
+        "list_orders" => (&["VALIDATION_FAILED"], &[]),
+        "get_order" => (&["ORDER_NOT_FOUND"], &[]),
+        "simulate_delivery" => (&["FORBIDDEN", "ORDER_NOT_FOUND", "ORDER_STATUS_CONFLICT"], &BODY),
+        _ => return Vec::new(),
+    };
+    [&ORDERS, own, body].concat()
+}
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(
+                "A JWT with `sub` and `exp`. Its subject owns what it creates; `role: operator` sees everything.",
+            ))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Adds the problems of each operation, with an example of each.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for operation in operations(document) {
+            let Some(id) = operation.operation_id.clone() else { continue };
+            let codes = problems_of(&id);
+            let mut by_status = BTreeMap::<u16, Vec<crate::problem::Example>>::new();
+            for example in examples() {
+                if codes.contains(&example.document.code.as_str()) {
+                    by_status.entry(example.document.status).or_default().push(example);
+                }
+            }
+            for (status, examples) in by_status {
+                let response = refusal(&examples);
+                operation.responses.responses.insert(status.to_string(), RefOr::T(response));
+            }
+        }
+    }
+}
+
+fn refusal(examples: &[crate::problem::Example]) -> Response {
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    let mut titles = Vec::new();
+    let mut response = ResponseBuilder::new();
+    for example in examples {
+        let mut shown = Example::new();
+        shown.summary.clone_from(&example.document.detail);
+        shown.value = serde_json::to_value(&example.document).ok();
+        content = content.examples_from_iter([(example.document.code.clone(), shown)]);
+        if !titles.contains(&example.document.title) {
+            titles.push(example.document.title.clone());
+        }
+        if let Some(name) = &example.header {
+            let header = HeaderBuilder::new().schema(Some(Object::with_type(Type::String))).build();
+            response = response.header(name, header);
+        }
+    }
+    response.description(titles.join("; ")).content(problem::CONTENT_TYPE, content.build()).build()
+}
+
+/// Every answer carries it.
+struct CorrelationId;
+
+impl Modify for CorrelationId {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for operation in operations(document) {
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response {
+                    let header = HeaderBuilder::new()
+                        .schema(Some(Object::with_type(Type::String)))
+                        .description(Some("Ties the answer to all that the request caused"))
+                        .build();
+                    response.headers.insert("X-Correlation-ID".to_owned(), RefOr::T(header));
+                }
+            }
+        }
+    }
+}
+
+fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]).flatten()
+}

@@ -1,0 +1,190 @@
+//! The API's document and the API itself are held together: each answer that any test gets is checked against what the
+//! document says of it.
+
+use std::collections::BTreeSet;
+
+use jsonschema::Validator;
+use reqwest::{Client, Method, Url};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::api::{Answer, Api};
+
+static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
+
+async fn document(base: &Url) -> &'static Value {
+    let fetch = async || {
+        let client = Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(base.join("/openapi.json").unwrap()).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    };
+    DOCUMENT.get_or_init(fetch).await
+}
+
+/// What the document says of a path, if it knows it.
+fn path_item<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
+    let asked: Vec<&str> = path.split('/').collect();
+    let paths = document["paths"].as_object().unwrap();
+    let found = paths.iter().find(|(template, _)| {
+        let template: Vec<&str> = template.split('/').collect();
+        template.len() == asked.len()
+            && template
+                .iter()
+                .zip(&asked)
+                .all(|(part, asked)| part.starts_with('{') || part == asked)
+    });
+    found.map(|(_, item)| item)
+}
+
+/// Fails if the document does not announce this answer.
+pub(crate) async fn check(method: &Method, url: &Url, answer: &Answer) {
+    if *method == Method::OPTIONS {
+        return;
+    }
+    let document = document(url).await;
+    let operation = match *method {
+        Method::HEAD => "get".to_owned(),
+        _ => method.as_str().to_lowercase(),
+    };
+    let Some(operation) = path_item(document, url.path()).and_then(|item| item.get(operation))
+    else {
+        assert!(matches!(answer.status, 200 | 404 | 405), "{method} {url} {answer:?}");
+        return;
+    };
+    let response = &operation["responses"][answer.status.to_string()];
+    assert!(response.is_object(), "{method} {url} does not announce {answer:?}");
+    for header in response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
+        // On a repeat only.
+        let there = answer.header(header).is_some() || header == "Idempotent-Replayed";
+        assert!(there, "{header} is missing: {answer:?}");
+    }
+    if *method == Method::HEAD || answer.status == 304 {
+        return;
+    }
+    let media_type = answer.header("content-type").unwrap();
+    let schema = &response["content"][media_type]["schema"];
+    assert!(schema.is_object(), "{media_type} is not announced: {answer:?}");
+    let body = answer.json();
+    let faults: Vec<String> = validator(document, schema)
+        .iter_errors(&body)
+        .map(|error| format!("{} {error}", error.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{faults:?}: {answer:?}");
+}
+
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let mut schema = schema.clone();
+    schema["components"] = document["components"].clone();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_names_the_paths_and_methods_that_there_are() {
+    let api = Api::start().await;
+    let document = api.get("/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 4);
+    for (path, item) in paths {
+        let mut documented: BTreeSet<String> =
+            item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        documented.insert("OPTIONS".to_owned());
+        if documented.contains("GET") {
+            documented.insert("HEAD".to_owned());
+        }
+        let request = api.request(Method::OPTIONS, &path.replace("{orderId}", "17"));
+        let answer = Answer::of(request).await;
+        let allowed = answer.header("allow").unwrap().split(", ").map(str::to_owned).collect();
+        assert_eq!(documented, allowed, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_in_the_document_is_valid() {
+    let api = Api::start().await;
+    let document = api.get("/openapi.json").await.json();
+    let mut checked = 0;
+    for operation in document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+    {
+        for response in operation["responses"].as_object().unwrap().values() {
+            for content in response["content"].as_object().into_iter().flat_map(|it| it.values()) {
+                let validator = validator(&document, &content["schema"]);
+                for example in
+                    content["examples"].as_object().into_iter().flat_map(|it| it.values())
+                {
+                    assert!(validator.is_valid(&example["value"]), "{example}");
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            for example in property["examples"].as_array().into_iter().flatten() {
+                assert!(
+                    validator(&document, property).is_valid(example),
+                    "{name}.{field}: {example}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_accepted_just_when_the_document_says_so() {
+    let api = Api::start().await;
+    let document = api.get("/openapi.json").await.json();
+    let validator = validator(&document, &json!({ "$ref": "#/components/schemas/CreateOrder" }));
+    let order = |change: &dyn Fn(&mut Value)| {
+        let mut order = crate::api::two_widgets();
+        change(&mut order);
+        order
+    };
+    let bodies = [
+        order(&|_| ()),
+        order(&|order| order["customerId"] = json!(" c")),
+        order(&|order| order["customerId"] = json!("c c")),
+        order(&|order| order["customerId"] = json!("c\u{85}c")),
+        order(&|order| order["customerId"] = json!("\u{2003}c")),
+        order(&|order| order["customerId"] = json!("ü".repeat(64))),
+        order(&|order| order["customerId"] = json!("ü".repeat(65))),
+        order(&|order| order["customerId"] = json!("")),
+        order(&|order| order["note"] = json!("x")),
+        order(&|order| order["items"] = json!([])),
+        order(&|order| order["items"][0]["quantity"] = json!(0)),
+        order(&|order| order["items"][0]["quantity"] = json!(1_000_001)),
+        order(&|order| order["items"][0]["quantity"] = json!(1.5)),
+        order(&|order| order["items"][0]["unitPrice"] = json!(0)),
+        order(&|order| order["items"][0]["unitPrice"] = json!(-1)),
+        order(&|order| order["items"][0]["unitPrice"] = json!(0.001)),
+        order(&|order| order["items"][0]["unitPrice"] = json!("1")),
+        order(&|order| order["items"][0]["unitPrice"] = json!(10_000_000_000_u64)),
+        order(&|order| drop(order["items"][0].as_object_mut().unwrap().remove("unitPrice"))),
+    ];
+    for (key, body) in bodies.iter().enumerate() {
+        let answer = api.create(&key.to_string(), body).await;
+        assert!(matches!(answer.status, 201 | 400), "{answer:?}");
+        assert_eq!(answer.status == 201, validator.is_valid(body), "{body}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_that_renders_the_document_needs_nothing_from_elsewhere() {
+    let api = Api::start().await;
+    let page = api.get("/docs/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("swagger-ui"), "{page:?}");
+    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"] {
+        let answer = api.get(&format!("/docs/{file}")).await;
+        assert_eq!(answer.status, 200, "{file}");
+    }
+    let elsewhere = ["http://", "https://", "src=\"//"];
+    assert!(elsewhere.iter().all(|scheme| !page.text.contains(scheme)), "{page:?}");
+    let initializer = api.get("/docs/swagger-initializer.js").await.text;
+    assert!(initializer.contains("/openapi.json"), "{initializer}");
+}
