@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test lint fmt clean prerequisites
+.PHONY: help demo up down status logs build test check-api lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -18,7 +18,7 @@ local := deploy/local
 salesctl := $(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/salesctl
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "More: $(local)/stack --help, $(local)/services --help"
 
@@ -48,6 +48,9 @@ build: prerequisites ## compile the workspace; PROFILE=release optimises
 
 test: prerequisites ## run the tests on a stack of their own; TEST filters by name, ARGS go to `cargo test`
 	$(local)/run-tests $(TEST) $(ARGS)
+
+check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
+	TOKEN=$$($(salesctl) token) $(local)/with-env $(local)/check-api $(ARGS)
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
 	cargo fmt --all --check

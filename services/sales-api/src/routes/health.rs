@@ -22,6 +22,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
     get,
     path = "/health",
     tag = "operations",
+    security(()),
     responses(
         (status = 200, description = "Orders can be taken", body = Health),
         (status = 503, description = "The database is away", body = Health)
