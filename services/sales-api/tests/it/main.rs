@@ -7,6 +7,7 @@ mod create_order;
 mod get_order;
 mod health;
 mod idempotency;
+mod keys;
 mod outages;
 mod overload;
 mod problems;
