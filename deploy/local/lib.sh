@@ -241,6 +241,8 @@ load_env() {
       [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || continue
       name=${BASH_REMATCH[2]}
       value=${BASH_REMATCH[3]%$'\r'}
+      # The stack's secret is for whoever has chosen no other key.
+      [[ $name == JWT_SECRET && $file == "$state/env" && ${JWT_PUBLIC_KEY-}${JWT_JWKS_FILE-} ]] && continue
       case $value in
         \"*\" | \'*\') value=${value:1:${#value}-2} ;;
       esac

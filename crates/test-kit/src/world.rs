@@ -65,6 +65,12 @@ impl World {
         self
     }
 
+    /// Leaves a variable to its default, for the services that are configured from now on.
+    pub fn unset(&mut self, name: &str) -> &mut Self {
+        self.variables.remove(name);
+        self
+    }
+
     /// The configuration of a service, read as a process would read it.
     pub fn config<C: Conf>(&self) -> C {
         match C::try_parse_from(["test"], self.variables.clone()) {

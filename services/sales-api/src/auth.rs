@@ -10,6 +10,9 @@ use crate::problem::ApiError;
 use crate::rate_limit::{RateLimit, TooOften};
 use crate::tokens::{Caller, TokenError, TokenVerifier};
 
+/// Longest `Authorization` header that is looked into: many times a usual token, and little work for nothing.
+const MAX_HEADER_BYTES: usize = 8192;
+
 impl FromRequest for Caller {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
@@ -40,8 +43,16 @@ fn counted(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
 }
 
 fn bearer_token(request: &HttpRequest) -> Result<&str, TokenError> {
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match header.and_then(|value| value.split_once(' ')) {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next().ok_or(TokenError::Missing)?;
+    // What stands before the service may have looked at the other one.
+    if headers.next().is_some() {
+        return Err(TokenError::Ambiguous);
+    }
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(TokenError::TooLong);
+    }
+    match header.to_str().ok().and_then(|value| value.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
         _ => Err(TokenError::Missing),
     }

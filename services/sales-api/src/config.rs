@@ -10,8 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{CommonSettings, ServiceConfig, parse_jwt_secret, timeout_millis};
 use store::DatabaseSettings;
 use url::Url;
+use uuid::Uuid;
 
-use crate::tokens::Caller;
+use crate::tokens::{Caller, KeySet, VerificationKey};
 
 /// sales-api: takes orders over HTTP
 #[derive(Clone, Debug, Conf)]
@@ -56,7 +57,7 @@ pub struct Config {
     #[conf(env, default_value = "owner")]
     pub(crate) simulate_delivery: Simulators,
 
-    /// Secret that the cursors of lists are sealed with, the same for all replicas; made from the token key when unset
+    /// Secret that the cursors of lists are sealed with, the same for all replicas; `JWT_SECRET` when unset, and where that is unset too, one for each process
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) cursor_secret: Option<SecretString>,
 }
@@ -123,12 +124,23 @@ impl FromStr for Simulators {
     }
 }
 
-/// Whose tokens are accepted.
+/// Whose tokens are accepted. The key comes from exactly one of the first three.
 #[derive(Clone, Debug, Conf)]
+#[conf(one_of_fields(jwt_secret, jwt_public_key, jwt_jwks_file))]
 pub(crate) struct TokenSettings {
-    /// Secret that tokens are signed with (HS256), at least 32 bytes
+    /// Secret that tokens are signed with (HS256), at least 32 bytes; exactly one of this and the next two is set
     #[conf(env, secret, value_parser = parse_jwt_secret)]
-    pub(crate) jwt_secret: SecretString,
+    pub(crate) jwt_secret: Option<SecretString>,
+
+    // Marked as a secret, so that a private key that is set by mistake is not shown.
+    /// Public key that tokens are checked with, in PEM, its line ends as such or as `\n`: RSA (RS256), EC P-256 (ES256)
+    /// or Ed25519 (`EdDSA`)
+    #[conf(env, secret, value_parser = VerificationKey::from_pem)]
+    pub(crate) jwt_public_key: Option<VerificationKey>,
+
+    /// File with a JWK Set, from which a token chooses its key by `kid`; read once, at the start
+    #[conf(env, value_parser = KeySet::read)]
+    pub(crate) jwt_jwks_file: Option<KeySet>,
 
     /// Issuer that a token must name (`iss`); any when unset
     #[conf(env)]
@@ -160,10 +172,12 @@ pub(crate) struct InventorySettings {
 }
 
 impl Config {
-    /// What cursors are sealed with.
-    pub(crate) fn cursor_secret(&self) -> &[u8] {
-        let secret = self.cursor_secret.as_ref().unwrap_or(&self.tokens.jwt_secret);
-        secret.expose_secret().as_bytes()
+    /// What cursors are sealed with. A process that shares no secret with others is left with one of its own.
+    pub(crate) fn cursor_secret(&self) -> Vec<u8> {
+        match self.cursor_secret.as_ref().or(self.tokens.jwt_secret.as_ref()) {
+            Some(secret) => secret.expose_secret().as_bytes().to_vec(),
+            None => Uuid::new_v4().into_bytes().to_vec(),
+        }
     }
 }
 
@@ -238,6 +252,34 @@ mod tests {
             assert!(report.contains(name), "{name} is missing in: {report}");
         }
         assert!(!report.contains("too-short"), "{report}");
+    }
+
+    #[test]
+    fn the_key_of_tokens_is_set_exactly_once() {
+        let database = ("DATABASE_URL", "postgres://sales:sales@localhost:5432/sales");
+        let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+        let public = (
+            "JWT_PUBLIC_KEY",
+            "-----BEGIN PUBLIC KEY-----\\nMCowBQYDK2VwAyEAevpFEvMbU8njMrsNjQvGacv4tu2bt8/qVhnw3qzGLtQ=\\n-----END PUBLIC KEY-----",
+        );
+        assert!(parse(&[database, public]).is_ok());
+        for settings in [&[database][..], &[database, secret, public]] {
+            let report = parse(settings).unwrap_err();
+            for name in ["JWT_SECRET", "JWT_PUBLIC_KEY"] {
+                assert!(report.contains(name), "{name} is missing in: {report}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_private_key_in_place_of_the_public_one_is_refused_and_not_shown() {
+        let private = "-----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYD\\n-----END PRIVATE KEY-----";
+        let report = parse(&[("JWT_PUBLIC_KEY", private), ("JWT_JWKS_FILE", "/nowhere/keys.json")])
+            .unwrap_err();
+        for part in ["JWT_PUBLIC_KEY", "is a private key", "JWT_JWKS_FILE", "cannot be read"] {
+            assert!(report.contains(part), "{part} is missing in: {report}");
+        }
+        assert!(!report.contains("MC4CAQAwBQYD"), "{report}");
     }
 
     #[test]

@@ -58,6 +58,8 @@ impl Cursors {
             listing.before.as_uuid(),
         ]);
         let mut mac = self.key.clone();
+        // The secret may have another use.
+        mac.update(b"cursor\0");
         mac.update(id);
         mac.update(filters.to_string().as_bytes());
         mac

@@ -53,7 +53,7 @@ impl Shared {
             admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
             body_timeout: Data::new(BodyTimeout(config.limits.request_read_timeout)),
             create_order: Data::new(create_order),
-            cursors: Data::new(Cursors::new(config.cursor_secret())),
+            cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
             rate_limit: Data::new(RateLimit::new(&config.limits)),
             simulate_delivery: Data::new(simulate_delivery),

@@ -9,6 +9,7 @@ mod get_order;
 mod health;
 mod http;
 mod idempotency;
+mod keys;
 mod list_orders;
 mod outages;
 mod overload;

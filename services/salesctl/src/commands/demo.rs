@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output;
-use crate::token::TokenSettings;
+use crate::token::AccessSettings;
 
 #[derive(Conf)]
 pub(crate) struct Demo {
@@ -28,7 +28,7 @@ pub(crate) struct Demo {
     kafka_brokers: String,
 
     #[conf(flatten)]
-    tokens: TokenSettings,
+    tokens: AccessSettings,
 
     /// How many orders to place
     #[conf(long, default_value = "20", value_parser = parse_orders)]
@@ -62,7 +62,7 @@ fn parse_time_limit(text: &str) -> Result<u64, &'static str> {
 
 impl Demo {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let token = self.tokens.mint("demo", false, TOKEN_LIFE)?;
+        let token = self.tokens.token("demo", false, TOKEN_LIFE)?;
         let api = Api::new(&self.api_url, token.clone())?;
 
         let bar = bar("placing  ", self.orders);
@@ -80,7 +80,7 @@ impl Demo {
             return Ok(ExitCode::FAILURE);
         }
         if !self.json {
-            output::line(&self.hints(&token, &orders))?;
+            output::line(&self.hints(self.tokens.shown(&token), &orders))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -92,11 +92,11 @@ impl Demo {
         let order = orders.first().map(|order| order.id.to_string()).unwrap_or_default();
         format!(
             "\nTry next:\n\
-             \n  # an order of your own (the token is good for an hour)\n  \
-             curl -i {api}/api/orders -H 'Authorization: Bearer {token}' \\\n    \
+             \n  # an order of your own (a token made here is good for an hour)\n  \
+             curl -i {api}/api/orders -H \"Authorization: Bearer {token}\" \\\n    \
              -H 'Content-Type: application/json' -H 'Idempotency-Key: order-{number}' \\\n    \
              -d '{{\"customerId\":\"customer-1\",\"items\":[{{\"productId\":\"widget\",\"quantity\":2,\"unitPrice\":29.99}}]}}'\n\
-             \n  # one of these\n  curl {api}/api/orders/{order} -H 'Authorization: Bearer {token}'\n\
+             \n  # one of these\n  curl {api}/api/orders/{order} -H \"Authorization: Bearer {token}\"\n\
              \n  # the events behind them\n  kcat -b {brokers} -C -t {} -o beginning -e -f '%k %h %s\\n'\n\
              \n  # is it well?  {api}/health   what does it measure?  http://127.0.0.1:9101/metrics",
             contracts::topics::ORDER_EVENTS

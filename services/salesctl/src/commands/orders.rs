@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output;
-use crate::token::TokenSettings;
+use crate::token::AccessSettings;
 
 /// How long the token of one command is valid.
 const TOKEN_LIFE: Duration = Duration::from_mins(5);
@@ -40,12 +40,12 @@ struct Access {
     api_url: Url,
 
     #[conf(flatten)]
-    tokens: TokenSettings,
+    tokens: AccessSettings,
 }
 
 impl Access {
     fn api(&self, subject: &str, operator: bool) -> Result<Api, Failure> {
-        Api::new(&self.api_url, self.tokens.mint(subject, operator, TOKEN_LIFE)?)
+        Api::new(&self.api_url, self.tokens.token(subject, operator, TOKEN_LIFE)?)
     }
 }
 
@@ -54,7 +54,7 @@ struct Create {
     #[conf(flatten)]
     access: Access,
 
-    /// On whose behalf: the subject that will own the order
+    /// On whose behalf: the subject that will own the order, unless `API_TOKEN` says it
     #[conf(long, default_value = "demo")]
     subject: String,
 

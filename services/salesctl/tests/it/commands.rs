@@ -94,6 +94,38 @@ async fn a_refusal_is_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_brought_along_is_used_as_it_is() {
+    let mut system = System::start().await;
+    let token = text(&system.salesctl(&["token", "--subject", "carol"]).await.stdout);
+    system.world.unset("JWT_SECRET").set("API_TOKEN", token.trim());
+    let created = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
+    assert!(created.status.success(), "{}", text(&created.stderr));
+    let owner = "SELECT count(*) FROM sales.orders WHERE owner = 'carol'";
+    assert_eq!(system.world.database.count(owner).await, 1);
+    // It is no secret to make others with.
+    let refused = system.salesctl(&["token"]).await;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("JWT_SECRET"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_secret_or_a_token_and_with_both_the_two_are_named() {
+    let mut world = World::create().await;
+    for token in ["a.b.c", ""] {
+        if token.is_empty() {
+            world.unset("JWT_SECRET").unset("API_TOKEN");
+        } else {
+            world.set("API_TOKEN", token);
+        }
+        let refused =
+            salesctl(&world, &["orders", "show", "0199c0de-0000-7000-8000-000000000000"]).await;
+        assert_eq!(refused.status.code(), Some(2));
+        let report = text(&refused.stderr);
+        assert!(report.contains("JWT_SECRET") && report.contains("API_TOKEN"), "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_usage_ends_with_code_2() {
     let world = World::create().await;
     for arguments in [

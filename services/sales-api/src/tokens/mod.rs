@@ -1,11 +1,20 @@
-//! Tokens: JWTs (RFC 7519), checked with one key.
+//! Tokens: JWTs (RFC 7519), checked with a secret, with a public key, or with the keys of a set.
+//!
+//! What a token says about itself decides nothing but which key of the set is tried. Keys are read and prepared once.
+
+mod jwks;
+mod keys;
+
+use std::collections::HashMap;
 
 use domain::Owner;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+pub(crate) use self::jwks::KeySet;
+pub(crate) use self::keys::VerificationKey;
 use crate::config::TokenSettings;
 
 /// How far the issuer's clock may be off, in seconds.
@@ -42,6 +51,10 @@ impl Caller {
 pub(crate) enum TokenError {
     #[error("a bearer token is required")]
     Missing,
+    #[error("there is more than one Authorization header")]
+    Ambiguous,
+    #[error("the Authorization header is longer than 8192 bytes")]
+    TooLong,
     #[error("the token has expired")]
     Expired,
     #[error("the token is not valid yet")]
@@ -58,13 +71,50 @@ struct Claims {
 
 /// Checks tokens. The algorithm is fixed by the key, never by the token.
 pub(crate) struct TokenVerifier {
+    /// The only key; without one, a token names its key in the set.
+    only: Option<Check>,
+    by_kid: HashMap<String, Check>,
+}
+
+/// One key, with all that a token signed with it has to fulfil.
+struct Check {
     key: DecodingKey,
     validation: Validation,
 }
 
 impl TokenVerifier {
     pub(crate) fn new(settings: &TokenSettings) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
+        let secret = settings.jwt_secret.as_ref();
+        let only = secret
+            .map(|secret| VerificationKey::from_secret(secret.expose_secret().as_bytes()))
+            .or_else(|| settings.jwt_public_key.clone())
+            .map(|key| Check::new(&key, settings));
+        let by_kid = settings.jwt_jwks_file.iter().flat_map(KeySet::iter);
+        Self {
+            only,
+            by_kid: by_kid.map(|(kid, key)| (kid.clone(), Check::new(key, settings))).collect(),
+        }
+    }
+
+    /// The caller whom a token names.
+    pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        let check = match &self.only {
+            Some(only) => only,
+            None => self.named_by(token).ok_or(TokenError::Invalid)?,
+        };
+        let claims = check.claims(token)?;
+        let owner = Owner::try_from(claims.sub).map_err(|_| TokenError::Invalid)?;
+        Ok(Caller { owner, role: claims.role })
+    }
+
+    fn named_by(&self, token: &str) -> Option<&Check> {
+        self.by_kid.get(&decode_header(token).ok()?.kid?)
+    }
+}
+
+impl Check {
+    fn new(key: &VerificationKey, settings: &TokenSettings) -> Self {
+        let mut validation = Validation::new(key.algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
         // A claim that is required is also checked; one that is not is checked only where it is present.
@@ -84,20 +134,18 @@ impl TokenVerifier {
             None => validation.validate_aud = false,
         }
         validation.set_required_spec_claims(&required);
-        let key = DecodingKey::from_secret(settings.jwt_secret.expose_secret().as_bytes());
-        Self { key, validation }
+        Self { key: key.key.clone(), validation }
     }
 
-    /// The caller whom a token names.
-    pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let claims = decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|error| match error.kind() {
+    fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+        let token = decode::<Claims>(token, &self.key, &self.validation).map_err(|error| {
+            match error.kind() {
                 ErrorKind::ExpiredSignature => TokenError::Expired,
                 ErrorKind::ImmatureSignature => TokenError::Immature,
                 _ => TokenError::Invalid,
-            })?
-            .claims;
-        let owner = Owner::try_from(claims.sub).map_err(|_| TokenError::Invalid)?;
-        Ok(Caller { owner, role: claims.role })
+            }
+        })?;
+        // What the token declares critical has to be understood, and no extension is (RFC 7515, section 4.1.11).
+        if token.header.crit.is_some() { Err(TokenError::Invalid) } else { Ok(token.claims) }
     }
 }

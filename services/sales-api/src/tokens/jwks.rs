@@ -1,0 +1,230 @@
+//! Several keys in one file, a JWK Set (RFC 7517): a token names its own by `kid`. So the old and the new key can both
+//! be there while an issuer goes over from one to the other.
+
+use std::collections::HashMap;
+use std::fs;
+
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::keys::{KeyFault, VerificationKey};
+
+/// The keys of a set, by `kid`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeySet(HashMap<String, VerificationKey>);
+
+#[derive(Deserialize)]
+struct JwkSet {
+    keys: Vec<Jwk>,
+}
+
+/// What is looked at of a key (RFC 7518, section 6, and RFC 8037, section 2).
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+    crv: Option<String>,
+    #[serde(default)]
+    n: String,
+    #[serde(default)]
+    e: String,
+    #[serde(default)]
+    x: String,
+    #[serde(default)]
+    y: String,
+    d: Option<IgnoredAny>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum JwkFault {
+    #[error("is symmetric: a secret has no place in a set of public keys")]
+    Symmetric,
+    #[error("has no kid")]
+    NoKid,
+    #[error("shares its kid with another")]
+    SharedKid,
+    #[error("names the algorithm {0}, which a key of its type is not for")]
+    Contradiction(String),
+    #[error("is not encoded as base64url")]
+    Encoding(#[from] jsonwebtoken::errors::Error),
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+}
+
+impl KeySet {
+    /// Reads the file of a set, once.
+    pub(crate) fn read(path: &str) -> Result<Self, String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        Self::from_json(&text)
+    }
+
+    fn from_json(text: &str) -> Result<Self, String> {
+        let set: JwkSet =
+            serde_json::from_str(text).map_err(|error| format!("is no JWK Set: {error}"))?;
+        let (mut keys, mut faults) = (HashMap::new(), Vec::new());
+        for (place, jwk) in set.keys.iter().enumerate() {
+            if let Err(fault) = jwk.add_to(&mut keys) {
+                let name = jwk.kid.as_deref().unwrap_or("without kid");
+                faults.push(format!("key {} ({name}) {fault}", place + 1));
+            }
+        }
+        if faults.is_empty() && keys.is_empty() {
+            faults.push("holds no key that signatures can be checked with".to_owned());
+        }
+        if faults.is_empty() { Ok(Self(keys)) } else { Err(faults.join("; ")) }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &VerificationKey)> {
+        self.0.iter()
+    }
+}
+
+impl Jwk {
+    fn add_to(&self, keys: &mut HashMap<String, VerificationKey>) -> Result<(), JwkFault> {
+        if self.kty == "oct" {
+            return Err(JwkFault::Symmetric);
+        }
+        if self.d.is_some() {
+            return Err(KeyFault::Private.into());
+        }
+        // Keys for other purposes, and of kinds that are not known, are passed over (RFC 7517, section 5).
+        let Some(algorithms) = self.algorithms().filter(|_| self.checks_signatures()) else {
+            return Ok(());
+        };
+        let kid = self.kid.clone().ok_or(JwkFault::NoKid)?;
+        let key = VerificationKey::checked(self.algorithm_of(algorithms)?, self.key()?)?;
+        match keys.insert(kid, key) {
+            Some(_) => Err(JwkFault::SharedKid),
+            None => Ok(()),
+        }
+    }
+
+    fn checks_signatures(&self) -> bool {
+        self.usage.as_ref().is_none_or(|usage| usage == "sig")
+            && self.key_ops.as_ref().is_none_or(|all| all.iter().any(|it| it == "verify"))
+    }
+
+    /// What a key of this type can be used with, the usual one first.
+    fn algorithms(&self) -> Option<&'static [Algorithm]> {
+        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        match (self.kty.as_str(), self.crv.as_deref()) {
+            ("RSA", _) => Some(&[RS256, RS384, RS512, PS256, PS384, PS512]),
+            ("EC", Some("P-256")) => Some(&[ES256]),
+            ("EC", Some("P-384")) => Some(&[ES384]),
+            ("OKP", Some("Ed25519")) => Some(&[EdDSA]),
+            _ => None,
+        }
+    }
+
+    /// The one that the key names, or the usual one.
+    fn algorithm_of(&self, possible: &[Algorithm]) -> Result<Algorithm, JwkFault> {
+        let named = self.alg.as_ref();
+        let found = possible.iter().find(|it| named.is_none_or(|name| *name == format!("{it:?}")));
+        found.copied().ok_or_else(|| JwkFault::Contradiction(named.cloned().unwrap_or_default()))
+    }
+
+    fn key(&self) -> Result<DecodingKey, jsonwebtoken::errors::Error> {
+        match self.kty.as_str() {
+            "RSA" => DecodingKey::from_rsa_components(&self.n, &self.e),
+            "EC" => DecodingKey::from_ec_components(&self.x, &self.y),
+            _ => DecodingKey::from_ed_components(&self.x),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn ed25519(change: &[(&str, Value)]) -> Value {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        changed(json!({ "kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": x }), change)
+    }
+
+    fn p256(change: &[(&str, Value)]) -> Value {
+        let x = "dm12ILmsugp2Kzu7nBqt6rVxORSRzN55BuJZ5ctohWM";
+        let y = "H9MuqqKrMrUQYExSGVXX9ckbBtb38dUqJVIUJcYjmCY";
+        changed(json!({ "kty": "EC", "crv": "P-256", "kid": "ec", "x": x, "y": y }), change)
+    }
+
+    fn changed(mut key: Value, change: &[(&str, Value)]) -> Value {
+        for (name, value) in change {
+            key[name] = value.clone();
+        }
+        key
+    }
+
+    /// The keys of a set, as `kid` and algorithm.
+    fn read(keys: &[Value]) -> Result<Vec<(String, Algorithm)>, String> {
+        let set = KeySet::from_json(&json!({ "keys": keys }).to_string())?;
+        let mut keys: Vec<_> = set.iter().map(|(kid, key)| (kid.clone(), key.algorithm)).collect();
+        keys.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(keys)
+    }
+
+    #[test]
+    fn each_key_has_the_algorithm_that_it_names_or_that_of_its_type() {
+        let keys = [ed25519(&[("alg", json!("EdDSA"))]), p256(&[])];
+        let expected = [("ec".to_owned(), Algorithm::ES256), ("ed".to_owned(), Algorithm::EdDSA)];
+        assert_eq!(read(&keys).unwrap(), expected);
+    }
+
+    #[test]
+    fn keys_that_are_not_for_signatures_or_of_an_unknown_kind_are_passed_over() {
+        let keys = [
+            ed25519(&[("use", json!("sig")), ("key_ops", json!(["verify"]))]),
+            p256(&[("use", json!("enc"))]),
+            p256(&[("key_ops", json!(["deriveKey"]))]),
+            p256(&[("crv", json!("secp256k1"))]),
+            json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "" }),
+        ];
+        assert_eq!(read(&keys).unwrap(), [("ed".to_owned(), Algorithm::EdDSA)]);
+        assert!(read(&keys[1..]).unwrap_err().contains("holds no key"));
+    }
+
+    #[test]
+    fn every_fault_of_a_set_is_named_with_its_key() {
+        let report = read(&[
+            ed25519(&[]),
+            ed25519(&[]),
+            ed25519(&[("kid", Value::Null)]),
+            ed25519(&[("alg", json!("ES256")), ("kid", json!("swapped"))]),
+            p256(&[("alg", json!("HS256")), ("kid", json!("symmetric"))]),
+            p256(&[("y", json!("AAAA")), ("kid", json!("off"))]),
+            p256(&[("x", json!("?")), ("kid", json!("garbled"))]),
+            p256(&[("d", json!("AAAA")), ("kid", json!("private"))]),
+            json!({ "kty": "oct", "kid": "shared", "k": "c2VjcmV0", "use": "enc" }),
+            json!({ "kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB" }),
+        ])
+        .unwrap_err();
+        for fault in [
+            "key 2 (ed) shares its kid",
+            "key 3 (without kid) has no kid",
+            "key 4 (swapped) names the algorithm ES256",
+            "key 5 (symmetric) names the algorithm HS256",
+            "key 6 (off) is not a point on its curve, P-256",
+            "key 7 (garbled) is not encoded",
+            "key 8 (private) is a private key",
+            "key 9 (shared) is symmetric",
+            "key 10 (short) an RSA key must be whole",
+        ] {
+            assert!(report.contains(fault), "{fault} is missing in: {report}");
+        }
+        assert!(!report.contains("c2VjcmV0"), "{report}");
+    }
+
+    #[test]
+    fn a_file_that_holds_no_set_is_refused() {
+        for text in ["", "{}", "[]", r#"{"keys":[{}]}"#] {
+            assert!(KeySet::from_json(text).unwrap_err().starts_with("is no JWK Set"), "{text}");
+        }
+        assert!(KeySet::read("/nowhere/keys.json").unwrap_err().contains("cannot be read"));
+    }
+}
