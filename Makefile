@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test lint fmt clean prerequisites
+.PHONY: help demo up down status logs build test bench lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -48,6 +48,11 @@ build: prerequisites ## compile the workspace; PROFILE=release optimises
 
 test: prerequisites ## run the tests on a stack of their own; TEST filters by name, ARGS go to `cargo test`
 	$(local)/run-tests $(TEST) $(ARGS)
+
+bench: ## measure the speed beside its targets, on a stack of its own; ARGS as in: make bench ARGS="--rounds 1"
+	$(local)/prerequisites bench
+	cargo build --locked --release -p bench -p sales-api -p inventory-mock -p salesctl
+	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
 	cargo fmt --all --check
