@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test check-api lint fmt clean prerequisites
+.PHONY: help demo up down status logs build test bench check-api lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -51,6 +51,11 @@ test: prerequisites ## run the tests on a stack of their own; TEST filters by na
 
 check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
 	TOKEN=$$($(salesctl) token) $(local)/with-env $(local)/check-api $(ARGS)
+
+bench: ## measure the speed beside its targets, on a stack of its own; ARGS as in: make bench ARGS="--rounds 1"
+	$(local)/prerequisites bench
+	cargo build --locked --release -p bench -p sales-api -p inventory-mock -p salesctl
+	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
 	cargo fmt --all --check

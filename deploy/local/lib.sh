@@ -8,6 +8,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 script=${0##*/}
 # Where rustup puts cargo, for a shell that was opened before rustup was installed.
 PATH=$PATH:${HOME:-}/.cargo/bin
+# Where Debian and Homebrew put pgbench.
+for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/libpq/bin /usr/local/opt/libpq/bin; do
+  [[ ! -x $folder/pgbench ]] || PATH=$folder:$PATH
+done
 
 say() { printf '%s\n' "$*"; }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
 
-use crate::commands::{demo, migrate, orders, token, topics};
+use crate::commands::{demo, load, migrate, orders, token, topics};
 use crate::failure::Failure;
 
 /// salesctl: the operator's tool for the sales system
@@ -29,6 +29,8 @@ enum Command {
     Orders(orders::Orders),
     /// Places orders, follows them to Delivered, prints how long it took
     Demo(demo::Demo),
+    /// Places orders at a rate, or as fast as it goes, and measures the answers
+    Load(load::Load),
 }
 
 impl Cli {
@@ -39,6 +41,7 @@ impl Cli {
             Command::Token(command) => command.run(),
             Command::Orders(command) => command.run().await,
             Command::Demo(command) => command.run().await,
+            Command::Load(command) => command.run().await,
         }
     }
 }

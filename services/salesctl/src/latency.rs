@@ -2,10 +2,53 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{CreationError, Histogram};
 use serde::Serialize;
 
 use crate::failure::Failure;
+
+/// Durations as they come in: microseconds with three digits, up to an hour.
+pub(crate) struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    pub(crate) fn new() -> Result<Self, CreationError> {
+        Ok(Self(Histogram::new_with_bounds(1, 3_600_000_000, 3)?))
+    }
+
+    pub(crate) fn record(&mut self, duration: Duration) {
+        self.0.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// The common and the worst case; `None` of nothing.
+    pub(crate) fn summary(&self) -> Option<Summary> {
+        let Self(all) = self;
+        // Steps of a delivery take seconds: a tenth of a millisecond says all.
+        let tenths = |micros| ms(micros, 10.0);
+        (!all.is_empty()).then(|| Summary {
+            min_ms: tenths(all.min()),
+            p50_ms: tenths(all.value_at_quantile(0.5)),
+            p95_ms: tenths(all.value_at_quantile(0.95)),
+            max_ms: tenths(all.max()),
+        })
+    }
+
+    /// The rare cases too; `None` of nothing.
+    pub(crate) fn tail(&self) -> Option<Tail> {
+        let Self(all) = self;
+        let at = |quantile| ms(all.value_at_quantile(quantile), 100.0);
+        (!all.is_empty()).then(|| Tail {
+            p50_ms: at(0.5),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: ms(all.max(), 100.0),
+        })
+    }
+}
+
+fn ms(micros: u64, parts: f64) -> f64 {
+    (Duration::from_micros(micros).as_secs_f64() * 1000.0 * parts).round() / parts
+}
 
 /// Milliseconds, as percentiles.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -17,26 +60,26 @@ pub(crate) struct Summary {
     pub(crate) max_ms: f64,
 }
 
+/// Milliseconds, as percentiles of many: the last ones are what a few of a thousand wait.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Tail {
+    pub(crate) p50_ms: f64,
+    pub(crate) p95_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
 /// Sums up; `None` of nothing.
 pub(crate) fn summarize(
     durations: impl IntoIterator<Item = Duration>,
 ) -> Result<Option<Summary>, Failure> {
-    // Microseconds with three digits, from one to an hour.
-    let mut histogram = Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 3)?;
+    let mut latencies = Latencies::new()?;
     for duration in durations {
-        histogram.saturating_record(u64::try_from(duration.as_micros())?);
+        latencies.record(duration);
     }
-    if histogram.is_empty() {
-        return Ok(None);
-    }
-    // A histogram of three digits knows no more than a tenth.
-    let ms = |micros: u64| (Duration::from_micros(micros).as_secs_f64() * 10_000.0).round() / 10.0;
-    Ok(Some(Summary {
-        min_ms: ms(histogram.min()),
-        p50_ms: ms(histogram.value_at_quantile(0.5)),
-        p95_ms: ms(histogram.value_at_quantile(0.95)),
-        max_ms: ms(histogram.max()),
-    }))
+    Ok(latencies.summary())
 }
 
 impl Summary {

@@ -7,6 +7,7 @@ mod failure;
 mod latency;
 mod output;
 mod patience;
+mod progress;
 mod token;
 
 use std::io::IsTerminal;

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
-use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output;
+use crate::progress;
 use crate::token::AccessSettings;
 
 #[derive(Conf)]
@@ -65,11 +65,11 @@ impl Demo {
         let token = self.tokens.token("demo", false, TOKEN_LIFE)?;
         let api = Api::new(&self.api_url, token.clone())?;
 
-        let bar = bar("placing  ", self.orders);
+        let bar = progress::bar("placing  ", self.orders as u64);
         let placed = place::place(&api, self.orders, &bar).await?;
         bar.finish();
 
-        let bar = self::bar("following", self.orders);
+        let bar = progress::bar("following", self.orders as u64);
         let orders =
             follow::follow(&api, placed, Duration::from_secs(self.time_limit), &bar).await?;
         bar.finish();
@@ -102,12 +102,4 @@ impl Demo {
             contracts::topics::ORDER_EVENTS
         )
     }
-}
-
-/// Progress goes to stderr, and only to a terminal: stdout is for the answer.
-fn bar(name: &'static str, orders: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ");
-    ProgressBar::new(orders as u64).with_style(style).with_prefix(name)
 }

@@ -4,5 +4,6 @@
 mod commands;
 mod demo;
 mod documentation;
+mod load;
 mod outages;
 mod system;

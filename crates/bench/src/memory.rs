@@ -1,0 +1,38 @@
+//! Resident memory of a process, from Linux's `/proc`.
+
+use std::fs;
+
+/// Megabytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Resident {
+    /// `VmRSS`.
+    pub(crate) now: f64,
+    /// `VmHWM`: the most it ever was.
+    pub(crate) peak: f64,
+}
+
+/// `None` where there is no `/proc`, as on macOS.
+pub(crate) fn resident(process: u32) -> Option<Resident> {
+    parse(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+}
+
+fn parse(status: &str) -> Option<Resident> {
+    let megabytes = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kibibytes * 1024.0 / 1e6)
+    };
+    Some(Resident { now: megabytes("VmRSS:")?, peak: megabytes("VmHWM:")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kibibytes_of_the_kernel_become_megabytes() {
+        let status = "Name:\tsales-api\nVmHWM:\t   31250 kB\nVmRSS:\t   15625 kB\n";
+        assert_eq!(parse(status), Some(Resident { now: 16.0, peak: 32.0 }));
+        assert_eq!(parse("Name:\tkthreadd\n"), None);
+    }
+}

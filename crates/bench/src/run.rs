@@ -1,0 +1,31 @@
+//! From an empty stack to the table, and back to nothing.
+
+use tokio::runtime::{Handle, Runtime};
+
+use crate::creates;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::system::{self, System};
+use crate::table::Table;
+
+/// Measures and prints; a signal ends it early.
+pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+    let runtime = Runtime::new()?;
+    let _lock = system::lock()?;
+    let json = settings.json;
+    let outcome = runtime.block_on(async {
+        let (stop, runtime) = (service_kit::shutdown::on_signal()?, Handle::current());
+        let work = move || measure(&mut System::start(stop, runtime)?, &settings);
+        tokio::task::spawn_blocking(work).await?
+    });
+    // Whatever happened, nothing stays: neither processes nor data.
+    system::wipe()?;
+    outcome?.print(json)
+}
+
+/// Every measurement, one after the other.
+fn measure(system: &mut System, settings: &Settings) -> Result<Table, Failure> {
+    let mut table = Table::new();
+    table.extend(creates::measure(system, settings)?);
+    Ok(table)
+}

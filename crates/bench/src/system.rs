@@ -1,0 +1,199 @@
+//! The system that is measured: the services' release binaries on a stack that exists only for this run.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_postgres::NoTls;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+
+const STACK: &str = "bench";
+/// Between two looks whether a command has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A stack with the tables in it. Services are started as a measurement needs them.
+pub(crate) struct System {
+    stop: CancellationToken,
+    runtime: Handle,
+    /// Where this program and the services are.
+    binaries: PathBuf,
+    /// Of the stack, over whatever this shell has: it may belong to another stack.
+    variables: BTreeMap<String, String>,
+}
+
+/// Keeps a second run in this checkout from wiping the stack of the first.
+pub(crate) fn lock() -> Result<File, Failure> {
+    let folder = root().join(".local/locks");
+    fs::create_dir_all(&folder)?;
+    let file = File::create(folder.join("run-bench"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another bench runs in this checkout".into()),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Ends everything that runs on the stack and deletes it.
+pub(crate) fn wipe() -> Result<(), Failure> {
+    check(Command::new(script("stack")).args([STACK, "wipe"]).stdout(Stdio::null()))
+}
+
+/// The process id of a service that was started.
+pub(crate) fn process_of(service: &str) -> Result<u32, Failure> {
+    let text = fs::read_to_string(folder().join("run").join(format!("{service}.pid")))?;
+    Ok(text.split_whitespace().next().ok_or("an empty pid file")?.parse()?)
+}
+
+impl System {
+    /// Starts the stack and makes the tables.
+    pub(crate) fn start(stop: CancellationToken, runtime: Handle) -> Result<Self, Failure> {
+        let binaries = std::env::current_exe()?.parent().ok_or("no folder")?.to_owned();
+        let mut system = Self { stop, runtime, binaries, variables: BTreeMap::new() };
+        // What a killed run left.
+        wipe()?;
+        system.run(Command::new(script("stack")).args([STACK, "up"]).stdout(Stdio::null()))?;
+        system.variables = stack_variables()?;
+        system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))?;
+        Ok(system)
+    }
+
+    /// Starts services on free ports and waits until they are ready. Their output is in the stack's logs.
+    pub(crate) fn start_services(&mut self, services: &[&str]) -> Result<(), Failure> {
+        // Held together, so that no port is given twice.
+        let mut ports = Vec::new();
+        for service in services {
+            let name = service.to_uppercase().replace('-', "_");
+            for variable in [format!("{name}_PORT"), format!("{name}_MANAGEMENT_PORT")] {
+                let listener = TcpListener::bind("127.0.0.1:0")?;
+                let port = listener.local_addr()?.port().to_string();
+                ports.push((variable, port, listener));
+            }
+        }
+        let ports: Vec<_> = ports.into_iter().map(|(variable, port, _)| (variable, port)).collect();
+        for (variable, port) in &ports {
+            let url = match variable.as_str() {
+                "SALES_API_PORT" => "API_URL",
+                "INVENTORY_MOCK_PORT" => "INVENTORY_URL",
+                _ => continue,
+            };
+            self.variables.insert(url.to_owned(), format!("http://127.0.0.1:{port}"));
+        }
+        // The script looks for binaries in the folder of a profile in a target folder.
+        let profile = self.binaries.file_name().ok_or("the binaries have no folder")?;
+        let target = self.binaries.parent().ok_or("the binaries have no target folder")?;
+        self.run(
+            Command::new(script("services"))
+                .arg("start")
+                .args(services)
+                .envs(&self.variables)
+                .envs(ports)
+                .env("SALES_STACK", STACK)
+                .env("CARGO_TARGET_DIR", target)
+                .env("PROFILE", profile)
+                .stdout(Stdio::null()),
+        )
+    }
+
+    /// A command of the workspace, with the settings that the services have.
+    pub(crate) fn tool(&self, binary: &str) -> Command {
+        self.with_settings(&self.binaries.join(binary))
+    }
+
+    /// Any command, with the settings that the services have.
+    pub(crate) fn with_settings(&self, program: &Path) -> Command {
+        let mut command = Command::new(script("with-env"));
+        command.arg(program).envs(&self.variables).env("SALES_STACK", STACK);
+        command
+    }
+
+    pub(crate) fn database_url(&self) -> Result<&str, Failure> {
+        Ok(self.variables.get("DATABASE_URL").ok_or("the stack has no DATABASE_URL")?)
+    }
+
+    /// Empties the tables and writes out what is in memory, so that every measurement finds the same.
+    pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
+        let url = self.database_url()?;
+        self.runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+            let connection = tokio::spawn(connection);
+            client
+                .simple_query(
+                    "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events",
+                )
+                .await?;
+            client.simple_query("CHECKPOINT").await?;
+            drop(client);
+            connection.await??;
+            Ok(())
+        })
+    }
+
+    /// Runs a command to its end, unless this program is ending.
+    pub(crate) fn run(&self, command: &mut Command) -> Result<(), Failure> {
+        self.refuse_if_ending()?;
+        check(command)
+    }
+
+    /// The same, for the little that it prints; a signal to this program ends the command.
+    pub(crate) fn output_of(&self, command: &mut Command) -> Result<String, Failure> {
+        self.refuse_if_ending()?;
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        while child.try_wait()?.is_none() {
+            thread::sleep(LOOK_INTERVAL);
+            if self.stop.is_cancelled() {
+                child.kill()?;
+            }
+        }
+        let output = child.wait_with_output()?;
+        self.refuse_if_ending()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return Err(format!("{} ({}): {text}", described(command), output.status).into());
+        }
+        Ok(text)
+    }
+
+    fn refuse_if_ending(&self) -> Result<(), Failure> {
+        if self.stop.is_cancelled() { Err("interrupted".into()) } else { Ok(()) }
+    }
+}
+
+fn check(command: &mut Command) -> Result<(), Failure> {
+    let status = command.status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{} ({status})", described(command)).into())
+}
+
+/// Program and first argument: the others may hold a password.
+fn described(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let first = command.get_args().next().unwrap_or_default();
+    format!("failed: {} {}", program.to_string_lossy(), first.to_string_lossy())
+}
+
+fn stack_variables() -> Result<BTreeMap<String, String>, Failure> {
+    let text = fs::read_to_string(folder().join("env"))?;
+    let variables = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+fn script(name: &str) -> PathBuf {
+    root().join("deploy/local").join(name)
+}
+
+fn folder() -> PathBuf {
+    root().join(".local").join(STACK)
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}

@@ -1,0 +1,142 @@
+//! `salesctl load`: many orders, and how long each answer takes.
+//!
+//! It shares the machine with what it measures, so it is lean: one thread, one connection a task, no client library
+//! above HTTP/1.1 itself, and an answer that succeeded is not parsed.
+
+mod connection;
+mod drive;
+mod orders;
+mod pacer;
+mod report;
+mod schedule;
+mod tally;
+
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::Conf;
+use url::Url;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::progress;
+use crate::token::AccessSettings;
+use connection::Target;
+use drive::Plan;
+use report::Report;
+use schedule::{Pace, Schedule};
+
+#[derive(Conf)]
+#[conf(one_of_fields(rate, max))]
+pub(crate) struct Load {
+    /// Where the sales API is; only http://
+    #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_url)]
+    api_url: Url,
+
+    #[conf(flatten)]
+    tokens: AccessSettings,
+
+    /// Requests a second. A latency counts from when its request was due: what waits for a free connection is late
+    #[conf(long, value_parser = parse_rate)]
+    rate: Option<NonZeroU32>,
+
+    /// As fast as it goes: each connection sends the next request when it has its answer
+    #[conf(long)]
+    max: bool,
+
+    /// Connections, and so the most requests that are under way at once
+    #[conf(long, default_value = "64", value_parser = parse_concurrency)]
+    concurrency: usize,
+
+    /// Seconds to measure
+    #[conf(long, default_value = "10", value_parser = parse_duration)]
+    duration: u64,
+
+    /// Percent of the requests that repeat an order which was placed before, under its key
+    #[conf(long, default_value = "0", value_parser = parse_percent)]
+    repeat_percent: u8,
+
+    /// Seconds of the same load before that, which are not counted
+    #[conf(long, default_value = "0", value_parser = parse_warm_up)]
+    warm_up: u64,
+
+    /// On whose behalf: the subject that will own the orders
+    #[conf(long, default_value = "load")]
+    subject: String,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+/// How long the token outlives the load.
+const TOKEN_RESERVE: Duration = Duration::from_hours(1);
+
+impl Load {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let (warm_up, duration) =
+            (Duration::from_secs(self.warm_up), Duration::from_secs(self.duration));
+        let token = self.tokens.token(&self.subject, false, warm_up + duration + TOKEN_RESERVE)?;
+        let pace = self.rate.map_or(Pace::Unlimited, Pace::PerSecond);
+        let plan = Plan {
+            schedule: Schedule::new(pace, warm_up, duration),
+            connections: self.concurrency,
+            repeat_percent: self.repeat_percent,
+        };
+        let url = self.api_url;
+        let bar = progress::bar("loading", self.warm_up + self.duration);
+        // A runtime of its own with one thread: nothing is handed from core to core.
+        let run = move || -> Result<_, Failure> {
+            let target = Target::new(&url, &token)?;
+            let tally = drive::run(plan, target, &bar)?;
+            bar.finish_and_clear();
+            Ok(tally)
+        };
+        let tally = tokio::task::spawn_blocking(run).await??;
+
+        let report = Report::of(&tally, self.rate, self.concurrency, duration);
+        output::print(self.json, &report, Report::text)?;
+        Ok(if report.succeeded() == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    if url.scheme() != "http" {
+        return Err("load speaks plain HTTP only: the URL must begin with http://".to_owned());
+    }
+    Ok(url)
+}
+
+fn parse_rate(text: &str) -> Result<NonZeroU32, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|rate: &NonZeroU32| rate.get() <= 1_000_000)
+        .ok_or("must be a number from 1 to 1000000")
+}
+
+fn parse_concurrency(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|connections| (1..=10_000).contains(connections))
+        .ok_or("must be a number from 1 to 10000")
+}
+
+fn parse_duration(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (1..=86_400).contains(seconds))
+        .ok_or("must be a number from 1 to 86400")
+}
+
+fn parse_percent(text: &str) -> Result<u8, &'static str> {
+    text.parse().ok().filter(|percent| *percent <= 100).ok_or("must be a number from 0 to 100")
+}
+
+fn parse_warm_up(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds <= 3600)
+        .ok_or("must be a number of seconds from 0 to 3600")
+}

@@ -1,0 +1,216 @@
+//! One keep-alive HTTP/1.1 connection, and the requests that go over it one after the other.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use contracts::http::{CreateOrder, CreateOrderItem, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
+use contracts::problem::Problem;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue,
+};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::{Position, Url};
+use uuid::Uuid;
+
+use super::tally::Outcome;
+use crate::failure::Failure;
+
+/// How long an answer may take, a new connection included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many customers the orders are spread over.
+const CUSTOMERS: usize = 1000;
+/// More than any problem document has.
+const LONGEST_PROBLEM: usize = 1 << 20;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransportError {
+    #[error("no connection")]
+    Connect(#[from] std::io::Error),
+    #[error("the connection broke")]
+    Http(#[from] hyper::Error),
+    #[error("the answer's body broke off")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("no answer in time")]
+    Timeout,
+    #[error("the key does not fit into a header")]
+    Key(#[from] InvalidHeaderValue),
+}
+
+impl TransportError {
+    /// Whether the server, which may close what is idle, did so before it saw the request.
+    fn is_unsent(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_canceled() || error.is_closed())
+    }
+}
+
+/// Where requests go, and everything about them that is known beforehand.
+pub(crate) struct Target {
+    addresses: Vec<SocketAddr>,
+    uri: Uri,
+    headers: HeaderMap,
+    key_header: HeaderName,
+    /// One a customer.
+    bodies: Vec<Bytes>,
+    /// Keys of two runs must not meet.
+    run: Uuid,
+}
+
+impl Target {
+    pub(crate) fn new(base: &Url, token: &str) -> Result<Self, Failure> {
+        let path = format!("{}/api/orders", base.path().trim_end_matches('/'));
+        let host = &base[Position::BeforeHost..Position::AfterPort];
+        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;
+        authorization.set_sensitive(true);
+        let headers = [
+            (HOST, HeaderValue::from_str(host)?),
+            (AUTHORIZATION, authorization),
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        ];
+        Ok(Self {
+            addresses: base.socket_addrs(|| None)?,
+            uri: path.parse()?,
+            headers: headers.into_iter().collect(),
+            key_header: IDEMPOTENCY_KEY.parse()?,
+            bodies: (1..=CUSTOMERS).map(body).collect::<Result<_, _>>()?,
+            run: Uuid::now_v7(),
+        })
+    }
+
+    fn request(&self, number: u64) -> Result<Request<Full<Bytes>>, InvalidHeaderValue> {
+        let customer = usize::try_from(number).unwrap_or(0) % self.bodies.len();
+        let mut request = Request::new(Full::new(self.bodies[customer].clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let key = HeaderValue::try_from(format!("load-{}-{number}", self.run.simple()))?;
+        request.headers_mut().insert(self.key_header.clone(), key);
+        Ok(request)
+    }
+}
+
+fn body(customer: usize) -> Result<Bytes, Failure> {
+    let item = CreateOrderItem {
+        product_id: "widget".to_owned(),
+        quantity: 2,
+        unit_price: "29.99".parse()?,
+    };
+    let order = CreateOrder { customer_id: format!("customer-{customer}"), items: vec![item] };
+    Ok(serde_json::to_vec(&order)?.into())
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
+struct Open {
+    sender: http1::SendRequest<Full<Bytes>>,
+    connection: Connection,
+    ended: bool,
+}
+
+impl Open {
+    async fn connect(addresses: &[SocketAddr]) -> Result<Self, TransportError> {
+        let stream = TcpStream::connect(addresses).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, connection, ended: false })
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Outcome, TransportError> {
+        let Self { sender, connection, ended } = self;
+        let mut answering = pin!(async {
+            sender.ready().await?;
+            outcome(sender.send_request(request).await?).await
+        });
+        // In one task with the connection, so that no request has to wake another one.
+        tokio::select! {
+            biased;
+            answer = &mut answering => answer,
+            _ = connection => {
+                *ended = true;
+                // The last thing that it carried may be the answer.
+                answering.await
+            }
+        }
+    }
+}
+
+/// A place for one connection, which is made when a request needs it.
+pub(crate) struct Channel<'a> {
+    target: &'a Target,
+    open: Option<Open>,
+}
+
+impl<'a> Channel<'a> {
+    pub(crate) fn new(target: &'a Target) -> Self {
+        Self { target, open: None }
+    }
+
+    /// Notices, while nothing is sent, that the server closes the connection.
+    pub(crate) async fn watch(&mut self) -> Infallible {
+        if let Some(open) = &mut self.open {
+            // However it ended, the next request makes another.
+            let _ = (&mut open.connection).await;
+            self.open = None;
+        }
+        pending().await
+    }
+
+    /// Places the order with this number.
+    pub(crate) async fn place(&mut self, number: u64) -> Result<Outcome, TransportError> {
+        match timeout(TIMEOUT, self.attempt(number)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(TransportError::Timeout),
+        }
+    }
+
+    async fn attempt(&mut self, number: u64) -> Result<Outcome, TransportError> {
+        if let Some(mut open) = self.open.take() {
+            match open.exchange(self.target.request(number)?).await {
+                Err(error) if error.is_unsent() => {}
+                answer => return self.keep(open, answer),
+            }
+        }
+        let mut open = Open::connect(&self.target.addresses).await?;
+        let answer = open.exchange(self.target.request(number)?).await;
+        self.keep(open, answer)
+    }
+
+    /// A connection is used again only when its last answer came whole.
+    fn keep(
+        &mut self,
+        open: Open,
+        answer: Result<Outcome, TransportError>,
+    ) -> Result<Outcome, TransportError> {
+        if answer.is_ok() && !open.ended {
+            self.open = Some(open);
+        }
+        answer
+    }
+}
+
+async fn outcome(answer: Response<Incoming>) -> Result<Outcome, TransportError> {
+    let (head, mut body) = answer.into_parts();
+    if head.status.is_success() {
+        while let Some(frame) = body.frame().await {
+            frame?;
+        }
+        let replayed = head.headers.contains_key(IDEMPOTENT_REPLAYED);
+        return Ok(if replayed { Outcome::Replayed } else { Outcome::Created });
+    }
+    let body = Limited::new(body, LONGEST_PROBLEM).collect().await.map_err(TransportError::Body)?;
+    let problem = serde_json::from_slice::<Problem>(&body.to_bytes());
+    Ok(Outcome::Failed(match problem {
+        Ok(problem) => problem.code,
+        // A proxy's answer, perhaps.
+        Err(_) => format!("HTTP {}", head.status.as_u16()),
+    }))
+}

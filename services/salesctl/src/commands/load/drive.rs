@@ -1,0 +1,115 @@
+//! The load itself: every connection takes the next turn as soon as it is free.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use service_kit::outage::Outage;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{interval, sleep};
+
+use super::connection::{Channel, Target};
+use super::orders::Orders;
+use super::pacer::Pacer;
+use super::schedule::Schedule;
+use super::tally::{Outcome, TRANSPORT, Tally};
+use crate::failure::Failure;
+
+/// Between two looks at the clock, for the progress bar.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// After a failure of the transport, so that an API that is away costs no whole core.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What to do.
+pub(crate) struct Plan {
+    pub(crate) schedule: Schedule,
+    pub(crate) connections: usize,
+    pub(crate) repeat_percent: u8,
+}
+
+/// What the connections share. All run on one thread.
+struct Shared {
+    started: Instant,
+    pacer: Pacer,
+    target: Target,
+    schedule: RefCell<Schedule>,
+    orders: RefCell<Orders>,
+    tally: RefCell<Tally>,
+    outage: RefCell<Outage>,
+}
+
+/// Runs the load on this thread until it is over.
+pub(crate) fn run(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Tally, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, drive(plan, target, bar))
+}
+
+async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Tally, Failure> {
+    let started = Instant::now();
+    let shared = Rc::new(Shared {
+        started,
+        pacer: Pacer::start(&plan.schedule, started, plan.connections),
+        target,
+        tally: RefCell::new(Tally::new(&plan.schedule)?),
+        schedule: RefCell::new(plan.schedule),
+        orders: RefCell::new(Orders::new(plan.repeat_percent)),
+        outage: RefCell::new(Outage::of("sales API")),
+    });
+    let mut connections = JoinSet::new();
+    for _ in 0..plan.connections {
+        connections.spawn_local(Rc::clone(&shared).work());
+    }
+    let mut progress = interval(PROGRESS_INTERVAL);
+    loop {
+        tokio::select! {
+            ended = connections.join_next() => match ended {
+                Some(ended) => ended?,
+                None => break,
+            },
+            _ = progress.tick() => {
+                bar.set_position(started.elapsed().as_secs());
+                bar.set_message(format!("s, {} succeeded", shared.tally.borrow().succeeded()));
+            }
+        }
+    }
+    let shared = Rc::into_inner(shared).ok_or("a connection is still at work")?;
+    shared.pacer.join();
+    let mut tally = shared.tally.into_inner();
+    tally.left_over(shared.schedule.borrow().left_over());
+    Ok(tally)
+}
+
+impl Shared {
+    /// One connection's work until no turn is left.
+    async fn work(self: Rc<Self>) {
+        let mut channel = Channel::new(&self.target);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.pacer.due() => {}
+                never = channel.watch() => match never {},
+            }
+            let Some(turn) = self.schedule.borrow_mut().take(self.started.elapsed()) else {
+                return;
+            };
+            let order = self.orders.borrow_mut().next();
+            let answer = channel.place(order.number).await;
+            let now = self.started.elapsed();
+            let (outcome, broken) = match answer {
+                Ok(outcome) => (outcome, None),
+                Err(error) => (Outcome::Failed(TRANSPORT.to_owned()), Some(error)),
+            };
+            if !matches!(outcome, Outcome::Failed(_)) {
+                self.orders.borrow_mut().placed(order);
+            }
+            self.tally.borrow_mut().ended(turn, order, outcome, now);
+            if let Some(error) = broken {
+                self.outage.borrow_mut().failed(&error);
+                sleep(PAUSE).await;
+            } else {
+                self.outage.borrow_mut().over();
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! When each request is due, whatever became of those before it.
+//!
+//! At a fixed rate the times are set before the first request is sent, and a latency counts from then. A generator that
+//! waits for slow answers before it sends, and measures from the sending, leaves out just the requests that would have
+//! waited longest (coordinated omission).
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How long requests that were due in time may still be sent after the end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How fast requests follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As fast as connections are free.
+    Unlimited,
+    /// So many a second, at equal distances.
+    PerSecond(NonZeroU32),
+}
+
+/// One request's place in time. All times are since the start of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Where its latency counts from.
+    pub(crate) due: Duration,
+    /// Whether it is measured, or warms up.
+    pub(crate) counted: bool,
+}
+
+/// Hands out the turns in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    pace: Pace,
+    warm_up: Duration,
+    end: Duration,
+    taken: u64,
+}
+
+impl Schedule {
+    pub(crate) fn new(pace: Pace, warm_up: Duration, duration: Duration) -> Self {
+        Self { pace, warm_up, end: warm_up + duration, taken: 0 }
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// When the measuring begins.
+    pub(crate) fn warm_up(&self) -> Duration {
+        self.warm_up
+    }
+
+    /// The next turn; `None` when all are taken or the time is up.
+    pub(crate) fn take(&mut self, now: Duration) -> Option<Turn> {
+        let due = match self.pace {
+            Pace::Unlimited if now < self.end => now,
+            Pace::PerSecond(rate) if self.taken < self.due_by(self.end, rate) => {
+                if now >= self.end + GRACE {
+                    return None;
+                }
+                Self::due(self.taken, rate)
+            }
+            Pace::Unlimited | Pace::PerSecond(_) => return None,
+        };
+        self.taken += 1;
+        Some(Turn { due, counted: due >= self.warm_up })
+    }
+
+    /// How many turns were due to be measured and were never taken.
+    pub(crate) fn left_over(&self) -> u64 {
+        let Pace::PerSecond(rate) = self.pace else { return 0 };
+        self.due_by(self.end, rate) - self.taken.max(self.due_by(self.warm_up, rate))
+    }
+
+    /// How many requests are due before `time`, or before the end if that is earlier.
+    pub(crate) fn due_by(&self, time: Duration, rate: NonZeroU32) -> u64 {
+        let nanos = time.min(self.end).as_nanos() * u128::from(rate.get());
+        u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
+    }
+
+    fn due(number: u64, rate: NonZeroU32) -> Duration {
+        let rate = u64::from(rate.get());
+        let (seconds, rest) = (number / rate, number % rate);
+        Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn per_second(rate: u32) -> Pace {
+        Pace::PerSecond(NonZeroU32::new(rate).unwrap())
+    }
+
+    #[test]
+    fn a_turn_is_due_at_its_time_however_late_it_is_taken() {
+        let mut schedule = Schedule::new(per_second(4), Duration::ZERO, SECOND);
+        let due: Vec<_> = [0, 250, 5000, 5000]
+            .map(|now| schedule.take(at(now)).unwrap().due.as_millis())
+            .into_iter()
+            .collect();
+        assert_eq!(due, [0, 250, 500, 750]);
+        assert_eq!(schedule.take(at(5000)), None);
+        assert_eq!(schedule.left_over(), 0);
+    }
+
+    #[test]
+    fn what_is_not_sent_long_after_the_end_is_left_over() {
+        let mut schedule = Schedule::new(per_second(10), SECOND, SECOND);
+        assert_eq!(schedule.left_over(), 10, "those that warm up are nobody's loss");
+        for _ in 0..12 {
+            schedule.take(at(1500)).unwrap();
+        }
+        assert_eq!(schedule.take(2 * SECOND + GRACE), None);
+        assert_eq!(schedule.left_over(), 8);
+    }
+
+    #[test]
+    fn turns_are_counted_from_the_end_of_the_warm_up() {
+        let mut schedule = Schedule::new(per_second(2), SECOND, SECOND);
+        let counted: Vec<_> = (0..4).map(|_| schedule.take(at(0)).unwrap().counted).collect();
+        assert_eq!(counted, [false, false, true, true]);
+    }
+
+    #[test]
+    fn without_a_rate_a_turn_is_due_when_it_is_taken_until_the_end() {
+        let mut schedule = Schedule::new(Pace::Unlimited, SECOND, SECOND);
+        assert_eq!(schedule.take(at(10)), Some(Turn { due: at(10), counted: false }));
+        assert_eq!(schedule.take(at(1999)), Some(Turn { due: at(1999), counted: true }));
+        assert_eq!(schedule.take(at(2000)), None);
+        assert_eq!(schedule.left_over(), 0);
+    }
+
+    #[test]
+    fn a_turn_is_released_when_it_is_due_and_not_before() {
+        let rate = NonZeroU32::new(3).unwrap();
+        let schedule = Schedule::new(Pace::PerSecond(rate), Duration::ZERO, SECOND);
+        for number in 0..3 {
+            let due = Schedule::due(number, rate);
+            assert_eq!(schedule.due_by(due, rate), number, "before");
+            assert_eq!(schedule.due_by(due + Duration::from_nanos(1), rate), number + 1, "after");
+        }
+        assert_eq!(schedule.due_by(5 * SECOND, rate), 3);
+    }
+}

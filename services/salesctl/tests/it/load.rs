@@ -1,0 +1,90 @@
+use serde_json::{Value, json};
+use test_kit::World;
+
+use crate::system::{System, salesctl};
+
+fn report(output: &std::process::Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_order_of_a_fixed_rate_is_placed_once_and_its_repeats_are_replayed() {
+    let system = System::start().await;
+    let output = system
+        .salesctl(&[
+            "load",
+            "--rate=50",
+            "--duration=2",
+            "--warm-up=1",
+            "--concurrency=8",
+            "--repeat-percent=20",
+            "--json",
+        ])
+        .await;
+    let mut report = report(&output);
+    assert!(output.status.success(), "{report}");
+
+    // How fast it was is the machine's affair; all other fields are known.
+    let latency = report["latency"].take();
+    for percentile in ["p50Ms", "p95Ms", "p99Ms", "p999Ms", "maxMs"] {
+        assert!(latency[percentile].as_f64().unwrap() > 0.0, "{percentile} of {latency}");
+    }
+    assert!(report["rate"].take().as_f64().unwrap() > 0.0);
+    assert!(report["durationSeconds"].take().as_f64().unwrap() >= 2.0);
+    // A repeat that found nothing to repeat in the warm-up is made up for later.
+    assert!(report["replayed"].take().as_u64().unwrap() >= 20);
+    assert_eq!(
+        report,
+        json!({
+            "targetRate": 50, "concurrency": 8, "durationSeconds": null, "requests": 100,
+            "succeeded": 100, "replayed": null, "rate": null, "latency": null, "errors": {}
+        })
+    );
+    let orders = system.world.database.count("SELECT count(*) FROM sales.orders").await;
+    assert_eq!(orders, 120, "150 requests, of which 30 were repeats");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_rate_it_places_what_it_can_and_counts_refusals_by_their_code() {
+    let mut system = System::start().await;
+    let output = system.salesctl(&["load", "--max", "--duration=1", "--concurrency=4"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("orders/s"), "{text}");
+
+    system.world.set("JWT_SECRET", "another secret than the one of the API");
+    let output = system.salesctl(&["load", "--rate=20", "--duration=1", "--json"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let report = report(&output);
+    assert_eq!(
+        (&report["errors"], &report["latency"]),
+        (&json!({"UNAUTHORIZED": 20}), &json!(null))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_is_away_makes_every_request_an_error_of_the_transport() {
+    let mut world = World::create().await;
+    world.set("API_URL", "http://127.0.0.1:1");
+    let output = salesctl(&world, &["load", "--rate=20", "--duration=1", "--json"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(report(&output)["errors"], json!({"transport": 20}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_makes_no_sense_is_refused() {
+    let mut world = World::create().await;
+    for arguments in [
+        &["load"][..],
+        &["load", "--rate=10", "--max"],
+        &["load", "--rate=0"],
+        &["load", "--max", "--repeat-percent=101"],
+    ] {
+        assert_eq!(salesctl(&world, arguments).await.status.code(), Some(2), "{arguments:?}");
+    }
+    world.set("API_URL", "https://127.0.0.1");
+    let refused = salesctl(&world, &["load", "--max"]).await;
+    assert_eq!(refused.status.code(), Some(2));
+    let reason = String::from_utf8(refused.stderr).unwrap();
+    assert!(reason.contains("plain HTTP only"), "{reason}");
+}
