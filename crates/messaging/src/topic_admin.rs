@@ -5,6 +5,8 @@ use std::time::Duration;
 use contracts::topics::TopicSpec;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use service_kit::retry::FIRST_WAIT;
+use tokio::time::{Instant, sleep};
 
 use crate::KafkaSettings;
 use crate::context::QuietContext;
@@ -78,14 +80,35 @@ pub async fn create(
     let options =
         AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
     let results = admin.create_topics(&new, &options).await?;
-    results
+    let results = results
         .into_iter()
         .map(|result| match result {
             Ok(topic) => Ok((topic, Creation::Created)),
             Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => Ok((topic, Creation::Existed)),
             Err((topic, code)) => Err(TopicAdminError::Refused { topic, code }),
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    until_listed(settings, topics).await?;
+    Ok(results)
+}
+
+/// The controller has made a topic before each broker knows of it. Whoever starts after us must find it.
+async fn until_listed(
+    settings: &KafkaSettings,
+    topics: &[TopicSpec],
+) -> Result<(), TopicAdminError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let listed = list(settings).await?;
+        if topics.iter().all(|wanted| listed.iter().any(|topic| topic.name == wanted.name)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let unknown = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);
+            return Err(TopicAdminError::Unavailable(unknown));
+        }
+        sleep(FIRST_WAIT).await;
+    }
 }
 
 /// The topics of the cluster, by name; Kafka's internal ones are left out.
