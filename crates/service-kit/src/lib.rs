@@ -16,3 +16,7 @@ pub mod telemetry;
 pub mod trace;
 
 pub use error_chain::Chain;
+
+/// Every service allocates a little for each of many small things: a request, a row, a header.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -174,7 +174,8 @@ async fn establish(
     let mut config: tokio_postgres::Config = url.parse().map_err(bad)?;
     let timeout_ms = statement_timeout.as_millis();
     let settings = format!(
-        "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}"
+        "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms} \
+         -c plan_cache_mode=force_generic_plan"
     );
     let options = match config.get_options() {
         Some(given) => format!("{settings} {given}"),

@@ -30,6 +30,13 @@ impl CorrelationId {
     }
 }
 
+/// What ties all that a request causes to the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    pub(crate) correlation: CorrelationId,
+    pub(crate) trace: Option<TraceContext>,
+}
+
 /// The outermost layer.
 pub(crate) async fn request_scope(
     request: ServiceRequest,
@@ -40,7 +47,10 @@ pub(crate) async fn request_scope(
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = method_name(request.method());
     let span = request_span(&request, method, &route, &correlation);
-    request.extensions_mut().insert(correlation.clone());
+    let trace = span.in_scope(trace::current);
+    request
+        .extensions_mut()
+        .insert(Cause { correlation: correlation.clone(), trace: trace.clone() });
 
     let answer = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
     let mut answer = span.in_scope(|| with_problem(answer, &correlation));
@@ -53,7 +63,7 @@ pub(crate) async fn request_scope(
     )
     .record(started.elapsed());
     // Under which trace the request can be found (W3C Trace Context).
-    if let Some(trace) = span.in_scope(trace::current)
+    if let Some(trace) = trace
         && let Ok(value) = HeaderValue::try_from(trace.traceparent)
     {
         answer.headers_mut().insert(HeaderName::from_static("traceparent"), value);

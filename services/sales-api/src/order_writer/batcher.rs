@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use futures::future::join;
+use metrics::Histogram;
 use store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,8 +34,9 @@ pub(crate) struct Batcher<I, O> {
 
 /// The end that works on them.
 pub(crate) struct Batches<I, O> {
-    name: &'static str,
+    size: Histogram,
     queue: mpsc::Receiver<Call<I, O>>,
+    calls: Vec<Call<I, O>>,
 }
 
 type Outcome<O> = Result<O, Arc<StoreError>>;
@@ -46,7 +49,9 @@ struct Call<I, O> {
 /// Both ends of a queue that holds so many calls. The name is for metrics.
 pub(crate) fn batcher<I, O>(name: &'static str, capacity: usize) -> (Batcher<I, O>, Batches<I, O>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    (Batcher { queue: sender }, Batches { name, queue: receiver })
+    let size = metrics::histogram!("batch_size", "queue" => name);
+    let batches = Batches { size, queue: receiver, calls: Vec::with_capacity(LARGEST) };
+    (Batcher { queue: sender }, batches)
 }
 
 impl<I, O> Batcher<I, O> {
@@ -62,25 +67,58 @@ impl<I, O> Batcher<I, O> {
 }
 
 impl<I, O> Batches<I, O> {
-    /// Works until the last [`Batcher`] is gone and the queue is empty. `run` has one outcome for each item, in their
-    /// order.
-    pub(crate) async fn serve(mut self, run: impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
-        let size = metrics::histogram!("batch_size", "queue" => self.name);
-        let mut calls = Vec::with_capacity(LARGEST);
-        while self.queue.recv_many(&mut calls, LARGEST).await > 0 {
-            // Nobody waits for what a client has given up.
-            calls.retain(|call| !call.answer.is_closed());
-            if calls.is_empty() {
-                continue;
-            }
-            size.record(f64::from(u32::try_from(calls.len()).unwrap_or(u32::MAX)));
-            let (items, answers): (Vec<_>, Vec<_>) =
-                calls.drain(..).map(|call| (call.item, call.answer)).unzip();
-            for (answer, outcome) in answers.into_iter().zip(outcomes(&items, &run).await) {
-                // It may have been given up meanwhile.
-                let _ = answer.send(outcome);
-            }
+    /// Waits until somebody calls, and takes all who do. False when nobody ever will again.
+    async fn fill(&mut self) -> bool {
+        self.queue.recv_many(&mut self.calls, LARGEST).await > 0
+    }
+
+    /// Takes all who have called.
+    fn fill_now(&mut self) {
+        while self.calls.len() < LARGEST
+            && let Ok(call) = self.queue.try_recv()
+        {
+            self.calls.push(call);
         }
+    }
+
+    /// Answers those who were taken. `run` has one outcome for each item, in their order.
+    async fn answer(&mut self, run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
+        // Nobody waits for what a client has given up.
+        self.calls.retain(|call| !call.answer.is_closed());
+        if self.calls.is_empty() {
+            return;
+        }
+        self.size.record(f64::from(u32::try_from(self.calls.len()).unwrap_or(u32::MAX)));
+        let (items, answers): (Vec<_>, Vec<_>) =
+            self.calls.drain(..).map(|call| (call.item, call.answer)).unzip();
+        for (answer, outcome) in answers.into_iter().zip(outcomes(&items, run).await) {
+            // It may have been given up meanwhile.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// Works on two queues in step, until the last [`Batcher`] of each is gone and both are empty.
+///
+/// Each takes what has arrived while both were at work. Left to itself, the quicker one would take its calls a few at
+/// a time, and a statement costs more than what it is about.
+pub(crate) async fn serve_in_step<I1, O1, I2, O2>(
+    mut first: Batches<I1, O1>,
+    run_first: impl AsyncFn(&[I1]) -> Result<Vec<O1>, StoreError>,
+    mut second: Batches<I2, O2>,
+    run_second: impl AsyncFn(&[I2]) -> Result<Vec<O2>, StoreError>,
+) {
+    loop {
+        let called = tokio::select! {
+            called = first.fill() => called || second.fill().await,
+            called = second.fill() => called || first.fill().await,
+        };
+        if !called {
+            return;
+        }
+        first.fill_now();
+        second.fill_now();
+        join(first.answer(&run_first), second.answer(&run_second)).await;
     }
 }
 
@@ -130,13 +168,23 @@ async fn one_by_one<I, O>(
 mod tests {
     use std::cell::RefCell;
 
-    use futures::future::{join, join_all};
+    use futures::future::join_all;
     use tokio::sync::Notify;
 
     use super::*;
 
     fn corrupt() -> StoreError {
         StoreError::Corrupt { what: "number", source: "unlucky".into() }
+    }
+
+    /// Serves one queue beside another that nobody calls.
+    async fn serve_alone(
+        batches: Batches<u32, u32>,
+        run: impl AsyncFn(&[u32]) -> Result<Vec<u32>, StoreError>,
+    ) {
+        let (nobody, silence) = batcher::<(), ()>("silence", 1);
+        drop(nobody);
+        serve_in_step(silence, async |_: &[()]| Ok(Vec::new()), batches, run).await;
     }
 
     /// Sends these numbers at once, and returns what each call got, and the batches they went in.
@@ -155,7 +203,7 @@ mod tests {
             let caller = caller;
             join_all(numbers.iter().map(|number| caller.call(*number))).await
         };
-        let (outcomes, ()) = join(calls, batches.serve(record)).await;
+        let (outcomes, ()) = join(calls, serve_alone(batches, record)).await;
         (outcomes, seen.into_inner())
     }
 
@@ -218,6 +266,40 @@ mod tests {
             leave.notify_one();
             assert!(second.await.is_ok());
         };
-        join(calls, batches.serve(slow)).await;
+        join(calls, serve_alone(batches, slow)).await;
+    }
+
+    #[tokio::test]
+    async fn what_comes_to_one_queue_while_the_other_is_at_work_goes_together_in_the_next_step() {
+        let (slow_caller, slow_batches) = batcher("slow", 8);
+        let (quick_caller, quick_batches) = batcher("quick", 8);
+        let (entered, leave) = (Notify::new(), Notify::new());
+        let slow = async |items: &[u32]| {
+            entered.notify_one();
+            leave.notified().await;
+            Ok(items.to_vec())
+        };
+        let seen = RefCell::new(Vec::new());
+        let quick = async |items: &[u32]| {
+            seen.borrow_mut().push(items.to_vec());
+            Ok(items.to_vec())
+        };
+        let calls = async {
+            let (slow_caller, quick_caller) = (slow_caller, quick_caller);
+            let first = join(slow_caller.call(0), async {
+                entered.notified().await;
+                let calls = join_all([1, 2, 3].map(|item| quick_caller.call(item)));
+                tokio::pin!(calls);
+                assert!(futures::poll!(&mut calls).is_pending());
+                tokio::task::yield_now().await;
+                assert!(seen.borrow().is_empty());
+                leave.notify_one();
+                calls.await
+            });
+            let (slow, quick) = first.await;
+            assert!(slow.is_ok() && quick.iter().all(Result::is_ok));
+        };
+        join(calls, serve_in_step(slow_batches, slow, quick_batches, quick)).await;
+        assert_eq!(seen.into_inner(), [[1, 2, 3]]);
     }
 }

@@ -7,12 +7,11 @@ use std::io;
 use std::thread;
 
 use domain::{IdempotencyKey, Owner};
-use futures::future::join;
 use store::orders::{self, KnownOrder, NewOrder};
 use store::{Database, DatabaseSettings, StoreError};
 use tokio::sync::oneshot;
 
-use batcher::{Batcher, Batches, batcher};
+use batcher::{Batcher, Batches, batcher, serve_in_step};
 
 pub(crate) use batcher::BatchError;
 
@@ -89,7 +88,7 @@ async fn work(
         orders::find_by_keys(&mut *database.connection().await?, keys).await
     };
     let insert = async |orders: &[NewOrder]| insert(&database, orders).await;
-    join(lookups.serve(find), inserts.serve(insert)).await;
+    serve_in_step(lookups, find, inserts, insert).await;
 }
 
 async fn insert(database: &Database, batch: &[NewOrder]) -> Result<Vec<bool>, StoreError> {

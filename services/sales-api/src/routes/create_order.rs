@@ -4,14 +4,13 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use contracts::http::{CreateOrder as CreateOrderBody, CreatedOrder, IDEMPOTENT_REPLAYED, Success};
 use domain::OrderStatus;
-use service_kit::trace;
 use store::orders::Order;
 
 use crate::body::JsonBody;
 use crate::create_order::{CreateOrder, CreateOrderRequest, Placed, item};
 use crate::problem::ApiError;
 use crate::request::order_request;
-use crate::request_scope::CorrelationId;
+use crate::request_scope::Cause;
 use crate::tokens::Caller;
 
 /// Places an order
@@ -50,19 +49,20 @@ use crate::tokens::Caller;
 )]
 pub(crate) async fn create_order(
     caller: Caller,
-    correlation: web::ReqData<CorrelationId>,
+    cause: web::ReqData<Cause>,
     create: web::Data<CreateOrder>,
     request: HttpRequest,
     body: JsonBody,
 ) -> Result<HttpResponse, ApiError> {
     let (key, draft) = order_request(&request, &body)?;
+    let cause = cause.into_inner();
     let placed = create
         .place(CreateOrderRequest {
             owner: caller.owner,
             key,
             draft,
-            correlation_id: correlation.into_inner().0,
-            trace: trace::current(),
+            correlation_id: cause.correlation.0,
+            trace: cause.trace,
         })
         .await?;
     let mut answer = HttpResponse::Created();

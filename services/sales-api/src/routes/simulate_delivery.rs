@@ -2,13 +2,12 @@
 
 use actix_web::{HttpResponse, web};
 use contracts::http::{Done, SimulateDelivery as SimulateDeliveryBody};
-use service_kit::trace;
 
 use crate::body::JsonBody;
 use crate::config::Simulators;
 use crate::problem::ApiError;
 use crate::request::simulated_step;
-use crate::request_scope::CorrelationId;
+use crate::request_scope::Cause;
 use crate::simulate_delivery::{SimulateDelivery, Simulation};
 use crate::tokens::Caller;
 
@@ -27,7 +26,7 @@ use crate::tokens::Caller;
 pub(crate) async fn simulate_delivery(
     caller: Caller,
     order_id: web::Path<String>,
-    correlation: web::ReqData<CorrelationId>,
+    cause: web::ReqData<Cause>,
     allowed: web::Data<Simulators>,
     simulate: web::Data<SimulateDelivery>,
     body: JsonBody,
@@ -38,8 +37,8 @@ pub(crate) async fn simulate_delivery(
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
     let step = simulated_step(&body)?;
     let owner = caller.sees_only().cloned();
-    let correlation_id = correlation.into_inner().0;
-    let trace = trace::current();
+    let Cause { correlation, trace } = cause.into_inner();
+    let correlation_id = correlation.0;
     simulate.report(Simulation { order_id, step, owner, correlation_id, trace }).await?;
     let message = format!("Simulated {} event for order {order_id}", step.as_str());
     Ok(HttpResponse::Ok().json(Done { success: true, message }))
