@@ -50,7 +50,7 @@ test: prerequisites ## run the tests on a stack of their own; TEST filters by na
 	$(local)/run-tests $(TEST) $(ARGS)
 
 check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
-	TOKEN=$$($(salesctl) token) $(local)/with-env $(local)/check-api $(ARGS)
+	TOKEN=$$($(salesctl) token --operator) $(local)/with-env $(local)/check-api $(ARGS)
 
 bench: ## measure the speed beside its targets, on a stack of its own; ARGS as in: make bench ARGS="--rounds 1"
 	$(local)/prerequisites bench

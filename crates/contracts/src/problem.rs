@@ -38,7 +38,7 @@ pub struct Problem {
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
-    /// Where: a JSON Pointer (RFC 6901) into the body, or `header:` and a name.
+    /// Where: a JSON Pointer (RFC 6901) into the body, or `header:` or `query:` and a name.
     pub pointer: String,
     /// What.
     pub detail: String,

@@ -95,13 +95,28 @@ impl Database {
     /// Connections are driven by the runtime that this is called on, whoever asks for them: a web server's threads
     /// end before the work that still needs the connections.
     pub fn new(application: &'static str, settings: &DatabaseSettings) -> Self {
+        Self::with_options(application, settings, "")
+    }
+
+    /// A pool for statements that are planned once, whatever their arrays hold. Left to itself, Postgres plans a
+    /// statement over arrays anew for each length, which takes as long as running it. Not for reading from tables that
+    /// are empty at times: a plan made then is a bad one later.
+    pub fn planning_once(application: &'static str, settings: &DatabaseSettings) -> Self {
+        Self::with_options(application, settings, " -c plan_cache_mode=force_generic_plan")
+    }
+
+    fn with_options(
+        application: &'static str,
+        settings: &DatabaseSettings,
+        options: &'static str,
+    ) -> Self {
         let mut config = ManagerConfig::default();
         let statement_timeout = settings.database_statement_timeout;
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
         config.custom_setup = Box::new(move |url| {
             let established =
-                runtime.spawn(establish(url.to_owned(), application, statement_timeout));
+                runtime.spawn(establish(url.to_owned(), application, statement_timeout, options));
             let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
             async move { established.await.map_err(ended)? }.boxed()
         });
@@ -167,6 +182,7 @@ async fn establish(
     url: String,
     application: &'static str,
     statement_timeout: Duration,
+    options: &'static str,
 ) -> ConnectionResult<AsyncPgConnection> {
     let bad = |error: tokio_postgres::Error| {
         ConnectionError::BadConnection(service_kit::Chain(&error).to_string())
@@ -174,14 +190,13 @@ async fn establish(
     let mut config: tokio_postgres::Config = url.parse().map_err(bad)?;
     let timeout_ms = statement_timeout.as_millis();
     let settings = format!(
-        "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms} \
-         -c plan_cache_mode=force_generic_plan"
+        "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}{options}"
     );
-    let options = match config.get_options() {
+    let settings = match config.get_options() {
         Some(given) => format!("{settings} {given}"),
         None => settings,
     };
-    config.options(options);
+    config.options(settings);
     config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(DEAD_PEER);
     if config.get_application_name().is_none() {
         config.application_name(application);

@@ -54,7 +54,7 @@ pub struct Config {
     pub(crate) delivery_events_topic: String,
 
     /// Who may simulate a delivery: `owner` (whoever may see the order), `operator` or `nobody`
-    #[conf(env, default_value = "owner")]
+    #[conf(env, default_value = "operator")]
     pub(crate) simulate_delivery: Simulators,
 
     /// Secret that the cursors of lists are sealed with, the same for all replicas; `JWT_SECRET` when unset, and where that is unset too, one for each process
@@ -64,6 +64,7 @@ pub struct Config {
 
 /// What one process takes on.
 #[derive(Clone, Debug, Conf)]
+#[conf(validation_predicate = LimitSettings::check)]
 pub(crate) struct LimitSettings {
     /// Most requests that are answered at once; one more gets a 503 at once
     #[conf(env, default_value = "512", value_parser = parse_places)]
@@ -74,16 +75,25 @@ pub(crate) struct LimitSettings {
     pub(crate) request_read_timeout: Duration,
 
     /// Requests a second that one subject may send, on average; no limit when unset
-    #[conf(env)]
+    #[conf(env, value_parser = parse_rate)]
     pub(crate) rate_limit_per_second: Option<NonZeroU32>,
 
     /// Requests that one subject may send at once after a pause; as many as in a second when unset
-    #[conf(env)]
+    #[conf(env, value_parser = parse_rate)]
     pub(crate) rate_limit_burst: Option<NonZeroU32>,
 
     /// Web origins that browsers may call from, separated by commas; none when unset
     #[conf(env, value_parser = parse_origins)]
     pub(crate) cors_allowed_origins: Option<Origins>,
+}
+
+impl LimitSettings {
+    fn check(&self) -> Result<(), &'static str> {
+        if self.rate_limit_burst.is_some() && self.rate_limit_per_second.is_none() {
+            return Err("RATE_LIMIT_BURST means nothing without RATE_LIMIT_PER_SECOND");
+        }
+        Ok(())
+    }
 }
 
 /// Web origins (RFC 6454), as browsers send them.
@@ -219,6 +229,13 @@ fn parse_origins(text: &str) -> Result<Origins, String> {
     origins.collect::<Result<_, _>>().map(Origins)
 }
 
+fn parse_rate(text: &str) -> Result<NonZeroU32, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|rate: &NonZeroU32| rate.get() <= 1_000_000)
+        .ok_or("must be a number from 1 to 1000000")
+}
+
 fn parse_threshold(text: &str) -> Result<u32, &'static str> {
     text.parse().ok().filter(|failures| *failures > 0).ok_or("must be a number from 1")
 }
@@ -290,6 +307,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.port, 3000);
+        assert_eq!(config.simulate_delivery, Simulators::Operator);
         assert_eq!(
             config.inventory.inventory_url.join("availability").unwrap().path(),
             "/availability"

@@ -3,7 +3,7 @@
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, VARY};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use contracts::cloud_events::TraceContext;
@@ -111,7 +111,21 @@ fn with_problem(answer: ServiceResponse, correlation: &CorrelationId) -> Service
             None => framework_answer(answer.status(), &path, &correlation.0),
         },
     };
-    answer.into_response(problem)
+    let for_browsers = headers_for_browsers(&answer);
+    let mut answer = answer.into_response(problem);
+    for (name, value) in for_browsers {
+        answer.headers_mut().append(name, value);
+    }
+    answer
+}
+
+/// What the CORS layer has put on an answer: without it a browser shows no failure to its page.
+fn headers_for_browsers(answer: &ServiceResponse) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = answer.headers().iter();
+    headers
+        .filter(|(name, _)| name.as_str().starts_with("access-control-") || *name == VARY)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn header(request: &ServiceRequest, name: &str) -> Option<String> {

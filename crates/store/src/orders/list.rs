@@ -97,8 +97,17 @@ statement! {
      WHERE status = COALESCE(" {Nullable<Text> = status} ", status) LIMIT " {BigInt = limit} " OFFSET " {BigInt = offset}
 }
 
-/// One page of a listing.
+/// One page of a listing. Its orders and its end are of one moment, whatever arrives meanwhile.
 pub async fn list(connection: &mut Connection, listing: &Listing) -> Result<Page, StoreError> {
+    connection
+        .build_transaction()
+        .read_only()
+        .repeatable_read()
+        .run(async |connection| list_in_txn(connection, listing).await)
+        .await
+}
+
+async fn list_in_txn(connection: &mut Connection, listing: &Listing) -> Result<Page, StoreError> {
     let limit = usize::from(listing.limit);
     // One more than asked for tells whether there is a next page.
     let mut rows = walk(connection, listing, i64::from(listing.limit) + 1, 0).await?;

@@ -4,14 +4,19 @@
 //! round trip and one commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join;
 use metrics::Histogram;
 use store::StoreError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
 /// The most calls in one batch. Larger ones gained nothing and make the first call of a batch wait for its last.
 const LARGEST: usize = 64;
+
+/// How long one queue waits for the other: one that is stuck must not hold up both.
+const LONGEST_STEP: Duration = Duration::from_millis(10);
 
 /// Why a call has no outcome.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -98,28 +103,31 @@ impl<I, O> Batches<I, O> {
     }
 }
 
-/// Works on two queues in step, until the last [`Batcher`] of each is gone and both are empty.
+/// Works on two queues, until the last [`Batcher`] of each is gone and both are empty.
 ///
-/// Each takes what has arrived while both were at work. Left to itself, the quicker one would take its calls a few at
-/// a time, and a statement costs more than what it is about.
+/// What comes to the quick one while the slow one is at work waits for that to end, so that it goes together. Left
+/// alone, the quick one would take its calls a few at a time, and a statement costs more than what it is about.
 pub(crate) async fn serve_in_step<I1, O1, I2, O2>(
-    mut first: Batches<I1, O1>,
-    run_first: impl AsyncFn(&[I1]) -> Result<Vec<O1>, StoreError>,
-    mut second: Batches<I2, O2>,
-    run_second: impl AsyncFn(&[I2]) -> Result<Vec<O2>, StoreError>,
+    mut slow: Batches<I1, O1>,
+    run_slow: impl AsyncFn(&[I1]) -> Result<Vec<O1>, StoreError>,
+    mut quick: Batches<I2, O2>,
+    run_quick: impl AsyncFn(&[I2]) -> Result<Vec<O2>, StoreError>,
 ) {
-    loop {
-        let called = tokio::select! {
-            called = first.fill() => called || second.fill().await,
-            called = second.fill() => called || first.fill().await,
-        };
-        if !called {
-            return;
+    let at_work = Mutex::new(());
+    let slow = async {
+        while slow.fill().await {
+            let _at_work = at_work.lock().await;
+            slow.answer(&run_slow).await;
         }
-        first.fill_now();
-        second.fill_now();
-        join(first.answer(&run_first), second.answer(&run_second)).await;
-    }
+    };
+    let quick = async {
+        while quick.fill().await {
+            drop(timeout(LONGEST_STEP, at_work.lock()).await);
+            quick.fill_now();
+            quick.answer(&run_quick).await;
+        }
+    };
+    join(slow, quick).await;
 }
 
 /// All together; if that fails, one by one, so that no call fails for another's fault.
@@ -184,7 +192,7 @@ mod tests {
     ) {
         let (nobody, silence) = batcher::<(), ()>("silence", 1);
         drop(nobody);
-        serve_in_step(silence, async |_: &[()]| Ok(Vec::new()), batches, run).await;
+        serve_in_step(batches, run, silence, async |_: &[()]| Ok(Vec::new())).await;
     }
 
     /// Sends these numbers at once, and returns what each call got, and the batches they went in.
@@ -267,6 +275,27 @@ mod tests {
             assert!(second.await.is_ok());
         };
         join(calls, serve_alone(batches, slow)).await;
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_stuck_holds_up_the_other_for_a_moment_only() {
+        let (slow_caller, slow_batches) = batcher("slow", 8);
+        let (quick_caller, quick_batches) = batcher("quick", 8);
+        let leave = Notify::new();
+        let stuck = async |items: &[u32]| {
+            leave.notified().await;
+            Ok(items.to_vec())
+        };
+        let quick = async |items: &[u32]| Ok(items.to_vec());
+        let calls = async {
+            let (slow_caller, quick_caller) = (slow_caller, quick_caller);
+            let release = async {
+                assert!(quick_caller.call(1).await.is_ok());
+                leave.notify_one();
+            };
+            assert!(join(slow_caller.call(0), release).await.0.is_ok());
+        };
+        join(calls, serve_in_step(slow_batches, stuck, quick_batches, quick)).await;
     }
 
     #[tokio::test]

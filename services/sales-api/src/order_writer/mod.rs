@@ -83,12 +83,12 @@ async fn work(
     inserts: Batches<NewOrder, bool>,
 ) {
     // Its connections are driven by this thread: they share the processor's cache, and no wake-up crosses threads.
-    let database = Database::new("sales-api writer", settings);
+    let database = Database::planning_once("sales-api writer", settings);
     let find = async |keys: &[OrderKey]| {
         orders::find_by_keys(&mut *database.connection().await?, keys).await
     };
     let insert = async |orders: &[NewOrder]| insert(&database, orders).await;
-    serve_in_step(lookups, find, inserts, insert).await;
+    serve_in_step(inserts, insert, lookups, find).await;
 }
 
 async fn insert(database: &Database, batch: &[NewOrder]) -> Result<Vec<bool>, StoreError> {

@@ -125,7 +125,9 @@ impl ApiError {
     /// The answer, in full. What is our own fault is logged here, with its cause, and nowhere else.
     pub(crate) fn answer(&self, path: &str, correlation_id: &str) -> HttpResponse {
         let Kind(status, code, _) = self.kind();
-        if status.is_server_error() {
+        if self.is_by_design() {
+            tracing::debug!(code, "request refused");
+        } else if status.is_server_error() {
             tracing::error!(code, error = %Chain(self), "request failed");
         }
         let mut answer = HttpResponse::build(status);
@@ -133,6 +135,14 @@ impl ApiError {
             answer.insert_header(header);
         }
         answer.content_type(CONTENT_TYPE).json(self.document(path, correlation_id))
+    }
+
+    /// Whether this is how we stay well under load: a line for each would add to it. Metrics count them.
+    fn is_by_design(&self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::InventoryUnavailable { source: InventoryError::Open, .. }
+        )
     }
 
     /// The body.

@@ -18,5 +18,5 @@ pub(crate) async fn openapi() -> HttpResponse {
 
 /// The page. Everything it needs is in the binary.
 pub(crate) fn page() -> SwaggerUi {
-    SwaggerUi::new("/docs/{file:.*}").config(Config::from("/openapi.json"))
+    SwaggerUi::new("/docs/{file:.*}").config(Config::from("/openapi.json").validator_url("none"))
 }

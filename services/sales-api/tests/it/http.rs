@@ -111,6 +111,10 @@ async fn a_browser_may_call_from_the_configured_origins_only() {
     let answer = ask(&api, Method::GET, "/api/orders", &origin).await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://admin.example"));
     assert!(answer.header("access-control-expose-headers").unwrap().contains("etag"));
+    // A page can read a failure too.
+    let failed = ask(&api, Method::GET, "/api/orders/17", &origin).await;
+    assert_eq!(failed.problem(), (404, "ORDER_NOT_FOUND".to_owned()));
+    assert_eq!(failed.header("access-control-allow-origin"), Some("https://admin.example"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,8 +69,10 @@ async fn a_client_that_leaves_in_the_middle_neither_loses_nor_doubles_its_order(
         () = api.world.database.until_somebody_waits_for_a_lock() => {}
     }
     lock.release().await;
+    eventually("the order is stored", async || (api.orders_stored().await == 1).then_some(()))
+        .await;
     let repeated = api.create("key-1", &two_widgets()).await;
-    assert_eq!(repeated.status, 201);
+    assert_eq!((repeated.status, repeated.header("idempotent-replayed")), (201, Some("true")));
     assert_eq!(api.orders_stored().await, 1);
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     assert_eq!(api.world.database.count(open).await, 0);

@@ -7,6 +7,13 @@ use test_kit::{World, bearer, bearer_with, seconds_from_now};
 
 use crate::api::{Answer, Api, two_widgets};
 
+/// An API that lets owners do it.
+async fn start() -> Api {
+    let mut world = World::create().await;
+    world.set("SIMULATE_DELIVERY", "owner");
+    Api::start_in(world).await
+}
+
 async fn simulate(api: &Api, token: &str, order: &str, body: &Value) -> Answer {
     let path = format!("/api/orders/{order}/simulate-delivery");
     Answer::of(api.request(Method::POST, &path).header("Authorization", token).json(body)).await
@@ -27,7 +34,7 @@ fn operator() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_simulated_step_is_the_very_event_that_delivery_would_report() {
-    let api = Api::start().await;
+    let api = start().await;
     let order = placed(&api).await;
     let answer = simulate(&api, &bearer("alice"), &order, &shipped()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -53,7 +60,7 @@ async fn a_simulated_step_is_the_very_event_that_delivery_would_report() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_the_status_machine_forbids_is_a_conflict_and_reports_nothing() {
-    let api = Api::start().await;
+    let api = start().await;
     let order = placed(&api).await;
     let conflict = (409, "ORDER_STATUS_CONFLICT".to_owned());
     let delivered = json!({ "status": "delivered" });
@@ -69,7 +76,7 @@ async fn a_step_that_the_status_machine_forbids_is_a_conflict_and_reports_nothin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_simulates_the_delivery_of_an_order_that_is_not_theirs_but_an_operator() {
-    let api = Api::start().await;
+    let api = start().await;
     let order = placed(&api).await;
     let missing = (404, "ORDER_NOT_FOUND".to_owned());
     assert_eq!(simulate(&api, &bearer("bob"), &order, &shipped()).await.problem(), missing);
@@ -95,7 +102,7 @@ async fn simulating_can_be_left_to_operators_or_forbidden() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_has_to_be_named() {
-    let api = Api::start().await;
+    let api = start().await;
     let order = placed(&api).await;
     for (body, detail) in [
         (json!({ "status": "Shipped" }), "must be one of: shipped, delivered"),
