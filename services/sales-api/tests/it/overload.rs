@@ -31,7 +31,7 @@ async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_finishes_its_head_is_cut() {
     let mut world = World::create().await;
-    world.set("REQUEST_READ_TIMEOUT", 100);
+    world.set("REQUEST_READ_TIMEOUT", 1000);
     let api = Api::start_in(world).await;
     let answer = all_that_is_said(&api, "POST /api/orders HTTP/1.1\r\nHost: shop\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -40,7 +40,7 @@ async fn a_client_that_never_finishes_its_head_is_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_finishes_its_body_is_cut() {
     let mut world = World::create().await;
-    world.set("REQUEST_READ_TIMEOUT", 100).set("MAX_CONCURRENT_REQUESTS", 1);
+    world.set("REQUEST_READ_TIMEOUT", 1000).set("MAX_CONCURRENT_REQUESTS", 1);
     let api = Api::start_in(world).await;
     let authorization = bearer("alice");
     let answer = all_that_is_said(
