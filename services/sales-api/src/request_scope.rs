@@ -3,7 +3,7 @@
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderName, HeaderValue, VARY};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use contracts::cloud_events::TraceContext;
@@ -105,6 +105,9 @@ fn request_span(
 fn with_problem(answer: ServiceResponse, correlation: &CorrelationId) -> ServiceResponse {
     let path = answer.request().path().to_owned();
     let problem = match answer.response().error() {
+        None if is_bare_failure(&answer) => {
+            framework_answer(answer.status(), &path, &correlation.0)
+        }
         None => return answer,
         Some(error) => match error.as_error::<ApiError>() {
             Some(error) => error.answer(&path, &correlation.0),
@@ -117,6 +120,14 @@ fn with_problem(answer: ServiceResponse, correlation: &CorrelationId) -> Service
         answer.headers_mut().append(name, value);
     }
     answer
+}
+
+/// Whether the framework has answered with a failure of its own making, in plain text: an encoding that nobody has, a
+/// file of the documentation that is not there.
+fn is_bare_failure(answer: &ServiceResponse) -> bool {
+    let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let failed = answer.status().is_client_error() || answer.status().is_server_error();
+    failed && !media_type.is_some_and(|media_type| media_type.starts_with("application/"))
 }
 
 /// What the CORS layer has put on an answer: without it a browser shows no failure to its page.

@@ -124,3 +124,15 @@ async fn without_configured_origins_no_answer_speaks_to_browsers() {
     assert_eq!(answer.status, 200);
     assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_framework_refuses_is_a_problem_like_any_other() {
+    let api = Api::start().await;
+    let missing = ask(&api, Method::GET, "/docs/no-such-file", &[]).await;
+    assert_eq!(missing.problem(), (404, "NOT_FOUND".to_owned()));
+    // Sent by hand: the description does not announce what no client asks for.
+    let request = api.request(Method::GET, "/health").header("Accept-Encoding", "identity;q=0");
+    let refused = request.send().await.unwrap();
+    assert_eq!(refused.status(), 406);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+}
