@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use conf::Conf;
+use service_kit::config::number_in;
 
 /// bench: measures the speed of the system beside its targets, on a stack of its own
 ///
@@ -21,9 +22,6 @@ pub(crate) struct Settings {
     pub(crate) json: bool,
 }
 
-fn parse_count(text: &str) -> Result<u32, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|count| (1..=3600).contains(count))
-        .ok_or("must be a number from 1 to 3600")
+fn parse_count(text: &str) -> Result<u32, String> {
+    number_in(text, 1..=3600)
 }

@@ -5,6 +5,9 @@
 //! [`EX_CONFIG`], so that a supervisor can tell a wrong setting from a crash.
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use conf::Conf;
@@ -70,6 +73,15 @@ pub trait ServiceConfig: Conf {
 
     /// The port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one.
     fn management_port(&self) -> u16;
+}
+
+/// Reads a whole number within bounds.
+pub fn number_in<T>(text: &str, bounds: RangeInclusive<T>) -> Result<T, String>
+where
+    T: Display + FromStr + PartialOrd,
+{
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| format!("must be a number from {} to {}", bounds.start(), bounds.end()))
 }
 
 /// Reads a duration in milliseconds: zero to a day.

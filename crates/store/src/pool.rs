@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
-use service_kit::config::timeout_millis;
+use service_kit::config::{number_in, timeout_millis};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
@@ -67,11 +67,8 @@ pub fn parse_database_url(text: &str) -> Result<SecretString, &'static str> {
     Ok(text.into())
 }
 
-fn parse_pool_size(text: &str) -> Result<usize, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|size| (1..=1000).contains(size))
-        .ok_or("must be a number from 1 to 1000")
+fn parse_pool_size(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=1000)
 }
 
 /// An age at which a connection is replaced, so that a moved primary or a changed password is noticed.

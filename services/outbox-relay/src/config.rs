@@ -5,7 +5,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
-use service_kit::config::{CommonSettings, ServiceConfig, all_of, timeout_millis};
+use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, timeout_millis};
 use store::DatabaseSettings;
 
 /// outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order
@@ -65,11 +65,8 @@ impl Config {
     }
 }
 
-fn parse_batch(text: &str) -> Result<i64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|rows| (1..=1000).contains(rows))
-        .ok_or("must be a number from 1 to 1000")
+fn parse_batch(text: &str) -> Result<i64, String> {
+    number_in(text, 1..=1000)
 }
 
 impl ServiceConfig for Config {

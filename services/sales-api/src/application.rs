@@ -15,6 +15,7 @@ use store::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::config::Origins;
 use crate::cors::cors;
 use crate::order_writer::{OrderWriter, OrderWriterThread};
 use crate::request_scope::request_scope;
@@ -27,7 +28,7 @@ pub struct Application {
     listener: TcpListener,
     writer_thread: OrderWriterThread,
     shared: Shared,
-    origins: Vec<String>,
+    origins: Origins,
     read_timeout: Duration,
     workers: usize,
     shutdown_timeout: Duration,
@@ -46,12 +47,7 @@ impl Application {
             listener: management::bind(&config.common.host, config.port)?,
             writer_thread,
             shared: Shared::new(config, &database, writer)?,
-            origins: config
-                .limits
-                .cors_allowed_origins
-                .iter()
-                .flat_map(|it| it.0.clone())
-                .collect(),
+            origins: config.limits.cors_allowed_origins.clone().unwrap_or_default(),
             read_timeout: config.limits.request_read_timeout,
             workers: config.http_workers,
             shutdown_timeout: config.common.shutdown_timeout,
@@ -92,7 +88,7 @@ impl Application {
                 .configure(|app| shared.register(app))
                 .configure(routes::configure)
                 .wrap(Compress::default())
-                .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+                .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
                 .wrap(from_fn(request_scope))
         })
         .workers(self.workers)

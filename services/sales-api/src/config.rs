@@ -7,7 +7,9 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
-use service_kit::config::{CommonSettings, ServiceConfig, parse_jwt_secret, timeout_millis};
+use service_kit::config::{
+    CommonSettings, ServiceConfig, number_in, parse_jwt_secret, timeout_millis,
+};
 use store::DatabaseSettings;
 use url::Url;
 use uuid::Uuid;
@@ -57,7 +59,8 @@ pub struct Config {
     #[conf(env, default_value = "operator")]
     pub(crate) simulate_delivery: Simulators,
 
-    /// Secret that the cursors of lists are sealed with, the same for all replicas; `JWT_SECRET` when unset, and where that is unset too, one for each process
+    /// Secret that the cursors of lists are sealed with, the same for all replicas; `JWT_SECRET` when unset, and where
+    /// that is unset too, one for each process
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) cursor_secret: Option<SecretString>,
 }
@@ -96,8 +99,11 @@ impl LimitSettings {
     }
 }
 
+/// More than one process can answer.
+const LARGEST_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
+
 /// Web origins (RFC 6454), as browsers send them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origins(pub(crate) Vec<String>);
 
 /// Who may report deliveries that have not happened.
@@ -201,18 +207,12 @@ impl ServiceConfig for Config {
     }
 }
 
-fn parse_workers(text: &str) -> Result<usize, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|threads| (1..=256).contains(threads))
-        .ok_or("must be a number from 1 to 256")
+fn parse_workers(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=256)
 }
 
-fn parse_places(text: &str) -> Result<usize, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|places| (1..=100_000).contains(places))
-        .ok_or("must be a number from 1 to 100000")
+fn parse_places(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=100_000)
 }
 
 fn parse_origins(text: &str) -> Result<Origins, String> {
@@ -229,11 +229,8 @@ fn parse_origins(text: &str) -> Result<Origins, String> {
     origins.collect::<Result<_, _>>().map(Origins)
 }
 
-fn parse_rate(text: &str) -> Result<NonZeroU32, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|rate: &NonZeroU32| rate.get() <= 1_000_000)
-        .ok_or("must be a number from 1 to 1000000")
+fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
+    number_in(text, NonZeroU32::MIN..=LARGEST_RATE)
 }
 
 fn parse_threshold(text: &str) -> Result<u32, &'static str> {

@@ -6,6 +6,8 @@ use actix_web::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
 
+use crate::config::Origins;
+
 /// Seconds that a browser may remember what it was told.
 const MAX_AGE: usize = 3600;
 
@@ -30,11 +32,11 @@ const SHOWN: [HeaderName; 7] = [
 ];
 
 /// The layer that answers for these origins.
-pub(crate) fn cors(origins: &[String]) -> Cors {
+pub(crate) fn cors(origins: &Origins) -> Cors {
     let cors = Cors::default()
         .allowed_methods([Method::GET, Method::HEAD, Method::POST])
         .allowed_headers(SENT)
         .expose_headers(SHOWN)
         .max_age(MAX_AGE);
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+    origins.0.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

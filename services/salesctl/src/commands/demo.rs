@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use service_kit::config::number_in;
 use url::Url;
 use uuid::Uuid;
 
@@ -46,18 +47,12 @@ pub(crate) struct Demo {
 /// How long the token in the hints is valid.
 const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
-fn parse_orders(text: &str) -> Result<usize, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|orders| (1..=100_000).contains(orders))
-        .ok_or("must be a number from 1 to 100000")
+fn parse_orders(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=100_000)
 }
 
-fn parse_time_limit(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|seconds| (1..=86_400).contains(seconds))
-        .ok_or("must be a number from 1 to 86400")
+fn parse_time_limit(text: &str) -> Result<u64, String> {
+    number_in(text, 1..=86_400)
 }
 
 impl Demo {

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use service_kit::config::number_in;
 use url::Url;
 
 use crate::failure::Failure;
@@ -116,18 +117,12 @@ fn parse_rate(text: &str) -> Result<NonZeroU32, &'static str> {
         .ok_or("must be a number from 1 to 1000000")
 }
 
-fn parse_concurrency(text: &str) -> Result<usize, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|connections| (1..=10_000).contains(connections))
-        .ok_or("must be a number from 1 to 10000")
+fn parse_concurrency(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=10_000)
 }
 
-fn parse_duration(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|seconds| (1..=86_400).contains(seconds))
-        .ok_or("must be a number from 1 to 86400")
+fn parse_duration(text: &str) -> Result<u64, String> {
+    number_in(text, 1..=86_400)
 }
 
 fn parse_percent(text: &str) -> Result<u8, &'static str> {

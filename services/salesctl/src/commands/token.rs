@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use service_kit::config::number_in;
 
 use crate::failure::Failure;
 use crate::output;
@@ -35,9 +36,6 @@ impl Token {
     }
 }
 
-fn parse_minutes(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|minutes| (1..=525_600).contains(minutes))
-        .ok_or("must be a number from 1 to 525600")
+fn parse_minutes(text: &str) -> Result<u64, String> {
+    number_in(text, 1..=525_600)
 }
