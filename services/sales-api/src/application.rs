@@ -21,6 +21,7 @@ use crate::order_writer::{OrderWriter, OrderWriterThread};
 use crate::request_scope::request_scope;
 use crate::routes;
 use crate::shared::Shared;
+use crate::unread_body::hold_unread_body;
 
 /// The API with its management endpoint, ready to run.
 pub struct Application {
@@ -90,6 +91,7 @@ impl Application {
                 .wrap(Compress::default())
                 .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
                 .wrap(from_fn(request_scope))
+                .wrap(from_fn(hold_unread_body))
         })
         .workers(self.workers)
         // Slow heads; slow bodies are cut where they are read.

@@ -1,17 +1,18 @@
-//! Reading a body: JSON, of a limited size, within a limited time.
+//! Reading a body: JSON, of a limited size, within a limited time. Whoever has sent it gets a place to be worked on.
 
 use std::ops::Deref;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
+use crate::admission::{Admission, Place};
 use crate::problem::ApiError;
 
 /// The largest body that is read, in bytes.
@@ -21,14 +22,17 @@ const LIMIT: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyTimeout(pub(crate) Duration);
 
-/// A body that was announced as JSON; whether it is any, its reader finds out.
-pub(crate) struct JsonBody(Bytes);
+/// A body that was announced as JSON; whether it is any, its reader finds out. It holds the request's place.
+pub(crate) struct JsonBody {
+    bytes: Bytes,
+    _place: Place,
+}
 
 impl Deref for JsonBody {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -40,9 +44,13 @@ impl FromRequest for JsonBody {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             check_headers(&request)?;
+            let admission = Admission::of(&request)?;
+            admission.check()?;
             let patience = request.app_data::<web::Data<BodyTimeout>>();
             let patience = patience.map_or(Duration::MAX, |patience| patience.0);
-            timeout(patience, read(payload)).await.map_err(|_| ApiError::BodyTimeout)?.map(Self)
+            let bytes =
+                timeout(patience, read(payload)).await.map_err(|_| ApiError::BodyTimeout)??;
+            Ok(JsonBody { bytes, _place: admission.admit()? })
         }
         .boxed_local()
     }
@@ -54,6 +62,9 @@ fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
     let essence = header(CONTENT_TYPE).and_then(|value| value.split(';').next());
     if !essence.unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(ApiError::MediaType);
+    }
+    if header(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(ApiError::ContentCoding);
     }
     let length = header(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if length.is_some_and(|length| length > LIMIT) {

@@ -190,10 +190,13 @@ pub(crate) struct InventorySettings {
 impl Config {
     /// What cursors are sealed with. A process that shares no secret with others is left with one of its own.
     pub(crate) fn cursor_secret(&self) -> Vec<u8> {
-        match self.cursor_secret.as_ref().or(self.tokens.jwt_secret.as_ref()) {
-            Some(secret) => secret.expose_secret().as_bytes().to_vec(),
-            None => Uuid::new_v4().into_bytes().to_vec(),
+        if let Some(secret) = self.cursor_secret.as_ref().or(self.tokens.jwt_secret.as_ref()) {
+            return secret.expose_secret().as_bytes().to_vec();
         }
+        tracing::warn!(
+            "CURSOR_SECRET is not set: the cursors of lists are good for this process alone"
+        );
+        Uuid::new_v4().into_bytes().to_vec()
     }
 }
 

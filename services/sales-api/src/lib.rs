@@ -23,6 +23,7 @@ mod routes;
 mod shared;
 mod simulate_delivery;
 mod tokens;
+mod unread_body;
 
 pub use application::Application;
 pub use config::Config;

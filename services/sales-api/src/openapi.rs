@@ -35,7 +35,7 @@ use crate::routes::{create_order, get_order, health, list_orders, simulate_deliv
         health::health
     ),
     components(schemas(CreateOrderItem, Problem)),
-    modifiers(&BearerToken, &Problems, &CorrelationId)
+    modifiers(&BearerToken, &Problems, &CommonHeaders)
 )]
 struct Document;
 
@@ -45,8 +45,14 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// What any operation on orders can be refused with.
-const ORDERS: [&str; 5] =
-    ["UNAUTHORIZED", "RATE_LIMITED", "OVERLOADED", "DATABASE_UNAVAILABLE", "INTERNAL_ERROR"];
+const ORDERS: [&str; 6] = [
+    "UNAUTHORIZED",
+    "NOT_ACCEPTABLE",
+    "RATE_LIMITED",
+    "OVERLOADED",
+    "DATABASE_UNAVAILABLE",
+    "INTERNAL_ERROR",
+];
 
 /// What a body can be refused for.
 const BODY: [&str; 6] = [
@@ -72,6 +78,7 @@ fn problems_of(operation: &str) -> Vec<&'static str> {
         ),
         "list_orders" => (&["VALIDATION_FAILED"], &[]),
         "get_order" => (&["ORDER_NOT_FOUND"], &[]),
+        "health" => return vec!["NOT_ACCEPTABLE"],
         "simulate_delivery" => (&["FORBIDDEN", "ORDER_NOT_FOUND", "ORDER_STATUS_CONFLICT"], &BODY),
         _ => return Vec::new(),
     };
@@ -136,19 +143,34 @@ fn refusal(examples: &[crate::problem::Example]) -> Response {
     response.description(titles.join("; ")).content(problem::CONTENT_TYPE, content.build()).build()
 }
 
-/// Every answer carries it.
-struct CorrelationId;
+/// Headers that many answers carry.
+struct CommonHeaders;
 
-impl Modify for CorrelationId {
+impl Modify for CommonHeaders {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for operation in operations(document) {
-            for response in operation.responses.responses.values_mut() {
-                if let RefOr::T(response) = response {
+            // What is counted is what a token was shown for.
+            let counted = operation
+                .security
+                .as_ref()
+                .is_some_and(|all| all.iter().any(|it| *it != <_>::default()));
+            for (status, response) in &mut operation.responses.responses {
+                let RefOr::T(response) = response else { continue };
+                let mut carries = |name: &str, description: &str| {
                     let header = HeaderBuilder::new()
                         .schema(Some(Object::with_type(Type::String)))
-                        .description(Some("Ties the answer to all that the request caused"))
+                        .description(Some(description))
                         .build();
-                    response.headers.insert("X-Correlation-ID".to_owned(), RefOr::T(header));
+                    response.headers.insert(name.to_owned(), RefOr::T(header));
+                };
+                carries("X-Correlation-ID", "Ties the answer to all that the request caused");
+                carries("traceparent", "The trace of the request, where traces are kept");
+                if counted && status != "401" {
+                    carries("RateLimit", "What is left for the subject, where calls are counted");
+                    carries(
+                        "RateLimit-Policy",
+                        "How often a subject may call, where calls are counted",
+                    );
                 }
             }
         }
@@ -157,4 +179,36 @@ impl Modify for CorrelationId {
 
 fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
     document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::routes::ROUTES;
+
+    #[test]
+    fn the_document_has_the_routes_that_there_are_and_no_others() {
+        let document = serde_json::to_value(document()).unwrap();
+        let documented: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys();
+                methods.map(|method| (path.clone(), method.to_uppercase()))
+            })
+            .collect();
+        let served = ROUTES
+            .iter()
+            .flat_map(|route| route.methods.split(", ").map(|method| (route.path, method)))
+            // These two go without saying, and so does the document itself.
+            .filter(|(path, method)| {
+                !matches!(*method, "HEAD" | "OPTIONS") && *path != "/openapi.json"
+            })
+            .map(|(path, method)| (path.to_owned(), method.to_owned()))
+            .collect();
+        assert_eq!(documented, served);
+    }
 }

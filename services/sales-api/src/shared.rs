@@ -4,7 +4,6 @@ use std::io;
 
 use actix_web::web::{Data, ServiceConfig};
 use store::Database;
-use tokio::time::Instant;
 
 use crate::Config;
 use crate::admission::Admission;
@@ -15,7 +14,7 @@ use crate::cursor::Cursors;
 use crate::inventory::Inventory;
 use crate::order_writer::OrderWriter;
 use crate::rate_limit::RateLimit;
-use crate::routes::StartedAt;
+use crate::routes::Pulse;
 use crate::simulate_delivery::SimulateDelivery;
 use crate::tokens::TokenVerifier;
 
@@ -27,10 +26,10 @@ pub(crate) struct Shared {
     create_order: Data<CreateOrder>,
     cursors: Data<Cursors>,
     database: Data<Database>,
+    pulse: Data<Pulse>,
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
     simulators: Data<Simulators>,
-    started: Data<StartedAt>,
     verifier: Data<TokenVerifier>,
 }
 
@@ -55,10 +54,10 @@ impl Shared {
             create_order: Data::new(create_order),
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
+            pulse: Data::new(Pulse::new(database.clone())),
             rate_limit: Data::new(RateLimit::new(&config.limits)),
             simulate_delivery: Data::new(simulate_delivery),
             simulators: Data::new(config.simulate_delivery),
-            started: Data::new(StartedAt(Instant::now())),
             verifier: Data::new(TokenVerifier::new(&config.tokens)),
         })
     }
@@ -70,10 +69,10 @@ impl Shared {
             .app_data(self.create_order.clone())
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
+            .app_data(self.pulse.clone())
             .app_data(self.rate_limit.clone())
             .app_data(self.simulate_delivery.clone())
             .app_data(self.simulators.clone())
-            .app_data(self.started.clone())
             .app_data(self.verifier.clone());
     }
 }

@@ -41,6 +41,8 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::Method("GET, HEAD, OPTIONS"),
         ApiError::TooManyItems,
         ApiError::MediaType,
+        ApiError::ContentCoding,
+        ApiError::NotAcceptable,
         ApiError::BodyTooLarge,
         ApiError::BodyTimeout,
         ApiError::BodyUnreadable,
@@ -80,6 +82,8 @@ mod tests {
             | ApiError::Method(_)
             | ApiError::TooManyItems
             | ApiError::MediaType
+            | ApiError::ContentCoding
+            | ApiError::NotAcceptable
             | ApiError::BodyTooLarge
             | ApiError::BodyTimeout
             | ApiError::BodyUnreadable
@@ -101,9 +105,10 @@ mod tests {
             assert!(is_listed(&error));
             let answer = error.answer("/api/orders", "c-1");
             let header = |name: &str| answer.headers().get(name).map(|it| it.to_str().unwrap());
-            let headers = ["allow", "retry-after", "www-authenticate"].map(|name| {
-                header(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
-            });
+            let headers =
+                ["accept-encoding", "allow", "retry-after", "www-authenticate"].map(|name| {
+                    header(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
+                });
             assert_eq!(header("content-type"), Some(CONTENT_TYPE));
             let status = answer.status().as_u16();
             let body = to_bytes(answer.into_body()).await.unwrap();
@@ -140,6 +145,8 @@ mod tests {
                 "405 METHOD_NOT_ALLOWED allow=GET, HEAD, OPTIONS errors=0 shortages=0",
                 "413 PAYLOAD_TOO_LARGE errors=1 shortages=0",
                 "415 UNSUPPORTED_MEDIA_TYPE errors=0 shortages=0",
+                "415 UNSUPPORTED_MEDIA_TYPE accept-encoding=identity errors=0 shortages=0",
+                "406 NOT_ACCEPTABLE errors=0 shortages=0",
                 "413 PAYLOAD_TOO_LARGE errors=0 shortages=0",
                 "408 REQUEST_TIMEOUT errors=0 shortages=0",
                 "400 BAD_REQUEST errors=0 shortages=0",

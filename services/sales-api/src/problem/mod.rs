@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use contracts::problem::{CONTENT_TYPE, Fault, Problem, Shortage};
 use service_kit::Chain;
@@ -44,6 +44,10 @@ pub(crate) enum ApiError {
     TooManyItems,
     #[error("the body must be application/json")]
     MediaType,
+    #[error("the body must not be compressed")]
+    ContentCoding,
+    #[error("there is no answer in a coding that is accepted, only in identity and gzip")]
+    NotAcceptable,
     #[error("the body must not be larger than 256 KiB")]
     BodyTooLarge,
     #[error("the body did not arrive in time")]
@@ -98,7 +102,8 @@ impl ApiError {
             Self::TooManyItems | Self::BodyTooLarge => {
                 Kind(S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload too large")
             }
-            Self::MediaType => {
+            Self::NotAcceptable => Kind(S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable"),
+            Self::MediaType | Self::ContentCoding => {
                 Kind(S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type")
             }
             Self::StatusConflict(_) => {
@@ -174,6 +179,8 @@ impl ApiError {
                     format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
                 Some((WWW_AUTHENTICATE, challenge))
             }
+            // RFC 9110, section 12.5.3: this is what would have been taken.
+            Self::ContentCoding => Some((ACCEPT_ENCODING, "identity".to_owned())),
             Self::Method(allowed) => Some((ALLOW, (*allowed).to_owned())),
             Self::InventoryUnavailable { retry_after, .. } | Self::RateLimited { retry_after } => {
                 Some((RETRY_AFTER, seconds(*retry_after)))
@@ -186,24 +193,21 @@ impl ApiError {
     }
 }
 
-/// The answer to a failure that the framework found: a body that is too large or breaks off, a bad path.
+/// The answer to a failure that the framework found: an encoding that nobody has, a file that is not there.
 pub(crate) fn framework_answer(
     status: StatusCode,
     path: &str,
     correlation_id: &str,
 ) -> HttpResponse {
+    if status == StatusCode::NOT_ACCEPTABLE {
+        return ApiError::NotAcceptable.answer(path, correlation_id);
+    }
     if status.is_server_error() {
         tracing::error!(status = status.as_u16(), "request failed");
     }
-    let title = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "Payload too large",
-        _ => status.canonical_reason().unwrap_or("Error"),
-    };
+    let title = status.canonical_reason().unwrap_or("Error");
     let code = title.to_uppercase().replace([' ', '-'], "_");
-    let detail = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "the body must not be larger than 256 KiB".to_owned(),
-        _ => format!("the request cannot be answered: {title}"),
-    };
+    let detail = format!("the request cannot be answered: {title}");
     let problem = problem(status, &code, title, detail, path, correlation_id);
     HttpResponse::build(status).content_type(CONTENT_TYPE).json(problem)
 }

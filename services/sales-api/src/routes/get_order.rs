@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use store::Database;
 use store::orders::{self, Order};
 
+use crate::admission::Place;
 use crate::create_order::item;
 use crate::problem::ApiError;
 use crate::tokens::Caller;
@@ -32,11 +33,16 @@ use crate::tokens::Caller;
             body = Success<OrderDetails>,
             headers(("ETag" = String, description = "Names this state of the order"))
         ),
-        (status = 304, description = "The client has this state")
+        (
+            status = 304,
+            description = "The client has this state",
+            headers(("ETag" = String, description = "Names this state of the order"))
+        )
     )
 )]
 pub(crate) async fn get_order(
     caller: Caller,
+    _place: Place,
     request: HttpRequest,
     order_id: web::Path<String>,
     database: web::Data<Database>,

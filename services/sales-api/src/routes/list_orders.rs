@@ -5,6 +5,7 @@ use contracts::http::{ListOrders, OrderPage, OrderSummary, Success};
 use store::Database;
 use store::orders::ListedOrder;
 
+use crate::admission::Place;
 use crate::cursor::Cursors;
 use crate::list_orders;
 use crate::problem::ApiError;
@@ -25,6 +26,7 @@ use crate::tokens::Caller;
 )]
 pub(crate) async fn list_orders(
     caller: Caller,
+    _place: Place,
     database: web::Data<Database>,
     cursors: web::Data<Cursors>,
     request: HttpRequest,

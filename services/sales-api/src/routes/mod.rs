@@ -7,58 +7,85 @@ pub(crate) mod list_orders;
 mod openapi;
 pub(crate) mod simulate_delivery;
 
+use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
-use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, Resource, web};
 
-pub(crate) use health::StartedAt;
+pub(crate) use health::Pulse;
 
-use crate::admission::admit;
 use crate::problem::ApiError;
+
+/// A path, and what can be done with it.
+pub(crate) struct Route {
+    pub(crate) path: &'static str,
+    /// As in the header `Allow`.
+    pub(crate) methods: &'static str,
+    handlers: fn(Resource) -> Resource,
+}
+
+/// Every route there is, but for the page that renders the API's description.
+pub(crate) static ROUTES: [Route; 5] = [
+    Route {
+        path: "/api/orders",
+        methods: "GET, HEAD, POST, OPTIONS",
+        handlers: |resource| {
+            resource
+                .route(web::post().to(create_order::create_order))
+                .route(web::get().to(list_orders::list_orders))
+                .route(web::head().to(list_orders::list_orders))
+        },
+    },
+    Route {
+        path: "/api/orders/{orderId}",
+        methods: "GET, HEAD, OPTIONS",
+        handlers: |resource| {
+            resource
+                .route(web::get().to(get_order::get_order))
+                .route(web::head().to(get_order::get_order))
+        },
+    },
+    Route {
+        path: "/api/orders/{orderId}/simulate-delivery",
+        methods: "POST, OPTIONS",
+        handlers: |resource| resource.route(web::post().to(simulate_delivery::simulate_delivery)),
+    },
+    Route {
+        path: "/health",
+        methods: "GET, HEAD, OPTIONS",
+        handlers: |resource| {
+            resource.route(web::get().to(health::health)).route(web::head().to(health::health))
+        },
+    },
+    Route {
+        path: openapi::PATH,
+        methods: "GET, HEAD, OPTIONS",
+        handlers: |resource| {
+            resource.route(web::get().to(openapi::openapi)).route(web::head().to(openapi::openapi))
+        },
+    },
+];
 
 /// Puts every route in its place.
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
-    let api = web::scope("/api")
-        .wrap(from_fn(admit))
-        .service(
-            only("/orders", "GET, HEAD, POST, OPTIONS")
-                .route(web::post().to(create_order::create_order))
-                .route(web::get().to(list_orders::list_orders))
-                .route(web::head().to(list_orders::list_orders)),
-        )
-        .service(
-            only("/orders/{orderId}", "GET, HEAD, OPTIONS")
-                .route(web::get().to(get_order::get_order))
-                .route(web::head().to(get_order::get_order)),
-        )
-        .service(
-            only("/orders/{orderId}/simulate-delivery", "POST, OPTIONS")
-                .route(web::post().to(simulate_delivery::simulate_delivery)),
-        )
-        .default_service(web::to(no_route));
-    app.service(api)
-        .service(
-            only("/health", "GET, HEAD, OPTIONS")
-                .route(web::get().to(health::health))
-                .route(web::head().to(health::health)),
-        )
-        .service(
-            only("/openapi.json", "GET, HEAD, OPTIONS")
-                .route(web::get().to(openapi::openapi))
-                .route(web::head().to(openapi::openapi)),
-        )
-        .service(web::redirect("/docs", "/docs/"))
+    for route in &ROUTES {
+        app.service(route.resource());
+    }
+    app.service(web::redirect("/docs", "/docs/"))
         .service(openapi::page())
         .default_service(web::to(no_route));
 }
 
-/// A resource that says which methods it has, when it is asked and when it is asked for another.
-fn only(path: &str, methods: &'static str) -> Resource {
-    let options =
-        move || async move { HttpResponse::NoContent().insert_header((ALLOW, methods)).finish() };
-    web::resource(path)
-        .route(web::method(actix_web::http::Method::OPTIONS).to(options))
-        .default_service(web::to(move || method_not_allowed(methods)))
+impl Route {
+    /// It says which methods it has, when it is asked and when it is asked for another.
+    fn resource(&self) -> Resource {
+        let methods = self.methods;
+        let options = move || async move {
+            HttpResponse::NoContent().insert_header((ALLOW, methods)).finish()
+        };
+        (self.handlers)(web::resource(self.path))
+            .route(web::method(Method::OPTIONS).to(options))
+            .default_service(web::to(move || method_not_allowed(methods)))
+    }
 }
 
 async fn method_not_allowed(allowed: &'static str) -> Result<HttpResponse, ApiError> {

@@ -36,6 +36,14 @@ fn path_item<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
     found.map(|(_, item)| item)
 }
 
+/// Headers of our own that an answer has if the document says so.
+const ALWAYS: [&str; 6] =
+    ["Allow", "ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Correlation-ID"];
+
+/// And those that depend on more: a compressed body, a repeat, a limit, whether traces are kept.
+const SOMETIMES: [&str; 5] =
+    ["Accept-Encoding", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "traceparent"];
+
 /// Fails if the document does not announce this answer.
 pub(crate) async fn check(method: &Method, url: &Url, answer: &Answer) {
     if *method == Method::OPTIONS {
@@ -53,10 +61,16 @@ pub(crate) async fn check(method: &Method, url: &Url, answer: &Answer) {
     };
     let response = &operation["responses"][answer.status.to_string()];
     assert!(response.is_object(), "{method} {url} does not announce {answer:?}");
-    for header in response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
-        // On a repeat only.
-        let there = answer.header(header).is_some() || header == "Idempotent-Replayed";
+    let announced: Vec<&String> =
+        response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()).collect();
+    for header in &announced {
+        let there = answer.header(header).is_some()
+            || SOMETIMES.iter().any(|it| it.eq_ignore_ascii_case(header));
         assert!(there, "{header} is missing: {answer:?}");
+    }
+    for header in ALWAYS.iter().chain(&SOMETIMES) {
+        let known = announced.iter().any(|known| known.eq_ignore_ascii_case(header));
+        assert!(known || answer.header(header).is_none(), "{header} is not announced: {answer:?}");
     }
     if *method == Method::HEAD || answer.status == 304 {
         return;

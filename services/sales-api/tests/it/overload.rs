@@ -42,22 +42,40 @@ async fn a_client_that_never_finishes_its_body_is_cut() {
     let mut world = World::create().await;
     world.set("REQUEST_READ_TIMEOUT", 1000).set("MAX_CONCURRENT_REQUESTS", 1);
     let api = Api::start_in(world).await;
-    let authorization = bearer("alice");
-    let answer = all_that_is_said(
-        &api,
-        &format!(
-            "POST /api/orders HTTP/1.1\r\nHost: shop\r\nAuthorization: {authorization}\r\nIdempotency-Key: k\r\n\
-             Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
-        ),
-    )
-    .await;
+    let slow = format!(
+        "POST /api/orders HTTP/1.1\r\nHost: shop\r\nAuthorization: {}\r\nIdempotency-Key: k\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        bearer("alice")
+    );
+    // Meanwhile it takes no place from others.
+    let (answer, other) = tokio::join!(all_that_is_said(&api, &slow), async {
+        api.create("key-1", &two_widgets()).await.status
+    });
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("REQUEST_TIMEOUT"), "{answer}");
-    // Its place is free again.
-    eventually("others are let in", async || {
-        (api.create("key-1", &two_widgets()).await.status == 201).then_some(())
-    })
-    .await;
+    assert_eq!(other, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_chunks_without_end_is_cut_whoever_it_is() {
+    let mut world = World::create().await;
+    world.set("REQUEST_READ_TIMEOUT", 1000);
+    let api = Api::start_in(world).await;
+    let create = format!("POST /api/orders|408|Authorization: {}\r\n", bearer("alice"));
+    for request in [create.as_str(), "POST /api/orders|401|", "GET /health|200|"] {
+        let [line, status, header] = request.splitn(3, '|').collect::<Vec<_>>()[..] else {
+            unreachable!()
+        };
+        let answer = all_that_is_said(
+            &api,
+            &format!(
+                "{line} HTTP/1.1\r\nHost: shop\r\n{header}Content-Type: application/json\r\nIdempotency-Key: k\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n"
+            ),
+        )
+        .await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

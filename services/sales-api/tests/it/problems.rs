@@ -52,6 +52,30 @@ async fn another_media_type_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_body_is_refused_with_what_would_have_been_taken() {
+    let api = Api::start().await;
+    let answer = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "k")
+                .header("Content-Encoding", "gzip")
+                .json(&two_widgets())
+        })
+        .await;
+    assert_eq!(answer.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
+    assert_eq!(answer.header("accept-encoding"), Some("identity"));
+    let plain = api
+        .create_with(|request| {
+            request
+                .header("Idempotency-Key", "k")
+                .header("Content-Encoding", "identity")
+                .json(&two_widgets())
+        })
+        .await;
+    assert_eq!(plain.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_too_large_is_refused() {
     let api = Api::start().await;
     let bytes = json!({ "customerId": "c".repeat(300 * 1024), "items": [] });
