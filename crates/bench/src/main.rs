@@ -3,7 +3,9 @@
 //! A measurement is a file of its own that returns rows of the table, each with its target. To add one, write it like
 //! [`creates`] and name it in `run::measure`.
 
+mod bare_producer;
 mod creates;
+mod drain;
 mod failure;
 mod load;
 mod memory;

@@ -39,7 +39,7 @@ pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Fa
     for (name, value) in STRINGS {
         command.arg(format!("--define={name}={value}"));
     }
-    let text = system.output_of(command.arg(system.database_url()?))?;
+    let text = system.output_of(command.arg(system.variable("DATABASE_URL")?))?;
     tps(&text).ok_or_else(|| format!("pgbench did not tell its speed: {text}").into())
 }
 

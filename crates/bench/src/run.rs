@@ -2,11 +2,16 @@
 
 use tokio::runtime::{Handle, Runtime};
 
-use crate::creates;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::{self, System};
-use crate::table::Table;
+use crate::table::{Row, Table};
+use crate::{creates, drain};
+
+type Measure = fn(&mut System, &Settings) -> Result<Vec<Row>, Failure>;
+
+const MEASUREMENTS: [(&str, Measure); 2] =
+    [("creates", creates::measure), ("drain", drain::measure)];
 
 /// Measures and prints; a signal ends it early.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
@@ -26,6 +31,10 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
 /// Every measurement, one after the other.
 fn measure(system: &mut System, settings: &Settings) -> Result<Table, Failure> {
     let mut table = Table::new();
-    table.extend(creates::measure(system, settings)?);
+    for (name, measure) in MEASUREMENTS {
+        if settings.wants(name) {
+            table.extend(measure(system, settings)?);
+        }
+    }
     Ok(table)
 }

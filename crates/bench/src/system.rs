@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -61,6 +61,7 @@ impl System {
         system.run(Command::new(script("stack")).args([STACK, "up"]).stdout(Stdio::null()))?;
         system.variables = stack_variables()?;
         system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))?;
+        system.run(system.tool("salesctl").args(["topics", "create"]).stdout(Stdio::null()))?;
         Ok(system)
     }
 
@@ -113,25 +114,59 @@ impl System {
         command
     }
 
-    pub(crate) fn database_url(&self) -> Result<&str, Failure> {
-        Ok(self.variables.get("DATABASE_URL").ok_or("the stack has no DATABASE_URL")?)
+    /// Ends a service; what it has in hand is finished first.
+    pub(crate) fn stop_service(&self, service: &str) -> Result<(), Failure> {
+        let mut command = Command::new(script("services"));
+        self.run(command.args(["stop", service]).env("SALES_STACK", STACK).stdout(Stdio::null()))
+    }
+
+    /// A setting that the services have.
+    pub(crate) fn variable(&self, name: &str) -> Result<&str, Failure> {
+        Ok(self.variables.get(name).ok_or_else(|| format!("the stack has no {name}"))?)
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     /// Empties the tables and writes out what is in memory, so that every measurement finds the same.
     pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
-        let url = self.database_url()?;
+        self.sql(
+            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events; CHECKPOINT",
+        )
+    }
+
+    /// Runs statements, each by itself.
+    pub(crate) fn sql(&self, statements: &str) -> Result<(), Failure> {
+        self.with_database(async |client| {
+            for statement in statements.split(';') {
+                client.batch_execute(statement).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The number that a query returns.
+    pub(crate) fn count(&self, query: &str) -> Result<u64, Failure> {
+        self.with_database(async |client| {
+            let count: i64 = client.query_one(query, &[]).await?.get(0);
+            Ok(u64::try_from(count)?)
+        })
+    }
+
+    fn with_database<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.refuse_if_ending()?;
+        let url = self.variable("DATABASE_URL")?;
         self.runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
             let connection = tokio::spawn(connection);
-            client
-                .simple_query(
-                    "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events",
-                )
-                .await?;
-            client.simple_query("CHECKPOINT").await?;
+            let outcome = work(&client).await?;
             drop(client);
             connection.await??;
-            Ok(())
+            Ok(outcome)
         })
     }
 

@@ -67,24 +67,33 @@ pub fn major_version(data_schema: &str) -> Option<u32> {
 }
 
 impl Attributes {
-    /// The Kafka headers, always in the same order.
-    pub fn to_headers(&self) -> Vec<(String, String)> {
-        let mut headers = vec![
-            ("ce_specversion", SPEC_VERSION.to_owned()),
-            ("ce_id", self.id.to_string()),
-            ("ce_source", self.source.clone()),
-            ("ce_type", self.event_type.clone()),
-            ("ce_time", timestamp_text(self.time)),
-            ("ce_subject", self.subject.to_string()),
-            ("ce_dataschema", self.data_schema.clone()),
-        ];
-        headers.extend(self.correlation_id.clone().map(|id| ("ce_correlationid", id)));
-        headers.push(("content-type", CONTENT_TYPE.to_owned()));
-        if let Some(trace) = &self.trace {
-            headers.push(("traceparent", trace.traceparent.clone()));
-            headers.extend(trace.tracestate.clone().map(|state| ("tracestate", state)));
+    /// Shows every Kafka header, name and value, always in the same order.
+    pub fn visit_headers(&self, mut header: impl FnMut(&'static str, &str)) {
+        let mut buffer = Uuid::encode_buffer();
+        header("ce_specversion", SPEC_VERSION);
+        header("ce_id", self.id.as_hyphenated().encode_lower(&mut buffer));
+        header("ce_source", &self.source);
+        header("ce_type", &self.event_type);
+        header("ce_time", &timestamp_text(self.time));
+        header("ce_subject", self.subject.as_hyphenated().encode_lower(&mut buffer));
+        header("ce_dataschema", &self.data_schema);
+        if let Some(id) = &self.correlation_id {
+            header("ce_correlationid", id);
         }
-        headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        header("content-type", CONTENT_TYPE);
+        if let Some(trace) = &self.trace {
+            header("traceparent", &trace.traceparent);
+            if let Some(state) = &trace.tracestate {
+                header("tracestate", state);
+            }
+        }
+    }
+
+    /// The Kafka headers, as [`Self::visit_headers`] shows them.
+    pub fn to_headers(&self) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        self.visit_headers(|name, value| headers.push((name.to_owned(), value.to_owned())));
+        headers
     }
 
     /// Reads the headers back; `header` looks one up by its name.

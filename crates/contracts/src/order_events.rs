@@ -1,7 +1,7 @@
 //! What sales-api reports, on [`crate::topics::ORDER_EVENTS`].
 
 use chrono::{DateTime, Utc};
-use domain::{Money, OrderId};
+use domain::{Money, OrderId, OrderLine};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -49,6 +49,16 @@ pub struct Item {
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub unit_price: Money,
+}
+
+impl From<&OrderLine> for Item {
+    fn from(line: &OrderLine) -> Self {
+        Self {
+            product_id: line.product_id.to_string(),
+            quantity: line.quantity.get(),
+            unit_price: line.unit_price,
+        }
+    }
 }
 
 /// Every event of the topic.

@@ -4,6 +4,7 @@
 pub mod consumer;
 mod context;
 pub mod dead_letter;
+mod deliveries;
 mod publisher;
 mod record;
 mod settings;

@@ -1,18 +1,18 @@
 //! Publishing: every record of a batch is sent, then every answer is awaited.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, mem};
 
 use contracts::cloud_events::Attributes;
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders, ToBytes};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
-use crate::context::QuietContext;
+use crate::deliveries::{Batch, Deliveries};
 use crate::{KafkaSettings, Record};
 
 /// How long a broker may take to answer a readiness check.
@@ -101,11 +101,13 @@ impl PublishError {
     }
 }
 
+type Producer = Arc<ThreadedProducer<Deliveries>>;
+
 /// A producer that is idempotent and waits for all in-sync replicas. Cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
     config: Arc<ClientConfig>,
-    producer: Arc<Mutex<FutureProducer<QuietContext>>>,
+    producer: Arc<Mutex<Producer>>,
 }
 
 impl Publisher {
@@ -134,45 +136,79 @@ impl Publisher {
             .set("compression.type", "lz4")
             // Where Java's clients put a key, so that any tool finds an order in the partition it expects.
             .set("partitioner", "murmur2_random");
-        let producer = Arc::new(Mutex::new(config.create_with_context(QuietContext)?));
+        let producer: ThreadedProducer<_> = config.create_with_context(Deliveries)?;
+        let producer = Arc::new(Mutex::new(Arc::new(producer)));
         Ok(Self { config: Arc::new(config), producer })
     }
 
     /// Sends all of them, then waits for the answer to each; in the order given.
     pub async fn publish(&self, events: &[Publication]) -> Vec<Result<(), PublishError>> {
-        let producer = self.producer();
-        // Collected first: nothing is awaited before everything is sent.
-        let sent: Vec<_> = events.iter().map(|event| send(&producer, record(event))).collect();
-        let mut answers = join_all(sent).await;
+        let places: Vec<usize> = (0..events.len()).collect();
+        let mut unsent = self.send(&places, |place| record(&events[place])).await;
         if events.len() > 1 {
-            for (event, answer) in events.iter().zip(&mut answers) {
-                // A broker refuses a whole set of records for one of them. Each has a right to an answer of its own.
-                if let Err(Unsent::Refused(PublishError::Refused(_))) = answer {
-                    *answer = send(&producer, record(event)).await;
-                }
+            // A broker refuses a whole set of records for one of them. Each has a right to an answer of its own.
+            let (of_a_set, others) = mem::take(&mut unsent).into_iter().partition(Unsent::by_set);
+            unsent = others;
+            for Unsent { place, .. } in of_a_set {
+                unsent.extend(self.send(&[place], |place| record(&events[place])).await);
             }
         }
-        answers.into_iter().map(|answer| answer.map_err(|error| self.settled(error))).collect()
+        let mut answers: Vec<_> = events.iter().map(|_| Ok(())).collect();
+        for Unsent { place, error, .. } in unsent {
+            answers[place] = Err(self.settled(error));
+        }
+        answers
     }
 
     /// Sends a record with its own bytes and more headers to another topic, and waits for the answer.
     pub(crate) async fn forward(
         &self,
-        record: &Record,
+        original: &Record,
         topic: &str,
         more: &[(String, String)],
     ) -> Result<(), PublishError> {
-        let mut headers = OwnedHeaders::new();
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: value.as_ref() });
+        let copy = |_| {
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in &original.headers {
+                headers = headers.insert(Header { key, value: value.as_ref() });
+            }
+            for (key, value) in more {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            Outgoing {
+                topic,
+                key: original.key.as_deref(),
+                payload: original.value.as_deref(),
+                headers,
+            }
+        };
+        match self.send(&[0], copy).await.pop() {
+            Some(unsent) => Err(self.settled(unsent.error)),
+            None => Ok(()),
         }
-        for (key, value) in more {
-            headers = headers.insert(Header { key, value: Some(value) });
+    }
+
+    /// Sends a record for each place, all before the first answer is awaited, and returns those that were not written.
+    async fn send<'a>(
+        &self,
+        places: &[usize],
+        record: impl Fn(usize) -> Outgoing<'a>,
+    ) -> Vec<Unsent> {
+        let (producer, batch) = (self.producer(), Arc::new(Batch::default()));
+        let mut unsent = Vec::new();
+        for place in places {
+            let Outgoing { topic, key, payload, headers } = record(*place);
+            let mut record =
+                BaseRecord::with_opaque_to(topic, Box::new(batch.ticket(*place))).headers(headers);
+            (record.key, record.payload) = (key, payload);
+            if let Err((error, record)) = producer.send(record) {
+                record.delivery_opaque.withdraw();
+                unsent.push(Unsent { place: *place, by_broker: false, error });
+            }
         }
-        let mut copy = FutureRecord::to(topic).headers(headers);
-        copy.key = record.key.as_deref();
-        copy.payload = record.value.as_deref();
-        send(&self.producer(), copy).await.map_err(|error| self.settled(error))
+        let refused = batch.refusals().await.into_iter();
+        unsent.extend(refused.map(|(place, error)| Unsent { place, by_broker: true, error }));
+        unsent
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
@@ -185,63 +221,61 @@ impl Publisher {
         }
     }
 
-    fn producer(&self) -> FutureProducer<QuietContext> {
+    fn producer(&self) -> Producer {
         self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The final answer. An idempotent producer that met a fatal error answers nothing else for the rest of its
     /// life, so the next publish gets a new one.
-    fn settled(&self, error: Unsent) -> PublishError {
-        let (Unsent::Local(error) | Unsent::Refused(error)) = error;
-        if let PublishError::Unavailable(cause) = &error
-            && cause.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
-        {
-            match self.config.create_with_context(QuietContext) {
-                Ok(fresh) => *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
+    fn settled(&self, error: KafkaError) -> PublishError {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            match self.config.create_with_context(Deliveries) {
+                Ok(fresh) => {
+                    *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                }
                 Err(error) => tracing::error!(%error, "no new producer after a fatal error"),
             }
         }
-        error
+        PublishError::from_kafka(error)
     }
 }
 
-/// Who said no.
-enum Unsent {
-    /// The client, to this record alone.
-    Local(PublishError),
-    /// The broker, perhaps to a whole set of records.
-    Refused(PublishError),
+/// A record before it is sent.
+struct Outgoing<'a> {
+    topic: &'a str,
+    key: Option<&'a [u8]>,
+    payload: Option<&'a [u8]>,
+    headers: OwnedHeaders,
 }
 
-fn send<K, P>(
-    producer: &FutureProducer<QuietContext>,
-    record: FutureRecord<'_, K, P>,
-) -> impl Future<Output = Result<(), Unsent>> + use<K, P>
-where
-    K: ToBytes + ?Sized,
-    P: ToBytes + ?Sized,
-{
-    let sent = producer.send_result(record).map_err(|(error, _)| error);
-    async move {
-        match sent.map_err(|error| Unsent::Local(PublishError::from_kafka(error)))?.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(Unsent::Refused(PublishError::from_kafka(error))),
-            Err(_canceled) => Err(Unsent::Local(PublishError::Unavailable(KafkaError::Canceled))),
-        }
+/// A record that was not written.
+struct Unsent {
+    place: usize,
+    /// The broker said no, perhaps to a whole set of records; otherwise the client, to this one alone.
+    by_broker: bool,
+    error: KafkaError,
+}
+
+impl Unsent {
+    /// Whether it may have been refused for another's fault.
+    fn by_set(&self) -> bool {
+        self.by_broker
+            && matches!(PublishError::from_kafka(self.error.clone()), PublishError::Refused(_))
     }
 }
 
-fn record(event: &Publication) -> FutureRecord<'_, str, str> {
-    let headers = event.attributes.to_headers();
-    let headers = headers
-        .iter()
-        .fold(OwnedHeaders::new_with_capacity(headers.len()), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
-    FutureRecord::to(&event.topic)
-        .key(event.key.as_str())
-        .payload(event.payload.as_str())
-        .headers(headers)
+fn record(event: &Publication) -> Outgoing<'_> {
+    let mut headers = OwnedHeaders::new_with_capacity(12);
+    event.attributes.visit_headers(|key, value| {
+        let empty = OwnedHeaders::new_with_capacity(0);
+        headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
+    });
+    Outgoing {
+        topic: &event.topic,
+        key: Some(event.key.as_bytes()),
+        payload: Some(event.payload.as_bytes()),
+        headers,
+    }
 }
 
 impl fmt::Debug for Publisher {

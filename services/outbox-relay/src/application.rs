@@ -11,12 +11,13 @@ use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Relay};
+use crate::{Config, Relay, wake};
 
 /// A relay with its management endpoint, ready to run.
 #[derive(Debug)]
 pub struct Application {
     management: Management,
+    database: Database,
     relay: Relay,
     shutdown_timeout: Duration,
 }
@@ -32,7 +33,8 @@ impl Application {
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?;
         let shutdown_timeout = config.common.shutdown_timeout;
-        Ok(Self { management, relay: Relay::new(config, database, publisher), shutdown_timeout })
+        let relay = Relay::new(config, database.clone(), publisher);
+        Ok(Self { management, database, relay, shutdown_timeout })
     }
 
     /// The port of the management endpoint.
@@ -44,6 +46,8 @@ impl Application {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
         tasks.spawn("management", self.management.run(tasks.shutdown()));
+        let wakes = self.relay.wakes();
+        tasks.spawn("listener", wake::listen(self.database, wakes, tasks.shutdown()));
         tasks.spawn("relay", self.relay.run(tasks.shutdown()));
         tasks.join(self.shutdown_timeout).await
     }

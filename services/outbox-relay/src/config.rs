@@ -33,6 +33,10 @@ pub struct Config {
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) outbox_lease: Duration,
 
+    /// Batches that are under way side by side, each over shards of its own
+    #[conf(env, default_value = "4", value_parser = parse_lanes)]
+    pub(crate) outbox_lanes: usize,
+
     /// Most rows of one shard that are published together
     #[conf(env, default_value = "64", value_parser = parse_batch)]
     pub(crate) outbox_shard_batch: i64,
@@ -63,6 +67,11 @@ impl Config {
     pub(crate) fn publish_and_mark(&self) -> Duration {
         self.kafka.kafka_publish_timeout + Duration::from_secs(1)
     }
+}
+
+/// More lanes than shards would have nothing to do.
+fn parse_lanes(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=64)
 }
 
 fn parse_batch(text: &str) -> Result<i64, String> {

@@ -5,9 +5,13 @@
 
 mod application;
 mod config;
+mod lane;
+mod leases;
 mod relay;
 mod settle;
+mod wake;
 
 pub use application::Application;
 pub use config::Config;
-pub use relay::{Relay, RelayError, Step};
+pub use lane::{RelayError, Step};
+pub use relay::Relay;

@@ -1,18 +1,14 @@
 //! The use case of the whole system: take an order, once.
 
-use chrono::DateTime;
-use contracts::cloud_events::{TraceContext, data_schema};
-use contracts::event_id::event_id;
-use contracts::http::Item;
-use contracts::order_events::{ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
-use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderId, OrderLine, OrderStatus, Owner};
-use store::orders::{NewOrder, Order};
-use store::outbox::{EventHeaders, OutboxEvent};
+use contracts::cloud_events::TraceContext;
+use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderStatus, Owner};
+use store::orders::{NewOrder, Order, Origin};
 
 use crate::inventory::{Inventory, StockError};
 use crate::order_writer::{BatchError, OrderWriter};
 
 /// What a client asks for, and how to recognise it when it asks again.
+#[derive(Clone)]
 pub(crate) struct CreateOrderRequest {
     pub(crate) owner: Owner,
     pub(crate) key: IdempotencyKey,
@@ -61,7 +57,7 @@ impl CreateOrder {
             return Ok(Placed::Before(order));
         }
         self.inventory.ensure_available(request.draft.lines()).await?;
-        let order = self.new_order(&request, fingerprint)?;
+        let order = self.new_order(&request)?;
         let answer = accepted(&order);
         if self.writer.accept(order).await? {
             return Ok(Placed::Now(answer));
@@ -71,6 +67,12 @@ impl CreateOrder {
         let winner = winner.ok_or(CreateOrderError::NoWinner)?;
         // This very order, if its first answer was lost on the way from the database.
         Ok(if winner.id == answer.id { Placed::Now(winner) } else { Placed::Before(winner) })
+    }
+
+    fn new_order(&self, request: &CreateOrderRequest) -> Result<NewOrder, serde_json::Error> {
+        let CreateOrderRequest { owner, key, draft, correlation_id, trace } = request.clone();
+        let origin = Origin { source: "/sales-api", topic: &self.topic, correlation_id, trace };
+        NewOrder::new(owner, key, draft, origin)
     }
 
     async fn placed_before(
@@ -83,56 +85,6 @@ impl CreateOrder {
             Some(_) => Err(CreateOrderError::KeyReused),
             None => Ok(None),
         }
-    }
-
-    fn new_order(
-        &self,
-        request: &CreateOrderRequest,
-        fingerprint: Fingerprint,
-    ) -> Result<NewOrder, serde_json::Error> {
-        let id = OrderId::generate();
-        // The moment is that of the id, to the millisecond: lists are sorted by the id alone.
-        let created_at = DateTime::from_timestamp_millis(id.unix_millis()).unwrap_or_default();
-        let event = OrderCreated {
-            order_id: id,
-            sequence: OrderStatus::PendingShipment.sequence(),
-            customer_id: request.draft.customer_id().to_string(),
-            items: request.draft.lines().iter().map(item).collect(),
-            total_amount: request.draft.total(),
-            created_at,
-        };
-        let event = OutboxEvent {
-            event_id: event_id(id, ORDER_CREATED),
-            aggregate_id: id,
-            topic: self.topic.clone(),
-            event_type: ORDER_CREATED.to_owned(),
-            payload: serde_json::to_string(&event)?,
-            headers: EventHeaders::new(
-                "/sales-api",
-                data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
-                request.correlation_id.clone(),
-                request.trace.clone(),
-            ),
-            occurred_at: created_at,
-        };
-        Ok(NewOrder {
-            id,
-            owner: request.owner.clone(),
-            idempotency_key: request.key.clone(),
-            fingerprint,
-            draft: request.draft.clone(),
-            created_at,
-            event,
-        })
-    }
-}
-
-/// A line as the world sees it.
-pub(crate) fn item(line: &OrderLine) -> Item {
-    Item {
-        product_id: line.product_id.to_string(),
-        quantity: line.quantity.get(),
-        unit_price: line.unit_price,
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
 
-use crate::commands::{demo, load, migrate, orders, token, topics};
+use crate::commands::{demo, load, migrate, orders, seed, token, topics};
 use crate::failure::Failure;
 
 /// salesctl: the operator's tool for the sales system
@@ -31,6 +31,8 @@ enum Command {
     Demo(demo::Demo),
     /// Places orders at a rate, or as fast as it goes, and measures the answers
     Load(load::Load),
+    /// Fills the tables with orders that nobody placed, to see what their size costs; for a system of its own
+    Seed(seed::Seed),
 }
 
 impl Cli {
@@ -42,6 +44,7 @@ impl Cli {
             Command::Orders(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Load(command) => command.run().await,
+            Command::Seed(command) => command.run().await,
         }
     }
 }

@@ -3,7 +3,9 @@
 mod by_key;
 mod insert_batch;
 mod list;
+mod new_order;
 mod read;
+mod seed;
 mod status;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +16,9 @@ use domain::{
 pub use by_key::{KnownOrder, find_by_keys};
 pub use insert_batch::insert_batch;
 pub use list::{ListedOrder, Listing, Page, list};
+pub use new_order::Origin;
 pub use read::{find, find_status};
+pub use seed::seed_delivered;
 pub use status::{Application, Applied, ApplyError, apply};
 
 use crate::outbox::OutboxEvent;

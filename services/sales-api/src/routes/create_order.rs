@@ -7,7 +7,7 @@ use domain::OrderStatus;
 use store::orders::Order;
 
 use crate::body::JsonBody;
-use crate::create_order::{CreateOrder, CreateOrderRequest, Placed, item};
+use crate::create_order::{CreateOrder, CreateOrderRequest, Placed};
 use crate::problem::ApiError;
 use crate::request::order_request;
 use crate::request_scope::Cause;
@@ -83,7 +83,7 @@ fn created(order: &Order) -> CreatedOrder {
         order_id: order.id,
         status: OrderStatus::PendingShipment,
         customer_id: order.customer_id.clone(),
-        items: order.lines.iter().map(item).collect(),
+        items: order.lines.iter().map(Into::into).collect(),
         total_amount: order.total,
         created_at: order.created_at,
     }

@@ -12,7 +12,6 @@ use store::Database;
 use store::orders::{self, Order};
 
 use crate::admission::Place;
-use crate::create_order::item;
 use crate::problem::ApiError;
 use crate::tokens::Caller;
 
@@ -77,7 +76,7 @@ fn details(order: Order, history: Vec<orders::StatusChange>) -> OrderDetails {
         order_id: order.id,
         status: order.status,
         customer_id: order.customer_id,
-        items: order.lines.iter().map(item).collect(),
+        items: order.lines.iter().map(Into::into).collect(),
         total_amount: order.total,
         created_at: order.created_at,
         status_history: history

@@ -1,0 +1,230 @@
+//! A lane: one step after the other over its shards, side by side with the other lanes.
+//!
+//! It remembers nothing from one step to the next. A row that is committed late is simply found the next time.
+
+use std::collections::HashSet;
+use std::ops::Add;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::cloud_events::Attributes;
+use futures::FutureExt;
+use futures::future::pending;
+use messaging::{Publication, PublishError, Publisher};
+use service_kit::outage::Outage;
+use service_kit::retry::FIRST_WAIT;
+use store::outbox::{self, OutboxRow};
+use store::{Database, StoreError};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::leases::Tenure;
+use crate::settle::Settler;
+use crate::wake::Wakes;
+
+/// What the lanes of a relay have in common.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    pub(crate) database: Database,
+    pub(crate) publisher: Publisher,
+    pub(crate) dead_letters_topic: String,
+    pub(crate) per_shard: i64,
+    pub(crate) lanes: usize,
+    pub(crate) poll_interval: Duration,
+    /// The longest that a batch takes from the send to the mark.
+    pub(crate) publish_and_mark: Duration,
+    pub(crate) wakes: Wakes,
+}
+
+/// One of the lanes.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) number: usize,
+    ways: Arc<Ways>,
+    outage: Outage,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Events that were published and marked.
+    pub published: usize,
+    /// Events that were put aside.
+    pub dead_lettered: usize,
+    /// Rows that were seen but have to wait: for a row of the same order before them, or for their next attempt.
+    pub held_back: usize,
+}
+
+impl Add for Step {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            published: self.published + other.published,
+            dead_lettered: self.dead_lettered + other.dead_lettered,
+            held_back: self.held_back + other.held_back,
+        }
+    }
+}
+
+/// Why a step could not be finished. Nothing is lost: what was not marked is found again.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The database.
+    #[error("the outbox cannot be read or marked")]
+    Store(#[from] StoreError),
+    /// The broker, or a topic. No row is blamed for it.
+    #[error("events cannot be published")]
+    Kafka(#[source] PublishError),
+}
+
+impl Lane {
+    pub(crate) fn new(number: usize, ways: Arc<Ways>) -> Self {
+        Self { number, ways, outage: Outage::of("outbox or kafka") }
+    }
+
+    /// Steps until the tenure is over, or until `shutdown`. The step in hand is finished.
+    pub(crate) async fn work(mut self, tenure: Arc<Tenure>, shutdown: CancellationToken) -> Self {
+        while !tenure.is_over() && !shutdown.is_cancelled() {
+            let (pause, woken) = match self.step(&tenure).await {
+                Ok(step) => {
+                    self.outage.over();
+                    (self.pause_after(step), self.ways.wakes.woken(self.number).left_future())
+                }
+                // Whoever commits an event ends no outage.
+                Err(error) => (self.outage.failed(&error), pending().right_future()),
+            };
+            if pause > Duration::ZERO {
+                tokio::select! {
+                    () = sleep_until(tenure.renewal().min(Instant::now() + pause)) => {}
+                    () = woken => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        }
+        self
+    }
+
+    /// Publishes the oldest rows of the lane's shards and marks them.
+    pub(crate) async fn step(&self, tenure: &Tenure) -> Result<Step, RelayError> {
+        let ways = &*self.ways;
+        let held = tenure.of_lane(self.number, ways.lanes);
+        let shards = held.iter().map(|held| held.shard).collect();
+        let rows = {
+            let mut connection = ways.database.connection().await?;
+            outbox::claim(&mut connection, &shards, ways.per_shard).await?
+        };
+        let seen = rows.len();
+        let batch = one_an_order(rows);
+        let held_back = seen - batch.len();
+        if batch.is_empty() {
+            return Ok(Step { held_back, ..Step::default() });
+        }
+        if !tenure.lasts(ways.publish_and_mark) {
+            // The claim took so long that another relay may be about to publish the same rows.
+            tenure.lose();
+            return Ok(Step { held_back: seen, ..Step::default() });
+        }
+        let publications: Vec<_> = batch.iter().map(publication).collect();
+        let answers = ways.publisher.publish(&publications).await;
+        let mut connection = ways.database.connection().await?;
+        let settler = Settler {
+            connection: &mut connection,
+            held: &held,
+            dead_letters_topic: &ways.dead_letters_topic,
+        };
+        let settlement = settler.settle(batch.into_iter().zip(answers)).await?;
+        if settlement.lease_lost {
+            tracing::warn!(
+                "a lease was lost while events were published, they will be published again"
+            );
+            tenure.lose();
+        }
+        match settlement.unavailable {
+            Some(error) => Err(RelayError::Kafka(error)),
+            None => Ok(Step {
+                published: settlement.published,
+                dead_lettered: settlement.dead_lettered,
+                held_back,
+            }),
+        }
+    }
+
+    /// Until the next step: none while there is work, and a short one where something has to wait.
+    fn pause_after(&self, step: Step) -> Duration {
+        let poll_interval = self.ways.poll_interval;
+        match step {
+            Step { published: 0, dead_lettered: 0, held_back: 0 } => poll_interval,
+            Step { published: 0, dead_lettered: 0, .. } => FIRST_WAIT.min(poll_interval),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Keeps the first row of each order, if it is due: a row that is refused can't be overtaken by its successor.
+fn one_an_order(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
+    let mut orders = HashSet::with_capacity(rows.len());
+    rows.into_iter().filter(|row| orders.insert(row.event.aggregate_id) && row.due).collect()
+}
+
+fn publication(row: &OutboxRow) -> Publication {
+    let event = &row.event;
+    Publication {
+        topic: event.topic.clone(),
+        key: event.aggregate_id.to_string(),
+        attributes: Attributes {
+            id: event.event_id,
+            source: event.headers.source.clone(),
+            event_type: event.event_type.clone(),
+            time: event.occurred_at,
+            subject: event.aggregate_id.as_uuid(),
+            data_schema: event.headers.data_schema.clone(),
+            correlation_id: event.headers.correlation_id.clone(),
+            trace: event.headers.trace(),
+        },
+        payload: event.payload.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::OrderId;
+    use store::outbox::{EventHeaders, OutboxEvent};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row(order: OrderId, seq: i64, due: bool) -> OutboxRow {
+        let headers = EventHeaders {
+            source: "/test".into(),
+            data_schema: "urn:sales:test:1.0".into(),
+            correlation_id: None,
+            traceparent: None,
+            tracestate: None,
+        };
+        let event = OutboxEvent {
+            event_id: Uuid::nil(),
+            aggregate_id: order,
+            topic: "t".into(),
+            event_type: "test".into(),
+            payload: "{}".into(),
+            headers,
+            occurred_at: std::time::SystemTime::UNIX_EPOCH.into(),
+        };
+        OutboxRow { shard: 0, seq, event, attempts: 0, due }
+    }
+
+    #[test]
+    fn a_batch_has_the_oldest_row_of_each_order() {
+        let (a, b) = (OrderId::generate(), OrderId::generate());
+        let batch = one_an_order(vec![row(a, 1, true), row(a, 2, true), row(b, 3, true)]);
+        assert_eq!(batch.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_row_that_waits_is_not_overtaken_by_its_own_order() {
+        let (a, b) = (OrderId::generate(), OrderId::generate());
+        let batch = one_an_order(vec![row(a, 1, false), row(a, 2, true), row(b, 3, true)]);
+        assert_eq!(batch.iter().map(|row| row.seq).collect::<Vec<_>>(), [3]);
+    }
+}

@@ -1,0 +1,72 @@
+//! Hearing of new events as they are committed, instead of looking for them all the time.
+//!
+//! A word that is lost costs nothing but the time until the next look: the lanes poll whatever they hear.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use service_kit::outage::Outage;
+use store::outbox::{Listener, Shards};
+use store::{Database, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::leases::lane_of;
+
+/// One bell a lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Wakes(Arc<[Notify]>);
+
+impl Wakes {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self((0..lanes).map(|_| Notify::new()).collect())
+    }
+
+    /// Waits until the lane has something to do. A bell that rang before is heard, once.
+    pub(crate) async fn woken(&self, lane: usize) {
+        match self.0.get(lane) {
+            Some(bell) => bell.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn ring(&self, shards: Shards) {
+        let lanes = self.0.len();
+        for (lane, bell) in self.0.iter().enumerate() {
+            if shards.iter().any(|shard| lane_of(shard, lanes) == lane) {
+                bell.notify_one();
+            }
+        }
+    }
+}
+
+/// Listens until `shutdown`, on a connection of its own.
+pub(crate) async fn listen(
+    database: Database,
+    wakes: Wakes,
+    shutdown: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut outage = Outage::of("outbox notifications");
+    while let Some(Err(error)) =
+        shutdown.run_until_cancelled(listen_once(&database, &wakes, &mut outage)).await
+    {
+        let pause = tokio::time::sleep(outage.failed(&error));
+        shutdown.run_until_cancelled(pause).await;
+    }
+    Ok(())
+}
+
+/// Until the connection breaks.
+async fn listen_once(
+    database: &Database,
+    wakes: &Wakes,
+    outage: &mut Outage,
+) -> Result<Infallible, StoreError> {
+    let mut listener = Listener::connect(database).await?;
+    outage.over();
+    // What was committed while nobody listened.
+    wakes.ring(Shards::ALL);
+    loop {
+        wakes.ring(listener.next().await?);
+    }
+}
