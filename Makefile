@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test bench check-api lint fmt clean prerequisites
+.PHONY: help demo up down status logs build test bench check-api contracts lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -56,6 +56,9 @@ bench: ## measure the speed beside its targets, on a stack of its own; ARGS as i
 	$(local)/prerequisites bench
 	cargo build --locked --release -p bench -p sales-api -p outbox-relay -p inventory-mock -p salesctl
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
+
+contracts: prerequisites ## write schemas, golden files and the AsyncAPI document; what is released stays as it is
+	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --lib the_committed_files_are_what_the_code_writes
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
 	cargo fmt --all --check

@@ -3,6 +3,7 @@
 //! A change here is a change for somebody else. Fields are only added, and only as optional ones; a reader
 //! ignores what it does not know.
 
+pub mod catalogue;
 pub mod cloud_events;
 pub mod delivery_events;
 mod encoding;

@@ -85,46 +85,11 @@ impl Event for OrderEvent {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-
-    const VALUE: &str = concat!(
-        r#"{"orderId":"01990000-0000-7000-8000-000000000001","sequence":1,"customerId":"customer-1","#,
-        r#""items":[{"productId":"widget","quantity":2,"unitPrice":29.90}],"totalAmount":59.80,"#,
-        r#""createdAt":"2026-03-01T12:00:00.000Z"}"#
-    );
-
-    fn created() -> OrderCreated {
-        OrderCreated {
-            order_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into(),
-            sequence: 1,
-            customer_id: "customer-1".into(),
-            items: vec![Item {
-                product_id: "widget".into(),
-                quantity: 2,
-                unit_price: "29.9".parse().unwrap(),
-            }],
-            total_amount: "59.8".parse().unwrap(),
-            created_at: "2026-03-01T12:00:00Z".parse().unwrap(),
-        }
-    }
-
-    #[test]
-    fn the_bytes_of_the_value_are_pinned() {
-        assert_eq!(serde_json::to_string(&created()).unwrap(), VALUE);
-    }
-
-    #[test]
-    fn an_unknown_field_is_ignored() {
-        let newer = VALUE.replacen('{', r#"{"giftWrap":true,"#, 1);
-        let event = OrderEvent::decode(ORDER_CREATED, newer.as_bytes()).unwrap();
-        assert_eq!(event, OrderEvent::Created(created()));
-    }
 
     #[test]
     fn a_foreign_type_is_refused() {
-        let error = OrderEvent::decode("order.shipped", VALUE.as_bytes()).unwrap_err();
+        let error = OrderEvent::decode("order.shipped", b"{}").unwrap_err();
         assert_eq!(error.class(), "unknown-type");
     }
 }

@@ -52,6 +52,19 @@ pub struct Names {
     pub status_group: String,
 }
 
+impl Default for Names {
+    /// The usual names.
+    fn default() -> Self {
+        Self {
+            order_events: ORDER_EVENTS.to_owned(),
+            delivery_events: DELIVERY_EVENTS.to_owned(),
+            dead_letters: DEAD_LETTERS.to_owned(),
+            delivery_group: DELIVERY_GROUP.to_owned(),
+            status_group: STATUS_GROUP.to_owned(),
+        }
+    }
+}
+
 impl Names {
     /// Where delivery-service puts the orders that it can't read.
     pub fn order_events_dlq(&self) -> String {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
 
-use crate::commands::{demo, load, migrate, orders, seed, token, topics};
+use crate::commands::{contracts, demo, load, migrate, orders, seed, token, topics};
 use crate::failure::Failure;
 
 /// salesctl: the operator's tool for the sales system
@@ -23,6 +23,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Makes topics and lists them
     Topics(topics::Topics),
+    /// Prints what the events in the topics are made of
+    Contracts(contracts::Contracts),
     /// Prints a token for the API
     Token(token::Token),
     /// Creates an order or shows one
@@ -40,6 +42,7 @@ impl Cli {
         match self.command {
             Command::Migrate(command) => command.run().await,
             Command::Topics(command) => command.run().await,
+            Command::Contracts(command) => command.run(),
             Command::Token(command) => command.run(),
             Command::Orders(command) => command.run().await,
             Command::Demo(command) => command.run().await,

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod contracts;
 pub(crate) mod demo;
 pub(crate) mod load;
 pub(crate) mod migrate;

@@ -1,4 +1,4 @@
-//! What the documents say about settings is what the programs read.
+//! What the documents say about settings is what the programs read, and what they say about events is what is written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,6 +6,8 @@ use std::path::Path;
 
 use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
+use contracts::catalogue::{CONTRACTS, async_api};
+use contracts::topics::Names;
 
 type Variables = Vec<(String, Option<String>)>;
 
@@ -93,6 +95,46 @@ fn the_example_file_names_every_setting() {
                 .lines()
                 .any(|line| line.trim_start_matches('#').starts_with(&format!("{variable}=")));
             assert!(named, "{variable} of {service} is not in .env.example");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_events_are_the_golden_records() {
+    let document = read("docs/EVENTS.md");
+    for contract in CONTRACTS {
+        let (event_type, example) = (contract.event_type, contract.example);
+        let shown = format!(
+            "contracts example {event_type}\n```\n\n```\n{}\n{}\n```",
+            example.headers, example.value
+        );
+        assert!(document.contains(&shown), "the example of {event_type} should be:\n{shown}");
+    }
+}
+
+#[test]
+fn the_topics_in_the_document_are_made_as_it_says() {
+    let document = read("docs/EVENTS.md");
+    for topic in Names::default().specs() {
+        let (name, partitions) = (topic.name, topic.partitions);
+        let days = topic.retention.as_secs() / 86_400;
+        let row = format!("| `{name}` | {partitions} | {days} days |");
+        assert!(document.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn the_document_names_every_header() {
+    let document = read("docs/EVENTS.md");
+    let described = async_api::bundled().unwrap();
+    for headers in ["cloudEventHeaders", "deadLetterHeaders"] {
+        let headers = &described["components"]["schemas"][headers];
+        let required = headers["required"].as_array().unwrap();
+        for (name, _) in headers["properties"].as_object().unwrap() {
+            let presence =
+                if required.contains(&name.as_str().into()) { "always" } else { "optional" };
+            let row = format!("| `{name}` | {presence} |");
+            assert!(document.contains(&row), "{row}");
         }
     }
 }

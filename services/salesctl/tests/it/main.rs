@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod commands;
+mod conformance;
+mod contracts;
 mod demo;
 mod documentation;
 mod load;

@@ -1,0 +1,210 @@
+//! Golden records are read back to the byte, and schema and reader agree about them.
+
+use std::collections::BTreeSet;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use super::async_api::bundled;
+use super::samples::header_lines;
+use super::{CONTRACTS, Contract};
+use crate::cloud_events::{AttributeError, Attributes};
+use crate::delivery_events::{DeliveryEvent, ORDER_DELIVERED, ORDER_SHIPPED};
+use crate::envelope::{DecodeError, Envelope};
+use crate::order_events::{ORDER_CREATED, OrderEvent};
+use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OutboxDeadLettered};
+
+/// Reads a record with this value as a consumer does, and writes its value again.
+fn read_back(contract: &Contract, value: &[u8]) -> Result<String, DecodeError> {
+    let header = |name: &str| contract.example.header(name).map(str::as_bytes);
+    let (key, value) = (header("ce_subject"), Some(value));
+    let written = match contract.event_type {
+        ORDER_CREATED => {
+            let OrderEvent::Created(event) = Envelope::decode(key, value, header)?.event;
+            serde_json::to_string(&event)
+        }
+        ORDER_SHIPPED | ORDER_DELIVERED => {
+            Envelope::<DeliveryEvent>::decode(key, value, header)?.event.encode()
+        }
+        OUTBOX_DEAD_LETTERED => serde_json::from_slice::<OutboxDeadLettered>(value.unwrap())
+            .and_then(|event| serde_json::to_string(&event)),
+        unknown => return Err(DecodeError::UnknownType(unknown.to_owned())),
+    };
+    written.map_err(DecodeError::Value)
+}
+
+fn attributes(contract: &Contract, without: Option<&str>) -> Result<Attributes, AttributeError> {
+    Attributes::from_headers(|name| {
+        contract.example.header(name).filter(|_| Some(name) != without).map(str::as_bytes)
+    })
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::options().should_validate_formats(true).build(schema).unwrap()
+}
+
+/// What the AsyncAPI document says of the headers of a contract's records.
+fn header_validator(contract: &Contract) -> Validator {
+    let document = bundled().unwrap();
+    let message = format!("{}-{}", contract.event_type, contract.version);
+    let mut schema = document["components"]["messages"][message]["headers"].clone();
+    schema["components"] = document["components"].clone();
+    validator(&schema)
+}
+
+fn headers(contract: &Contract) -> Value {
+    contract.example.headers().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+}
+
+/// Every place in a value.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    let mut go_on = |name: &str, member: &Value| {
+        let at = format!("{at}/{name}");
+        found.push(at.clone());
+        pointers(member, &at, found);
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, it)| go_on(name, it)),
+        Value::Array(elements) => {
+            elements.iter().enumerate().for_each(|(at, it)| go_on(&at.to_string(), it));
+        }
+        _ => {}
+    }
+}
+
+/// The value with another member in one place, or without it.
+fn changed(value: &Value, pointer: &str, to: Option<Value>) -> Value {
+    let mut value = value.clone();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    match (value.pointer_mut(parent).unwrap(), to) {
+        (Value::Object(members), None) => drop(members.remove(name)),
+        (Value::Array(elements), None) => drop(elements.remove(name.parse().unwrap())),
+        (parent, Some(to)) => *parent.pointer_mut(&format!("/{name}")).unwrap() = to,
+        (parent, None) => unreachable!("{parent} has no members"),
+    }
+    value
+}
+
+#[test]
+fn a_golden_record_is_read_back_to_the_byte() {
+    for contract in CONTRACTS {
+        let value = contract.example.value;
+        assert_eq!(read_back(contract, value.as_bytes()).unwrap(), value);
+        let headers = header_lines(&attributes(contract, None).unwrap());
+        assert_eq!(headers, contract.example.headers);
+    }
+}
+
+#[test]
+fn a_golden_record_is_valid_under_every_schema_of_its_major_version() {
+    for contract in CONTRACTS {
+        assert_eq!(json(contract.schema)["$id"], contract.data_schema());
+        for other in CONTRACTS.iter().filter(|other| other.is_alternative_to(contract)) {
+            let schema = json(other.schema);
+            jsonschema::draft202012::meta::validate(&schema).unwrap();
+            validator(&schema).validate(&json(contract.example.value)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_golden_record_has_every_field_of_its_schema_and_no_other() {
+    fn compare(schema: &Value, value: &Value) {
+        match value {
+            Value::Object(members) => {
+                let described = schema["properties"].as_object().unwrap();
+                assert!(members.keys().eq(described.keys()), "{value} and {schema}");
+                members.iter().for_each(|(name, member)| compare(&described[name], member));
+            }
+            Value::Array(elements) => {
+                for element in elements {
+                    compare(&schema["items"], element);
+                }
+            }
+            _ => {}
+        }
+    }
+    for contract in CONTRACTS {
+        compare(&json(contract.schema), &json(contract.example.value));
+    }
+}
+
+#[test]
+fn what_a_reader_refuses_its_schema_refuses() {
+    let odd = ["null", "true", "-1", "0.5", "1e10", "1e400", r#""""#, r#""x""#, "[]", "{}"];
+    for contract in CONTRACTS {
+        let (good, schema) = (json(contract.example.value), validator(&json(contract.schema)));
+        let mut places = Vec::new();
+        pointers(&good, "", &mut places);
+        let mut refused = 0;
+        for place in places {
+            for to in [None].into_iter().chain(odd.map(json).map(Some)) {
+                let value = changed(&good, &place, to);
+                if read_back(contract, value.to_string().as_bytes()).is_err() {
+                    refused += 1;
+                    assert!(!schema.is_valid(&value), "{} {value}", contract.event_type);
+                }
+            }
+        }
+        assert!(refused > 20, "{refused} of {}", contract.event_type);
+    }
+}
+
+#[test]
+fn a_schema_requires_what_a_reader_cannot_do_without() {
+    for contract in CONTRACTS {
+        let (good, schema) = (json(contract.example.value), validator(&json(contract.schema)));
+        let mut places = Vec::new();
+        pointers(&good, "", &mut places);
+        for place in places {
+            let value = changed(&good, &place, None);
+            let read = read_back(contract, value.to_string().as_bytes());
+            assert_eq!(schema.is_valid(&value), read.is_ok(), "{} {value}", contract.event_type);
+        }
+    }
+}
+
+#[test]
+fn readers_and_schemas_ignore_a_field_that_they_do_not_know() {
+    for contract in CONTRACTS {
+        let mut value = json(contract.example.value);
+        value["giftWrap"] = json!({ "colour": "red" });
+        if let Some(item) = value.pointer_mut("/items/0") {
+            item["engraving"] = "for Ada".into();
+        }
+        assert!(validator(&json(contract.schema)).is_valid(&value), "{value}");
+        assert_eq!(
+            read_back(contract, value.to_string().as_bytes()).unwrap(),
+            contract.example.value
+        );
+    }
+}
+
+#[test]
+fn the_document_describes_the_headers_that_are_written() {
+    let document = bundled().unwrap();
+    let described = &document["components"]["schemas"]["cloudEventHeaders"]["properties"];
+    let mut written = BTreeSet::new();
+    for contract in CONTRACTS {
+        header_validator(contract).validate(&headers(contract)).unwrap();
+        written.extend(contract.example.headers().map(|(name, _)| name));
+    }
+    assert!(described.as_object().unwrap().keys().eq(written), "{described}");
+}
+
+#[test]
+fn the_document_requires_the_headers_that_a_reader_cannot_do_without() {
+    for contract in CONTRACTS {
+        let described = header_validator(contract);
+        for (name, _) in contract.example.headers() {
+            let without = changed(&headers(contract), &format!("/{name}"), None);
+            // Always written, though nobody here reads it.
+            let required = name == "content-type" || attributes(contract, Some(name)).is_err();
+            assert_eq!(described.is_valid(&without), !required, "{name}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the code writes today: one record of each event type, from which the golden files are made.
+
+use chrono::{DateTime, Utc};
+use domain::{DeliveryStep, OrderId};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::value_schemas;
+use crate::cloud_events::{Attributes, TraceContext, data_schema};
+use crate::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
+use crate::event_id::event_id;
+use crate::order_events::{Item, ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
+use crate::outbox_events::{
+    OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, OutboxDeadLettered,
+};
+use crate::topics::ORDER_EVENTS;
+
+/// The newest version of an event type, as the code writes it.
+pub(super) struct Sample {
+    pub(super) event_type: &'static str,
+    pub(super) version: &'static str,
+    pub(super) schema: Value,
+    pub(super) value: String,
+    pub(super) attributes: Attributes,
+}
+
+/// A line for each header, in their order.
+pub(super) fn header_lines(attributes: &Attributes) -> String {
+    let headers = attributes.to_headers();
+    let lines: Vec<String> =
+        headers.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    lines.concat()
+}
+
+/// One of each type: an order of the first of March, and what became of it.
+pub(super) fn all() -> [Sample; 4] {
+    [
+        created(),
+        delivery(DeliveryStep::Shipped, "2026-03-01T12:00:03.5Z"),
+        delivery(DeliveryStep::Delivered, "2026-03-01T12:00:09.25Z"),
+        dead_lettered(),
+    ]
+}
+
+/// The id that an order of [`placed_at`] has.
+fn order_id() -> OrderId {
+    Uuid::from_u128(0x019c_a945_0a00_7000_8000_0000_0000_0001).into()
+}
+
+fn placed_at() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn created() -> Sample {
+    let item = |product: &str, quantity, price: &str| Item {
+        product_id: product.to_owned(),
+        quantity,
+        unit_price: price.parse().unwrap(),
+    };
+    let event = OrderCreated {
+        order_id: order_id(),
+        sequence: 1,
+        customer_id: "customer-1".to_owned(),
+        items: vec![item("widget", 2, "29.9"), item("gadget", 1, "10")],
+        total_amount: "69.8".parse().unwrap(),
+        created_at: placed_at(),
+    };
+    let mut attributes =
+        attributes("/sales-api", ORDER_CREATED, ORDER_CREATED_VERSION, placed_at());
+    attributes.trace.as_mut().unwrap().tracestate = Some("vendor=00f067aa0ba902b7".to_owned());
+    Sample {
+        event_type: ORDER_CREATED,
+        version: ORDER_CREATED_VERSION,
+        schema: value_schemas::order_created(),
+        value: serde_json::to_string(&event).unwrap(),
+        attributes,
+    }
+}
+
+fn delivery(step: DeliveryStep, at: &str) -> Sample {
+    let event = DeliveryEvent { order_id: order_id(), step, at: at.parse().unwrap() };
+    Sample {
+        event_type: event_type(step),
+        version: DELIVERY_VERSION,
+        schema: value_schemas::delivery(step),
+        value: event.encode().unwrap(),
+        attributes: attributes("/delivery-service", event_type(step), DELIVERY_VERSION, event.at),
+    }
+}
+
+fn dead_lettered() -> Sample {
+    let dead = event_id(order_id(), ORDER_CREATED);
+    let event = OutboxDeadLettered {
+        order_id: order_id(),
+        event_id: dead,
+        event_type: ORDER_CREATED.to_owned(),
+        topic: ORDER_EVENTS.to_owned(),
+        reason: concat!(
+            "Kafka refuses the record: ",
+            "Message production error: MessageSizeTooLarge (Broker: Message size too large)"
+        )
+        .to_owned(),
+    };
+    let mut attributes = attributes(
+        "/outbox-relay",
+        OUTBOX_DEAD_LETTERED,
+        OUTBOX_DEAD_LETTERED_VERSION,
+        placed_at(),
+    );
+    attributes.id = event_id(order_id(), &format!("{OUTBOX_DEAD_LETTERED}/{dead}"));
+    Sample {
+        event_type: OUTBOX_DEAD_LETTERED,
+        version: OUTBOX_DEAD_LETTERED_VERSION,
+        schema: value_schemas::outbox_dead_lettered(),
+        value: serde_json::to_string(&event).unwrap(),
+        attributes,
+    }
+}
+
+fn attributes(source: &str, event_type: &str, version: &str, time: DateTime<Utc>) -> Attributes {
+    Attributes {
+        id: event_id(order_id(), event_type),
+        source: source.to_owned(),
+        event_type: event_type.to_owned(),
+        time,
+        subject: order_id().as_uuid(),
+        data_schema: data_schema(event_type, version),
+        correlation_id: Some("checkout-17".to_owned()),
+        trace: Some(TraceContext {
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+            tracestate: None,
+        }),
+    }
+}

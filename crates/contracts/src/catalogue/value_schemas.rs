@@ -1,0 +1,108 @@
+//! The schema of each event's value as the code has it today, made of the rules that the API's description is made of.
+//!
+//! `golden.rs` holds it to the types: a golden value has every field of its schema and no other, and what a reader
+//! refuses the schema refuses.
+
+use domain::{DeliveryStep, OrderDraft, OrderStatus};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::cloud_events::data_schema;
+use crate::delivery_events::{DELIVERY_VERSION, event_type};
+use crate::order_events::{ORDER_CREATED, ORDER_CREATED_VERSION};
+use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION};
+use crate::schemas;
+
+pub(super) fn order_created() -> Value {
+    let item = object([
+        ("productId", rule(schemas::product_id(), "What is sold.")),
+        ("quantity", rule(schemas::quantity(), "How many pieces.")),
+        ("unitPrice", amount("The price of one piece.")),
+    ]);
+    let items = json!({
+        "description": "What was ordered, as the client listed it.",
+        "type": "array", "minItems": 1, "maxItems": OrderDraft::MAX_LINES, "items": item,
+    });
+    let value = object([
+        ("orderId", rule(schemas::order_id(), "The order.")),
+        ("sequence", sequence(OrderStatus::PendingShipment)),
+        ("customerId", rule(schemas::customer_id(), "Whom the order is for.")),
+        ("items", items),
+        ("totalAmount", amount("The sum of all items.")),
+        ("createdAt", rule(schemas::timestamp(), "When the order was accepted, in UTC.")),
+    ]);
+    document(ORDER_CREATED, ORDER_CREATED_VERSION, "An order was accepted.", value)
+}
+
+pub(super) fn delivery(step: DeliveryStep) -> Value {
+    let (what, field, when) = match step {
+        DeliveryStep::Shipped => {
+            ("The goods of an order left.", "shippedAt", "When they left, in UTC.")
+        }
+        DeliveryStep::Delivered => {
+            ("The goods of an order arrived.", "deliveredAt", "When they arrived, in UTC.")
+        }
+    };
+    let value = object([
+        ("orderId", rule(schemas::order_id(), "The order.")),
+        ("sequence", sequence(step.target())),
+        (field, rule(schemas::timestamp(), when)),
+    ]);
+    document(event_type(step), DELIVERY_VERSION, what, value)
+}
+
+pub(super) fn outbox_dead_lettered() -> Value {
+    let text = |description| json!({ "description": description, "type": "string" });
+    let value = object([
+        ("orderId", rule(schemas::order_id(), "The order that the event is about.")),
+        (
+            "eventId",
+            json!({ "description": "`ce_id` of the event.", "type": "string", "format": "uuid" }),
+        ),
+        ("eventType", text("`ce_type` of the event.")),
+        ("topic", text("Where the event should have gone.")),
+        ("reason", text("Why it did not go there, for a person to read.")),
+    ]);
+    let what =
+        "An event could not be published. It waits, whole, in the table sales.outbox_dead_letters.";
+    document(OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, what, value)
+}
+
+fn document(event_type: &str, version: &str, what: &str, mut value: Value) -> Value {
+    value["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    value["$id"] = data_schema(event_type, version).into();
+    value["title"] = event_type.into();
+    value["description"] = what.into();
+    value
+}
+
+/// Each of the fields is there; others can come with a later minor version, so they are allowed.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let required = fields.each_ref().map(|(name, _)| Value::from(*name));
+    let properties: Map<String, Value> =
+        fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({ "type": "object", "required": Value::from(required), "properties": properties })
+}
+
+fn rule(rule: impl Serialize, description: &str) -> Value {
+    let mut schema = serde_json::to_value(rule).unwrap();
+    schema["description"] = description.into();
+    // A record shows more than the example of one field does.
+    schema.as_object_mut().unwrap().remove("examples");
+    schema
+}
+
+/// `multipleOf` is left out: validators that compute with binary floats find that 1.1 is no multiple of 0.01, and a
+/// consumer would refuse a good record.
+fn amount(description: &str) -> Value {
+    let mut schema = rule(schemas::amount(), &format!("{description} It has two decimals."));
+    schema.as_object_mut().unwrap().remove("multipleOf");
+    schema
+}
+
+fn sequence(status: OrderStatus) -> Value {
+    json!({
+        "description": "The place of the event in the life of the order.",
+        "type": "integer", "const": status.sequence(),
+    })
+}
