@@ -18,6 +18,7 @@ use crate::Config;
 use crate::config::Origins;
 use crate::cors::cors;
 use crate::order_writer::{OrderWriter, OrderWriterThread};
+use crate::outbox_bell::OutboxBell;
 use crate::request_scope::request_scope;
 use crate::routes;
 use crate::shared::Shared;
@@ -29,6 +30,8 @@ pub struct Application {
     listener: TcpListener,
     writer_thread: OrderWriterThread,
     shared: Shared,
+    bell: OutboxBell,
+    database: Database,
     origins: Origins,
     read_timeout: Duration,
     workers: usize,
@@ -42,12 +45,15 @@ impl Application {
         let readiness = Readiness::default().probe("postgres", database.probe());
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?;
-        let (writer, writer_thread) = OrderWriter::start(&config.database)?;
+        let bell = OutboxBell::default();
+        let (writer, writer_thread) = OrderWriter::start(&config.database, bell.clone())?;
         Ok(Self {
             management,
             listener: management::bind(&config.common.host, config.port)?,
             writer_thread,
-            shared: Shared::new(config, &database, writer)?,
+            shared: Shared::new(config, &database, writer, &bell)?,
+            bell,
+            database,
             origins: config.limits.cors_allowed_origins.clone().unwrap_or_default(),
             read_timeout: config.limits.request_read_timeout,
             workers: config.http_workers,
@@ -71,6 +77,8 @@ impl Application {
         let mut tasks = Tasks::new(shutdown);
         let rate_limit = self.shared.rate_limit.clone();
         let sweep = tasks.shutdown();
+        let bell = self.bell.clone().run(self.database.clone(), tasks.shutdown());
+        tasks.spawn("outbox bell", bell);
         let (writer, management, server) = self.into_parts(tasks.shutdown())?;
         tasks.spawn("order writer", writer.join());
         tasks.spawn("rate limit", async move { rate_limit.sweep(sweep).await });

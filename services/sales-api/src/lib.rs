@@ -15,6 +15,7 @@ mod json;
 mod list_orders;
 mod openapi;
 mod order_writer;
+mod outbox_bell;
 mod problem;
 mod rate_limit;
 mod request;

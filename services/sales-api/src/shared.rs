@@ -13,6 +13,7 @@ use crate::create_order::CreateOrder;
 use crate::cursor::Cursors;
 use crate::inventory::Inventory;
 use crate::order_writer::OrderWriter;
+use crate::outbox_bell::OutboxBell;
 use crate::rate_limit::RateLimit;
 use crate::routes::Pulse;
 use crate::simulate_delivery::SimulateDelivery;
@@ -38,6 +39,7 @@ impl Shared {
         config: &Config,
         database: &Database,
         writer: OrderWriter,
+        bell: &OutboxBell,
     ) -> io::Result<Self> {
         let create_order = CreateOrder {
             inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
@@ -47,6 +49,7 @@ impl Shared {
         let simulate_delivery = SimulateDelivery {
             database: database.clone(),
             topic: config.delivery_events_topic.clone(),
+            bell: bell.clone(),
         };
         Ok(Self {
             admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),

@@ -11,6 +11,8 @@ use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
 use store::outbox::{self, EventHeaders, OutboxEvent};
 use store::{Database, StoreError, orders};
 
+use crate::outbox_bell::OutboxBell;
+
 /// Which step of which order.
 pub(crate) struct Simulation {
     pub(crate) order_id: OrderId,
@@ -39,6 +41,7 @@ pub(crate) struct SimulateDelivery {
     pub(crate) database: Database,
     /// Where delivery reports.
     pub(crate) topic: String,
+    pub(crate) bell: OutboxBell,
 }
 
 impl SimulateDelivery {
@@ -53,6 +56,7 @@ impl SimulateDelivery {
             return Err(SimulateError::Forbidden { status, step });
         };
         outbox::enqueue(&mut connection, &[self.event(simulation)?]).await?;
+        self.bell.ring([order_id]);
         Ok(())
     }
 

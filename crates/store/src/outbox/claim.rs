@@ -1,7 +1,7 @@
 //! Taking rows to publish, and marking what became of them.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Jsonb, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
 use uuid::Uuid;
@@ -38,8 +38,8 @@ statement! {
     /// The oldest rows of each shard. There is no "after the last one I saw": sequence numbers are taken before
     /// they are committed, so a smaller one can appear later, and is simply found the next time.
     struct Claim { shards: Vec<i16>, limit: i64 }
-        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Jsonb, Timestamptz, SmallInt, Bool);
-    "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::text, e.headers,
+        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, SmallInt, Bool);
+    "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::text, e.headers::text,
             e.occurred_at, e.attempts, e.next_attempt_at <= now()
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
@@ -48,8 +48,7 @@ statement! {
      ORDER BY e.shard, e.seq"
 }
 
-type Row =
-    (i16, i64, Uuid, Uuid, String, String, String, serde_json::Value, DateTime<Utc>, i16, bool);
+type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i16, bool);
 
 /// The oldest `per_shard` rows of each of these shards, in order.
 pub async fn claim(
@@ -76,7 +75,7 @@ fn row(row: Row) -> Result<OutboxRow, StoreError> {
         due,
     ) = row;
     let headers: EventHeaders =
-        serde_json::from_value(headers).map_err(StoreError::corrupt("outbox header"))?;
+        serde_json::from_str(&headers).map_err(StoreError::corrupt("outbox header"))?;
     let aggregate_id = OrderId::from(aggregate);
     let event =
         OutboxEvent { event_id, aggregate_id, topic, event_type, payload, headers, occurred_at };

@@ -15,7 +15,7 @@ pub use claim::{OutboxRow, PublishedRow, claim, delete_published, record_failure
 pub use dead_letters::dead_letter;
 pub use enqueue::enqueue;
 pub use leases::{HeldShard, release, share};
-pub use wake::{Listener, Shards, notify};
+pub use wake::{Listener, Notifier, Shards};
 
 /// The number of shards that the outbox is split into: the most relays that can work at once.
 pub const SHARDS: i16 = 64;

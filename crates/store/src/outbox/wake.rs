@@ -4,7 +4,7 @@
 //! And not for every event: what is said is which shards have something new, so that many events are one word.
 
 use diesel::sql_types::Text;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures::StreamExt;
 
 use super::SHARDS;
@@ -47,15 +47,28 @@ statement! {
     "SELECT pg_notify('sales_outbox', " {Text = shards} ")::text"
 }
 
-/// Tells all who listen that these shards have new events, which are committed.
-pub async fn notify(connection: &mut Connection, shards: Shards) -> Result<(), StoreError> {
-    let shards = format!("{:016x}", shards.0);
-    let _: Option<String> = Notify { shards: &shards }.get_result(connection).await?;
-    Ok(())
+/// Tells relays which shards have new events, on a connection of its own.
+pub struct Notifier(Connection);
+
+impl Notifier {
+    /// Connects.
+    pub async fn connect(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = PooledConnection::take(database.connection().await?);
+        // A word that a crash loses is of no worth: no disk needs to hear it.
+        diesel::sql_query("SET synchronous_commit = off").execute(&mut connection).await?;
+        Ok(Self(connection))
+    }
+
+    /// Tells all who listen that these shards have new events, which are committed.
+    pub async fn notify(&mut self, shards: Shards) -> Result<(), StoreError> {
+        let shards = format!("{:016x}", shards.0);
+        let _: Option<String> = Notify { shards: &shards }.get_result(&mut self.0).await?;
+        Ok(())
+    }
 }
 
-/// Hears what [`notify`] tells, on a connection of its own.
-pub struct Listener(AsyncPgConnection);
+/// Hears what a [`Notifier`] tells, on a connection of its own.
+pub struct Listener(Connection);
 
 impl Listener {
     /// Connects and listens.

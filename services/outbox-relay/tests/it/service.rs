@@ -1,6 +1,6 @@
 use domain::OrderId;
 use outbox_relay::Application;
-use store::outbox::enqueue;
+use store::outbox::{Notifier, enqueue, shard_of};
 use test_kit::{Process, Running, World, eventually, is_ready, read_all};
 
 use crate::outbox::{event, put, waiting};
@@ -28,6 +28,26 @@ async fn a_relay_that_stops_hands_its_shards_over_at_once() {
     let held = "SELECT count(*) FROM sales.outbox_shards WHERE owner IS NOT NULL";
     assert_eq!(world.database.count(held).await, 0);
     assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_relays").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_told_of_is_published_long_before_a_relay_would_look() {
+    let mut world = World::create().await;
+    world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
+    let _relay = start(&world);
+    let listening = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND query = 'LISTEN sales_outbox'";
+    eventually("the relay listens", async || {
+        (world.database.count(listening).await == 1).then_some(())
+    })
+    .await;
+    let mut notifier = Notifier::connect(&world.store()).await.unwrap();
+    for _ in 0..3 {
+        let order = OrderId::generate();
+        put(&world, &[event(&world, order, "1")]).await;
+        notifier.notify([shard_of(order)].into_iter().collect()).await.unwrap();
+        all_published(&world).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,8 @@ use batcher::{Batcher, Batches, batcher, serve_in_step};
 
 pub(crate) use batcher::BatchError;
 
+use crate::outbox_bell::OutboxBell;
+
 /// Calls that may wait in each queue: more than are let in at once, by default.
 const QUEUE: usize = 1024;
 
@@ -41,14 +43,17 @@ pub(crate) struct OrderWriterPanicked;
 
 impl OrderWriter {
     /// Starts the thread. It connects when there is something to do.
-    pub(crate) fn start(settings: &DatabaseSettings) -> io::Result<(Self, OrderWriterThread)> {
+    pub(crate) fn start(
+        settings: &DatabaseSettings,
+        bell: OutboxBell,
+    ) -> io::Result<(Self, OrderWriterThread)> {
         let (lookups, lookup_batches) = batcher("lookups", QUEUE);
         let (inserts, insert_batches) = batcher("inserts", QUEUE);
         let settings = settings.with_pool_size(CONNECTIONS);
         let (done, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("order-writer".to_owned()).spawn(move || {
-            runtime.block_on(work(&settings, lookup_batches, insert_batches));
+            runtime.block_on(work(&settings, &bell, lookup_batches, insert_batches));
             // Nobody listens when the service was dropped.
             let _ = done.send(());
         })?;
@@ -79,6 +84,7 @@ impl OrderWriterThread {
 
 async fn work(
     settings: &DatabaseSettings,
+    bell: &OutboxBell,
     lookups: Batches<OrderKey, Option<KnownOrder>>,
     inserts: Batches<NewOrder, bool>,
 ) {
@@ -87,15 +93,20 @@ async fn work(
     let find = async |keys: &[OrderKey]| {
         orders::find_by_keys(&mut *database.connection().await?, keys).await
     };
-    let insert = async |orders: &[NewOrder]| insert(&database, orders).await;
+    let insert = async |orders: &[NewOrder]| insert(&database, bell, orders).await;
     serve_in_step(inserts, insert, lookups, find).await;
 }
 
-async fn insert(database: &Database, batch: &[NewOrder]) -> Result<Vec<bool>, StoreError> {
+async fn insert(
+    database: &Database,
+    bell: &OutboxBell,
+    batch: &[NewOrder],
+) -> Result<Vec<bool>, StoreError> {
     let mut connection = database.connection().await?;
     let mut sorted: Vec<&NewOrder> = batch.iter().collect();
     // Two replicas that met the same keys in another order would wait for each other.
     sorted.sort_unstable_by_key(|order| (&order.owner, &order.idempotency_key));
     let accepted = orders::insert_batch(&mut connection, &sorted).await?;
+    bell.ring(accepted.iter().copied());
     Ok(batch.iter().map(|order| accepted.contains(&order.id)).collect())
 }

@@ -1,4 +1,8 @@
+use std::time::Duration;
+
 use serde_json::json;
+use store::outbox::{Listener, shard_of};
+use tokio::time::timeout;
 
 use crate::api::{Api, order_of, two_widgets};
 
@@ -102,4 +106,14 @@ async fn too_little_stock_is_refused_with_what_is_missing_and_leaves_no_trace() 
 
     // The refusal has consumed no key.
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_are_told_of_an_order_as_soon_as_it_is_stored() {
+    let api = Api::start().await;
+    let mut listener = Listener::connect(&api.world.store()).await.unwrap();
+    let answer = api.create("key-1", &two_widgets()).await;
+    let order = answer.json()["data"]["orderId"].as_str().unwrap().parse().unwrap();
+    let shards = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();
+    assert_eq!(shards.iter().collect::<Vec<_>>(), [shard_of(order)]);
 }
