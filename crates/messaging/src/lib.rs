@@ -5,7 +5,9 @@ pub mod consumer;
 mod context;
 pub mod dead_letter;
 mod publisher;
+pub mod reader;
 mod record;
+pub mod redrive;
 mod settings;
 pub mod topic_admin;
 
