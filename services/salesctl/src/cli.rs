@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
 
-use crate::commands::{demo, load, migrate, orders, token, topics};
+use crate::commands::{demo, load, migrate, orders, outbox, token, topics};
 use crate::failure::Failure;
 
 /// salesctl: the operator's tool for the sales system
@@ -27,6 +27,8 @@ enum Command {
     Token(token::Token),
     /// Creates an order or shows one
     Orders(orders::Orders),
+    /// Looks at the outbox, and puts back events that Kafka refused
+    Outbox(outbox::Outbox),
     /// Places orders, follows them to Delivered, prints how long it took
     Demo(demo::Demo),
     /// Places orders at a rate, or as fast as it goes, and measures the answers
@@ -40,6 +42,7 @@ impl Cli {
             Command::Topics(command) => command.run().await,
             Command::Token(command) => command.run(),
             Command::Orders(command) => command.run().await,
+            Command::Outbox(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Load(command) => command.run().await,
         }

@@ -4,5 +4,6 @@ pub(crate) mod demo;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod orders;
+pub(crate) mod outbox;
 pub(crate) mod token;
 pub(crate) mod topics;

@@ -6,4 +6,6 @@ mod demo;
 mod documentation;
 mod load;
 mod outages;
+mod outbox;
+mod outbox_redrive;
 mod system;
