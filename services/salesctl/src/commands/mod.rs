@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod demo;
+pub(crate) mod dlq;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod orders;

@@ -133,6 +133,10 @@ async fn wrong_usage_ends_with_code_2() {
         &["demo", "--orders", "0"],
         &["orders", "create", "--item", "widget"],
         &["outbox", "redrive", "--max", "0"],
+        &["dlq", "redrive"],
+        // It has announcements only: what they tell of is in the database.
+        &["dlq", "redrive", "sales.dead-letters.v1"],
+        &["dlq", "show", "--offset", "3"],
         &[],
     ] {
         assert_eq!(salesctl(&world, arguments).await.status.code(), Some(2), "{arguments:?}");

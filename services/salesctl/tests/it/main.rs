@@ -3,6 +3,8 @@
 
 mod commands;
 mod demo;
+mod dlq;
+mod dlq_redrive;
 mod documentation;
 mod load;
 mod outages;
