@@ -8,6 +8,18 @@ use rdkafka::error::KafkaError;
 
 use crate::{KafkaSettings, PublishError, Publisher, Record};
 
+/// What a dead letter says beside the headers that the record came with.
+pub(crate) mod header {
+    pub(crate) const ORIGINAL_TOPIC: &str = "dlq-original-topic";
+    pub(crate) const ORIGINAL_PARTITION: &str = "dlq-original-partition";
+    pub(crate) const ORIGINAL_OFFSET: &str = "dlq-original-offset";
+    pub(crate) const ORIGINAL_TIMESTAMP: &str = "dlq-original-timestamp";
+    pub(crate) const ERROR_CLASS: &str = "dlq-error-class";
+    pub(crate) const ERROR_MESSAGE: &str = "dlq-error-message";
+    pub(crate) const FIRST_FAILED_AT: &str = "dlq-first-failed-at";
+    pub(crate) const REDRIVE_COUNT: &str = "dlq-redrive-count";
+}
+
 /// The most bytes of an error message that a dead letter carries.
 const MESSAGE_LIMIT: usize = 1024;
 
@@ -62,21 +74,21 @@ fn headers(record: &Record, verdict: &Verdict, now: DateTime<Utc>) -> Vec<(Strin
     let mut message = verdict.message.clone();
     message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
     let mut headers = vec![
-        ("dlq-original-topic", record.topic.clone()),
-        ("dlq-original-partition", record.partition.to_string()),
-        ("dlq-original-offset", record.offset.to_string()),
+        (header::ORIGINAL_TOPIC, record.topic.clone()),
+        (header::ORIGINAL_PARTITION, record.partition.to_string()),
+        (header::ORIGINAL_OFFSET, record.offset.to_string()),
         (
-            "dlq-original-timestamp",
+            header::ORIGINAL_TIMESTAMP,
             record.timestamp_ms.map(|ms| ms.to_string()).unwrap_or_default(),
         ),
-        ("dlq-error-class", verdict.class.to_owned()),
-        ("dlq-error-message", message),
-        ("dlq-first-failed-at", timestamp_text(now)),
-        ("dlq-redrive-count", "0".to_owned()),
+        (header::ERROR_CLASS, verdict.class.to_owned()),
+        (header::ERROR_MESSAGE, message),
+        (header::FIRST_FAILED_AT, timestamp_text(now)),
+        (header::REDRIVE_COUNT, "0".to_owned()),
     ];
     // A record that was redriven already says when it failed first, and how often it came back.
     headers.retain(|(name, _)| {
-        !matches!(*name, "dlq-first-failed-at" | "dlq-redrive-count")
+        !matches!(*name, header::FIRST_FAILED_AT | header::REDRIVE_COUNT)
             || record.header(name).is_none()
     });
     headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

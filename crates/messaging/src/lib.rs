@@ -6,7 +6,9 @@ mod context;
 pub mod dead_letter;
 mod deliveries;
 mod publisher;
+pub mod reader;
 mod record;
+pub mod redrive;
 mod settings;
 pub mod topic_admin;
 

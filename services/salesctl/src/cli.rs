@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
 
-use crate::commands::{contracts, demo, load, migrate, orders, seed, token, topics};
+use crate::commands::{contracts, demo, dlq, load, migrate, orders, outbox, seed, token, topics};
 use crate::failure::Failure;
 
 /// salesctl: the operator's tool for the sales system
@@ -29,6 +29,10 @@ enum Command {
     Token(token::Token),
     /// Creates an order or shows one
     Orders(orders::Orders),
+    /// Looks at the outbox, and puts back events that Kafka refused
+    Outbox(outbox::Outbox),
+    /// Looks at records that a service could not process, and sends them back
+    Dlq(dlq::Dlq),
     /// Places orders, follows them to Delivered, prints how long it took
     Demo(demo::Demo),
     /// Places orders at a rate, or as fast as it goes, and measures the answers
@@ -45,6 +49,8 @@ impl Cli {
             Command::Contracts(command) => command.run(),
             Command::Token(command) => command.run(),
             Command::Orders(command) => command.run().await,
+            Command::Outbox(command) => command.run().await,
+            Command::Dlq(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Load(command) => command.run().await,
             Command::Seed(command) => command.run().await,

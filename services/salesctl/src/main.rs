@@ -1,4 +1,4 @@
-//! The operator's tool: prepares the database and the topics, places orders, follows them.
+//! The operator's tool: prepares the database and the topics, places orders, follows them, looks after what went wrong.
 
 mod api;
 mod cli;
@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod latency;
 mod output;
+mod pace;
 mod patience;
 mod progress;
 mod token;

@@ -1,9 +1,10 @@
 //! The outbox: events that are committed with what they tell of, waiting for Kafka.
 
 mod claim;
-mod dead_letters;
+pub mod dead_letters;
 mod enqueue;
 mod leases;
+mod status;
 mod wake;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ pub use claim::{OutboxRow, PublishedRow, claim, delete_published, record_failure
 pub use dead_letters::dead_letter;
 pub use enqueue::enqueue;
 pub use leases::{HeldShard, release, share};
+pub use status::{LiveRelay, Status, TopicDepth, status};
 pub use wake::{Listener, Notifier, Shards};
 
 /// The number of shards that the outbox is split into: the most relays that can work at once.

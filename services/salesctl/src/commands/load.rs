@@ -21,6 +21,7 @@ use url::Url;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::pace::parse_rate;
 use crate::progress;
 use crate::token::AccessSettings;
 use connection::Target;
@@ -108,13 +109,6 @@ fn parse_url(text: &str) -> Result<Url, String> {
         return Err("load speaks plain HTTP only: the URL must begin with http://".to_owned());
     }
     Ok(url)
-}
-
-fn parse_rate(text: &str) -> Result<NonZeroU32, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|rate: &NonZeroU32| rate.get() <= 1_000_000)
-        .ok_or("must be a number from 1 to 1000000")
 }
 
 fn parse_concurrency(text: &str) -> Result<usize, String> {

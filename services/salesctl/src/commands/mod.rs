@@ -2,9 +2,11 @@
 
 pub(crate) mod contracts;
 pub(crate) mod demo;
+pub(crate) mod dlq;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod orders;
+pub(crate) mod outbox;
 pub(crate) mod seed;
 pub(crate) mod token;
 pub(crate) mod topics;

@@ -51,17 +51,8 @@ struct Create {
 /// The names, where they are not the usual ones: the variables that the services read.
 #[derive(Conf)]
 struct TopicSettings {
-    /// Topic of new orders
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
-    order_events_topic: String,
-
-    /// Topic of delivery steps
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
-    delivery_events_topic: String,
-
-    /// Topic that hears of events which could not be published
-    #[conf(env, default(topics::DEAD_LETTERS.to_owned()))]
-    dead_letters_topic: String,
+    #[conf(flatten)]
+    topics: TopicNames,
 
     /// Consumer group that reads new orders
     #[conf(env, default(topics::DELIVERY_GROUP.to_owned()))]
@@ -72,12 +63,28 @@ struct TopicSettings {
     status_group: String,
 }
 
+/// The names of the topics that services write to.
+#[derive(Conf)]
+pub(crate) struct TopicNames {
+    /// Topic of new orders
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    pub(crate) order_events_topic: String,
+
+    /// Topic of delivery steps
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    pub(crate) delivery_events_topic: String,
+
+    /// Topic that hears of events which could not be published
+    #[conf(env, default(topics::DEAD_LETTERS.to_owned()))]
+    pub(crate) dead_letters_topic: String,
+}
+
 impl From<TopicSettings> for topics::Names {
     fn from(settings: TopicSettings) -> Self {
         Self {
-            order_events: settings.order_events_topic,
-            delivery_events: settings.delivery_events_topic,
-            dead_letters: settings.dead_letters_topic,
+            order_events: settings.topics.order_events_topic,
+            delivery_events: settings.topics.delivery_events_topic,
+            dead_letters: settings.topics.dead_letters_topic,
             delivery_group: settings.delivery_group,
             status_group: settings.status_group,
         }

@@ -23,7 +23,7 @@ async fn migrations_run_once_however_many_ask_for_them() {
             .map(|schema| schema["run"].as_array().unwrap().len())
             .sum::<usize>();
     }
-    assert_eq!(ran, 5, "four of sales, one of delivery");
+    assert_eq!(ran, 6, "five of sales, one of delivery");
     let again = salesctl(&world, &["migrate"]).await;
     assert_eq!(text(&again.stdout), "sales: up to date\ndelivery: up to date\n");
 }
@@ -132,6 +132,11 @@ async fn wrong_usage_ends_with_code_2() {
         &["nonsense"][..],
         &["demo", "--orders", "0"],
         &["orders", "create", "--item", "widget"],
+        &["outbox", "redrive", "--max", "0"],
+        &["dlq", "redrive"],
+        // It has announcements only: what they tell of is in the database.
+        &["dlq", "redrive", "sales.dead-letters.v1"],
+        &["dlq", "show", "--offset", "3"],
         &[],
     ] {
         assert_eq!(salesctl(&world, arguments).await.status.code(), Some(2), "{arguments:?}");

@@ -1,6 +1,6 @@
 //! Every service in this process, through the same `build` and `run` as in its own.
 
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use test_kit::{Running, World, run_to_end};
@@ -69,4 +69,33 @@ pub(crate) async fn salesctl(world: &World, arguments: &[&str]) -> Output {
         run_to_end(env!("CARGO_BIN_EXE_salesctl"), &arguments, &variables)
     };
     tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+/// What `salesctl` printed as JSON; it has to end well.
+pub(crate) async fn answer(world: &World, arguments: &[&str]) -> Value {
+    let output = salesctl(world, &[arguments, &["--json"]].concat()).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A `salesctl` that is under way.
+pub(crate) struct Ongoing(Child);
+
+impl Ongoing {
+    pub(crate) fn start(world: &World, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salesctl"));
+        command.args(arguments).env_clear().envs(world.variables());
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Sends SIGKILL, which must find it still under way.
+    pub(crate) fn kill(mut self) {
+        assert!(self.0.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    pub(crate) async fn end(self) -> Output {
+        tokio::task::spawn_blocking(|| self.0.wait_with_output().unwrap()).await.unwrap()
+    }
 }

@@ -1,4 +1,10 @@
-//! Events that Kafka refused for good.
+//! Events that Kafka refused for good: put aside whole, looked at, put back.
+//!
+//! A row stays when its event is put back, as the record of what was done. An event that is refused again gets a row of
+//! its own; how often it was put back is counted in the event, which carries the number from the one to the other.
+
+mod list;
+mod redrive;
 
 use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
@@ -7,9 +13,12 @@ use super::{HeldShard, OutboxEvent, PublishedRow, enqueue};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
+pub use list::{DeadLetter, DeadLetterFilter, WholeDeadLetter, find, list};
+pub use redrive::{Redrive, RedriveGroup, RedrivePlan, plan, redrive};
+
 statement! {
     /// One statement, so that the event is always in exactly one of the two tables.
-    struct DeadLetter { shard: i16, seq: i64, token: i64, reason: str } -> ();
+    struct PutAside { shard: i16, seq: i64, token: i64, reason: str } -> ();
     "WITH refused AS (
         DELETE FROM sales.outbox_events e
         USING sales.outbox_shards s
@@ -18,9 +27,10 @@ statement! {
         RETURNING e.*
      )
      INSERT INTO sales.outbox_dead_letters
-         (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, attempts, reason)
+         (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, attempts, reason,
+          redrive_count)
      SELECT shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at,
-            (attempts + 1)::smallint, " {Text = reason} "
+            (attempts + 1)::smallint, " {Text = reason} ", redrive_count
      FROM refused"
 }
 
@@ -35,7 +45,7 @@ pub async fn dead_letter(
     let HeldShard { shard, token } = row.held;
     connection
         .transaction(async |connection| {
-            let statement = DeadLetter { shard: &shard, seq: &row.seq, token: &token, reason };
+            let statement = PutAside { shard: &shard, seq: &row.seq, token: &token, reason };
             let moved = statement.execute(connection).await? == 1;
             if let (true, Some(event)) = (moved, announcement) {
                 enqueue(connection, std::slice::from_ref(event)).await?;

@@ -1,0 +1,149 @@
+//! How the outbox is doing.
+//!
+//! Somebody asks this when a backlog has built up, so nothing here gets slower with it: of each shard the oldest rows are
+//! looked at, which is where the queue is served, and beyond that the table's statistics have to do.
+
+use std::collections::BTreeMap;
+
+use diesel::sql_types::{BigInt, Bool, Double, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+/// The most rows of one shard that are looked at.
+const ROWS_PER_SHARD: i64 = 2_000;
+/// The most dead letters that are counted.
+const DEAD_LETTERS: i64 = 100_000;
+
+/// A look at the outbox. Ages and times left are in seconds, by the database's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// The events that wait, by topic.
+    pub topics: Vec<TopicDepth>,
+    /// Whether that is all; otherwise only the oldest of each shard were counted.
+    pub complete: bool,
+    /// How many events there are by the table's statistics, which lag behind.
+    pub estimate: i64,
+    /// The relays that are alive, the busiest first.
+    pub relays: Vec<LiveRelay>,
+    /// Shards that no live relay holds.
+    pub unheld_shards: i64,
+    /// Dead letters that wait.
+    pub dead_letters: i64,
+    /// Whether that is all of them.
+    pub dead_letters_complete: bool,
+}
+
+/// Events of one topic that wait.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TopicDepth {
+    /// The topic.
+    pub topic: String,
+    /// How many wait.
+    pub events: i64,
+    /// How many of them wait out a refusal.
+    pub refused: i64,
+    /// Age of the oldest.
+    pub oldest_age: f64,
+    /// Age of the oldest that a relay could publish now: none before it of its order, no refusal to wait out.
+    pub oldest_claimable_age: Option<f64>,
+}
+
+/// A relay that is alive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveRelay {
+    /// Its name, new with every start.
+    pub id: Uuid,
+    /// The shards that it holds.
+    pub shards: i64,
+    /// Until its leases end, unless it renews them.
+    pub lease_remaining: f64,
+}
+
+statement! {
+    struct Depth { limit: i64 } -> (SmallInt, Text, BigInt, BigInt, Double, Nullable<Double>);
+    "WITH waiting AS (
+        SELECT e.shard, e.topic, e.due, extract(epoch FROM clock_timestamp() - e.created_at)::float8 AS age,
+               e.due AND row_number() OVER (PARTITION BY e.shard, e.aggregate_id ORDER BY e.seq) = 1 AS claimable
+        FROM sales.outbox_shards s
+        CROSS JOIN LATERAL (
+            SELECT *, next_attempt_at <= now() AS due
+            FROM sales.outbox_events o WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
+        ) e
+     )
+     SELECT shard, topic, count(*), count(*) FILTER (WHERE NOT due), max(age), max(age) FILTER (WHERE claimable)
+     FROM waiting GROUP BY shard, topic"
+}
+
+statement! {
+    struct Waiting { limit: i64 } -> BigInt;
+    "SELECT count(*) FROM (
+        SELECT FROM sales.outbox_dead_letters WHERE redriven_at IS NULL LIMIT " {BigInt = limit} "
+     ) AS waiting"
+}
+
+statement! {
+    struct Estimate { table: str } -> BigInt;
+    "SELECT pg_stat_get_live_tuples(" {Text = table} "::text::regclass)"
+}
+
+statement! {
+    struct Relays { alive: bool } -> (SqlUuid, BigInt, Double);
+    "SELECT r.relay_id, count(s.shard), extract(epoch FROM r.lease_until - now())::float8
+     FROM sales.outbox_relays r
+     LEFT JOIN sales.outbox_shards s ON s.owner = r.relay_id AND s.lease_until >= now()
+     WHERE (r.lease_until >= now()) = " {Bool = alive} "
+     GROUP BY r.relay_id ORDER BY 2 DESC, 1"
+}
+
+statement! {
+    struct Shards { held: bool } -> BigInt;
+    "SELECT count(*) FROM sales.outbox_shards WHERE (owner IS NOT NULL AND lease_until >= now()) = " {Bool = held}
+}
+
+/// Looks at everything once.
+pub async fn status(connection: &mut Connection) -> Result<Status, StoreError> {
+    let rows: Vec<DepthRow> = Depth { limit: &ROWS_PER_SHARD }.load(connection).await?;
+    let (topics, complete) = by_topic(rows);
+    let estimate = Estimate { table: "sales.outbox_events" }.get_result(connection).await?;
+    let relays: Vec<(Uuid, i64, f64)> = Relays { alive: &true }.load(connection).await?;
+    let relays = relays
+        .into_iter()
+        .map(|(id, shards, lease_remaining)| LiveRelay { id, shards, lease_remaining })
+        .collect();
+    let unheld_shards = Shards { held: &false }.get_result(connection).await?;
+    let dead_letters = Waiting { limit: &DEAD_LETTERS }.get_result(connection).await?;
+    Ok(Status {
+        topics,
+        complete,
+        estimate,
+        relays,
+        unheld_shards,
+        dead_letters,
+        dead_letters_complete: dead_letters < DEAD_LETTERS,
+    })
+}
+
+type DepthRow = (i16, String, i64, i64, f64, Option<f64>);
+
+/// Adds the shards up. A shard that gave as many rows as were asked for may have more.
+fn by_topic(rows: Vec<DepthRow>) -> (Vec<TopicDepth>, bool) {
+    let mut topics = BTreeMap::<String, TopicDepth>::new();
+    let mut shards = BTreeMap::<i16, i64>::new();
+    for (shard, topic, events, refused, oldest, claimable) in rows {
+        *shards.entry(shard).or_default() += events;
+        let depth = topics.entry(topic).or_default();
+        depth.events += events;
+        depth.refused += refused;
+        depth.oldest_age = depth.oldest_age.max(oldest);
+        // `None` is less than any age.
+        if claimable > depth.oldest_claimable_age {
+            depth.oldest_claimable_age = claimable;
+        }
+    }
+    let complete = shards.values().all(|events| *events < ROWS_PER_SHARD);
+    let topics = topics.into_iter().map(|(topic, depth)| TopicDepth { topic, ..depth });
+    (topics.collect(), complete)
+}

@@ -1,0 +1,1 @@
+ALTER TABLE sales.outbox_events DROP COLUMN redrive_count;

@@ -1,0 +1,204 @@
+//! `salesctl dlq redrive`.
+
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+
+use conf::Conf;
+use messaging::KafkaSettings;
+use messaging::redrive::{self, Plan, Refusal, Selection, Tally};
+use serde::Serialize;
+use service_kit::config::number_in;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::pace::{Pace, parse_rate};
+use crate::progress;
+
+/// The most records that are sent together.
+const BATCH: u32 = 500;
+
+#[derive(Conf)]
+pub(super) struct Redrive {
+    #[conf(flatten)]
+    kafka: KafkaSettings,
+
+    /// The dead letter topic, as in TOPIC.GROUP.dlq
+    #[conf(pos, value_parser = parse_topic)]
+    topic: String,
+
+    /// Really does it; without this, it only counts what it would do
+    #[conf(long)]
+    yes: bool,
+
+    /// Most records to send
+    #[conf(long, value_parser = parse_max)]
+    max: Option<u64>,
+
+    /// Most records to send in a second
+    #[conf(long, value_parser = parse_rate)]
+    rate: Option<NonZeroU32>,
+
+    /// Only those of this error class
+    #[conf(long)]
+    class: Option<String>,
+
+    /// Leaves a record alone that was sent back so often
+    #[conf(long, default_value = "3", value_parser = parse_max_redrives)]
+    max_redrives: u32,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+fn parse_topic(text: &str) -> Result<String, &'static str> {
+    if redrive::is_dead_letter_topic(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be the dead letter topic of a group, as in TOPIC.GROUP.dlq (events that could not be published are \
+             put back by `salesctl outbox redrive`)",
+        )
+    }
+}
+
+fn parse_max(text: &str) -> Result<u64, String> {
+    number_in(text, 1..=1_000_000_000)
+}
+
+fn parse_max_redrives(text: &str) -> Result<u32, String> {
+    number_in(text, 1..=1_000_000)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    topic: String,
+    dry_run: bool,
+    /// What was to be sent.
+    planned: u64,
+    sent: u64,
+    /// Written to the end of the dead letter topic again.
+    kept: u64,
+    refused: Vec<Refused>,
+    classes: Vec<Class>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    partition: i32,
+    offset: i64,
+    reason: String,
+}
+
+/// Everything that waited, by what is done with it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Class {
+    class: String,
+    eligible: u64,
+    unselected: u64,
+    too_often: u64,
+    stray: u64,
+}
+
+impl Redrive {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        let selection = Selection {
+            class: self.class.clone(),
+            most: self.max,
+            max_redrives: self.max_redrives,
+        };
+        let mut redrive = redrive::Redrive::new(&self.kafka, &self.topic, selection)?;
+        let bar = progress::bar("reading  ", 0);
+        let plan = redrive
+            .plan(|read, all| {
+                bar.set_length(all);
+                bar.set_position(read);
+            })
+            .await?;
+        bar.finish_and_clear();
+        let mut report = Report::new(self.topic.clone(), &plan);
+        if self.yes {
+            report.dry_run = false;
+            if let Err(error) = self.send(&mut redrive, &plan, &mut report).await {
+                eprintln!("{} records were sent; run it again to go on", report.sent);
+                return Err(error);
+            }
+        }
+        output::print(self.json, &report, Report::text)?;
+        Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn send(
+        &self,
+        redrive: &mut redrive::Redrive,
+        plan: &Plan,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let pace = Pace::start(self.rate);
+        let most = usize::try_from(pace.step(BATCH))?;
+        let bar = progress::bar("redriving", plan.send);
+        redrive.begin(plan).await?;
+        while let Some(step) = redrive.step(most).await? {
+            report.sent += step.sent;
+            report.kept += step.left;
+            report.refused.extend(step.refused.into_iter().map(Refused::from));
+            bar.set_position(report.sent);
+            if report.sent < plan.send {
+                pace.due(report.sent).await;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(Refusal { partition, offset, reason }: Refusal) -> Self {
+        Self { partition, offset, reason }
+    }
+}
+
+impl Report {
+    fn new(topic: String, plan: &Plan) -> Self {
+        let class = |(class, tally): (&String, &Tally)| {
+            let Tally { eligible, unselected, too_often, stray } = *tally;
+            Class { class: class.clone(), eligible, unselected, too_often, stray }
+        };
+        Self {
+            topic,
+            dry_run: true,
+            planned: plan.send,
+            sent: 0,
+            kept: 0,
+            refused: Vec::new(),
+            classes: plan.classes.iter().map(class).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        if !self.classes.is_empty() {
+            lines.push(format!(
+                "{:<24} {:>9} {:>10} {:>9} {:>9}",
+                "class", "eligible", "not asked", "too often", "stray"
+            ));
+        }
+        lines.extend(self.classes.iter().map(|it| {
+            format!(
+                "{:<24} {:>9} {:>10} {:>9} {:>9}",
+                it.class, it.eligible, it.unselected, it.too_often, it.stray
+            )
+        }));
+        lines.extend(self.refused.iter().map(|Refused { partition, offset, reason }| {
+            format!("refused by its topic: partition {partition}, offset {offset}: {reason}")
+        }));
+        lines.push(if self.dry_run {
+            format!("{} records would be sent. Nothing was done: --yes does it.", self.planned)
+        } else {
+            format!("{} records were sent back.", self.sent)
+        });
+        lines.join("\n")
+    }
+}

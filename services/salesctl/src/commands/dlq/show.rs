@@ -1,0 +1,193 @@
+//! `salesctl dlq show`.
+
+use std::process::ExitCode;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use chrono::DateTime;
+use conf::Conf;
+use contracts::timestamp_text;
+use messaging::reader::{Span, TopicReader};
+use messaging::{KafkaSettings, Record, redrive};
+use serde::Serialize;
+use service_kit::config::number_in;
+
+use super::{TopicNames, topics};
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Conf)]
+pub(super) struct Show {
+    #[conf(flatten)]
+    kafka: KafkaSettings,
+
+    #[conf(flatten)]
+    names: TopicNames,
+
+    /// The dead letter topic; all of them when unset
+    #[conf(long)]
+    topic: Option<String>,
+
+    /// Most records of each topic
+    #[conf(long, default_value = "10", value_parser = parse_limit)]
+    limit: usize,
+
+    /// Only this partition
+    #[conf(long)]
+    partition: Option<i32>,
+
+    /// Begins at this offset, whether the records were sent back or not
+    #[conf(long)]
+    offset: Option<i64>,
+
+    /// Also those that were sent back
+    #[conf(long)]
+    all: bool,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=10_000)
+}
+
+impl Show {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        if self.topic.is_none() && (self.partition.is_some() || self.offset.is_some()) {
+            eprintln!("error: --partition and --offset say where in a topic: name it with --topic");
+            return Ok(ExitCode::from(2));
+        }
+        let names = match &self.topic {
+            Some(topic) => vec![topic.clone()],
+            None => topics(&self.kafka, &self.names).await?,
+        };
+        let mut shown = Vec::new();
+        for topic in names {
+            shown.extend(self.read(&topic).await?.into_iter().map(Shown::from));
+        }
+        output::print(self.json, &shown, |shown| {
+            if shown.is_empty() {
+                return "no dead letters".to_owned();
+            }
+            shown.iter().map(Shown::text).collect::<Vec<_>>().join("\n\n")
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn read(&self, topic: &str) -> Result<Vec<Record>, Failure> {
+        let mut reader = TopicReader::new(&self.kafka, topic, &redrive::group_of(topic))?;
+        let kept = reader.kept().await?;
+        let mut spans = match self.offset {
+            Some(offset) => kept.iter().map(|span| from(*span, offset)).collect(),
+            None if self.all => kept,
+            None => redrive::waiting(&kept, &reader).await?,
+        };
+        spans.retain(|span| self.partition.is_none_or(|partition| partition == span.partition));
+        reader.begin(&spans)?;
+        let mut records = Vec::new();
+        while records.len() < self.limit
+            && let Some(record) = reader.next().await?
+        {
+            records.push(record);
+        }
+        Ok(records)
+    }
+}
+
+fn from(span: Span, offset: i64) -> Span {
+    Span { from: offset.clamp(span.from, span.to), ..span }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp: Option<String>,
+    /// What the dead letter says about itself.
+    dlq: Vec<Named>,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    /// The headers that the record came with.
+    headers: Vec<Named>,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: String,
+    #[serde(flatten)]
+    value: Option<Bytes>,
+}
+
+/// Bytes of anybody, so that they can be read and yet none is lost.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Bytes {
+    Text(String),
+    Base64(String),
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(error) => Self::Base64(BASE64_STANDARD.encode(error.as_bytes())),
+        }
+    }
+}
+
+impl From<Record> for Shown {
+    fn from(record: Record) -> Self {
+        let named = |(name, value): (String, Option<Vec<u8>>)| Named {
+            name,
+            value: value.map(Bytes::from),
+        };
+        let (dlq, headers) =
+            record.headers.into_iter().map(named).partition(|named| named.name.starts_with("dlq-"));
+        let timestamp = record.timestamp_ms.and_then(DateTime::from_timestamp_millis);
+        Self {
+            topic: record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: timestamp.map(timestamp_text),
+            dlq,
+            key: record.key.map(Bytes::from),
+            value: record.value.map(Bytes::from),
+            headers,
+        }
+    }
+}
+
+impl Shown {
+    fn text(&self) -> String {
+        let time = self.timestamp.as_deref().unwrap_or_default();
+        let place = format!("{}[{}]@{}", self.topic, self.partition, self.offset);
+        let mut lines = vec![format!("{place}  {time}")];
+        let named = |named: &Named| format!("  {}: {}", named.name, text(named.value.as_ref()));
+        lines.extend(self.dlq.iter().chain(&self.headers).map(named));
+        lines.push(format!("  key: {}", text(self.key.as_ref())));
+        lines.push(format!("  value: {}", text(self.value.as_ref())));
+        lines.join("\n")
+    }
+}
+
+fn text(bytes: Option<&Bytes>) -> String {
+    match bytes {
+        None => "(none)".to_owned(),
+        Some(Bytes::Text(text)) => text.clone(),
+        Some(Bytes::Base64(text)) => format!("base64:{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_lose_nothing() {
+        assert_eq!(text(Some(&b"{}".to_vec().into())), "{}");
+        assert_eq!(text(Some(&vec![0xff, 0].into())), "base64:/wA=");
+    }
+}

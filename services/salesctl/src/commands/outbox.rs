@@ -1,0 +1,49 @@
+//! `salesctl outbox`: the events that wait for Kafka, and those that Kafka refused.
+
+mod dead_letters;
+mod redrive;
+mod status;
+
+use std::process::ExitCode;
+
+use conf::{Conf, Subcommands};
+use store::{Database, DatabaseSettings, PooledConnection, StoreError};
+
+use crate::failure::Failure;
+
+#[derive(Conf)]
+pub(crate) struct Outbox {
+    #[conf(subcommands)]
+    command: Command,
+}
+
+#[derive(Subcommands)]
+enum Command {
+    /// How many events wait and for how long, and which relays carry them
+    Status(status::Status),
+    /// Lists events that Kafka refused, newest first, or shows one
+    DeadLetters(dead_letters::DeadLetters),
+    /// Puts events that Kafka refused back into the outbox; a dry run unless --yes is given
+    ///
+    /// They go oldest first, with their own ids, payloads, headers and times, and come after events of the same order
+    /// that were published meanwhile.
+    ///
+    /// A redrive that is stopped or killed at any moment has neither lost nor doubled an event: run it again to go on.
+    Redrive(redrive::Redrive),
+}
+
+impl Outbox {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Status(command) => command.run().await?,
+            Command::DeadLetters(command) => command.run().await?,
+            Command::Redrive(command) => command.run().await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// One connection is enough for a command.
+async fn connect(settings: &DatabaseSettings) -> Result<PooledConnection, StoreError> {
+    Database::new("salesctl", &settings.with_pool_size(1)).connection().await
+}

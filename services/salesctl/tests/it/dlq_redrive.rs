@@ -1,0 +1,290 @@
+use contracts::cloud_events::{Attributes, data_schema};
+use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, OrderId};
+use messaging::Record;
+use serde_json::{Value, json};
+use test_kit::{World, eventually, produce, read_all};
+use uuid::Uuid;
+
+use crate::dlq::{bury, keys, listed, record};
+use crate::system::{Ongoing, System, answer, salesctl};
+
+async fn redrive(world: &World, options: &[&str]) -> Value {
+    let topic = world.topics.delivery_events_dlq();
+    answer(world, &[&["dlq", "redrive", &topic], options].concat()).await
+}
+
+fn counts(listed: &Value) -> (u64, u64) {
+    (listed["waiting"].as_u64().unwrap(), listed["kept"].as_u64().unwrap())
+}
+
+fn text(record: &Record, header: &str) -> Option<String> {
+    record.header(header).map(|value| String::from_utf8(value.to_vec()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_is_a_dry_run_until_it_is_told_yes() {
+    let world = World::create().await;
+    let letter = |key, class| (record(&world, key, b"{}"), class);
+    bury(&world, &[letter("a", "status-gap"), letter("b", "tombstone")]).await;
+
+    let dry = redrive(&world, &["--class", "tombstone"]).await;
+    let class = |class, eligible, unselected| json!({ "class": class, "eligible": eligible, "unselected": unselected, "tooOften": 0, "stray": 0 });
+    assert_eq!(
+        dry,
+        json!({
+            "topic": world.topics.delivery_events_dlq(), "dryRun": true, "planned": 1, "sent": 0, "kept": 0,
+            "refused": [], "classes": [class("status-gap", 0, 1), class("tombstone", 1, 0)],
+        })
+    );
+    assert!(keys(&world, &world.topics.delivery_events).await.is_empty());
+    assert_eq!(counts(&listed(&world).await), (2, 2));
+
+    assert_eq!(redrive(&world, &["--yes"]).await["sent"], 2);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b"]);
+    // What went back is passed over, and can still be looked at.
+    assert_eq!(counts(&listed(&world).await), (0, 2));
+    assert_eq!(redrive(&world, &["--yes"]).await["sent"], 0);
+    assert_eq!(answer(&world, &["dlq", "show"]).await, json!([]));
+    assert_eq!(answer(&world, &["dlq", "show", "--all"]).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redriven_record_is_byte_identical_but_for_its_count() {
+    let world = World::create().await;
+    let original = record(&world, "a", &[0xff, 0x00, 0x01]);
+    bury(&world, &[(original.clone(), "invalid-value")]).await;
+    let first = read_all(&world.stack, &world.topics.delivery_events_dlq()).await.remove(0);
+
+    for round in 1..=2 {
+        redrive(&world, &["--yes"]).await;
+        let returned = read_all(&world.stack, &world.topics.delivery_events).await.pop().unwrap();
+        assert_eq!((&returned.key, &returned.value), (&original.key, &original.value));
+        let (own, added) = returned.headers.split_at(original.headers.len());
+        assert_eq!(own, original.headers);
+        let added: Vec<_> = added.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(added, ["dlq-first-failed-at", "dlq-redrive-count"]);
+        assert_eq!(text(&returned, "dlq-redrive-count"), Some(round.to_string()));
+        assert_eq!(text(&returned, "dlq-first-failed-at"), text(&first, "dlq-first-failed-at"));
+        // It fails again.
+        bury(&world, &[(returned, "invalid-value")]).await;
+        let again =
+            read_all(&world.stack, &world.topics.delivery_events_dlq()).await.pop().unwrap();
+        assert_eq!(text(&again, "dlq-redrive-count"), Some(round.to_string()));
+        assert_eq!(text(&again, "dlq-first-failed-at"), text(&first, "dlq-first-failed-at"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_filter_leaves_can_be_redriven_later() {
+    let world = World::create().await;
+    let letter = |key, class| (record(&world, key, b"{}"), class);
+    let letters = [
+        letter("a", "status-gap"),
+        letter("b", "tombstone"),
+        letter("c", "status-gap"),
+        letter("d", "status-gap"),
+        letter("e", "tombstone"),
+    ];
+    bury(&world, &letters).await;
+    let before = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+
+    let report = redrive(&world, &["--yes", "--class", "status-gap", "--max", "2"]).await;
+    assert_eq!((&report["sent"], &report["kept"]), (&json!(2), &json!(1)));
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "c"]);
+    // The one between them stands at the end now, as it was; those behind them are where they were.
+    let after = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    assert_eq!(after[..5], before[..]);
+    assert_eq!((&after[5].key, &after[5].headers), (&before[1].key, &before[1].headers));
+    assert_eq!(listed(&world).await["classes"], json!({ "status-gap": 1, "tombstone": 2 }));
+
+    assert_eq!(redrive(&world, &["--yes"]).await["sent"], 3);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b", "c", "d", "e"]);
+    assert_eq!(counts(&listed(&world).await), (0, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_too_often_is_left_alone() {
+    let world = World::create().await;
+    let mut tired = record(&world, "tired", b"{}");
+    tired.headers.push(("dlq-redrive-count".to_owned(), Some(b"3".to_vec())));
+    bury(&world, &[(tired, "status-gap")]).await;
+
+    // With nothing to send, nothing is moved either.
+    let report = redrive(&world, &["--yes"]).await;
+    assert_eq!((&report["sent"], &report["kept"]), (&json!(0), &json!(0)));
+    assert_eq!(report["classes"][0]["tooOften"], 1);
+    assert_eq!(counts(&listed(&world).await), (1, 1));
+
+    bury(&world, &[(record(&world, "fresh", b"{}"), "status-gap")]).await;
+    assert_eq!(redrive(&world, &["--yes"]).await["sent"], 1);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["fresh"]);
+    assert_eq!(counts(&listed(&world).await), (1, 3));
+    // Unless somebody insists.
+    assert_eq!(redrive(&world, &["--yes", "--max-redrives", "4"]).await["sent"], 1);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["fresh", "tired"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_nobody_put_aside_goes_nowhere() {
+    let world = World::create().await;
+    let (dlq, elsewhere) = (world.topics.delivery_events_dlq(), world.topics.order_events.clone());
+    let forged = [("dlq-original-topic".to_owned(), elsewhere.clone())];
+    produce(&world.stack, &dlq, "forged", Some("{}"), &forged).await;
+    produce(&world.stack, &dlq, "bare", Some("{}"), &[]).await;
+    bury(&world, &[(record(&world, "real", b"{}"), "status-gap")]).await;
+
+    let report = redrive(&world, &["--yes"]).await;
+    assert_eq!((&report["sent"], &report["kept"]), (&json!(1), &json!(2)));
+    assert_eq!(report["classes"][0]["stray"], 2);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["real"]);
+    assert!(keys(&world, &elsewhere).await.is_empty());
+    assert_eq!(counts(&listed(&world).await).0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_its_topic_refuses_is_named_and_holds_up_no_other() {
+    let world = World::create().await;
+    let mut huge = record(&world, "huge", &[]);
+    // Nothing that a compression could make small.
+    huge.value = Some((0..80_000).flat_map(|_| Uuid::new_v4().into_bytes()).collect());
+    let small = |key| (record(&world, key, b"{}"), "status-gap");
+    bury(&world, &[small("a"), (huge.clone(), "status-gap"), small("b")]).await;
+
+    let topic = world.topics.delivery_events_dlq();
+    let output = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["sent"], &report["refused"][0]["offset"]), (&json!(2), &json!(1)));
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b"]);
+    assert_eq!(counts(&listed(&world).await).0, 1);
+    let waiting = read_all(&world.stack, &topic).await.pop().unwrap();
+    assert_eq!(waiting.value, huge.value);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_killed_midway_loses_nothing() {
+    let world = World::create().await;
+    let names: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
+    let class = |number: usize| if number.is_multiple_of(4) { "tombstone" } else { "status-gap" };
+    let letters = names.iter().enumerate();
+    let letters: Vec<_> =
+        letters.map(|(number, key)| (record(&world, key, b"{}"), class(number))).collect();
+    bury(&world, &letters).await;
+    let topic = world.topics.delivery_events_dlq();
+
+    let options = ["dlq", "redrive", &topic, "--yes", "--rate", "20", "--class", "status-gap"];
+    let redriving = Ongoing::start(&world, &options);
+    eventually("some are sent", async || {
+        (keys(&world, &world.topics.delivery_events).await.len() >= 6).then_some(())
+    })
+    .await;
+    redriving.kill();
+    let sent = keys(&world, &world.topics.delivery_events).await.len();
+    assert!(sent < 30, "it was killed too late to show anything");
+
+    redrive(&world, &["--yes"]).await;
+    let mut arrived = keys(&world, &world.topics.delivery_events).await;
+    // Two at a time: no more can have been sent without a commit, with those that were left between them.
+    assert!(arrived.len() <= 40 + 4, "{arrived:?}");
+    arrived.dedup();
+    assert_eq!(arrived, names);
+    assert_eq!(counts(&listed(&world).await).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_overtaken_by_another_stops() {
+    let world = World::create().await;
+    let names: Vec<String> = (0..20).map(|number| format!("{number:02}")).collect();
+    let letters: Vec<_> =
+        names.iter().map(|key| (record(&world, key, b"{}"), "status-gap")).collect();
+    bury(&world, &letters).await;
+    let topic = world.topics.delivery_events_dlq();
+
+    let slow = Ongoing::start(&world, &["dlq", "redrive", &topic, "--yes", "--rate", "1"]);
+    eventually("it has begun", async || {
+        (!keys(&world, &world.topics.delivery_events).await.is_empty()).then_some(())
+    })
+    .await;
+    redrive(&world, &["--yes"]).await;
+    let output = slow.end().await;
+    assert_eq!(output.status.code(), Some(1));
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert!(report.contains(&format!("another redrive of {topic} is under way")), "{report}");
+    let mut arrived = keys(&world, &world.topics.delivery_events).await;
+    assert!(arrived.len() <= 22, "{arrived:?}");
+    arrived.dedup();
+    assert_eq!(arrived, names);
+}
+
+/// A step of a delivery, as delivery-service would report it, or as a later version of it would.
+async fn report(world: &World, order: OrderId, step: DeliveryStep, version: &str) {
+    let event = DeliveryEvent { order_id: order, step, at: chrono::Utc::now() };
+    let event_type = event_type(step);
+    let attributes = Attributes {
+        id: event_id(order, event_type),
+        source: "/delivery-service".into(),
+        event_type: event_type.into(),
+        time: event.at,
+        subject: order.as_uuid(),
+        data_schema: data_schema(event_type, version),
+        correlation_id: None,
+        trace: None,
+    };
+    let (topic, value) = (&world.topics.delivery_events, event.encode().unwrap());
+    produce(&world.stack, topic, &order.to_string(), Some(&value), &attributes.to_headers()).await;
+}
+
+async fn until_waiting(world: &World, classes: Value) {
+    eventually("the dead letters wait", async || {
+        (listed(world).await["classes"] == classes).then_some(())
+    })
+    .await;
+}
+
+async fn place(system: &System) -> OrderId {
+    let output = system.salesctl(&["orders", "create", "--item", "widget:1:9.99", "--json"]).await;
+    let created: Value = serde_json::from_slice(&output.stdout).unwrap();
+    created["orderId"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_applied_once_what_was_wrong_with_it_is_mended() {
+    let system = System::start().await;
+    let (world, _status) = (&system.world, system.start_status());
+    let order = place(&system).await;
+    report(world, order, DeliveryStep::Delivered, DELIVERY_VERSION).await;
+    until_waiting(world, json!({ "status-gap": 1 })).await;
+    report(world, order, DeliveryStep::Shipped, DELIVERY_VERSION).await;
+    let until = async |status: &str| {
+        let query = format!(
+            "SELECT count(*) FROM sales.orders WHERE id = '{order}' AND status = '{status}'"
+        );
+        eventually(status, async || (world.database.count(&query).await == 1).then_some(())).await;
+    };
+    until("Shipped").await;
+
+    redrive(world, &["--yes"]).await;
+    until("Delivered").await;
+    assert_eq!(counts(&listed(world).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_the_next_major_version_comes_back_as_a_dead_letter_until_the_guard_holds_it() {
+    let system = System::start().await;
+    let (world, _status) = (&system.world, system.start_status());
+    let order = place(&system).await;
+    report(world, order, DeliveryStep::Shipped, "2.0").await;
+    for _ in 0..3 {
+        until_waiting(world, json!({ "unsupported-version": 1 })).await;
+        assert_eq!(redrive(world, &["--yes"]).await["sent"], 1);
+    }
+    until_waiting(world, json!({ "unsupported-version": 1 })).await;
+    assert_eq!(redrive(world, &["--yes"]).await["sent"], 0);
+    let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    let first = text(&letters[0], "dlq-first-failed-at");
+    assert!(letters.iter().all(|letter| text(letter, "dlq-first-failed-at") == first));
+    let counts: Vec<_> = letters.iter().map(|it| text(it, "dlq-redrive-count").unwrap()).collect();
+    assert_eq!(counts, ["0", "1", "2", "3"]);
+}

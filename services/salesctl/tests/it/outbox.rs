@@ -1,0 +1,160 @@
+//! Events in an outbox, among the dead letters, and what `salesctl` says of them.
+
+use chrono::{SubsecRound, Utc};
+use contracts::cloud_events::data_schema;
+use domain::OrderId;
+use serde_json::json;
+use store::outbox::{EventHeaders, OutboxEvent, enqueue, share};
+use test_kit::World;
+use uuid::Uuid;
+
+use crate::system::{answer, salesctl};
+
+/// An event of `order`, with a value of any size.
+pub(crate) fn event(world: &World, order: OrderId, payload: &str) -> OutboxEvent {
+    OutboxEvent {
+        event_id: Uuid::new_v4(),
+        aggregate_id: order,
+        topic: world.topics.order_events.clone(),
+        event_type: "order.created".into(),
+        payload: payload.into(),
+        headers: EventHeaders {
+            source: "/test".into(),
+            data_schema: data_schema("order.created", "1.0"),
+            correlation_id: Some("checkout-17".into()),
+            traceparent: None,
+            tracestate: None,
+        },
+        occurred_at: Utc::now().trunc_subsecs(3),
+    }
+}
+
+pub(crate) async fn put(world: &World, events: &[OutboxEvent]) {
+    enqueue(&mut world.store().connection().await.unwrap(), events).await.unwrap();
+}
+
+/// Puts these events among the dead letters, as a relay would after Kafka refused them.
+pub(crate) async fn refuse(world: &World, events: &[OutboxEvent], reason: &str) {
+    put(world, events).await;
+    let move_all = format!(
+        "INSERT INTO sales.outbox_dead_letters
+            (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, attempts, reason)
+         SELECT shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, 1, '{reason}'
+         FROM sales.outbox_events ORDER BY seq;
+         DELETE FROM sales.outbox_events"
+    );
+    world.database.execute(&move_all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_depth_and_age_refusals_and_who_carries_what() {
+    let world = World::create().await;
+    let (order, other) = (OrderId::generate(), OrderId::generate());
+    let mut elsewhere = event(&world, other, "3");
+    elsewhere.topic = "elsewhere".to_owned();
+    put(&world, &[event(&world, order, "1"), event(&world, order, "2"), elsewhere]).await;
+    refuse_for_now(&world, order).await;
+    let relay = Uuid::new_v4();
+    share(&mut world.store().connection().await.unwrap(), relay, 60_000).await.unwrap();
+    world
+        .database
+        .execute("UPDATE sales.outbox_shards SET lease_until = now() WHERE shard < 4")
+        .await;
+
+    let mut status = answer(&world, &["outbox", "status"]).await;
+
+    // Ages are those of this moment; everything else is known.
+    for (topic, least, most) in [(0, 50.0, 90.0), (1, 3600.0, 3640.0)] {
+        let age = status["topics"][topic]["oldestSeconds"].take().as_f64().unwrap();
+        assert!((least..most).contains(&age), "{age}");
+    }
+    assert!(status["oldestSeconds"].take().as_f64().unwrap() >= 3600.0);
+    // The second event of the order has to wait for the first.
+    let claimable = status["topics"][0]["oldestClaimableSeconds"].take();
+    assert_eq!(status["oldestClaimableSeconds"].take(), claimable);
+    let lease = status["relays"][0]["leaseRemainingSeconds"].take().as_f64().unwrap();
+    assert!((30.0..=60.0).contains(&lease), "{lease}");
+    let depth = |topic: &str, count, refused| {
+        json!({ "topic": topic, "count": count, "waitingOutRefusal": refused,
+                "oldestSeconds": null, "oldestClaimableSeconds": null })
+    };
+    assert_eq!(
+        status,
+        json!({
+            "waiting": { "count": 3, "exact": true }, "waitingOutRefusal": 1,
+            "oldestSeconds": null, "oldestClaimableSeconds": null,
+            "topics": [depth("elsewhere", 1, 0), depth(&world.topics.order_events, 2, 1)],
+            "deadLetters": { "count": 0, "exact": true },
+            "relaysAlive": 1, "unheldShards": 4,
+            "relays": [{ "relay": relay.to_string(), "shards": 60, "leaseRemainingSeconds": null }],
+        })
+    );
+}
+
+/// The order's first event is an hour old and waits out a refusal; all others are a minute old.
+async fn refuse_for_now(world: &World, order: OrderId) {
+    let statement = format!(
+        "UPDATE sales.outbox_events SET created_at = now() - interval '1 minute';
+         UPDATE sales.outbox_events
+         SET created_at = now() - interval '1 hour', attempts = 1, next_attempt_at = now() + interval '1 hour'
+         WHERE aggregate_id = '{order}' AND payload::text = '1'"
+    );
+    world.database.execute(&statement).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_huge_backlog_is_counted_up_to_a_bound_and_says_so() {
+    let world = World::create().await;
+    put(&world, &[event(&world, OrderId::generate(), "1")]).await;
+    let backlog = "INSERT INTO sales.outbox_events
+            (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
+         SELECT shard, gen_random_uuid(), gen_random_uuid(), topic, event_type, payload, headers, occurred_at
+         FROM sales.outbox_events, generate_series(1, 2500)";
+    world.database.execute(backlog).await;
+
+    let status = answer(&world, &["outbox", "status"]).await;
+    assert_eq!(
+        (&status["waiting"]["count"], &status["waiting"]["exact"]),
+        (&json!(2000), &json!(false))
+    );
+    assert!(status["waiting"]["estimate"].as_i64().unwrap() >= 2000);
+    let text = salesctl(&world, &["outbox", "status"]).await.stdout;
+    assert!(String::from_utf8(text).unwrap().contains("at least 2000"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_newest_first_and_shown_whole() {
+    let world = World::create().await;
+    let (order, other) = (OrderId::generate(), OrderId::generate());
+    let (first, second) =
+        (event(&world, order, r#"{"spaces":  "kept"}"#), event(&world, other, "2"));
+    refuse(&world, &[first.clone(), second], "too large").await;
+
+    let listed = answer(&world, &["outbox", "dead-letters"]).await;
+    let orders: Vec<_> =
+        listed.as_array().unwrap().iter().map(|it| it["orderId"].clone()).collect();
+    assert_eq!(orders, [json!(other.to_string()), json!(order.to_string())]);
+    let only = answer(&world, &["outbox", "dead-letters", "--order", &order.to_string()]).await;
+    assert_eq!(only.as_array().unwrap().len(), 1);
+    let none = answer(&world, &["outbox", "dead-letters", "--topic", "elsewhere"]).await;
+    assert_eq!(none, json!([]));
+
+    let id = only[0]["id"].to_string();
+    let mut shown = answer(&world, &["outbox", "dead-letters", "show", &id]).await;
+    for moment in ["deadLetteredAt", "enqueuedAt"] {
+        assert!(shown[moment].take().as_str().unwrap().ends_with('Z'), "{moment}");
+    }
+    assert_eq!(
+        shown,
+        json!({
+            "id": only[0]["id"], "eventId": first.event_id.to_string(), "orderId": order.to_string(),
+            "topic": world.topics.order_events, "eventType": "order.created", "attempts": 1, "reason": "too large",
+            "deadLetteredAt": null, "enqueuedAt": null, "redrivenAt": null, "redriveCount": 0,
+            "occurredAt": contracts::timestamp_text(first.occurred_at), "payload": first.payload,
+            "headers": { "source": "/test", "data_schema": "urn:sales:order.created:1.0", "correlation_id": "checkout-17" },
+        })
+    );
+    let unknown = salesctl(&world, &["outbox", "dead-letters", "show", "4711"]).await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("there is no dead letter 4711"));
+}

@@ -1,0 +1,180 @@
+use domain::OrderId;
+use messaging::Publisher;
+use outbox_relay::Relay;
+use serde_json::json;
+use store::outbox::OutboxEvent;
+use test_kit::{World, eventually, read_all};
+
+use crate::outbox::{event, put, refuse};
+use crate::system::{Ongoing, answer, salesctl};
+
+const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters WHERE redriven_at IS NULL";
+const OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
+
+fn events(world: &World, count: usize) -> Vec<OutboxEvent> {
+    (0..count).map(|number| event(world, OrderId::generate(), &number.to_string())).collect()
+}
+
+fn relay(world: &World) -> Relay {
+    Relay::new(&world.config(), world.store(), Publisher::new("test", &world.config()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_of_the_outbox_is_a_dry_run_until_it_is_told_yes() {
+    let world = World::create().await;
+    refuse(&world, &events(&world, 2), "too large").await;
+    refuse(&world, &events(&world, 1), "invalid").await;
+
+    let dry = answer(&world, &["outbox", "redrive"]).await;
+    let group = |reason, count| json!({ "topic": world.topics.order_events, "reason": reason, "count": count, "tooOften": false });
+    assert_eq!(
+        dry,
+        json!({
+            "dryRun": true, "eligible": 3, "tooOften": 0, "exact": true, "redriven": 0,
+            "groups": [group("too large", 2), group("invalid", 1)],
+        })
+    );
+    assert_eq!((world.database.count(WAITING).await, world.database.count(OUTBOX).await), (3, 0));
+
+    let done = answer(&world, &["outbox", "redrive", "--yes"]).await;
+    assert_eq!((&done["dryRun"], &done["redriven"]), (&json!(false), &json!(3)));
+    assert_eq!((world.database.count(WAITING).await, world.database.count(OUTBOX).await), (0, 3));
+    // What was put back is listed on demand only, and not put back again.
+    assert_eq!(answer(&world, &["outbox", "dead-letters"]).await, json!([]));
+    let all = answer(&world, &["outbox", "dead-letters", "--all"]).await;
+    assert!(all.as_array().unwrap().iter().all(|it| it["redriveCount"] == 1), "{all}");
+    assert_eq!(answer(&world, &["outbox", "redrive", "--yes"]).await["redriven"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redriven_outbox_event_is_published_with_its_own_id_bytes_and_time() {
+    let world = World::create().await;
+    let event = event(&world, OrderId::generate(), r#"{"price": 29.90,  "spaces":"kept"}"#);
+    put(&world, std::slice::from_ref(&event)).await;
+    relay(&world).run_once().await.unwrap();
+    refuse(&world, std::slice::from_ref(&event), "too large").await;
+    world.database.execute("UPDATE sales.outbox_dead_letters SET attempts = 5").await;
+
+    answer(&world, &["outbox", "redrive", "--yes"]).await;
+    let fresh = "SELECT count(*) FROM sales.outbox_events WHERE attempts = 0 AND last_error IS NULL
+                 AND created_at > now() - interval '1 minute'";
+    assert_eq!(world.database.count(fresh).await, 1);
+    let mut relay = relay(&world);
+    eventually("it is published", async || {
+        (relay.run_once().await.unwrap().published == 1).then_some(())
+    })
+    .await;
+
+    let records = read_all(&world.stack, &world.topics.order_events).await;
+    assert_eq!(records.len(), 2);
+    assert_eq!(
+        (&records[0].key, &records[0].value, &records[0].headers),
+        (&records[1].key, &records[1].value, &records[1].headers)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_redriven_events_of_an_order_keep_their_order() {
+    let world = World::create().await;
+    let order = OrderId::generate();
+    let events: Vec<_> = (0..10).map(|it| event(&world, order, &it.to_string())).collect();
+    refuse(&world, &events, "too large").await;
+    answer(&world, &["outbox", "redrive", "--yes"]).await;
+    let payloads =
+        world.database.query("SELECT payload::text FROM sales.outbox_events ORDER BY seq").await;
+    let payloads: Vec<String> = payloads.iter().map(|row| row.get(0)).collect();
+    assert_eq!(payloads, (0..10).map(|it| it.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_asked_for_is_put_back() {
+    let world = World::create().await;
+    let mut letters = events(&world, 5);
+    letters[4].topic = "elsewhere".to_owned();
+    refuse(&world, &letters, "too large").await;
+    let redriven = async |filter: &[&str]| {
+        answer(&world, &[&["outbox", "redrive", "--yes"], filter].concat()).await["redriven"]
+            .clone()
+    };
+    assert_eq!(redriven(&["--topic", "elsewhere"]).await, 1);
+    assert_eq!(redriven(&["--order", &letters[0].aggregate_id.to_string()]).await, 1);
+    let listed = answer(&world, &["outbox", "dead-letters"]).await;
+    assert_eq!(redriven(&["--id", &listed[0]["id"].to_string()]).await, 1);
+    // The oldest one of the two that are left.
+    assert_eq!(redriven(&["--max", "1"]).await, 1);
+    let left = answer(&world, &["outbox", "dead-letters"]).await;
+    assert_eq!(left[0]["eventId"], letters[2].event_id.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_refused_too_often_is_left_alone() {
+    let world = World::create().await;
+    let huge = event(&world, OrderId::generate(), &format!("\"{}\"", "x".repeat(1_100_000)));
+    put(&world, &[huge]).await;
+    let mut relay = relay(&world);
+    for round in 0..3 {
+        eventually("it is refused", async || {
+            (relay.run_once().await.unwrap().dead_lettered == 1).then_some(())
+        })
+        .await;
+        let letter = answer(&world, &["outbox", "dead-letters"]).await;
+        assert_eq!(letter[0]["redriveCount"], round);
+        assert_eq!(answer(&world, &["outbox", "redrive", "--yes"]).await["redriven"], 1);
+    }
+    eventually("it is refused", async || {
+        (relay.run_once().await.unwrap().dead_lettered == 1).then_some(())
+    })
+    .await;
+
+    let report = answer(&world, &["outbox", "redrive", "--yes"]).await;
+    assert_eq!((&report["redriven"], &report["tooOften"]), (&json!(0), &json!(1)));
+    assert_eq!(world.database.count(WAITING).await, 1);
+    // Unless somebody insists.
+    let insisted = answer(&world, &["outbox", "redrive", "--yes", "--max-redrives", "4"]).await;
+    assert_eq!(insisted["redriven"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_of_the_outbox_that_is_killed_midway_neither_loses_nor_doubles_an_event() {
+    let world = World::create().await;
+    refuse(&world, &events(&world, 60), "too large").await;
+    let redrive = Ongoing::start(&world, &["outbox", "redrive", "--yes", "--rate", "20"]);
+    eventually("some are put back", async || {
+        (world.database.count(OUTBOX).await >= 6).then_some(())
+    })
+    .await;
+    redrive.kill();
+
+    let (waiting, back) = (world.database.count(WAITING).await, world.database.count(OUTBOX).await);
+    assert!(waiting > 0, "it was killed too late to show anything");
+    assert_eq!(waiting + back, 60);
+    assert_eq!(answer(&world, &["outbox", "redrive", "--yes"]).await["redriven"], waiting);
+    let different = "SELECT count(DISTINCT event_id) FROM sales.outbox_events";
+    assert_eq!(
+        (world.database.count(OUTBOX).await, world.database.count(different).await),
+        (60, 60)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redrives_of_the_outbox_at_once_share_the_work() {
+    let world = World::create().await;
+    refuse(&world, &events(&world, 2000), "too large").await;
+    let arguments = ["outbox", "redrive", "--yes"];
+    let (one, other) = tokio::join!(answer(&world, &arguments), answer(&world, &arguments));
+    assert_eq!(one["redriven"].as_i64().unwrap() + other["redriven"].as_i64().unwrap(), 2000);
+    assert_eq!(world.database.count(OUTBOX).await, 2000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_a_redrive_of_the_outbox_says_so() {
+    let mut world = World::create().await;
+    world.set("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
+    for arguments in [&["outbox", "status"][..], &["outbox", "redrive", "--yes"]] {
+        let failed = salesctl(&world, arguments).await;
+        assert_eq!(failed.status.code(), Some(1));
+        assert!(
+            String::from_utf8(failed.stderr).unwrap().contains("no connection to the database")
+        );
+    }
+}
