@@ -54,7 +54,7 @@ check-api: up ## lint the API's description and drive the running API from it (n
 
 bench: ## measure the speed beside its targets, on a stack of its own; ARGS as in: make bench ARGS="--rounds 1"
 	$(local)/prerequisites bench
-	cargo build --locked --release -p bench -p sales-api -p outbox-relay -p inventory-mock -p salesctl
+	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
 contracts: prerequisites ## write schemas, golden files and the AsyncAPI document; what is released stays as it is

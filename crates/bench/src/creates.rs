@@ -57,5 +57,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         half_p99.push(half.latency.p99_ms);
     }
     peak.extend(resident(api).map(|it| it.peak));
+    system.stop_service("sales-api")?;
+    system.stop_service("inventory-mock")?;
     Ok(vec![floors, rates, ratios, full_p50, full_p99, half_p50, half_p99, at_rest, loaded, peak])
 }

@@ -1,17 +1,14 @@
 //! How fast the relay drains a backlog, beside a bare producer of the same records.
 
-use std::time::{Duration, Instant};
-
-use crate::bare_producer;
 use crate::failure::Failure;
 use crate::memory::resident;
 use crate::settings::Settings;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
+use crate::{bare_producer, pace};
 
 /// A backlog, kept aside so that every round has the same.
-const KEEP: &str = "DROP TABLE IF EXISTS sales.bench_backlog;
-    CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
+const KEEP: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
 /// A third of its orders have a second event a little later, so that an order has to be kept.
 const MORE_EVENTS: &str = "INSERT INTO sales.outbox_events
         (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
@@ -19,20 +16,13 @@ const MORE_EVENTS: &str = "INSERT INTO sales.outbox_events
     FROM sales.outbox_events WHERE seq % 3 = 0 ORDER BY seq";
 const REFILL: &str = "INSERT INTO sales.outbox_events
     OVERRIDING SYSTEM VALUE SELECT * FROM sales.bench_backlog ORDER BY seq";
-/// Ends at the first row that is found.
-const WAITING: &str = "SELECT count(*) FROM (SELECT FROM sales.outbox_events LIMIT 1) AS waiting";
-
-/// Between two looks whether the backlog is gone.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-
 /// Bare producer and relay follow each other in every round.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let orders = settings.backlog / 4 * 3;
     eprintln!("drain: filling the outbox");
     system.empty_tables()?;
-    system.run(system.tool("salesctl").arg("seed").arg(format!("--waiting={orders}")))?;
-    system.sql(MORE_EVENTS)?;
-    system.sql(KEEP)?;
+    system.seed_waiting(orders)?;
+    system.sql(&[MORE_EVENTS, KEEP])?;
     let events = system.count("SELECT count(*) FROM sales.bench_backlog")?;
 
     let mut bare = Row::new("bare producer, awaits every 2,000", "events/s");
@@ -46,9 +36,9 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
 
         eprintln!("drain: round {round} of {}, relay", settings.rounds);
         system.empty_tables()?;
-        system.sql(REFILL)?;
-        system.sql("VACUUM ANALYZE sales.outbox_events; CHECKPOINT")?;
-        let rate = drain(system, events)?;
+        system.sql(&[REFILL, "VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
+        system.start_services(&["outbox-relay"])?;
+        let rate = pace::of(system, "outbox-relay", "outbox_published_total", events)?;
         peak.extend(resident(process_of("outbox-relay")?).map(|it| it.peak));
         system.stop_service("outbox-relay")?;
 
@@ -56,17 +46,6 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         drained.push(rate);
         ratios.push(rate / floor);
     }
+    system.sql(&["DROP TABLE sales.bench_backlog"])?;
     Ok(vec![bare, drained, ratios, peak])
-}
-
-/// From the first row that leaves to the last: the start of the process is no part of it.
-fn drain(system: &mut System, events: u64) -> Result<f64, Failure> {
-    system.start_services(&["outbox-relay"])?;
-    let (started, at_start) =
-        (Instant::now(), system.count("SELECT count(*) FROM sales.outbox_events")?);
-    while system.count(WAITING)? > 0 {
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-    let _ = events;
-    Ok(f64::from(u32::try_from(at_start)?) / started.elapsed().as_secs_f64())
 }

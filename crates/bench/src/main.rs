@@ -4,16 +4,20 @@
 //! [`creates`] and name it in `run::measure`.
 
 mod bare_producer;
+mod consumers;
 mod creates;
 mod drain;
 mod failure;
+mod latency;
 mod load;
 mod memory;
+mod pace;
 mod pgbench;
 mod run;
 mod settings;
 mod system;
 mod table;
+mod whole;
 
 use std::process::ExitCode;
 

@@ -6,12 +6,17 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::{self, System};
 use crate::table::{Row, Table};
-use crate::{creates, drain};
+use crate::{consumers, creates, drain, latency, whole};
 
 type Measure = fn(&mut System, &Settings) -> Result<Vec<Row>, Failure>;
 
-const MEASUREMENTS: [(&str, Measure); 2] =
-    [("creates", creates::measure), ("drain", drain::measure)];
+const MEASUREMENTS: [(&str, Measure); 5] = [
+    ("creates", creates::measure),
+    ("drain", drain::measure),
+    ("latency", latency::measure),
+    ("consumers", consumers::measure),
+    ("whole", whole::measure),
+];
 
 /// Measures and prints; a signal ends it early.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {

@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     #[conf(long, env = "BENCH_BACKLOG", default_value = "500000", value_parser = parse_backlog)]
     pub(crate) backlog: u64,
 
-    /// What is measured: `creates`, `drain`, or several with commas between; everything when unset
+    /// What is measured, of creates, drain, latency, consumers and whole, with commas between; everything when unset
     #[conf(long, env = "BENCH_ONLY")]
     pub(crate) only: Option<String>,
 

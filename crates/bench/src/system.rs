@@ -1,6 +1,7 @@
 //! The system that is measured: the services' release binaries on a stack that exists only for this run.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl System {
         system.run(Command::new(script("stack")).args([STACK, "up"]).stdout(Stdio::null()))?;
         system.variables = stack_variables()?;
         system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))?;
-        system.run(system.tool("salesctl").args(["topics", "create"]).stdout(Stdio::null()))?;
+        system.create_topics()?;
         Ok(system)
     }
 
@@ -114,6 +115,42 @@ impl System {
         command
     }
 
+    /// Sets a variable for what is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: impl Display) {
+        self.variables.insert(name.to_owned(), value.to_string());
+    }
+
+    /// Leaves variables to their defaults again.
+    pub(crate) fn unset(&mut self, names: &[&str]) {
+        self.variables.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
+    /// Makes the topics that the variables name.
+    pub(crate) fn create_topics(&self) -> Result<(), Failure> {
+        self.run(self.tool("salesctl").args(["topics", "create"]).stdout(Stdio::null()))
+    }
+
+    /// Adds orders whose events wait in the outbox.
+    pub(crate) fn seed_waiting(&self, orders: u64) -> Result<(), Failure> {
+        let mut command = self.tool("salesctl");
+        self.run(command.arg("seed").arg(format!("--waiting={orders}")).stdout(Stdio::null()))
+    }
+
+    /// What a counter of a service stands at, whatever its labels; zero before it was first counted.
+    pub(crate) fn counter(&self, service: &str, name: &str) -> Result<f64, Failure> {
+        self.refuse_if_ending()?;
+        let port =
+            fs::read_to_string(folder().join("run").join(format!("{service}-management.port")))?;
+        let url = format!("http://127.0.0.1:{}/metrics", port.trim());
+        let text = self.runtime.block_on(async { reqwest::get(url).await?.text().await })?;
+        let values = text.lines().filter_map(|line| {
+            let (metric, value) = line.rsplit_once(' ')?;
+            let metric = metric.split_once('{').map_or(metric, |(name, _)| name);
+            (metric == name).then(|| value.parse::<f64>().ok())?
+        });
+        Ok(values.sum())
+    }
+
     /// Ends a service; what it has in hand is finished first.
     pub(crate) fn stop_service(&self, service: &str) -> Result<(), Failure> {
         let mut command = Command::new(script("services"));
@@ -131,15 +168,17 @@ impl System {
 
     /// Empties the tables and writes out what is in memory, so that every measurement finds the same.
     pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
-        self.sql(
-            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events; CHECKPOINT",
-        )
+        self.sql(&[
+            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.inbox,
+                delivery.shipments",
+            "CHECKPOINT",
+        ])
     }
 
     /// Runs statements, each by itself.
-    pub(crate) fn sql(&self, statements: &str) -> Result<(), Failure> {
+    pub(crate) fn sql(&self, statements: &[&str]) -> Result<(), Failure> {
         self.with_database(async |client| {
-            for statement in statements.split(';') {
+            for statement in statements {
                 client.batch_execute(statement).await?;
             }
             Ok(())
@@ -154,7 +193,8 @@ impl System {
         })
     }
 
-    fn with_database<T>(
+    /// Asks the database.
+    pub(crate) fn with_database<T>(
         &self,
         work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
