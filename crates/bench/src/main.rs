@@ -4,6 +4,7 @@
 //! [`creates`] and name it in `run::measure`.
 
 mod bare_producer;
+mod big_tables;
 mod consumers;
 mod creates;
 mod drain;

@@ -1,45 +1,89 @@
 //! From an empty stack to the table, and back to nothing.
 
 use tokio::runtime::{Handle, Runtime};
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::{self, System};
 use crate::table::{Row, Table};
-use crate::{consumers, creates, drain, latency, whole};
+use crate::{big_tables, consumers, creates, drain, latency, whole};
 
 type Measure = fn(&mut System, &Settings) -> Result<Vec<Row>, Failure>;
 
-const MEASUREMENTS: [(&str, Measure); 5] = [
+/// The names are those that `--only` takes.
+const MEASUREMENTS: [(&str, Measure); 6] = [
     ("creates", creates::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
     ("consumers", consumers::measure),
     ("whole", whole::measure),
+    (ONLY_WHEN_ASKED, big_tables::measure),
 ];
+/// It takes a quarter of an hour and 15 GB of disk.
+const ONLY_WHEN_ASKED: &str = "big-tables";
 
-/// Measures and prints; a signal ends it early.
+/// Measures and prints; a signal ends it early. What was measured before a failure is printed too.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+    let chosen = chosen(settings.only.as_deref())?;
     let runtime = Runtime::new()?;
     let _lock = system::lock()?;
     let json = settings.json;
     let outcome = runtime.block_on(async {
         let (stop, runtime) = (service_kit::shutdown::on_signal()?, Handle::current());
-        let work = move || measure(&mut System::start(stop, runtime)?, &settings);
-        tokio::task::spawn_blocking(work).await?
+        let work = move || {
+            let mut table = Table::new();
+            let outcome = measure(&mut table, &chosen, stop, runtime, &settings);
+            (table, outcome)
+        };
+        Ok::<_, Failure>(tokio::task::spawn_blocking(work).await?)
     });
     // Whatever happened, nothing stays: neither processes nor data.
     system::wipe()?;
-    outcome?.print(json)
+    let (table, outcome) = outcome?;
+    table.print(json)?;
+    outcome
 }
 
-/// Every measurement, one after the other.
-fn measure(system: &mut System, settings: &Settings) -> Result<Table, Failure> {
-    let mut table = Table::new();
-    for (name, measure) in MEASUREMENTS {
-        if settings.wants(name) {
-            table.extend(measure(system, settings)?);
-        }
+/// One after the other.
+fn measure(
+    table: &mut Table,
+    chosen: &[Measure],
+    stop: CancellationToken,
+    runtime: Handle,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let mut system = System::start(stop, runtime)?;
+    for measure in chosen {
+        table.extend(measure(&mut system, settings)?);
     }
-    Ok(table)
+    Ok(())
+}
+
+/// The measurements of a list with commas; without one, all but the one that is only made when asked for.
+fn chosen(only: Option<&str>) -> Result<Vec<Measure>, Failure> {
+    let Some(only) = only else {
+        let usual = MEASUREMENTS.iter().filter(|(name, _)| *name != ONLY_WHEN_ASKED);
+        return Ok(usual.map(|(_, measure)| *measure).collect());
+    };
+    let find = |name: &str| {
+        let found = MEASUREMENTS.iter().find(|(known, _)| *known == name.trim());
+        found.map(|(_, measure)| *measure).ok_or_else(|| {
+            let known = MEASUREMENTS.map(|(known, _)| known).join(", ");
+            format!("there is no measurement {name:?}, only {known}").into()
+        })
+    };
+    only.split(',').map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_can_be_chosen() {
+        assert_eq!(chosen(None).unwrap().len(), MEASUREMENTS.len() - 1);
+        assert_eq!(chosen(Some("drain, big-tables")).unwrap().len(), 2);
+        assert!(chosen(Some("drain,nothing")).unwrap_err().to_string().contains("\"nothing\""));
+    }
 }

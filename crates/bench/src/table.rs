@@ -57,6 +57,10 @@ impl Row {
         self.values.extend(value);
     }
 
+    pub(crate) fn median(&self) -> Option<f64> {
+        Some(self.spread()?.median)
+    }
+
     fn spread(&self) -> Option<Spread> {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);

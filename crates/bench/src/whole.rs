@@ -37,7 +37,8 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         let seconds = 2 * settings.seconds + 6;
         let (load, rate) = thread::scope(|scope| {
             let counted = scope.spawn(|| delivered_per_second(system, settings.seconds));
-            let load = load::run(system, &format!("--rate={RATE}"), CONNECTIONS, seconds);
+            let pace = format!("--rate={RATE}");
+            let load = load::run_as_far_as_it_goes(system, &pace, CONNECTIONS, seconds);
             (load, counted.join())
         });
         placed.push(load?.rate);

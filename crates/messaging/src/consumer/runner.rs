@@ -79,6 +79,10 @@ impl<H: Handler> Runner<H> {
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
+            // What is read ahead: some batches, however large the backlog. By default it is 64 MB and more.
+            .set("queued.min.messages", "5000")
+            .set("queued.max.messages.kbytes", "8192")
+            .set("fetch.max.bytes", "4194304")
             // A topic that is made later is noticed soon.
             .set("topic.metadata.refresh.interval.ms", "5000")
             .set("allow.auto.create.topics", "false");

@@ -1,0 +1,67 @@
+//! What the size of the tables costs: the same on empty ones, and beside many millions of delivered orders.
+
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::system::System;
+use crate::table::{Row, Target};
+use crate::{load, pace, pgbench};
+
+/// Events that wait while orders are placed, and are drained then.
+const WAITING: u64 = 1_000_000;
+const SERVICES: [&str; 2] = ["inventory-mock", "sales-api"];
+
+/// Every figure on empty tables first.
+pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
+    system.set("ORDER_EVENTS_TOPIC", "bench.big.order-events");
+    system.create_topics()?;
+    let mut creates = Row::new("API on empty tables", "orders/s");
+    let mut drains = Row::new("relay on empty tables", "events/s");
+    system.empty_tables()?;
+    placed(system, settings, &mut creates)?;
+    drained(system, settings, &mut drains)?;
+
+    eprintln!("big-tables: storing {} orders", settings.stored);
+    let mut command = system.tool("salesctl");
+    system.run(command.arg("seed").arg(format!("--delivered={}", settings.stored)))?;
+    system.seed_waiting(WAITING)?;
+    system.sql(&["VACUUM ANALYZE", "CHECKPOINT"])?;
+    let mut big_creates = Row::new("API on full tables", "orders/s");
+    let mut big_drains = Row::new("relay on full tables", "events/s");
+    placed(system, settings, &mut big_creates)?;
+    drained(system, settings, &mut big_drains)?;
+
+    let mut creates_kept = Row::with_target("API: full / empty", "x", Target::AtLeast(0.9));
+    creates_kept.extend(big_creates.median().zip(creates.median()).map(|(big, empty)| big / empty));
+    let mut drains_kept = Row::with_target("relay: full / empty", "x", Target::AtLeast(0.9));
+    drains_kept.extend(big_drains.median().zip(drains.median()).map(|(big, empty)| big / empty));
+    system.unset(&["ORDER_EVENTS_TOPIC"]);
+    Ok(vec![creates, big_creates, creates_kept, drains, big_drains, drains_kept])
+}
+
+/// Orders that are placed as fast as it goes; their events stay in the outbox.
+fn placed(system: &mut System, settings: &Settings, row: &mut Row) -> Result<(), Failure> {
+    system.start_services(&SERVICES)?;
+    for round in 1..=settings.rounds {
+        eprintln!("big-tables: placing, round {round} of {}", settings.rounds);
+        row.push(load::run(system, "--max", pgbench::CLIENTS, settings.seconds)?.rate);
+    }
+    for service in SERVICES {
+        system.stop_service(service)?;
+    }
+    Ok(())
+}
+
+/// All that waits, filled up so that there is the same each time.
+fn drained(system: &mut System, settings: &Settings, row: &mut Row) -> Result<(), Failure> {
+    for round in 1..=settings.rounds {
+        eprintln!("big-tables: draining, round {round} of {}", settings.rounds);
+        let there = system.count("SELECT count(*) FROM sales.outbox_events")?;
+        system.seed_waiting(WAITING.saturating_sub(there))?;
+        let events = system.count("SELECT count(*) FROM sales.outbox_events")?;
+        system.sql(&["VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
+        system.start_services(&["outbox-relay"])?;
+        row.push(pace::of(system, "outbox-relay", "outbox_published_total", events)?);
+        system.stop_service("outbox-relay")?;
+    }
+    Ok(())
+}
