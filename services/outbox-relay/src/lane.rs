@@ -74,13 +74,18 @@ pub enum RelayError {
     #[error("the outbox cannot be read or marked")]
     Store(#[from] StoreError),
     /// The broker, or a topic. No row is blamed for it.
-    #[error("events cannot be published")]
-    Kafka(#[source] PublishError),
+    #[error("events for the topic {topic} cannot be published")]
+    Kafka {
+        /// Where they should go.
+        topic: String,
+        /// The reason.
+        source: PublishError,
+    },
 }
 
 impl Lane {
-    pub(crate) fn new(number: usize, ways: Arc<Ways>) -> Self {
-        Self { number, ways, outage: Outage::of("outbox or kafka") }
+    pub(crate) fn new(number: usize, ways: Arc<Ways>, outage: Outage) -> Self {
+        Self { number, ways, outage }
     }
 
     /// Steps until the tenure is over, or until `shutdown`. The step in hand is finished.
@@ -141,7 +146,7 @@ impl Lane {
             tenure.lose();
         }
         match settlement.unavailable {
-            Some(error) => Err(RelayError::Kafka(error)),
+            Some((topic, source)) => Err(RelayError::Kafka { topic, source }),
             None => Ok(Step {
                 published: settlement.published,
                 dead_lettered: settlement.dead_lettered,

@@ -39,7 +39,9 @@ impl Relay {
             publish_and_mark: config.publish_and_mark(),
             wakes: wakes.clone(),
         });
-        let lanes = (0..config.outbox_lanes).map(|number| Lane::new(number, ways.clone()));
+        let outage = Outage::of("outbox or kafka");
+        let lane = |number| Lane::new(number, ways.clone(), outage.shared());
+        let lanes = (0..config.outbox_lanes).map(lane);
         Self {
             leases: Leases::new(database, config.outbox_lease),
             lanes: lanes.collect(),

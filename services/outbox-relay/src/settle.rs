@@ -25,8 +25,8 @@ pub(crate) struct Settlement {
     pub(crate) dead_lettered: usize,
     /// Another relay has taken over a shard meanwhile: what was published for it is published again.
     pub(crate) lease_lost: bool,
-    /// Why events have to wait, if they have to.
-    pub(crate) unavailable: Option<PublishError>,
+    /// For which topic events have to wait, if they have to, and why.
+    pub(crate) unavailable: Option<(String, PublishError)>,
 }
 
 /// Settles batches under the leases of one relay.
@@ -52,7 +52,9 @@ impl Settler<'_> {
             let place = PublishedRow { held: *held, seq: row.seq };
             match answer {
                 Ok(()) => published.push(place),
-                Err(error @ PublishError::Unavailable(_)) => settlement.unavailable = Some(error),
+                Err(error @ PublishError::Unavailable(_)) => {
+                    settlement.unavailable = Some((row.event.topic, error));
+                }
                 Err(error) => refused.push((row, place, error)),
             }
         }
