@@ -1,6 +1,7 @@
 //! Connections to Postgres: made when needed, bounded in number, and never waited for without end.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use conf::Conf;
@@ -79,6 +80,9 @@ const MAX_AGE: Duration = Duration::from_mins(30);
 const DEAD_PEER: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
+/// Leaves the planner nothing but the index.
+pub(crate) const BY_INDEX: [&str; 2] = ["enable_seqscan=off", "enable_bitmapscan=off"];
+
 /// A pool of connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -102,18 +106,31 @@ impl Database {
         Self::with_options(application, settings, " -c plan_cache_mode=force_generic_plan")
     }
 
+    /// A pool for statements that find everything by an index, in tables that can be empty at one moment and full at the
+    /// next. A plan that is made for an empty table reads all of it, which is cheap until there is a backlog, and is kept
+    /// for longer than that takes.
+    pub fn by_index(application: &'static str, settings: &DatabaseSettings) -> Self {
+        let options = BY_INDEX.map(|setting| format!(" -c {setting}")).concat();
+        Self::with_options(application, settings, options)
+    }
+
     fn with_options(
         application: &'static str,
         settings: &DatabaseSettings,
-        options: &'static str,
+        options: impl Into<String>,
     ) -> Self {
+        let options: Arc<str> = options.into().into();
         let mut config = ManagerConfig::default();
         let statement_timeout = settings.database_statement_timeout;
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
         config.custom_setup = Box::new(move |url| {
-            let established =
-                runtime.spawn(establish(url.to_owned(), application, statement_timeout, options));
+            let established = runtime.spawn(establish(
+                url.to_owned(),
+                application,
+                statement_timeout,
+                options.clone(),
+            ));
             let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
             async move { established.await.map_err(ended)? }.boxed()
         });
@@ -179,7 +196,7 @@ async fn establish(
     url: String,
     application: &'static str,
     statement_timeout: Duration,
-    options: &'static str,
+    options: Arc<str>,
 ) -> ConnectionResult<AsyncPgConnection> {
     let bad = |error: tokio_postgres::Error| {
         ConnectionError::BadConnection(service_kit::Chain(&error).to_string())

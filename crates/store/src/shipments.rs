@@ -193,3 +193,26 @@ pub async fn until_next(
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use test_kit::World;
+    use uuid::Uuid;
+
+    use super::{Lease, UntilNext};
+    use crate::statement::plan_by_index;
+
+    #[tokio::test]
+    async fn due_shipments_are_found_by_their_index_though_there_were_none_when_it_was_planned() {
+        let world = World::create().await;
+        world.database.execute("VACUUM ANALYZE delivery.shipments").await;
+        let lease = Lease { token: &Uuid::nil(), lease_ms: &1000, limit: &1000 };
+        for plan in [
+            plan_by_index(&world, &lease).await,
+            plan_by_index(&world, &UntilNext { longest_ms: &1000 }).await,
+        ] {
+            assert!(plan.contains("Index Scan using shipments_due"), "{plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
+        }
+    }
+}

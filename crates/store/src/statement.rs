@@ -50,3 +50,15 @@ macro_rules! push {
 }
 
 pub(crate) use {push, statement};
+
+/// How the connections of [`crate::Database::by_index`] run a statement on a table that was empty.
+#[cfg(test)]
+pub(crate) async fn plan_by_index(
+    world: &test_kit::World,
+    statement: &impl diesel::query_builder::QueryFragment<diesel::pg::Pg>,
+) -> String {
+    let text = diesel::debug_query::<diesel::pg::Pg, _>(statement).to_string();
+    // Which of its kinds is meant, is told by the type of the value, and here is none.
+    let text = text.replace("UNNEST($1)", "UNNEST($1::smallint[])");
+    world.database.generic_plan_with(&crate::pool::BY_INDEX, &text).await
+}

@@ -52,9 +52,18 @@ impl TestDatabase {
 
     /// How the database would run a statement with placeholders, whatever their values.
     pub async fn generic_plan(&self, sql: &str) -> String {
+        self.generic_plan_with(&[], sql).await
+    }
+
+    /// The same under settings such as `enable_seqscan=off`.
+    pub async fn generic_plan_with(&self, settings: &[&str], sql: &str) -> String {
+        let client = connect(&self.url()).await;
+        for setting in settings {
+            client.simple_query(&format!("SET {setting}")).await.expect(setting);
+        }
         let explain = format!("EXPLAIN (GENERIC_PLAN) {sql}");
         // Prepared, the statement would want values.
-        let answer = connect(&self.url()).await.simple_query(&explain).await.expect(sql);
+        let answer = client.simple_query(&explain).await.expect(sql);
         let lines = answer.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,

@@ -34,7 +34,7 @@ pub struct Application {
 impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
-        let database = Database::new("delivery-service", &config.database);
+        let database = Database::by_index("delivery-service", &config.database);
         let publisher =
             Publisher::new("delivery-service", &config.kafka).map_err(io::Error::other)?;
         let readiness = Readiness::default()

@@ -25,7 +25,7 @@ pub struct Application {
 impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
-        let database = Database::new("outbox-relay", &config.database);
+        let database = Database::by_index("outbox-relay", &config.database);
         let publisher = Publisher::new("outbox-relay", &config.kafka).map_err(io::Error::other)?;
         let readiness = Readiness::default()
             .probe("postgres", database.probe())

@@ -28,7 +28,7 @@ pub struct Application {
 impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
-        let database = Database::new("status-consumer", &config.database);
+        let database = Database::by_index("status-consumer", &config.database);
         let options = RunnerOptions {
             topic: config.delivery_events_topic.clone(),
             group: config.status_group.clone(),

@@ -128,3 +128,20 @@ pub async fn record_failure(
         RecordFailure { wait_ms: &wait_ms, error, shard: &shard, seq: &row.seq, token: &token };
     Ok(statement.execute(connection).await? == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use test_kit::World;
+
+    use super::Claim;
+    use crate::statement::plan_by_index;
+
+    #[tokio::test]
+    async fn a_claim_walks_along_the_index_though_the_outbox_was_empty_when_it_was_planned() {
+        let world = World::create().await;
+        world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
+        let plan = plan_by_index(&world, &Claim { shards: &vec![1, 2], limit: &128 }).await;
+        assert!(plan.contains("Index Scan using outbox_events_pkey"), "{plan}");
+        assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
+    }
+}
