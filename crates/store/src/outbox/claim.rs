@@ -37,26 +37,38 @@ pub struct PublishedRow {
 statement! {
     /// The oldest rows of each shard. There is no "after the last one I saw": sequence numbers are taken before
     /// they are committed, so a smaller one can appear later, and is simply found the next time.
-    struct Claim { shards: Vec<i16>, limit: i64 }
+    /// Rows are counted by their size too: what is taken has to fit into the memory of a relay, however large orders are.
+    struct Claim { shards: Vec<i16>, limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, SmallInt, Bool);
     "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::text, e.headers::text,
             e.occurred_at, e.attempts, e.next_attempt_at <= now()
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
-         SELECT * FROM sales.outbox_events o WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
+         SELECT * FROM (
+             SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.seq) - pg_column_size(o.payload) AS bytes_before
+             FROM (
+                 SELECT * FROM sales.outbox_events o
+                 WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
+             ) o
+         ) sized
+         WHERE bytes_before < " {BigInt = bytes} "
      ) e
      ORDER BY e.shard, e.seq"
 }
 
 type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i16, bool);
 
-/// The oldest `per_shard` rows of each of these shards, in order.
+/// The values of one shard that are taken at once, in bytes as they are stored; the last one may go beyond.
+const SHARD_BYTES: i64 = 128 * 1024;
+
+/// The oldest rows of each of these shards, in order: `per_shard` at most, and fewer where they are large.
 pub async fn claim(
     connection: &mut Connection,
     shards: &Vec<i16>,
     per_shard: i64,
 ) -> Result<Vec<OutboxRow>, StoreError> {
-    let rows: Vec<Row> = Claim { shards, limit: &per_shard }.load(connection).await?;
+    let rows: Vec<Row> =
+        Claim { shards, limit: &per_shard, bytes: &SHARD_BYTES }.load(connection).await?;
     rows.into_iter().map(row).collect()
 }
 
@@ -140,7 +152,8 @@ mod tests {
     async fn a_claim_walks_along_the_index_though_the_outbox_was_empty_when_it_was_planned() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
-        let plan = plan_by_index(&world, &Claim { shards: &vec![1, 2], limit: &128 }).await;
+        let plan =
+            plan_by_index(&world, &Claim { shards: &vec![1, 2], limit: &128, bytes: &1 }).await;
         assert!(plan.contains("Index Scan using outbox_events_pkey"), "{plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
     }

@@ -1,5 +1,7 @@
 use domain::OrderId;
+use store::outbox::shard_of;
 use test_kit::{World, read_all};
+use uuid::Uuid;
 
 use crate::outbox::{event, put, relay, waiting};
 
@@ -87,4 +89,20 @@ async fn an_absent_topic_blames_no_event_and_loses_none() {
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].get::<_, String>(0), left[0].get::<_, i16>(1)), (order.to_string(), 0));
     assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_dead_letters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_events_are_taken_a_few_at_a_time() {
+    let world = World::create().await;
+    let orders = std::iter::repeat_with(OrderId::generate).filter(|order| shard_of(*order) == 7);
+    // Random, so that the database finds nothing to compress.
+    let large =
+        || format!("\"{}\"", (0..2500).map(|_| Uuid::new_v4().to_string()).collect::<String>());
+    let events: Vec<_> = orders.take(6).map(|order| event(&world, order, &large())).collect();
+    put(&world, &events).await;
+    let mut relay = relay(&world);
+    for left in [4, 2, 0] {
+        assert_eq!(relay.run_once().await.unwrap().published, 2);
+        assert_eq!(waiting(&world).await, left);
+    }
 }
