@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conf::Conf;
+use domain::{Owner, TextError};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -48,6 +49,11 @@ struct Names {
     /// Audience to name (`aud`), where the API asks for one
     #[conf(env)]
     jwt_audience: Option<String>,
+}
+
+/// Reads whom a token is for, as the API will.
+pub(crate) fn parse_subject(text: &str) -> Result<Owner, TextError> {
+    Owner::try_from(text.to_owned())
 }
 
 fn parse_token(text: &str) -> Result<SecretString, &'static str> {

@@ -8,6 +8,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::parse_timestamp;
 use contracts::problem::Fault;
 use domain::{CustomerId, OrderId};
+use service_kit::config::number_in;
 use store::orders::Listing;
 use url::form_urlencoded;
 
@@ -64,9 +65,7 @@ impl ListingRequest {
             "createdAfter" => listing.since = least_id_at(&value)?,
             "createdBefore" => listing.before = least_id_at(&value)?,
             "limit" => {
-                let limit = value.parse().ok();
-                let limit = limit.filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
-                listing.limit = limit.ok_or("must be a number from 1 to 100")?;
+                listing.limit = number_in(&value, 1..=LARGEST_LIMIT)?;
             }
             "cursor" => self.cursor = Some(value.into_owned()),
             _ => return Err("is not a known parameter".to_owned()),
@@ -122,7 +121,7 @@ mod tests {
                 "limit=0&status=lost&createdAfter=yesterday&customerid=c&cursor=a&cursor=b&customerId="
             ),
             [
-                "query:limit must be a number from 1 to 100",
+                "query:limit must be a whole number from 1 to 100",
                 "query:status must be one of: Pending Shipment, Shipped, Delivered",
                 "query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z",
                 "query:customerid is not a known parameter",

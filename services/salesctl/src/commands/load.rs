@@ -16,13 +16,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
-use service_kit::config::number_in;
+use domain::Owner;
+use service_kit::config::{number_in, parse_base_url};
 use url::Url;
 
 use crate::failure::Failure;
 use crate::output;
 use crate::progress;
-use crate::token::AccessSettings;
+use crate::token::{AccessSettings, parse_subject};
 use connection::Target;
 use drive::Plan;
 use report::Report;
@@ -63,8 +64,8 @@ pub(crate) struct Load {
     warm_up: u64,
 
     /// On whose behalf: the subject that will own the orders
-    #[conf(long, default_value = "load")]
-    subject: String,
+    #[conf(long, default_value = "load", value_parser = parse_subject)]
+    subject: Owner,
 
     /// Prints JSON
     #[conf(long)]
@@ -78,7 +79,8 @@ impl Load {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let (warm_up, duration) =
             (Duration::from_secs(self.warm_up), Duration::from_secs(self.duration));
-        let token = self.tokens.token(&self.subject, false, warm_up + duration + TOKEN_RESERVE)?;
+        let token =
+            self.tokens.token(self.subject.as_str(), false, warm_up + duration + TOKEN_RESERVE)?;
         let pace = self.rate.map_or(Pace::Unlimited, Pace::PerSecond);
         let plan = Plan {
             schedule: Schedule::new(pace, warm_up, duration),
@@ -103,18 +105,18 @@ impl Load {
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let url = parse_base_url(text)?;
     if url.scheme() != "http" {
         return Err("load speaks plain HTTP only: the URL must begin with http://".to_owned());
     }
     Ok(url)
 }
 
-fn parse_rate(text: &str) -> Result<NonZeroU32, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|rate: &NonZeroU32| rate.get() <= 1_000_000)
-        .ok_or("must be a number from 1 to 1000000")
+/// More than one process can send.
+const LARGEST_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
+
+fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
+    number_in(text, NonZeroU32::MIN..=LARGEST_RATE)
 }
 
 fn parse_concurrency(text: &str) -> Result<usize, String> {
@@ -125,13 +127,10 @@ fn parse_duration(text: &str) -> Result<u64, String> {
     number_in(text, 1..=86_400)
 }
 
-fn parse_percent(text: &str) -> Result<u8, &'static str> {
-    text.parse().ok().filter(|percent| *percent <= 100).ok_or("must be a number from 0 to 100")
+fn parse_percent(text: &str) -> Result<u8, String> {
+    number_in(text, 0..=100)
 }
 
-fn parse_warm_up(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|seconds| *seconds <= 3600)
-        .ok_or("must be a number of seconds from 0 to 3600")
+fn parse_warm_up(text: &str) -> Result<u64, String> {
+    number_in(text, 0..=3600)
 }
