@@ -76,8 +76,11 @@ impl ListingRequest {
 
 /// Ids carry milliseconds: a moment between two of them counts as the later one.
 fn least_id_at(text: &str) -> Result<OrderId, String> {
-    let at: DateTime<Utc> = parse_timestamp(text)
-        .ok_or("must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z")?;
+    const WRONG: &str = "must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z";
+    let at: DateTime<Utc> = parse_timestamp(text).ok_or_else(|| {
+        let lost_plus = parse_timestamp(&text.replace(' ', "+")).is_some();
+        format!("{WRONG}{}", if lost_plus { "; in a URL its + is written %2B" } else { "" })
+    })?;
     let whole = at.trunc_subsecs(3);
     let ceiling = if whole < at { whole + TimeDelta::milliseconds(1) } else { whole };
     Ok(OrderId::least_at(ceiling.timestamp_millis()))
@@ -130,6 +133,11 @@ mod tests {
             ]
         );
         assert_eq!(faults("limit=101&limit=1").len(), 2);
+        assert_eq!(
+            faults("createdAfter=2026-03-01T12:00:00+01:00"),
+            ["query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z; \
+                 in a URL its + is written %2B"]
+        );
         assert!(faults("").is_empty());
     }
 }
