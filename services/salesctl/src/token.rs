@@ -101,6 +101,11 @@ impl AccessSettings {
         }
     }
 
+    /// What to know about a token that was made here.
+    pub(crate) fn hint(&self) -> &'static str {
+        if self.api_token.is_some() { "" } else { " (the token is good for an hour)" }
+    }
+
     /// The token for a command line that is shown. One that was brought along is not repeated there.
     pub(crate) fn shown<'a>(&self, token: &'a str) -> &'a str {
         if self.api_token.is_some() { "$API_TOKEN" } else { token }

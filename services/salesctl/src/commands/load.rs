@@ -25,7 +25,7 @@ use crate::output;
 use crate::progress;
 use crate::token::{AccessSettings, parse_subject};
 use connection::Target;
-use drive::Plan;
+use drive::{Driven, Plan};
 use report::Report;
 use schedule::{Pace, Schedule};
 
@@ -72,6 +72,8 @@ pub(crate) struct Load {
     json: bool,
 }
 
+/// The exit code of a shell for what SIGINT has ended.
+const INTERRUPTED: u8 = 130;
 /// How long the token outlives the load.
 const TOKEN_RESERVE: Duration = Duration::from_hours(1);
 
@@ -92,15 +94,19 @@ impl Load {
         // A runtime of its own with one thread: nothing is handed from core to core.
         let run = move || -> Result<_, Failure> {
             let target = Target::new(&url, &token)?;
-            let tally = drive::run(plan, target, &bar)?;
+            let driven = drive::run(plan, target, &bar)?;
             bar.finish_and_clear();
-            Ok(tally)
+            Ok(driven)
         };
-        let tally = tokio::task::spawn_blocking(run).await??;
+        let Driven { tally, measured, interrupted } = tokio::task::spawn_blocking(run).await??;
 
-        let report = Report::of(&tally, self.rate, self.concurrency, duration);
+        let report = Report::of(&tally, self.rate, self.concurrency, measured);
         output::print(self.json, &report, Report::text)?;
-        Ok(if report.succeeded() == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(match report.succeeded() {
+            _ if interrupted => ExitCode::from(INTERRUPTED),
+            0 => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        })
     }
 }
 
