@@ -198,12 +198,12 @@ async fn help_and_faults_name_what_can_be_typed_and_nothing_of_the_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_never_comes_is_named() {
     let mut world = World::create().await;
-    world.set("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
+    world.set("DATABASE_URL", "postgres://sales:hunter2@127.0.0.1:1/orders");
     let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
     assert_eq!(failed.status.code(), Some(1));
-    assert!(
-        text(&failed.stderr).contains("no connection to the database"),
-        "{}",
-        text(&failed.stderr)
-    );
+    let report = text(&failed.stderr);
+    assert!(report.contains("no connection to the database 127.0.0.1:1/orders: "), "{report}");
+    assert!(!report.contains("hunter2"), "{report}");
+    // Each cause once.
+    assert_eq!(report.matches("refused").count(), 1, "{report}");
 }
