@@ -18,7 +18,7 @@ local := deploy/local
 salesctl := $(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/salesctl
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "More: $(local)/stack --help, $(local)/services --help"
 

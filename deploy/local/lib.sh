@@ -86,6 +86,8 @@ launch() { # PROCESS VERSION COMMAND...
   # shellcheck disable=SC2016 # the variables are perl's
   command -v setsid >/dev/null || detach=(perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or die "$ARGV[0]: $!\n"')
   mkdir -p "$run" "$logs"
+  # Where the lines of this start begin, for `complain`.
+  { wc -c <"$logs/$process.log" || echo 0; } 2>/dev/null >"$run/$process.log-begin"
   (
     for fd in /dev/fd/*; do
       fd=${fd##*/}
@@ -134,9 +136,11 @@ await_ready() { # PROCESS SECONDS CHECK...
 }
 
 complain() { # PROCESS MESSAGE
+  local begin=0
+  { read -r begin <"$run/$1.log-begin"; } 2>/dev/null || true
   {
     say "$script: $2; the end of ${logs#"$root/"}/$1.log:"
-    tail -n 15 "$logs/$1.log" | sed 's/^/    /'
+    tail -c "+$((begin + 1))" "$logs/$1.log" | tail -n 15 | sed 's/^/    /'
   } >&2
 }
 
@@ -235,21 +239,33 @@ END
 }
 
 # Exports what .env, and then the stack's env, say and the caller's environment does not. The files are read, not run:
-# NAME=VALUE lines, where `export`, and quotes around the whole value, are allowed.
+# NAME=VALUE lines, as compose reads them: `export` may stand before, quotes around the whole value, and a comment after
+# white space.
 load_env() {
-  local file line name value
-  [[ -r $state/env ]] || fail "stack $stack is not there: deploy/local/stack $stack up"
+  local file line number name value
+  local quoted="^(\"[^\"]*\"|'[^']*')[[:space:]]*(#.*)?\$" comment='^(.*[[:space:]])#'
+  [[ -r $state/env ]] || fail "stack $stack has never been up: make up"
   for file in "$root/.env" "$state/env"; do
     [[ -r $file ]] || continue
+    number=0
     while IFS= read -r line || [[ $line ]]; do
-      [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || continue
+      number=$((number + 1)) line=${line%$'\r'}
+      [[ ! $line =~ ^[[:space:]]*(#.*)?$ ]] || continue
+      if [[ ! $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]]; then
+        # What stands there may be a secret.
+        say "$script: line $number of ${file#"$root/"} is no NAME=value, and counts for nothing" >&2
+        continue
+      fi
       name=${BASH_REMATCH[2]}
-      value=${BASH_REMATCH[3]%$'\r'}
+      value=${BASH_REMATCH[3]}
       # The stack's secret is for whoever has chosen no other key.
       [[ $name == JWT_SECRET && $file == "$state/env" && ${JWT_PUBLIC_KEY-}${JWT_JWKS_FILE-} ]] && continue
-      case $value in
-        \"*\" | \'*\') value=${value:1:${#value}-2} ;;
-      esac
+      if [[ $value =~ $quoted ]]; then
+        value=${BASH_REMATCH[1]:1:${#BASH_REMATCH[1]}-2}
+      else
+        while [[ $value =~ $comment ]]; do value=${BASH_REMATCH[1]}; done
+        value=${value#"${value%%[![:space:]]*}"} value=${value%"${value##*[![:space:]]}"}
+      fi
       [[ ${!name+set} ]] || export "$name=$value"
     done <"$file"
   done

@@ -208,7 +208,7 @@ pub struct Done {
 /// The answer to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `healthy`, or `unhealthy` when no order can be taken.
+    /// `healthy`, or `unhealthy` when the database does not answer. The inventory has no part in it.
     pub status: String,
     /// Now.
     #[serde(with = "timestamp")]
@@ -227,6 +227,7 @@ pub struct HealthServices {
     pub database: String,
     /// `up`, since it answers.
     pub api: String,
-    /// The state of the circuit breaker: `up`, `probing` or `down`.
+    /// The state of the circuit breaker, not of the inventory itself: `up` until enough questions in a row have failed,
+    /// then `down` (new orders are answered with 503 at once), and `probing` while one question tries it again.
     pub inventory: String,
 }

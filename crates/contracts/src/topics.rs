@@ -22,6 +22,30 @@ pub fn dead_letter_topic(topic: &str, group: &str) -> String {
     format!("{topic}.{group}.dlq")
 }
 
+/// The longest name of a topic.
+const LONGEST_NAME: usize = 249;
+
+/// Reads the name of a topic as Kafka takes it. The name of a consumer group has the same form here, since it is a part
+/// of the name of a [topic of dead letters](dead_letter_topic).
+///
+/// # Errors
+///
+/// What a name must be.
+pub fn parse_name(text: &str) -> Result<String, &'static str> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let fits = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(known);
+    if fits && !matches!(text, "." | "..") {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 249 letters, digits, '.', '_' or '-', and neither '.' nor '..'")
+    }
+}
+
+/// Whether the dead letters of these two have a topic that Kafka takes.
+pub fn fits_dead_letters(topic: &str, group: &str) -> bool {
+    dead_letter_topic(topic, group).len() <= LONGEST_NAME
+}
+
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
@@ -99,5 +123,27 @@ impl Names {
             dead(self.delivery_events_dlq()),
             dead(self.dead_letters.clone()),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_that_kafka_takes() {
+        for name in [ORDER_EVENTS, "a", "A_b-c.9", "...", &"x".repeat(249)] {
+            assert_eq!(parse_name(name).as_deref(), Ok(name));
+        }
+        for refused in ["", ".", "..", "a b", "a/b", "a,b", "ü", " a", &"x".repeat(250)] {
+            assert!(parse_name(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_topic_and_a_group_leave_room_for_the_topic_of_their_dead_letters() {
+        assert!(fits_dead_letters(ORDER_EVENTS, DELIVERY_GROUP));
+        assert!(fits_dead_letters(&"t".repeat(200), &"g".repeat(44)));
+        assert!(!fits_dead_letters(&"t".repeat(200), &"g".repeat(45)));
     }
 }

@@ -34,7 +34,7 @@ impl KafkaSettings {
 /// The client takes no more than 900 seconds, and needs a moment to gather records.
 fn parse_publish_timeout(text: &str) -> Result<Duration, &'static str> {
     let ms = text.parse().ok().filter(|ms| (100..=900_000).contains(ms));
-    ms.map(Duration::from_millis).ok_or("must be a number of milliseconds from 100 to 900000")
+    ms.map(Duration::from_millis).ok_or("must be a whole number of milliseconds from 100 to 900000")
 }
 
 fn parse_brokers(text: &str) -> Result<String, &'static str> {

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::net::ToSocketAddrs;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +15,9 @@ use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use crate::usage;
 
 /// The exit code for a wrong or missing setting (`EX_CONFIG` of BSD's `sysexits.h`).
 pub const EX_CONFIG: u8 = 78;
@@ -22,7 +26,7 @@ pub const EX_CONFIG: u8 = 78;
 #[derive(Clone, Debug, Conf)]
 pub struct CommonSettings {
     /// Address to listen on, for the API and for management; 0.0.0.0 in a container
-    #[conf(env, default_value = "127.0.0.1")]
+    #[conf(env, default_value = "127.0.0.1", value_parser = parse_host)]
     pub host: String,
 
     /// Log lines: `json`, `text`, or `auto` (text on a terminal, else json)
@@ -81,17 +85,19 @@ where
     T: Display + FromStr + PartialOrd,
 {
     let number = text.parse().ok().filter(|number| bounds.contains(number));
-    number.ok_or_else(|| format!("must be a number from {} to {}", bounds.start(), bounds.end()))
+    number.ok_or_else(|| {
+        format!("must be a whole number from {} to {}", bounds.start(), bounds.end())
+    })
 }
 
 /// Reads a duration in milliseconds: zero to a day.
 pub fn millis(text: &str) -> Result<Duration, &'static str> {
-    in_millis(text, 0).ok_or("must be a number of milliseconds from 0 to 86400000")
+    in_millis(text, 0).ok_or("must be a whole number of milliseconds from 0 to 86400000")
 }
 
 /// Reads a timeout or an interval in milliseconds. One of less than 10 ms would only keep processors busy.
 pub fn timeout_millis(text: &str) -> Result<Duration, &'static str> {
-    in_millis(text, 10).ok_or("must be a number of milliseconds from 10 to 86400000")
+    in_millis(text, 10).ok_or("must be a whole number of milliseconds from 10 to 86400000")
 }
 
 fn in_millis(text: &str, least: u64) -> Option<Duration> {
@@ -110,16 +116,47 @@ pub fn all_of(checks: &[(bool, &str)]) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
+/// Reads the port of a listener; 0 takes a free one.
+pub fn parse_port(text: &str) -> Result<u16, String> {
+    number_in(text, 0..=u16::MAX)
+}
+
+/// What holds of a service that listens on two ports.
+pub fn ports_differ(port: u16, management_port: u16) -> (bool, &'static str) {
+    (port == 0 || port != management_port, "PORT and MANAGEMENT_PORT must differ")
+}
+
+/// Reads the URL that the paths of an API are joined to; a slash is added at its end, without which a join would replace
+/// its last part.
+pub fn parse_base_url(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must begin with http:// or https://".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have neither a query nor a fragment: paths are added to it".to_owned());
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// A name has to be known when the service starts: it listens on an address.
+fn parse_host(text: &str) -> Result<String, &'static str> {
+    let known = (text, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some());
+    known.then(|| text.to_owned()).ok_or("must be an address, such as 127.0.0.1, 0.0.0.0 or ::1")
+}
+
 fn parse_directives(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Reads the process's arguments and environment. `Err` is the exit code, after the faults were printed.
 pub(crate) fn load<C: ServiceConfig>() -> Result<C, u8> {
-    C::try_parse_from(std::env::args_os(), environment()).map_err(|error| {
-        let _ = error.print();
-        // `--help` and `--version` come as "errors" with code 0.
-        if error.exit_code() == 0 { 0 } else { EX_CONFIG }
+    usage::parse(std::env::args_os(), environment()).map_err(|message| {
+        message.print();
+        if message.is_fault { EX_CONFIG } else { 0 }
     })
 }
 
@@ -166,5 +203,31 @@ mod tests {
             ["LOG_FORMAT", "SHUTDOWN_TIMEOUT", "RUST_LOG"].iter().all(|name| report.contains(name)),
             "{report}"
         );
+    }
+
+    #[test]
+    fn a_host_is_an_address_or_a_name_that_is_known() {
+        for host in ["127.0.0.1", "0.0.0.0", "::1", "localhost"] {
+            assert_eq!(parse_host(host).as_deref(), Ok(host));
+        }
+        for refused in ["nope.invalid", "127.0.0.1:80", "http://127.0.0.1", "a b"] {
+            assert!(parse_host(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_one_that_paths_can_be_joined_to() {
+        for (text, joined) in [
+            ("http://127.0.0.1:3001", "http://127.0.0.1:3001/availability"),
+            ("https://stock.example/v1", "https://stock.example/v1/availability"),
+            ("https://stock.example/v1/", "https://stock.example/v1/availability"),
+        ] {
+            let url = parse_base_url(text).unwrap();
+            assert_eq!(url.join("availability").unwrap().as_str(), joined);
+        }
+        for refused in ["ftp://x", "localhost:3000", "http://", "http://x/?a=b", "http://x/#a", ""]
+        {
+            assert!(parse_base_url(refused).is_err(), "{refused}");
+        }
     }
 }

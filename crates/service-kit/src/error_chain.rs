@@ -5,17 +5,51 @@ use std::fmt;
 
 /// Prints an error and its sources: `the order cannot be read: connection closed`.
 ///
-/// Errors here never repeat their source in their own text, so the chain is complete and says nothing twice.
+/// Errors here never repeat their source in their own text, so the chain is complete. Those of libraries may: what has
+/// just been said is left out.
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut said = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            if !said.ends_with(&text) {
+                said.push_str(": ");
+                said.push_str(&text);
+            }
             cause = error.source();
         }
-        Ok(())
+        f.write_str(&said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    fn layers(texts: &[&'static str]) -> Option<Box<Layer>> {
+        let (text, rest) = texts.split_first()?;
+        Some(Box::new(Layer { text, source: layers(rest) }))
+    }
+
+    #[test]
+    fn every_cause_is_said_once() {
+        for (texts, said) in [
+            (&["no order", "no connection"][..], "no order: no connection"),
+            (&["fetch: timed out", "timed out"], "fetch: timed out"),
+            (&["late", "pool: refused (111)", "refused (111)"], "late: pool: refused (111)"),
+            (&["one"], "one"),
+        ] {
+            assert_eq!(Chain(&*layers(texts).unwrap()).to_string(), said);
+        }
     }
 }

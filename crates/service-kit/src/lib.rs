@@ -14,6 +14,7 @@ pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;
 pub mod trace;
+pub mod usage;
 
 pub use error_chain::Chain;
 

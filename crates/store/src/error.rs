@@ -7,10 +7,22 @@ use diesel_async::pooled_connection::deadpool::PoolError;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No connection could be had.
-    #[error("no connection to the database")]
-    Connection(#[source] PoolError),
+    #[error("no connection to the database {place}")]
+    Connection {
+        /// Host, port and name of the database.
+        place: String,
+        /// Why not.
+        #[source]
+        source: PoolError,
+    },
     /// Neither a free one nor a new one could be had in time.
-    #[error("no connection to the database in time")]
+    #[error("no connection to the database {place} in time")]
+    Late {
+        /// Host, port and name of the database.
+        place: String,
+    },
+    /// There was one, and it has ended.
+    #[error("the connection to the database has ended")]
     NoConnection,
     /// A statement failed.
     #[error("the database refused or lost a statement")]
@@ -37,7 +49,7 @@ impl StoreError {
 
     /// Whether the database was not even asked.
     pub const fn is_without_connection(&self) -> bool {
-        matches!(self, Self::Connection(_) | Self::NoConnection)
+        matches!(self, Self::Connection { .. } | Self::Late { .. } | Self::NoConnection)
     }
 
     /// Whether the same call can succeed later without a change by anybody.
@@ -46,7 +58,7 @@ impl StoreError {
     /// that is not known to be the statement's own fault.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::NoConnection => true,
+            Self::Connection { .. } | Self::Late { .. } | Self::NoConnection => true,
             Self::Statement(error) => !matches!(
                 error,
                 DieselError::DatabaseError(

@@ -1,13 +1,12 @@
 //! The migrations travel inside the binary; `salesctl migrate` is the one who runs them.
 
 use diesel::pg::Pg;
-use diesel_async::{
-    AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection,
-};
+use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::StoreError;
+use crate::pool::{bad, connect, place_of};
 
 /// The tables of sales-api, outbox-relay and status-consumer.
 pub const SALES: MigrationSet =
@@ -29,8 +28,14 @@ pub struct MigrationSet {
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The database cannot be reached; trying again can help.
-    #[error("no connection to the database")]
-    Connection(#[from] diesel::ConnectionError),
+    #[error("no connection to the database {place}")]
+    Connection {
+        /// Host, port and name of the database.
+        place: String,
+        /// Why not.
+        #[source]
+        source: diesel::ConnectionError,
+    },
     /// The preparation failed.
     #[error("the schema cannot be prepared")]
     Prepare(#[from] StoreError),
@@ -45,7 +50,12 @@ impl MigrationSet {
     /// Any number of processes may do this at once: they take turns by an advisory lock, which Postgres frees
     /// when the connection ends.
     pub async fn run(self, database_url: &SecretString) -> Result<Vec<String>, MigrateError> {
-        let mut connection = AsyncPgConnection::establish(database_url.expose_secret()).await?;
+        let connected = async {
+            connect(&database_url.expose_secret().parse().map_err(|error| bad(&error))?).await
+        };
+        let mut connection = connected
+            .await
+            .map_err(|source| MigrateError::Connection { place: place_of(database_url), source })?;
         let schema = self.schema;
         connection
             .batch_execute(&format!(

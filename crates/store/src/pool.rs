@@ -19,6 +19,7 @@ use service_kit::config::{number_in, timeout_millis};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
+use tokio_postgres::config::Host;
 
 use crate::StoreError;
 
@@ -88,6 +89,7 @@ pub(crate) const BY_INDEX: [&str; 2] = ["enable_seqscan=off", "enable_bitmapscan
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
     connect_timeout: Duration,
+    place: Arc<str>,
 }
 
 impl Database {
@@ -153,8 +155,9 @@ impl Database {
                 }
             }))
             .build();
+        let place = place_of(&settings.database_url).into();
         match pool {
-            Ok(pool) => Self { pool, connect_timeout: settings.database_connect_timeout },
+            Ok(pool) => Self { pool, connect_timeout: settings.database_connect_timeout, place },
             // The one error is a timeout without a runtime, and the runtime is named above.
             Err(error) => unreachable!("{error}"),
         }
@@ -164,7 +167,10 @@ impl Database {
     pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
         // To wait for a place and then for a connection can take twice the time; together they may not.
         let connection = tokio::time::timeout(self.connect_timeout, self.pool.get()).await;
-        connection.map_err(|_| StoreError::NoConnection)?.map_err(StoreError::Connection)
+        let place = || self.place.to_string();
+        connection
+            .map_err(|_| StoreError::Late { place: place() })?
+            .map_err(|source| StoreError::Connection { place: place(), source })
     }
 
     /// A check for a readiness endpoint: whether the database answers.
@@ -198,10 +204,7 @@ async fn establish(
     statement_timeout: Duration,
     options: Arc<str>,
 ) -> ConnectionResult<AsyncPgConnection> {
-    let bad = |error: tokio_postgres::Error| {
-        ConnectionError::BadConnection(service_kit::Chain(&error).to_string())
-    };
-    let mut config: tokio_postgres::Config = url.parse().map_err(bad)?;
+    let mut config: tokio_postgres::Config = url.parse().map_err(|error| bad(&error))?;
     let timeout_ms = statement_timeout.as_millis();
     let settings = format!(
         "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}{options}"
@@ -215,8 +218,38 @@ async fn establish(
     if config.get_application_name().is_none() {
         config.application_name(application);
     }
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+    connect(&config).await
+}
+
+pub(crate) async fn connect(
+    config: &tokio_postgres::Config,
+) -> ConnectionResult<AsyncPgConnection> {
+    let (client, connection) =
+        config.connect(tokio_postgres::NoTls).await.map_err(|error| bad(&error))?;
     AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+pub(crate) fn bad(error: &tokio_postgres::Error) -> ConnectionError {
+    ConnectionError::BadConnection(service_kit::Chain(error).to_string())
+}
+
+/// Where a database is, without the password: `127.0.0.1:5432/sales`.
+pub(crate) fn place_of(url: &SecretString) -> String {
+    let Ok(config) = url.expose_secret().parse::<tokio_postgres::Config>() else {
+        return String::new();
+    };
+    let ports = config.get_ports();
+    let places = config.get_hosts().iter().enumerate().map(|(number, host)| {
+        // One port is that of all hosts.
+        let port = ports.get(number).or_else(|| ports.first()).unwrap_or(&5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            #[cfg(unix)]
+            Host::Unix(folder) => format!("{}:{port}", folder.display()),
+        }
+    });
+    let name = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    format!("{}/{name}", places.collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]
@@ -229,6 +262,9 @@ mod tests {
         for refused in ["", "localhost", "postgres:///sales", "postgres://localhost:port/sales"] {
             assert!(parse_database_url(refused).is_err(), "{refused:?}");
         }
+        let place = |url: &str| place_of(&url.into());
+        assert_eq!(place("postgres://u:hunter2@db:6432/sales"), "db:6432/sales");
+        assert_eq!(place("postgres://u:hunter2@a,b/sales"), "a:5432,b:5432/sales");
         // In quotes, as an env file may hold it; the password must not come back in the message.
         let quoted = parse_database_url("\"postgres://u:hunter2@h/db?sslmode=disable\"");
         assert!(!format!("{quoted:?}").contains("hunter2"));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
-use service_kit::config::{CommonSettings, ServiceConfig, all_of, millis, timeout_millis};
+use service_kit::config::{
+    CommonSettings, ServiceConfig, all_of, millis, parse_port, timeout_millis,
+};
 use store::DatabaseSettings;
 
 /// delivery-service: ships every new order by itself and reports each step
@@ -16,7 +18,7 @@ pub struct Config {
     pub(crate) common: CommonSettings,
 
     /// Port of /livez, /readyz and /metrics
-    #[conf(env, default_value = "9103")]
+    #[conf(env, default_value = "9103", value_parser = parse_port)]
     management_port: u16,
 
     #[conf(flatten)]
@@ -42,15 +44,15 @@ pub struct Config {
     pub(crate) delivery_lease: Duration,
 
     /// Topic of new orders
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
     /// Topic of delivery steps
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
     /// Consumer group that reads new orders
-    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()))]
+    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_group: String,
 
     /// A name for this instance that outlives a restart, so that a restart moves no partition
@@ -73,6 +75,14 @@ impl Config {
             (
                 self.common.shutdown_timeout >= publish + MARKING,
                 "SHUTDOWN_TIMEOUT must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
+            ),
+            (
+                self.order_events_topic != self.delivery_events_topic,
+                "ORDER_EVENTS_TOPIC and DELIVERY_EVENTS_TOPIC must differ",
+            ),
+            (
+                topics::fits_dead_letters(&self.order_events_topic, &self.delivery_group),
+                "ORDER_EVENTS_TOPIC and DELIVERY_GROUP are too long to name a topic of dead letters",
             ),
         ])
     }

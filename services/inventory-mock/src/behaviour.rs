@@ -22,7 +22,7 @@ pub(crate) struct Behaviour {
 
 impl Behaviour {
     /// The largest delay that can be set: ten minutes.
-    const LONGEST_MS: u64 = 600_000;
+    pub(crate) const LONGEST_MS: u64 = 600_000;
 
     /// Says what is wrong with it, if anything is.
     pub(crate) fn check(&self) -> Result<(), &'static str> {

@@ -1,7 +1,9 @@
 //! The settings of inventory-mock.
 
 use conf::Conf;
-use service_kit::config::{CommonSettings, ServiceConfig};
+use service_kit::config::{
+    CommonSettings, ServiceConfig, all_of, number_in, parse_port, ports_differ,
+};
 
 use crate::behaviour::Behaviour;
 
@@ -13,11 +15,11 @@ pub struct Config {
     pub(crate) common: CommonSettings,
 
     /// Port of the availability API
-    #[conf(env, default_value = "3001")]
+    #[conf(env, default_value = "3001", value_parser = parse_port)]
     pub(crate) port: u16,
 
     /// Port of /livez, /readyz and /metrics
-    #[conf(env, default_value = "9105")]
+    #[conf(env, default_value = "9105", value_parser = parse_port)]
     management_port: u16,
 
     /// Percent of requests that fail with 500
@@ -25,23 +27,31 @@ pub struct Config {
     inventory_failure_rate: u8,
 
     /// Least milliseconds that an answer takes
-    #[conf(env, default_value = "0")]
+    #[conf(env, default_value = "0", value_parser = parse_latency)]
     inventory_latency_min: u64,
 
     /// Most milliseconds that an answer takes
-    #[conf(env, default_value = "0")]
+    #[conf(env, default_value = "0", value_parser = parse_latency)]
     inventory_latency_max: u64,
 }
 
-fn parse_percent(text: &str) -> Result<u8, &'static str> {
-    text.parse().ok().filter(|percent| *percent <= 100).ok_or("must be a number from 0 to 100")
+fn parse_percent(text: &str) -> Result<u8, String> {
+    number_in(text, 0..=100)
+}
+
+fn parse_latency(text: &str) -> Result<u64, String> {
+    number_in(text, 0..=Behaviour::LONGEST_MS)
 }
 
 impl Config {
     fn check(&self) -> Result<(), String> {
-        self.behaviour()
-            .check()
-            .map_err(|fault| format!("INVENTORY_LATENCY_MIN, INVENTORY_LATENCY_MAX: {fault}"))
+        all_of(&[
+            ports_differ(self.port, self.management_port),
+            (
+                self.inventory_latency_min <= self.inventory_latency_max,
+                "INVENTORY_LATENCY_MIN must not be more than INVENTORY_LATENCY_MAX",
+            ),
+        ])
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
-use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, timeout_millis};
+use service_kit::config::{
+    CommonSettings, ServiceConfig, all_of, number_in, parse_port, timeout_millis,
+};
 use store::DatabaseSettings;
 
 /// outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order
@@ -16,7 +18,7 @@ pub struct Config {
     pub(crate) common: CommonSettings,
 
     /// Port of /livez, /readyz and /metrics
-    #[conf(env, default_value = "9102")]
+    #[conf(env, default_value = "9102", value_parser = parse_port)]
     management_port: u16,
 
     #[conf(flatten)]
@@ -42,7 +44,7 @@ pub struct Config {
     pub(crate) outbox_shard_batch: i64,
 
     /// Topic that hears of events which could not be published
-    #[conf(env, default(topics::DEAD_LETTERS.to_owned()))]
+    #[conf(env, default(topics::DEAD_LETTERS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) dead_letters_topic: String,
 }
 

@@ -8,7 +8,8 @@ use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{
-    CommonSettings, ServiceConfig, number_in, parse_jwt_secret, timeout_millis,
+    CommonSettings, ServiceConfig, all_of, number_in, parse_base_url, parse_jwt_secret, parse_port,
+    ports_differ, timeout_millis,
 };
 use store::DatabaseSettings;
 use url::Url;
@@ -18,17 +19,17 @@ use crate::tokens::{Caller, KeySet, VerificationKey};
 
 /// sales-api: takes orders over HTTP
 #[derive(Clone, Debug, Conf)]
-#[conf(version)]
+#[conf(version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,
 
     /// Port of the API
-    #[conf(env, default_value = "3000")]
+    #[conf(env, default_value = "3000", value_parser = parse_port)]
     pub(crate) port: u16,
 
     /// Port of /livez, /readyz and /metrics
-    #[conf(env, default_value = "9101")]
+    #[conf(env, default_value = "9101", value_parser = parse_port)]
     management_port: u16,
 
     /// Threads that answer requests
@@ -48,11 +49,11 @@ pub struct Config {
     pub(crate) inventory: InventorySettings,
 
     /// Topic of new orders
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
     /// Topic of delivery steps, for those that are simulated
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
     /// Who may simulate a delivery: `owner` (whoever may see the order), `operator` or `nobody`
@@ -171,7 +172,7 @@ pub(crate) struct TokenSettings {
 #[derive(Clone, Debug, Conf)]
 pub(crate) struct InventorySettings {
     /// Base URL of the inventory
-    #[conf(env, default_value = "http://127.0.0.1:3001", value_parser = parse_url)]
+    #[conf(env, default_value = "http://127.0.0.1:3001", value_parser = parse_base_url)]
     pub(crate) inventory_url: Url,
 
     /// Most milliseconds for one question, repetitions included
@@ -188,6 +189,10 @@ pub(crate) struct InventorySettings {
 }
 
 impl Config {
+    fn check(&self) -> Result<(), String> {
+        all_of(&[ports_differ(self.port, self.management_port)])
+    }
+
     /// What cursors are sealed with. A process that shares no secret with others is left with one of its own.
     pub(crate) fn cursor_secret(&self) -> Vec<u8> {
         if let Some(secret) = self.cursor_secret.as_ref().or(self.tokens.jwt_secret.as_ref()) {
@@ -236,19 +241,8 @@ fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
     number_in(text, NonZeroU32::MIN..=LARGEST_RATE)
 }
 
-fn parse_threshold(text: &str) -> Result<u32, &'static str> {
-    text.parse().ok().filter(|failures| *failures > 0).ok_or("must be a number from 1")
-}
-
-fn parse_url(text: &str) -> Result<Url, String> {
-    // A base without a slash at its end would lose its last part when a path is joined to it.
-    let url = Url::parse(&format!("{}/", text.trim_end_matches('/')))
-        .map_err(|error| error.to_string())?;
-    if matches!(url.scheme(), "http" | "https") {
-        Ok(url)
-    } else {
-        Err("must begin with http:// or https://".into())
-    }
+fn parse_threshold(text: &str) -> Result<u32, String> {
+    number_in(text, 1..=1_000_000)
 }
 
 #[cfg(test)]
@@ -265,7 +259,8 @@ mod tests {
         let report =
             parse(&[("JWT_SECRET", "too-short"), ("INVENTORY_URL", "ftp://x"), ("PORT", "99999")])
                 .unwrap_err();
-        for name in ["JWT_SECRET", "INVENTORY_URL", "PORT", "DATABASE_URL"] {
+        let number = "must be a whole number from 0 to 65535";
+        for name in ["JWT_SECRET", "INVENTORY_URL", "PORT", "DATABASE_URL", number] {
             assert!(report.contains(name), "{name} is missing in: {report}");
         }
         assert!(!report.contains("too-short"), "{report}");
@@ -308,9 +303,5 @@ mod tests {
         .unwrap();
         assert_eq!(config.port, 3000);
         assert_eq!(config.simulate_delivery, Simulators::Operator);
-        assert_eq!(
-            config.inventory.inventory_url.join("availability").unwrap().path(),
-            "/availability"
-        );
     }
 }

@@ -1,9 +1,12 @@
 //! What surrounds every request: its correlation id, its span, its metrics, and the form of its failure.
 
+use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use contracts::cloud_events::TraceContext;
@@ -13,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
+use crate::cors;
 use crate::problem::{ApiError, framework_answer};
 use crate::rate_limit::Allowance;
 
@@ -72,10 +76,25 @@ pub(crate) async fn request_scope(
     if let Some(allowance) = allowance {
         allowance.tell(answer.headers_mut());
     }
+    tell_caches(answer.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&correlation.0) {
         answer.headers_mut().insert(HeaderName::from_static("x-correlation-id"), value);
     }
     Ok(answer)
+}
+
+/// What nobody may keep says so, unless its handler knows better: an answer belongs to one token, and a list of a moment
+/// ago is another one. And every answer depends on the coding that was asked for, also one that was not compressed.
+fn tell_caches(headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let names_coding = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("accept-encoding"))
+    };
+    if !headers.get_all(VARY).any(names_coding) {
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
 }
 
 fn request_span(
@@ -109,9 +128,13 @@ fn with_problem(answer: ServiceResponse, correlation: &CorrelationId) -> Service
             framework_answer(answer.status(), &path, &correlation.0)
         }
         None => return answer,
-        Some(error) => match error.as_error::<ApiError>() {
-            Some(error) => error.answer(&path, &correlation.0),
-            None => framework_answer(answer.status(), &path, &correlation.0),
+        Some(error) => match (error.as_error::<ApiError>(), error.as_error::<CorsError>()) {
+            (Some(error), _) => error.answer(&path, &correlation.0),
+            (None, Some(refused)) => {
+                let refusal = cors::refusal(refused, answer.request().headers());
+                ApiError::CorsRefused(refusal).answer(&path, &correlation.0)
+            }
+            (None, None) => framework_answer(answer.status(), &path, &correlation.0),
         },
     };
     let for_browsers = headers_for_browsers(&answer);

@@ -9,16 +9,13 @@ use contracts::problem::Problem;
 use domain::OrderId;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
-use service_kit::outage::Outage;
-use tokio::time::Instant;
 use url::Url;
 
 use crate::failure::Failure;
+use crate::patience::wait_for;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a create is repeated, under the same key, while the API cannot take it.
-const CREATE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a request got no answer that helps.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +47,7 @@ impl ApiError {
     /// Whether the same request can succeed later.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Transport(_) => true,
+            Self::Transport(error) => !error.is_builder(),
             Self::Refused(problem) => matches!(problem.status, 429 | 503),
             Self::Url(_) => false,
         }
@@ -68,11 +65,7 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new(base: &Url, token: String) -> Result<Self, Failure> {
         let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
-        let mut base = base.clone();
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        Ok(Self { client, base, token })
+        Ok(Self { client, base: base.clone(), token })
     }
 
     /// Creates an order. While the API cannot take it, the same create is repeated under the same key, which is
@@ -81,25 +74,23 @@ impl Api {
         &self,
         order: &CreateOrder,
         key: &str,
+        patience: Duration,
     ) -> Result<CreatedOrder, ApiError> {
-        let deadline = Instant::now() + CREATE_PATIENCE;
-        let mut outage = Outage::of("sales API");
-        loop {
-            let request = self
-                .client
-                .post(self.base.join("api/orders")?)
-                .header(IDEMPOTENCY_KEY, key)
-                .json(order);
-            match self.send(request.header(CORRELATION_ID, key)).await {
-                Err(error) if error.is_passing() && Instant::now() < deadline => {
-                    tokio::time::sleep(outage.failed(&error)).await;
-                }
-                answer => {
-                    outage.over();
-                    return answer;
-                }
-            }
-        }
+        let url = self.base.join("api/orders")?;
+        wait_for("sales API", patience, ApiError::is_passing, async || {
+            let request = self.client.post(url.clone()).header(IDEMPOTENCY_KEY, key).json(order);
+            self.send(request.header(CORRELATION_ID, key)).await
+        })
+        .await
+    }
+
+    /// Looks at an order, again while the API cannot answer.
+    pub(crate) async fn order_within(
+        &self,
+        id: OrderId,
+        patience: Duration,
+    ) -> Result<OrderDetails, ApiError> {
+        wait_for("sales API", patience, ApiError::is_passing, async || self.order(id).await).await
     }
 
     pub(crate) async fn order(&self, id: OrderId) -> Result<OrderDetails, ApiError> {

@@ -14,9 +14,11 @@ mod token;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use conf::Conf;
-use service_kit::Chain;
 use service_kit::config::environment;
+use service_kit::{Chain, usage};
+
+/// The exit code for wrong usage or a wrong setting.
+const WRONG_USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,9 +28,12 @@ async fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .init();
-    let cli = match cli::Cli::try_parse_from(std::env::args_os(), environment()) {
+    let cli: cli::Cli = match usage::parse(std::env::args_os(), environment()) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(message) => {
+            message.print();
+            return ExitCode::from(if message.is_fault { WRONG_USAGE } else { 0 });
+        }
     };
     match cli.run().await {
         Ok(code) => code,

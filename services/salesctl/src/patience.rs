@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use service_kit::config::number_in;
 use service_kit::outage::Outage;
 use tokio::time::Instant;
 
@@ -31,9 +32,6 @@ pub(crate) async fn wait_for<T, E: std::error::Error + 'static>(
 }
 
 /// Reads how many seconds to wait.
-pub(crate) fn parse_wait(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|seconds| *seconds <= 86_400)
-        .ok_or("must be a number of seconds from 0 to 86400")
+pub(crate) fn parse_wait(text: &str) -> Result<u64, String> {
+    number_in(text, 0..=86_400)
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conf::Conf;
+use domain::{Owner, TextError};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -50,6 +51,11 @@ struct Names {
     jwt_audience: Option<String>,
 }
 
+/// Reads whom a token is for, as the API will.
+pub(crate) fn parse_subject(text: &str) -> Result<Owner, TextError> {
+    Owner::try_from(text.to_owned())
+}
+
 fn parse_token(text: &str) -> Result<SecretString, &'static str> {
     let fits_a_header = text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits_a_header { Ok(text.into()) } else { Err("must be a token without white space") }
@@ -93,6 +99,11 @@ impl AccessSettings {
             (None, Some(secret)) => self.names.mint(secret, subject, operator, valid),
             (None, None) => Err("set JWT_SECRET or API_TOKEN".into()),
         }
+    }
+
+    /// What to know about a token that was made here.
+    pub(crate) fn hint(&self) -> &'static str {
+        if self.api_token.is_some() { "" } else { " (the token is good for an hour)" }
     }
 
     /// The token for a command line that is shown. One that was brought along is not repeated there.

@@ -3,18 +3,18 @@
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
-use service_kit::config::{CommonSettings, ServiceConfig};
+use service_kit::config::{CommonSettings, ServiceConfig, all_of, parse_port};
 use store::DatabaseSettings;
 
 /// status-consumer: applies what delivery reports to the orders, each event once
 #[derive(Clone, Debug, Conf)]
-#[conf(version)]
+#[conf(version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,
 
     /// Port of /livez, /readyz and /metrics
-    #[conf(env, default_value = "9104")]
+    #[conf(env, default_value = "9104", value_parser = parse_port)]
     management_port: u16,
 
     #[conf(flatten)]
@@ -24,16 +24,25 @@ pub struct Config {
     pub(crate) kafka: KafkaSettings,
 
     /// Topic of delivery steps
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
     /// Consumer group that reads delivery steps
-    #[conf(env, default(topics::STATUS_GROUP.to_owned()))]
+    #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) status_group: String,
 
     /// A name for this instance that outlives a restart, so that a restart moves no partition
     #[conf(env)]
     pub(crate) consumer_instance: Option<String>,
+}
+
+impl Config {
+    fn check(&self) -> Result<(), String> {
+        all_of(&[(
+            topics::fits_dead_letters(&self.delivery_events_topic, &self.status_group),
+            "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long to name a topic of dead letters",
+        )])
+    }
 }
 
 impl ServiceConfig for Config {

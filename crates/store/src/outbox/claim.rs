@@ -45,7 +45,7 @@ statement! {
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
          SELECT * FROM (
-             SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.seq) - pg_column_size(o.payload) AS bytes_before
+             SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING) - pg_column_size(o.payload) AS bytes_before
              FROM (
                  SELECT * FROM sales.outbox_events o
                  WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "

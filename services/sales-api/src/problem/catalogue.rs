@@ -36,6 +36,7 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::Unauthorized(TokenError::Missing),
         ApiError::Unauthorized(TokenError::Expired),
         ApiError::Forbidden("not with this token"),
+        ApiError::CorsRefused("pages of this origin may not call".into()),
         ApiError::NoRoute,
         ApiError::NoOrder,
         ApiError::Method("GET, HEAD, OPTIONS"),
@@ -77,6 +78,7 @@ mod tests {
             | ApiError::IdempotencyKey(_)
             | ApiError::Unauthorized(_)
             | ApiError::Forbidden(_)
+            | ApiError::CorsRefused(_)
             | ApiError::NoRoute
             | ApiError::NoOrder
             | ApiError::Method(_)
@@ -140,6 +142,7 @@ mod tests {
                 "401 UNAUTHORIZED www-authenticate=Bearer error=\"invalid_token\", \
                  error_description=\"the token has expired\" errors=0 shortages=0",
                 "403 FORBIDDEN errors=0 shortages=0",
+                "403 CORS_REFUSED errors=0 shortages=0",
                 "404 NOT_FOUND errors=0 shortages=0",
                 "404 ORDER_NOT_FOUND errors=0 shortages=0",
                 "405 METHOD_NOT_ALLOWED allow=GET, HEAD, OPTIONS errors=0 shortages=0",

@@ -34,7 +34,9 @@ pub(crate) enum ApiError {
     Unauthorized(TokenError),
     #[error("{0}")]
     Forbidden(&'static str),
-    #[error("there is nothing here")]
+    #[error("{0}")]
+    CorsRefused(String),
+    #[error("there is nothing here; what there is, /docs says")]
     NoRoute,
     #[error("there is no such order")]
     NoOrder,
@@ -92,6 +94,7 @@ impl ApiError {
             }
             Self::Unauthorized(_) => Kind(S::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
             Self::Forbidden(_) => Kind(S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
+            Self::CorsRefused(_) => Kind(S::FORBIDDEN, "CORS_REFUSED", "CORS refused"),
             Self::NoRoute => Kind(S::NOT_FOUND, "NOT_FOUND", "Not found"),
             Self::NoOrder => Kind(S::NOT_FOUND, "ORDER_NOT_FOUND", "Order not found"),
             Self::Method(_) => {

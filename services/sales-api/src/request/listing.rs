@@ -8,6 +8,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::parse_timestamp;
 use contracts::problem::Fault;
 use domain::{CustomerId, OrderId};
+use service_kit::config::number_in;
 use store::orders::Listing;
 use url::form_urlencoded;
 
@@ -64,9 +65,7 @@ impl ListingRequest {
             "createdAfter" => listing.since = least_id_at(&value)?,
             "createdBefore" => listing.before = least_id_at(&value)?,
             "limit" => {
-                let limit = value.parse().ok();
-                let limit = limit.filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
-                listing.limit = limit.ok_or("must be a number from 1 to 100")?;
+                listing.limit = number_in(&value, 1..=LARGEST_LIMIT)?;
             }
             "cursor" => self.cursor = Some(value.into_owned()),
             _ => return Err("is not a known parameter".to_owned()),
@@ -77,8 +76,11 @@ impl ListingRequest {
 
 /// Ids carry milliseconds: a moment between two of them counts as the later one.
 fn least_id_at(text: &str) -> Result<OrderId, String> {
-    let at: DateTime<Utc> = parse_timestamp(text)
-        .ok_or("must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z")?;
+    const WRONG: &str = "must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z";
+    let at: DateTime<Utc> = parse_timestamp(text).ok_or_else(|| {
+        let lost_plus = parse_timestamp(&text.replace(' ', "+")).is_some();
+        format!("{WRONG}{}", if lost_plus { "; in a URL its + is written %2B" } else { "" })
+    })?;
     let whole = at.trunc_subsecs(3);
     let ceiling = if whole < at { whole + TimeDelta::milliseconds(1) } else { whole };
     Ok(OrderId::least_at(ceiling.timestamp_millis()))
@@ -122,7 +124,7 @@ mod tests {
                 "limit=0&status=lost&createdAfter=yesterday&customerid=c&cursor=a&cursor=b&customerId="
             ),
             [
-                "query:limit must be a number from 1 to 100",
+                "query:limit must be a whole number from 1 to 100",
                 "query:status must be one of: Pending Shipment, Shipped, Delivered",
                 "query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z",
                 "query:customerid is not a known parameter",
@@ -131,6 +133,11 @@ mod tests {
             ]
         );
         assert_eq!(faults("limit=101&limit=1").len(), 2);
+        assert_eq!(
+            faults("createdAfter=2026-03-01T12:00:00+01:00"),
+            ["query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z; \
+                 in a URL its + is written %2B"]
+        );
         assert!(faults("").is_empty());
     }
 }

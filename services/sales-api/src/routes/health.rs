@@ -44,15 +44,18 @@ impl Pulse {
     }
 }
 
-/// Tells whether orders can be taken
+/// Tells whether the database answers, and how the inventory did of late
+///
+/// Only the database decides on the status: without it nothing can be stored or read. The inventory is not asked; what
+/// is told is the state of the circuit breaker, so that an inventory which has just gone away is still "up".
 #[utoipa::path(
     get,
     path = "/health",
     tag = "operations",
     security(()),
     responses(
-        (status = 200, description = "Orders can be taken", body = Health),
-        (status = 503, description = "The database is away", body = Health)
+        (status = 200, description = "The database answers: orders can be read, and stored where the inventory answers too", body = Health),
+        (status = 503, description = "The database does not answer: no order can be stored or read", body = Health)
     )
 )]
 pub(crate) async fn health(

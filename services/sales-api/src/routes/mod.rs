@@ -23,8 +23,8 @@ pub(crate) struct Route {
     handlers: fn(Resource) -> Resource,
 }
 
-/// Every route there is, but for the page that renders the API's description.
-pub(crate) static ROUTES: [Route; 5] = [
+/// Every route there is.
+pub(crate) static ROUTES: [Route; 7] = [
     Route {
         path: "/api/orders",
         methods: "GET, HEAD, POST, OPTIONS",
@@ -63,6 +63,20 @@ pub(crate) static ROUTES: [Route; 5] = [
             resource.route(web::get().to(openapi::openapi)).route(web::head().to(openapi::openapi))
         },
     },
+    Route {
+        path: openapi::DOCS,
+        methods: "GET, HEAD, OPTIONS",
+        handlers: |resource| {
+            resource.route(web::get().to(openapi::docs)).route(web::head().to(openapi::docs))
+        },
+    },
+    Route {
+        path: openapi::PAGE,
+        methods: "GET, HEAD, OPTIONS",
+        handlers: |resource| {
+            resource.route(web::get().to(openapi::page)).route(web::head().to(openapi::page))
+        },
+    },
 ];
 
 /// Puts every route in its place.
@@ -70,9 +84,7 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
     for route in &ROUTES {
         app.service(route.resource());
     }
-    app.service(web::redirect("/docs", "/docs/"))
-        .service(openapi::page())
-        .default_service(web::to(no_route));
+    app.default_service(web::to(no_route));
 }
 
 impl Route {

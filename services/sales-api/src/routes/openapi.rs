@@ -1,27 +1,45 @@
-//! `GET /openapi.json`, and a page at `/docs` that renders it without a look at the internet.
+//! `GET /openapi.json`, and a page at `/docs/` that renders it without a look at the internet.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::HttpResponse;
-use actix_web::http::header::ContentType;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use actix_web::http::header::{CACHE_CONTROL, ContentType, LOCATION};
+use actix_web::{HttpResponse, web};
+use utoipa_swagger_ui::{Config, serve};
 
 use crate::openapi::document;
 use crate::problem::ApiError;
 
 /// Where the description is.
 pub(crate) const PATH: &str = "/openapi.json";
+/// Where somebody looks for the page.
+pub(crate) const DOCS: &str = "/docs";
+/// The page, when `file` is empty, and what it needs. All of it is in the binary.
+pub(crate) const PAGE: &str = "/docs/{file:.*}";
+
+/// It changes with a release of the service, and belongs to nobody.
+const KEEP: (actix_web::http::header::HeaderName, &str) = (CACHE_CONTROL, "public, max-age=300");
 
 /// Made once: it does not change while the process runs.
 static DOCUMENT: LazyLock<Result<String, serde_json::Error>> =
     LazyLock::new(|| serde_json::to_string(&document()));
 
+static SWAGGER_UI: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::from(PATH).validator_url("none")));
+
 pub(crate) async fn openapi() -> Result<HttpResponse, ApiError> {
     let document = DOCUMENT.as_ref().map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(document.as_str()))
+    let mut answer = HttpResponse::Ok();
+    Ok(answer.insert_header(KEEP).content_type(ContentType::json()).body(document.as_str()))
 }
 
-/// The page. Everything it needs is in the binary.
-pub(crate) fn page() -> SwaggerUi {
-    SwaggerUi::new("/docs/{file:.*}").config(Config::from(PATH).validator_url("none"))
+pub(crate) async fn docs() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, "/docs/")).finish()
+}
+
+pub(crate) async fn page(file: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let found = serve(&file, SWAGGER_UI.clone());
+    let file = found.map_err(|error| ApiError::Internal(error.to_string().into()))?;
+    let file = file.ok_or(ApiError::NoRoute)?;
+    let mut answer = HttpResponse::Ok();
+    Ok(answer.insert_header(KEEP).content_type(file.content_type).body(file.bytes.into_owned()))
 }

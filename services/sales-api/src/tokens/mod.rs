@@ -12,6 +12,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use serde_json::Value;
 
 pub(crate) use self::jwks::KeySet;
 pub(crate) use self::keys::VerificationKey;
@@ -59,14 +60,73 @@ pub(crate) enum TokenError {
     Expired,
     #[error("the token is not valid yet")]
     Immature,
+    #[error("the token is no signed JWT")]
+    Malformed,
+    #[error("the token's alg is not the algorithm of the key that it is checked with")]
+    Algorithm,
+    #[error("the token names no kid, which says what key it is signed with")]
+    NoKeyId,
+    #[error("the token's kid is not that of a key which is known here")]
+    UnknownKeyId,
+    #[error("the token is not signed with the key that it is checked with")]
+    Signature,
+    #[error("the token's {0} claim is missing or has a wrong form")]
+    NoClaim(&'static str),
+    #[error("the token's {0} claim is not the one that is expected here")]
+    WrongClaim(&'static str),
+    #[error("the token has a critical extension, and none is known here")]
+    Critical,
     #[error("the token is invalid")]
     Invalid,
 }
 
+impl TokenError {
+    /// What is wrong, without a word of what the token says.
+    fn of(error: &ErrorKind) -> Self {
+        match error {
+            ErrorKind::ExpiredSignature => Self::Expired,
+            ErrorKind::ImmatureSignature => Self::Immature,
+            ErrorKind::InvalidAlgorithm => Self::Algorithm,
+            ErrorKind::InvalidSignature => Self::Signature,
+            ErrorKind::InvalidIssuer => Self::WrongClaim("iss"),
+            ErrorKind::InvalidAudience => Self::WrongClaim("aud"),
+            ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
+                claim_name(claim).map_or(Self::Invalid, Self::NoClaim)
+            }
+            ErrorKind::InvalidToken
+            | ErrorKind::Base64(_)
+            | ErrorKind::Json(_)
+            | ErrorKind::Utf8(_) => Self::Malformed,
+            _ => Self::Invalid,
+        }
+    }
+}
+
+/// The claims that are looked at.
+fn claim_name(claim: &str) -> Option<&'static str> {
+    ["exp", "nbf", "sub", "iss", "aud"].into_iter().find(|known| *known == claim)
+}
+
+/// Of any type, so that one of a wrong type can be named.
 #[derive(Deserialize)]
 struct Claims {
-    sub: String,
-    role: Option<String>,
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    role: Value,
+}
+
+impl Claims {
+    fn caller(self) -> Result<Caller, TokenError> {
+        let Value::String(sub) = self.sub else { return Err(TokenError::NoClaim("sub")) };
+        let role = match self.role {
+            Value::Null => None,
+            Value::String(role) => Some(role),
+            _ => return Err(TokenError::NoClaim("role")),
+        };
+        let owner = Owner::try_from(sub).map_err(|_| TokenError::NoClaim("sub"))?;
+        Ok(Caller { owner, role })
+    }
 }
 
 /// Checks tokens. The algorithm is fixed by the key, never by the token.
@@ -100,15 +160,15 @@ impl TokenVerifier {
     pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let check = match &self.only {
             Some(only) => only,
-            None => self.named_by(token).ok_or(TokenError::Invalid)?,
+            None => self.named_by(token)?,
         };
-        let claims = check.claims(token)?;
-        let owner = Owner::try_from(claims.sub).map_err(|_| TokenError::Invalid)?;
-        Ok(Caller { owner, role: claims.role })
+        check.claims(token)?.caller()
     }
 
-    fn named_by(&self, token: &str) -> Option<&Check> {
-        self.by_kid.get(&decode_header(token).ok()?.kid?)
+    fn named_by(&self, token: &str) -> Result<&Check, TokenError> {
+        let header = decode_header(token).map_err(|error| TokenError::of(error.kind()))?;
+        let kid = header.kid.ok_or(TokenError::NoKeyId)?;
+        self.by_kid.get(&kid).ok_or(TokenError::UnknownKeyId)
     }
 }
 
@@ -138,14 +198,9 @@ impl Check {
     }
 
     fn claims(&self, token: &str) -> Result<Claims, TokenError> {
-        let token = decode::<Claims>(token, &self.key, &self.validation).map_err(|error| {
-            match error.kind() {
-                ErrorKind::ExpiredSignature => TokenError::Expired,
-                ErrorKind::ImmatureSignature => TokenError::Immature,
-                _ => TokenError::Invalid,
-            }
-        })?;
+        let token = decode::<Claims>(token, &self.key, &self.validation)
+            .map_err(|error| TokenError::of(error.kind()))?;
         // What the token declares critical has to be understood, and no extension is (RFC 7515, section 4.1.11).
-        if token.header.crit.is_some() { Err(TokenError::Invalid) } else { Ok(token.claims) }
+        if token.header.crit.is_some() { Err(TokenError::Critical) } else { Ok(token.claims) }
     }
 }

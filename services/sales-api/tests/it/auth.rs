@@ -10,6 +10,11 @@ use crate::api::{Answer, Api};
 
 const ORDER: &str = "/api/orders/0199c0de-0000-7000-8000-000000000000";
 
+const WRONG_SIGNATURE: &str = "the token is not signed with the key that it is checked with";
+const WRONG_ALGORITHM: &str =
+    "the token's alg is not the algorithm of the key that it is checked with";
+const NO_SIGNED_JWT: &str = "the token is no signed JWT";
+
 async fn with_tokens(api: &Api, tokens: &[String]) -> Answer {
     let request = api.request(reqwest::Method::GET, ORDER);
     Answer::of(tokens.iter().fold(request, |it, token| it.header("Authorization", token))).await
@@ -23,8 +28,11 @@ async fn challenge(api: &Api, tokens: &[String]) -> String {
 }
 
 async fn refused(api: &Api, token: String, reason: &str) {
+    let answer = with_tokens(api, &[token]).await;
+    assert_eq!(answer.problem(), (401, "UNAUTHORIZED".to_owned()));
+    assert_eq!(answer.json()["detail"], reason);
     let expected = format!("Bearer error=\"invalid_token\", error_description=\"{reason}\"");
-    assert_eq!(challenge(api, &[token]).await, expected);
+    assert_eq!(answer.header("www-authenticate"), Some(expected.as_str()));
 }
 
 async fn accepted(api: &Api, token: String) {
@@ -61,9 +69,11 @@ async fn refuses_bad_claims(api: &Api, sign: impl Fn(&Value) -> String) {
     for (change, reason) in [
         (json!({ "exp": seconds_from_now(-31) }), "the token has expired"),
         (json!({ "nbf": seconds_from_now(60) }), "the token is not valid yet"),
-        (json!({ "exp": null }), "the token is invalid"),
-        (json!({ "sub": null }), "the token is invalid"),
-        (json!({ "sub": "" }), "the token is invalid"),
+        (json!({ "exp": null }), "the token\'s exp claim is missing or has a wrong form"),
+        (json!({ "sub": null }), "the token\'s sub claim is missing or has a wrong form"),
+        (json!({ "exp": "soon" }), "the token's exp claim is missing or has a wrong form"),
+        (json!({ "role": ["operator"] }), "the token's role claim is missing or has a wrong form"),
+        (json!({ "sub": "" }), "the token's sub claim is missing or has a wrong form"),
     ] {
         refused(api, sign(&claims_with(change)), reason).await;
     }
@@ -82,13 +92,14 @@ async fn a_request_without_a_bearer_token_is_challenged() {
 async fn a_token_that_is_not_good_is_refused() {
     let api = Api::start().await;
     refuses_bad_claims(&api, bearer_with).await;
+    let forged = signed(&good_claims(), "another secret that is long enough");
+    refused(&api, forged, WRONG_SIGNATURE).await;
     for token in [
-        signed(&good_claims(), "another secret that is long enough"),
-        "Bearer not.a.token".to_owned(),
+        "Bearer not.a.token",
         // {"alg":"none"}, with the claims of alice and no signature.
-        "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0.".to_owned(),
+        "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0.",
     ] {
-        refused(&api, token, "the token is invalid").await;
+        refused(&api, token.to_owned(), NO_SIGNED_JWT).await;
     }
 }
 
@@ -120,12 +131,18 @@ async fn issuer_and_audience_are_checked_where_they_are_configured() {
     let (issuer, audience) = (json!("https://id.example"), json!("sales"));
     accepted(&api, of(issuer.clone(), audience.clone())).await;
     accepted(&api, of(issuer.clone(), json!(["hr", "sales"]))).await;
-    for token in [
-        of(json!("https://evil.example"), audience.clone()),
-        of(issuer.clone(), json!("hr")),
-        of(Value::Null, audience),
-        of(issuer, Value::Null),
+    for (token, reason) in [
+        (
+            of(json!("https://evil.example"), audience.clone()),
+            "the token's iss claim is not the one that is expected here",
+        ),
+        (
+            of(issuer.clone(), json!("hr")),
+            "the token's aud claim is not the one that is expected here",
+        ),
+        (of(Value::Null, audience), "the token\'s iss claim is missing or has a wrong form"),
+        (of(issuer, Value::Null), "the token\'s aud claim is missing or has a wrong form"),
     ] {
-        refused(&api, token, "the token is invalid").await;
+        refused(&api, token, reason).await;
     }
 }

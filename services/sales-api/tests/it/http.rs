@@ -50,11 +50,21 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
 async fn head_is_get_without_the_body() {
     let api = Api::start().await;
     let order = placed(&api).await;
-    for path in [order.as_str(), "/api/orders", "/health", "/api/orders/17", "/nowhere"] {
+    for path in [
+        order.as_str(),
+        "/api/orders",
+        "/health",
+        "/openapi.json",
+        "/docs/",
+        "/docs/swagger-ui.css",
+        "/docs/no-such-file",
+        "/api/orders/17",
+        "/nowhere",
+    ] {
         let (get, head) =
             tokio::join!(ask(&api, Method::GET, path, &[]), ask(&api, Method::HEAD, path, &[]));
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
-        if !["/health", "/api/orders/17", "/nowhere"].contains(&path) {
+        if !["/health", "/docs/no-such-file", "/api/orders/17", "/nowhere"].contains(&path) {
             assert_eq!(comparable(&head), comparable(&get), "{path}");
         }
     }
@@ -68,10 +78,30 @@ async fn options_names_the_methods_of_a_resource() {
         ("/api/orders/17", "GET, HEAD, OPTIONS"),
         ("/api/orders/17/simulate-delivery", "POST, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/docs", "GET, HEAD, OPTIONS"),
+        ("/docs/", "GET, HEAD, OPTIONS"),
+        ("/docs/swagger-ui.css", "GET, HEAD, OPTIONS"),
     ] {
         let answer = Answer::of(api.request(Method::OPTIONS, path)).await;
         assert_eq!((answer.status, answer.header("allow")), (204, Some(methods)), "{path}");
+        let answer = Answer::of(api.request(Method::PUT, path)).await;
+        assert_eq!(answer.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()), "{path}");
+        assert_eq!(answer.header("allow"), Some(methods), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_keeps_an_answer_that_is_one_subjects_own() {
+    let api = Api::start().await;
+    let created = api.create("key-1", &two_widgets()).await;
+    let listed = ask(&api, Method::GET, "/api/orders", &[]).await;
+    let refused = ask(&api, Method::GET, "/api/orders/17", &[]).await;
+    for answer in [&created, &listed, &refused] {
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+    }
+    let shown = ask(&api, Method::GET, created.header("location").unwrap(), &[]).await;
+    assert_eq!(shown.header("cache-control"), Some("private, no-cache"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,9 +112,11 @@ async fn an_answer_is_compressed_for_whoever_asks_for_it() {
     }
     let plain = ask(&api, Method::GET, "/api/orders", &[]).await;
     assert_eq!(plain.header("content-encoding"), None);
+    assert_eq!(plain.header("vary"), Some("accept-encoding"));
     let request = api.request(Method::GET, "/api/orders").header("Authorization", bearer("alice"));
     let packed = request.header("Accept-Encoding", "gzip").send().await.unwrap();
     assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_eq!(packed.headers()["vary"], "accept-encoding");
     let packed = packed.bytes().await.unwrap();
     assert!(packed.starts_with(&[0x1f, 0x8b]) && packed.len() < plain.text.len() / 2);
 }
@@ -106,6 +138,7 @@ async fn a_browser_may_call_from_the_configured_origins_only() {
     assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
     let foreign = preflight("https://evil.example").await;
     assert_eq!(foreign.header("access-control-allow-origin"), None, "{foreign:?}");
+    assert_eq!(foreign.problem(), (403, "CORS_REFUSED".to_owned()));
 
     let origin = [("Origin", "https://admin.example")];
     let answer = ask(&api, Method::GET, "/api/orders", &origin).await;
@@ -115,6 +148,37 @@ async fn a_browser_may_call_from_the_configured_origins_only() {
     let failed = ask(&api, Method::GET, "/api/orders/17", &origin).await;
     assert_eq!(failed.problem(), (404, "ORDER_NOT_FOUND".to_owned()));
     assert_eq!(failed.header("access-control-allow-origin"), Some("https://admin.example"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_preflight_says_what_is_not_allowed() {
+    let mut world = World::create().await;
+    world.set("CORS_ALLOWED_ORIGINS", "https://shop.example");
+    let api = Api::start_in(world).await;
+    for (origin, method, headers, reason) in [
+        ("https://evil.example", "POST", "accept", "pages of this origin may not call"),
+        (
+            "https://shop.example",
+            "DELETE",
+            "accept",
+            "pages of other origins may not use this method, only GET, HEAD, POST",
+        ),
+        (
+            "https://shop.example",
+            "POST",
+            "Accept, X-Secret",
+            "pages of other origins may not send x-secret, only accept, authorization",
+        ),
+    ] {
+        let request = api.request(Method::OPTIONS, "/api/orders").header("Origin", origin);
+        let request = request
+            .header("Access-Control-Request-Method", method)
+            .header("Access-Control-Request-Headers", headers);
+        let refused = Answer::of(request).await;
+        assert_eq!(refused.problem(), (403, "CORS_REFUSED".to_owned()));
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with(reason), "{detail}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +194,9 @@ async fn what_the_framework_refuses_is_a_problem_like_any_other() {
     let api = Api::start().await;
     let missing = ask(&api, Method::GET, "/docs/no-such-file", &[]).await;
     assert_eq!(missing.problem(), (404, "NOT_FOUND".to_owned()));
+    let root = ask(&api, Method::GET, "/", &[]).await;
+    assert_eq!(root.problem(), (404, "NOT_FOUND".to_owned()));
+    assert!(root.json()["detail"].as_str().unwrap().contains("/docs"), "{root:?}");
     // Sent by hand: the description does not announce what no client asks for.
     let request = api.request(Method::GET, "/health").header("Accept-Encoding", "identity;q=0");
     let refused = request.send().await.unwrap();

@@ -28,6 +28,16 @@ async fn a_repeated_create_is_answered_with_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_quotes_is_the_same_key_as_the_bare_one() {
+    let api = Api::start().await;
+    let bare = api.create("order-17", &two_widgets()).await;
+    let quoted = api.create("\"order-17\"", &two_widgets()).await;
+    assert_eq!((bare.status, quoted.status), (201, 201));
+    assert_eq!(quoted.header("idempotent-replayed"), Some("true"));
+    assert_eq!(quoted.text, bare.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_key_with_another_body_is_refused() {
     let api = Api::start().await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use test_kit::{World, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::api::{Api, two_widgets};
 
@@ -109,6 +109,35 @@ async fn an_inventory_that_fails_twice_is_asked_a_third_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_is_slow_but_within_its_limit_is_waited_for() {
+    let mut world = World::create().await;
+    world
+        .set("INVENTORY_LATENCY_MIN", 1600)
+        .set("INVENTORY_LATENCY_MAX", 1600)
+        .set("CIRCUIT_BREAKER_TIMEOUT", 2000);
+    let api = Api::start_in(world).await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_on_a_connection_that_hangs_is_asked_again_on_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut world = World::create().await;
+    world
+        .set("INVENTORY_URL", format!("http://{}", listener.local_addr().unwrap()))
+        .set("CIRCUIT_BREAKER_TIMEOUT", 2000);
+    let api = Api::start_in(world).await;
+    let inventory = async {
+        let (_hanging, _) = listener.accept().await.unwrap();
+        let (mut client, _) = listener.accept().await.unwrap();
+        answer(&mut client, "200 OK").await;
+    };
+    let (created, ()) =
+        tokio::join!(async { api.create("key-1", &two_widgets()).await }, inventory);
+    assert_eq!(created.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_question_that_is_wrong_is_asked_once() {
     let (address, asked) = inventory_that_answers("400 Bad Request", usize::MAX).await;
     let mut world = World::create().await;
@@ -132,19 +161,23 @@ async fn inventory_that_answers(
     let counter = asked.clone();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            // A question is one small packet.
-            let mut question = [0; 4096];
-            let _ = client.read(&mut question).await;
             let status =
                 if counter.fetch_add(1, Ordering::Relaxed) < times { status } else { "200 OK" };
-            let body =
-                r#"{"items":[{"productId":"widget","available":true,"availableQuantity":9}]}"#;
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-            );
-            let _ = client.write_all(format!("{head}{body}").as_bytes()).await;
+            answer(&mut client, status).await;
         }
     });
     (address, asked)
+}
+
+/// Hears a question, and says that there are widgets.
+async fn answer(client: &mut TcpStream, status: &str) {
+    // A question is one small packet.
+    let mut question = [0; 4096];
+    let _ = client.read(&mut question).await;
+    let body = r#"{"items":[{"productId":"widget","available":true,"availableQuantity":9}]}"#;
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let _ = client.write_all(format!("{head}{body}").as_bytes()).await;
 }

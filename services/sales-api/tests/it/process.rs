@@ -27,6 +27,34 @@ fn no_key_for_tokens_or_more_than_one_ends_the_process_as_a_wrong_setting() {
 }
 
 #[test]
+fn a_topic_that_kafka_would_refuse_is_a_wrong_setting() {
+    let topics = [("ORDER_EVENTS_TOPIC", "a b"), ("DELIVERY_EVENTS_TOPIC", "..")];
+    process_checks::reports_all_faults(BINARY, &topics, &topics.map(|(name, _)| name));
+}
+
+#[test]
+fn an_address_that_is_none_and_one_port_for_two_listeners_are_wrong_settings() {
+    process_checks::reports_all_faults(BINARY, &[("HOST", "nope.invalid")], &["HOST"]);
+    let right = [
+        ("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales"),
+        ("JWT_SECRET", "a secret of the tests, long enough"),
+    ];
+    let ports = [("PORT", "9101"), ("MANAGEMENT_PORT", "9101")];
+    process_checks::reports_all_faults(
+        BINARY,
+        &[right, ports].concat(),
+        &["PORT and MANAGEMENT_PORT must differ"],
+    );
+}
+
+#[test]
+fn an_inventory_url_that_no_path_can_be_added_to_is_a_wrong_setting() {
+    for url in ["http://127.0.0.1:3001/?shop=1", "http://127.0.0.1:3001/#top", "stock"] {
+        process_checks::reports_all_faults(BINARY, &[("INVENTORY_URL", url)], &["INVENTORY_URL"]);
+    }
+}
+
+#[test]
 fn help_names_every_variable() {
     process_checks::help_names_all_of::<sales_api::Config>(BINARY);
 }

@@ -8,20 +8,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
-use service_kit::config::number_in;
+use service_kit::config::{number_in, parse_base_url};
 use url::Url;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output;
+use crate::patience::parse_wait;
 use crate::progress;
 use crate::token::AccessSettings;
 
 #[derive(Conf)]
 pub(crate) struct Demo {
     /// Where the sales API is
-    #[conf(env, default_value = "http://127.0.0.1:3000")]
+    #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_base_url)]
     api_url: Url,
 
     /// Where the topics are, for the hints at the end
@@ -34,6 +35,10 @@ pub(crate) struct Demo {
     /// How many orders to place
     #[conf(long, default_value = "20", value_parser = parse_orders)]
     orders: usize,
+
+    /// Seconds to wait for an API that is away or answers 429 or 503, for each create
+    #[conf(long, default_value = "30", value_parser = parse_wait)]
+    wait: u64,
 
     /// Seconds until every order has to be Delivered
     #[conf(long, default_value = "120", value_parser = parse_time_limit)]
@@ -61,7 +66,7 @@ impl Demo {
         let api = Api::new(&self.api_url, token.clone())?;
 
         let bar = progress::bar("placing  ", self.orders as u64);
-        let placed = place::place(&api, self.orders, &bar).await?;
+        let placed = place::place(&api, self.orders, Duration::from_secs(self.wait), &bar).await?;
         bar.finish();
 
         let bar = progress::bar("following", self.orders as u64);
@@ -87,13 +92,14 @@ impl Demo {
         let order = orders.first().map(|order| order.id.to_string()).unwrap_or_default();
         format!(
             "\nTry next:\n\
-             \n  # an order of your own (a token made here is good for an hour)\n  \
+             \n  # an order of your own{}\n  \
              curl -i {api}/api/orders -H \"Authorization: Bearer {token}\" \\\n    \
              -H 'Content-Type: application/json' -H 'Idempotency-Key: order-{number}' \\\n    \
              -d '{{\"customerId\":\"customer-1\",\"items\":[{{\"productId\":\"widget\",\"quantity\":2,\"unitPrice\":29.99}}]}}'\n\
              \n  # one of these\n  curl {api}/api/orders/{order} -H \"Authorization: Bearer {token}\"\n\
              \n  # the events behind them\n  kcat -b {brokers} -C -t {} -o beginning -e -f '%k %h %s\\n'\n\
              \n  # what can be asked?  {api}/docs   is it well?  {api}/health   what does it measure?  http://127.0.0.1:9101/metrics",
+            self.tokens.hint(),
             contracts::topics::ORDER_EVENTS
         )
     }

@@ -16,16 +16,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
-use service_kit::config::number_in;
+use domain::Owner;
+use service_kit::config::{number_in, parse_base_url};
 use url::Url;
 
 use crate::failure::Failure;
 use crate::output;
 use crate::pace::parse_rate;
 use crate::progress;
-use crate::token::AccessSettings;
+use crate::token::{AccessSettings, parse_subject};
 use connection::Target;
-use drive::Plan;
+use drive::{Driven, Plan};
 use report::Report;
 use schedule::{Pace, Schedule};
 
@@ -64,14 +65,16 @@ pub(crate) struct Load {
     warm_up: u64,
 
     /// On whose behalf: the subject that will own the orders
-    #[conf(long, default_value = "load")]
-    subject: String,
+    #[conf(long, default_value = "load", value_parser = parse_subject)]
+    subject: Owner,
 
     /// Prints JSON
     #[conf(long)]
     json: bool,
 }
 
+/// The exit code of a shell for what SIGINT has ended.
+const INTERRUPTED: u8 = 130;
 /// How long the token outlives the load.
 const TOKEN_RESERVE: Duration = Duration::from_hours(1);
 
@@ -79,7 +82,8 @@ impl Load {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let (warm_up, duration) =
             (Duration::from_secs(self.warm_up), Duration::from_secs(self.duration));
-        let token = self.tokens.token(&self.subject, false, warm_up + duration + TOKEN_RESERVE)?;
+        let token =
+            self.tokens.token(self.subject.as_str(), false, warm_up + duration + TOKEN_RESERVE)?;
         let pace = self.rate.map_or(Pace::Unlimited, Pace::PerSecond);
         let plan = Plan {
             schedule: Schedule::new(pace, warm_up, duration),
@@ -91,20 +95,24 @@ impl Load {
         // A runtime of its own with one thread: nothing is handed from core to core.
         let run = move || -> Result<_, Failure> {
             let target = Target::new(&url, &token)?;
-            let tally = drive::run(plan, target, &bar)?;
+            let driven = drive::run(plan, target, &bar)?;
             bar.finish_and_clear();
-            Ok(tally)
+            Ok(driven)
         };
-        let tally = tokio::task::spawn_blocking(run).await??;
+        let Driven { tally, measured, interrupted } = tokio::task::spawn_blocking(run).await??;
 
-        let report = Report::of(&tally, self.rate, self.concurrency, duration);
+        let report = Report::of(&tally, self.rate, self.concurrency, measured);
         output::print(self.json, &report, Report::text)?;
-        Ok(if report.succeeded() == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(match report.succeeded() {
+            _ if interrupted => ExitCode::from(INTERRUPTED),
+            0 => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        })
     }
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let url = parse_base_url(text)?;
     if url.scheme() != "http" {
         return Err("load speaks plain HTTP only: the URL must begin with http://".to_owned());
     }
@@ -119,13 +127,10 @@ fn parse_duration(text: &str) -> Result<u64, String> {
     number_in(text, 1..=86_400)
 }
 
-fn parse_percent(text: &str) -> Result<u8, &'static str> {
-    text.parse().ok().filter(|percent| *percent <= 100).ok_or("must be a number from 0 to 100")
+fn parse_percent(text: &str) -> Result<u8, String> {
+    number_in(text, 0..=100)
 }
 
-fn parse_warm_up(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|seconds| *seconds <= 3600)
-        .ok_or("must be a number of seconds from 0 to 3600")
+fn parse_warm_up(text: &str) -> Result<u64, String> {
+    number_in(text, 0..=3600)
 }

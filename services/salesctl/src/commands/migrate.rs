@@ -61,7 +61,7 @@ impl Migrate {
         url: &SecretString,
     ) -> Result<Migrated, Failure> {
         let patience = Duration::from_secs(self.wait);
-        let passing = |error: &MigrateError| matches!(error, MigrateError::Connection(_));
+        let passing = |error: &MigrateError| matches!(error, MigrateError::Connection { .. });
         let run = wait_for("postgres", patience, passing, async || set().run(url).await).await?;
         Ok(Migrated { schema: set().schema, run })
     }

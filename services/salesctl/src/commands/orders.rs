@@ -6,14 +6,16 @@ use std::time::Duration;
 use conf::{Conf, Subcommands};
 use contracts::http::{CreateOrder, CreateOrderItem, CreatedOrder, Item, OrderDetails};
 use contracts::timestamp_text;
-use domain::OrderId;
+use domain::{OrderId, Owner};
+use service_kit::config::parse_base_url;
 use url::Url;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output;
-use crate::token::AccessSettings;
+use crate::patience::parse_wait;
+use crate::token::{AccessSettings, parse_subject};
 
 /// How long the token of one command is valid.
 const TOKEN_LIFE: Duration = Duration::from_mins(5);
@@ -36,14 +38,22 @@ enum Command {
 #[derive(Conf)]
 struct Access {
     /// Where the sales API is
-    #[conf(env, default_value = "http://127.0.0.1:3000")]
+    #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_base_url)]
     api_url: Url,
 
     #[conf(flatten)]
     tokens: AccessSettings,
+
+    /// Seconds to wait for an API that is away or answers 429 or 503; a create is repeated under its key
+    #[conf(long, default_value = "30", value_parser = parse_wait)]
+    wait: u64,
 }
 
 impl Access {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.wait)
+    }
+
     fn api(&self, subject: &str, operator: bool) -> Result<Api, Failure> {
         Api::new(&self.api_url, self.tokens.token(subject, operator, TOKEN_LIFE)?)
     }
@@ -55,8 +65,8 @@ struct Create {
     access: Access,
 
     /// On whose behalf: the subject that will own the order, unless `API_TOKEN` says it
-    #[conf(long, default_value = "demo")]
-    subject: String,
+    #[conf(long, default_value = "demo", value_parser = parse_subject)]
+    subject: Owner,
 
     /// Whom the order is for
     #[conf(long, default_value = "customer-1")]
@@ -107,7 +117,8 @@ impl Create {
     async fn run(self) -> Result<(), Failure> {
         let key = self.key.unwrap_or_else(|| Uuid::new_v4().to_string());
         let order = CreateOrder { customer_id: self.customer, items: self.items };
-        let created = self.access.api(&self.subject, false)?.create(&order, &key).await?;
+        let api = self.access.api(self.subject.as_str(), false)?;
+        let created = api.create(&order, &key, self.access.patience()).await?;
         output::print(
             self.json,
             &created,
@@ -121,7 +132,8 @@ impl Create {
 impl Show {
     async fn run(self) -> Result<(), Failure> {
         // An operator sees every order, whoever placed it.
-        let order = self.access.api("salesctl", true)?.order(self.id).await?;
+        let api = self.access.api("salesctl", true)?;
+        let order = api.order_within(self.id, self.access.patience()).await?;
         output::print(self.json, &order, describe)
     }
 }

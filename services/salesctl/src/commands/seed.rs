@@ -28,7 +28,7 @@ pub(crate) struct Seed {
     database: DatabaseSettings,
 
     /// Topic of new orders
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     order_events_topic: String,
 
     /// Orders that were delivered long ago

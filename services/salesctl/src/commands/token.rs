@@ -4,20 +4,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use domain::Owner;
 use service_kit::config::number_in;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::token::TokenSettings;
+use crate::token::{TokenSettings, parse_subject};
 
 #[derive(Conf)]
 pub(crate) struct Token {
     #[conf(flatten)]
     settings: TokenSettings,
 
-    /// Whom the token is for: its orders belong to this subject
-    #[conf(long, default_value = "demo")]
-    subject: String,
+    /// Whom the token is for, 1 to 255 characters: its orders belong to this subject
+    #[conf(long, default_value = "demo", value_parser = parse_subject)]
+    subject: Owner,
 
     /// Lets its bearer see everybody's orders
     #[conf(long)]
@@ -31,7 +32,7 @@ pub(crate) struct Token {
 impl Token {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let valid = Duration::from_secs(self.minutes * 60);
-        output::line(&self.settings.mint(&self.subject, self.operator, valid)?)?;
+        output::line(&self.settings.mint(self.subject.as_str(), self.operator, valid)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -55,11 +55,11 @@ struct TopicSettings {
     topics: TopicNames,
 
     /// Consumer group that reads new orders
-    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()))]
+    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     delivery_group: String,
 
     /// Consumer group that reads delivery steps
-    #[conf(env, default(topics::STATUS_GROUP.to_owned()))]
+    #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     status_group: String,
 }
 
@@ -67,15 +67,15 @@ struct TopicSettings {
 #[derive(Conf)]
 pub(crate) struct TopicNames {
     /// Topic of new orders
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()))]
+    #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
     /// Topic of delivery steps
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()))]
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
     /// Topic that hears of events which could not be published
-    #[conf(env, default(topics::DEAD_LETTERS.to_owned()))]
+    #[conf(env, default(topics::DEAD_LETTERS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) dead_letters_topic: String,
 }
 
@@ -145,7 +145,10 @@ impl Create {
 
 fn parse_replication(text: &str) -> Result<i32, &'static str> {
     let valid = |factor: &i32| *factor == -1 || (1..=i32::from(i16::MAX)).contains(factor);
-    text.parse().ok().filter(valid).ok_or("must be a number from 1, or -1 for the broker's default")
+    text.parse()
+        .ok()
+        .filter(valid)
+        .ok_or("must be a whole number from 1 to 32767, or -1 for the broker's default")
 }
 
 impl List {

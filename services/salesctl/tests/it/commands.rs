@@ -137,6 +137,9 @@ async fn wrong_usage_ends_with_code_2() {
         // It has announcements only: what they tell of is in the database.
         &["dlq", "redrive", "sales.dead-letters.v1"],
         &["dlq", "show", "--offset", "3"],
+        &["token", "--subject", ""],
+        &["token", "--subject", &"s".repeat(256)],
+        &["orders", "create", "--subject", " ", "--item", "widget:1:1"],
         &[],
     ] {
         assert_eq!(salesctl(&world, arguments).await.status.code(), Some(2), "{arguments:?}");
@@ -144,14 +147,68 @@ async fn wrong_usage_ends_with_code_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_can_never_work_is_refused_at_once() {
+    const ORDER: &str = "0199c0de-0000-7000-8000-000000000000";
+    for (variable, value, arguments) in [
+        ("API_URL", "ftp://x", &["orders", "create", "--item", "widget:1:1"][..]),
+        ("API_URL", "ftp://x", &["orders", "show", ORDER]),
+        ("API_URL", "http://x/?y", &["demo"]),
+        ("ORDER_EVENTS_TOPIC", "a b", &["topics", "create"]),
+        ("STATUS_GROUP", "a/b", &["topics", "create"]),
+    ] {
+        let mut world = World::create().await;
+        world.set(variable, value);
+        let refused = salesctl(&world, arguments).await;
+        let report = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{report}");
+        assert!(report.contains(variable) && !report.contains("waiting"), "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_never_comes_is_waited_for_and_not_said_to_be_back() {
+    let mut world = World::create().await;
+    world.set("API_URL", "http://127.0.0.1:1");
+    for arguments in [
+        &["orders", "create", "--item", "widget:1:1", "--wait", "1"][..],
+        &["orders", "show", "0199c0de-0000-7000-8000-000000000000", "--wait", "1"],
+    ] {
+        let failed = salesctl(&world, arguments).await;
+        let report = text(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(1), "{report}");
+        assert!(report.contains("unavailable, waiting for it"), "{report}");
+        assert!(!report.contains("available again"), "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_and_faults_name_what_can_be_typed_and_nothing_of_the_code() {
+    let mut world = World::create().await;
+    world.unset("JWT_SECRET");
+    for arguments in [
+        &["orders"][..],
+        &["orders", "show"],
+        &["orders", "show", "--help"],
+        &["contracts", "schema", "--help"],
+        &["token", "--help"],
+    ] {
+        let output = salesctl(&world, arguments).await;
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        for internal in ["Settings", "::", "<access", "<settings", "[id]", "[event_type]", "''"] {
+            assert!(!printed.contains(internal), "{internal} is in: {printed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_never_comes_is_named() {
     let mut world = World::create().await;
-    world.set("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
+    world.set("DATABASE_URL", "postgres://sales:hunter2@127.0.0.1:1/orders");
     let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
     assert_eq!(failed.status.code(), Some(1));
-    assert!(
-        text(&failed.stderr).contains("no connection to the database"),
-        "{}",
-        text(&failed.stderr)
-    );
+    let report = text(&failed.stderr);
+    assert!(report.contains("no connection to the database 127.0.0.1:1/orders: "), "{report}");
+    assert!(!report.contains("hunter2"), "{report}");
+    // Each cause once.
+    assert_eq!(report.matches("refused").count(), 1, "{report}");
 }

@@ -1,5 +1,7 @@
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
-use test_kit::World;
+use test_kit::{World, eventually};
 
 use crate::system::{System, salesctl};
 
@@ -69,6 +71,32 @@ async fn an_api_that_is_away_makes_every_request_an_error_of_the_transport() {
     let output = salesctl(&world, &["load", "--rate=20", "--duration=1", "--json"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(report(&output)["errors"], json!({"transport": 20}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_interrupted_shows_what_it_has_measured() {
+    let system = System::start().await;
+    let load = Command::new(env!("CARGO_BIN_EXE_salesctl"))
+        .args(["load", "--rate=50", "--duration=600", "--concurrency=4", "--json"])
+        .env_clear()
+        .envs(system.world.variables())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let orders = "SELECT count(*) FROM sales.orders";
+    eventually("orders are placed", async || {
+        (system.world.database.count(orders).await >= 10).then_some(())
+    })
+    .await;
+    let interrupted = Command::new("kill").args(["-INT", &load.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let ended = tokio::task::spawn_blocking(|| load.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    let report = report(&ended);
+    assert!(report["succeeded"].as_i64().unwrap() >= 10, "{report}");
+    assert!(report["durationSeconds"].as_f64().unwrap() < 600.0, "{report}");
+    assert_eq!(report["succeeded"], system.world.database.count(orders).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,3 +20,12 @@ fn help_names_every_variable() {
 async fn a_signal_ends_the_process_cleanly() {
     process_checks::ends_on_a_signal(BINARY).await;
 }
+
+#[test]
+fn a_topic_or_a_group_that_kafka_would_refuse_is_a_wrong_setting() {
+    process_checks::reports_all_faults(
+        BINARY,
+        &[("DELIVERY_EVENTS_TOPIC", "a b"), ("STATUS_GROUP", "ü")],
+        &["DELIVERY_EVENTS_TOPIC", "STATUS_GROUP", "1 to 249 letters"],
+    );
+}

@@ -7,9 +7,15 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{accepted, api_with, good_claims, refused, refuses_bad_claims};
+use super::{
+    NO_SIGNED_JWT, WRONG_ALGORITHM, WRONG_SIGNATURE, accepted, api_with, good_claims, refused,
+    refuses_bad_claims,
+};
 use crate::api::Api;
 use crate::keys::{KeyPair, bearer};
+
+const UNKNOWN: &str = "the token's kid is not that of a key which is known here";
+const NONE: &str = "the token names no kid, which says what key it is signed with";
 
 async fn api_of(keys: &[Value]) -> Api {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.json", Uuid::new_v4()));
@@ -33,14 +39,14 @@ async fn a_token_that_does_not_name_its_own_key_of_the_set_is_refused() {
     let (one, other) = (KeyPair::p256(), KeyPair::p256());
     let api = api_of(&[one.jwk("one"), other.jwk("other")]).await;
     accepted(&api, one.bearer_named("one", &good_claims())).await;
-    for token in [
-        one.bearer(&good_claims()),
-        one.bearer_named("", &good_claims()),
-        one.bearer_named("unknown", &good_claims()),
-        one.bearer_named("other", &good_claims()),
-        KeyPair::p256().bearer_named("one", &good_claims()),
+    for (token, reason) in [
+        (one.bearer(&good_claims()), NONE),
+        (one.bearer_named("", &good_claims()), UNKNOWN),
+        (one.bearer_named("unknown", &good_claims()), UNKNOWN),
+        (one.bearer_named("other", &good_claims()), WRONG_SIGNATURE),
+        (KeyPair::p256().bearer_named("one", &good_claims()), WRONG_SIGNATURE),
     ] {
-        refused(&api, token, "the token is invalid").await;
+        refused(&api, token, reason).await;
     }
 }
 
@@ -60,10 +66,11 @@ async fn a_key_of_the_set_is_used_with_its_own_algorithm_only() {
         token("rsa", Algorithm::PS256, &key.private),
         token("pss", Algorithm::RS256, &key.private),
         token("rsa", Algorithm::HS256, &secret),
-        // {"alg":"none","kid":"rsa"}
-        "Bearer eyJhbGciOiJub25lIiwia2lkIjoicnNhIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0."
-            .to_owned(),
     ] {
-        refused(&api, token, "the token is invalid").await;
+        refused(&api, token, WRONG_ALGORITHM).await;
     }
+    // {"alg":"none","kid":"rsa"}
+    let unsigned =
+        "Bearer eyJhbGciOiJub25lIiwia2lkIjoicnNhIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0.";
+    refused(&api, unsigned.to_owned(), NO_SIGNED_JWT).await;
 }

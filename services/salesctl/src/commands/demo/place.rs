@@ -26,18 +26,24 @@ pub(crate) struct Placed {
 pub(crate) async fn place(
     api: &Api,
     count: usize,
+    patience: Duration,
     bar: &ProgressBar,
 ) -> Result<Vec<Placed>, ApiError> {
     let run = Uuid::new_v4();
     stream::iter(0..count)
-        .map(|number| place_one(api, run, number))
+        .map(|number| place_one(api, run, number, patience))
         .buffer_unordered(CONCURRENCY)
         .inspect_ok(|_| bar.inc(1))
         .try_collect()
         .await
 }
 
-async fn place_one(api: &Api, run: Uuid, number: usize) -> Result<Placed, ApiError> {
+async fn place_one(
+    api: &Api,
+    run: Uuid,
+    number: usize,
+    patience: Duration,
+) -> Result<Placed, ApiError> {
     let order = CreateOrder {
         customer_id: format!("customer-{}", number % 5 + 1),
         items: vec![
@@ -46,7 +52,7 @@ async fn place_one(api: &Api, run: Uuid, number: usize) -> Result<Placed, ApiErr
         ],
     };
     let at = Instant::now();
-    let created = api.create(&order, &format!("demo-{run}-{number}")).await?;
+    let created = api.create(&order, &format!("demo-{run}-{number}"), patience).await?;
     Ok(Placed { id: created.order_id, at, took: at.elapsed() })
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use service_kit::outage::Outage;
+use tokio::signal::ctrl_c;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{interval, sleep};
 
@@ -39,13 +40,21 @@ struct Shared {
     outage: RefCell<Outage>,
 }
 
-/// Runs the load on this thread until it is over.
-pub(crate) fn run(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Tally, Failure> {
+/// What came of it.
+pub(crate) struct Driven {
+    pub(crate) tally: Tally,
+    /// How long was measured: what was planned, or less when it was interrupted.
+    pub(crate) measured: Duration,
+    pub(crate) interrupted: bool,
+}
+
+/// Runs the load on this thread until it is over, or until it is interrupted: then what is under way gets its answer.
+pub(crate) fn run(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Driven, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, drive(plan, target, bar))
 }
 
-async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Tally, Failure> {
+async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Driven, Failure> {
     let started = Instant::now();
     let shared = Rc::new(Shared {
         started,
@@ -64,9 +73,19 @@ async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Tally, F
     loop {
         tokio::select! {
             ended = connections.join_next() => match ended {
+                Some(Err(error)) if error.is_cancelled() => {}
                 Some(ended) => ended?,
                 None => break,
             },
+            interrupt = ctrl_c() => {
+                interrupt?;
+                // Who is impatient does not wait for the answers.
+                if shared.schedule.borrow().is_stopped() {
+                    connections.abort_all();
+                }
+                shared.schedule.borrow_mut().stop(started.elapsed());
+                shared.pacer.stop();
+            }
             _ = progress.tick() => {
                 bar.set_position(started.elapsed().as_secs());
                 bar.set_message(format!("s, {} succeeded", shared.tally.borrow().succeeded()));
@@ -75,9 +94,9 @@ async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Tally, F
     }
     let shared = Rc::into_inner(shared).ok_or("a connection is still at work")?;
     shared.pacer.join();
-    let mut tally = shared.tally.into_inner();
-    tally.left_over(shared.schedule.borrow().left_over());
-    Ok(tally)
+    let (mut tally, schedule) = (shared.tally.into_inner(), shared.schedule.into_inner());
+    tally.left_over(schedule.left_over());
+    Ok(Driven { tally, measured: schedule.measured(), interrupted: schedule.is_stopped() })
 }
 
 impl Shared {

@@ -42,6 +42,11 @@ impl Pacer {
         }
     }
 
+    /// Lets everybody go.
+    pub(crate) fn stop(&self) {
+        self.permits.close();
+    }
+
     /// Waits for the thread, which ends with the last request.
     pub(crate) fn join(self) {
         if let Some(thread) = self.thread {
@@ -61,7 +66,7 @@ fn release(
     let all = schedule.due_by(Duration::MAX, rate);
     let interval = Duration::from_secs(1) / rate.get();
     let mut released = 0;
-    while released < all {
+    while released < all && !permits.is_closed() {
         let due = schedule.due_by(started.elapsed(), rate);
         permits.add_permits(usize::try_from(due - released).unwrap_or(0));
         released = due;

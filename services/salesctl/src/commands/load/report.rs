@@ -82,6 +82,9 @@ impl Report {
 }
 
 fn rate(requests: u64, took: Duration) -> f64 {
+    if took.is_zero() {
+        return 0.0;
+    }
     // Exact up to 2^53, more than any load.
     #[allow(clippy::cast_precision_loss)]
     let requests = requests as f64;

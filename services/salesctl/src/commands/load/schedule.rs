@@ -35,11 +35,12 @@ pub(crate) struct Schedule {
     warm_up: Duration,
     end: Duration,
     taken: u64,
+    stopped: bool,
 }
 
 impl Schedule {
     pub(crate) fn new(pace: Pace, warm_up: Duration, duration: Duration) -> Self {
-        Self { pace, warm_up, end: warm_up + duration, taken: 0 }
+        Self { pace, warm_up, end: warm_up + duration, taken: 0, stopped: false }
     }
 
     pub(crate) fn pace(&self) -> Pace {
@@ -51,8 +52,26 @@ impl Schedule {
         self.warm_up
     }
 
+    /// Ends it before its time: there are no more turns.
+    pub(crate) fn stop(&mut self, now: Duration) {
+        self.end = self.end.min(now);
+        self.stopped = true;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// How long is measured.
+    pub(crate) fn measured(&self) -> Duration {
+        self.end.saturating_sub(self.warm_up)
+    }
+
     /// The next turn; `None` when all are taken or the time is up.
     pub(crate) fn take(&mut self, now: Duration) -> Option<Turn> {
+        if self.stopped {
+            return None;
+        }
         let due = match self.pace {
             Pace::Unlimited if now < self.end => now,
             Pace::PerSecond(rate) if self.taken < self.due_by(self.end, rate) => {
@@ -70,7 +89,8 @@ impl Schedule {
     /// How many turns were due to be measured and were never taken.
     pub(crate) fn left_over(&self) -> u64 {
         let Pace::PerSecond(rate) = self.pace else { return 0 };
-        self.due_by(self.end, rate) - self.taken.max(self.due_by(self.warm_up, rate))
+        let begun = self.taken.max(self.due_by(self.warm_up, rate));
+        self.due_by(self.end, rate).saturating_sub(begun)
     }
 
     /// How many requests are due before `time`, or before the end if that is earlier.
@@ -121,6 +141,21 @@ mod tests {
         }
         assert_eq!(schedule.take(2 * SECOND + GRACE), None);
         assert_eq!(schedule.left_over(), 8);
+    }
+
+    #[test]
+    fn a_schedule_that_is_stopped_has_no_more_turns_and_measures_what_was() {
+        let mut schedule = Schedule::new(per_second(10), SECOND, 5 * SECOND);
+        for _ in 0..12 {
+            schedule.take(at(1500)).unwrap();
+        }
+        schedule.stop(at(1500));
+        assert_eq!(schedule.take(at(1500)), None);
+        assert_eq!((schedule.measured(), schedule.left_over()), (at(500), 3));
+
+        let mut schedule = Schedule::new(per_second(10), SECOND, 5 * SECOND);
+        schedule.stop(at(500));
+        assert_eq!((schedule.measured(), schedule.left_over()), (Duration::ZERO, 0));
     }
 
     #[test]
