@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures::future::join_all;
 use test_kit::{World, bearer, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -40,19 +41,22 @@ async fn a_client_that_never_finishes_its_head_is_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_finishes_its_body_is_cut() {
     let mut world = World::create().await;
-    world.set("REQUEST_READ_TIMEOUT", 1000).set("MAX_CONCURRENT_REQUESTS", 1);
+    world.set("REQUEST_READ_TIMEOUT", 1000).set("MAX_CONCURRENT_REQUESTS", 2);
     let api = Api::start_in(world).await;
     let slow = format!(
         "POST /api/orders HTTP/1.1\r\nHost: shop\r\nAuthorization: {}\r\nIdempotency-Key: k\r\n\
          Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
         bearer("alice")
     );
-    // Meanwhile it takes no place from others.
-    let (answer, other) = tokio::join!(all_that_is_said(&api, &slow), async {
+    // Meanwhile more of them than there are places take none from others.
+    let slow_clients = (0..4).map(|_| all_that_is_said(&api, &slow));
+    let (answers, other) = tokio::join!(join_all(slow_clients), async {
         api.create("key-1", &two_widgets()).await.status
     });
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("REQUEST_TIMEOUT"), "{answer}");
+    for answer in answers {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(answer.contains("REQUEST_TIMEOUT"), "{answer}");
+    }
     assert_eq!(other, 201);
 }
 
