@@ -9,6 +9,7 @@ mod publisher;
 mod record;
 mod settings;
 pub mod topic_admin;
+pub mod topic_reader;
 
 pub use publisher::{Publication, PublishError, Publisher};
 pub use record::Record;
