@@ -9,3 +9,4 @@ mod documentation;
 mod load;
 mod outages;
 mod system;
+mod topics;
