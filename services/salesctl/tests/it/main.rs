@@ -7,6 +7,7 @@ mod contracts;
 mod demo;
 mod documentation;
 mod load;
+mod orders;
 mod outages;
 mod system;
 mod topics;
