@@ -8,3 +8,4 @@ pub(crate) mod orders;
 pub(crate) mod seed;
 pub(crate) mod token;
 pub(crate) mod topics;
+pub(crate) mod verify;

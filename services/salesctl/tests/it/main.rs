@@ -11,3 +11,4 @@ mod orders;
 mod outages;
 mod system;
 mod topics;
+mod verify;
