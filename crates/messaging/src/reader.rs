@@ -7,6 +7,7 @@
 //! Every call ends within [`PATIENCE`]. Those of the client that block run on threads of their own, which nobody has to
 //! wait for: librdkafka waits for a coordinator that never comes back without an end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,43 @@ pub enum ReadError {
     Silent,
 }
 
+/// Whoever only looks is no group; the client wants a name all the same.
+const NO_GROUP: &str = "topic-reader";
+
+/// Everything that is in a topic now, by ascending number of the partition.
+pub async fn kept(settings: &KafkaSettings, topic: &str) -> Result<Vec<Span>, ReadError> {
+    let mut spans = TopicReader::new(settings, topic, NO_GROUP)?.kept().await?;
+    spans.sort_unstable_by_key(|span| span.partition);
+    Ok(spans)
+}
+
+/// The offset that a group has committed for each of these partitions of a topic, where it has committed one: everything
+/// below it is done with.
+pub async fn committed(
+    settings: &KafkaSettings,
+    topic: &str,
+    group: &str,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<BTreeMap<i32, i64>, ReadError> {
+    let positions = TopicReader::new(settings, topic, group)?.positions(partitions).await?;
+    Ok(positions.into_iter().map(|position| (position.partition, position.next)).collect())
+}
+
+/// Hands every record of these parts of a topic to `on_record`, each partition in its order.
+pub async fn read(
+    settings: &KafkaSettings,
+    topic: &str,
+    spans: &[Span],
+    mut on_record: impl FnMut(Record),
+) -> Result<(), ReadError> {
+    let mut reader = TopicReader::new(settings, topic, NO_GROUP)?;
+    reader.begin(spans)?;
+    while let Some(record) = reader.next().await? {
+        on_record(record);
+    }
+    Ok(())
+}
+
 /// Reads one topic.
 pub struct TopicReader {
     /// `None` once it is on its way out.
@@ -91,7 +129,8 @@ impl TopicReader {
             .set("auto.offset.reset", "earliest")
             .set("allow.auto.create.topics", "false")
             // Read ahead, but not the 64 MiB of the default.
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.min.messages", "10000")
             .create_with_context(QuietContext)?;
         Ok(Self { client: Some(Arc::new(client)), topic: topic.to_owned(), ahead: Vec::new() })
     }

@@ -3,6 +3,7 @@
 //! Functions take a connection, so that a caller decides what shares a transaction. No transaction is ever held
 //! across a network call to anything but the database.
 
+pub mod audit;
 mod error;
 pub mod inbox;
 pub mod migrations;

@@ -23,6 +23,6 @@ pub use process::{Process, free_port, run_to_end};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use stack::{PrivateStack, Stack};
-pub use topics::{produce, read_all};
+pub use topics::{empty_topic, produce, read_all};
 pub use wait::{eventually, eventually_within};
 pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

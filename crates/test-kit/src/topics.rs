@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use contracts::topics::{Names, TopicSpec};
 use messaging::{KafkaSettings, Record, topic_admin};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -65,6 +67,22 @@ pub async fn produce(
         .await
         .map_err(|(error, _)| error)
         .expect("an acknowledged record");
+}
+
+/// Lets every record leave a topic that is in it now, as the end of its time would.
+pub async fn empty_topic(stack: &Stack, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .create()
+        .expect("an admin client");
+    let metadata =
+        admin.inner().fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
+    let mut all = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        all.add_partition_offset(topic, partition.id(), Offset::End).expect("an offset");
+    }
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+    admin.delete_records(&all, &options).await.expect("an emptied topic");
 }
 
 /// Everything that is in a topic now, partition by partition.

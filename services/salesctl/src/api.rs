@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use contracts::http::{
-    CORRELATION_ID, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, OrderDetails, Success,
+    CORRELATION_ID, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, ListOrders, OrderDetails,
+    OrderPage, Success,
 };
 use contracts::problem::Problem;
 use domain::OrderId;
@@ -45,7 +46,7 @@ fn faults(problem: &Problem) -> String {
 
 impl ApiError {
     /// Whether the same request can succeed later.
-    fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Transport(error) => !error.is_builder(),
             Self::Refused(problem) => matches!(problem.status, 429 | 503),
@@ -95,6 +96,25 @@ impl Api {
 
     pub(crate) async fn order(&self, id: OrderId) -> Result<OrderDetails, ApiError> {
         self.send(self.client.get(self.base.join(&format!("api/orders/{id}"))?)).await
+    }
+
+    /// One page of orders, newest first.
+    pub(crate) async fn orders(&self, query: &ListOrders) -> Result<OrderPage, ApiError> {
+        let mut url = self.base.join("api/orders")?;
+        let limit = query.limit.map(|limit| limit.to_string());
+        for (name, value) in [
+            ("customerId", &query.customer_id),
+            ("status", &query.status),
+            ("createdAfter", &query.created_after),
+            ("createdBefore", &query.created_before),
+            ("limit", &limit),
+            ("cursor", &query.cursor),
+        ] {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        self.send(self.client.get(url)).await
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {

@@ -10,3 +10,4 @@ pub(crate) mod outbox;
 pub(crate) mod seed;
 pub(crate) mod token;
 pub(crate) mod topics;
+pub(crate) mod verify;

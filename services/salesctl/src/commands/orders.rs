@@ -1,5 +1,8 @@
 //! `salesctl orders`.
 
+mod follow;
+mod list;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,6 +35,10 @@ enum Command {
     Create(Create),
     /// Shows an order with its history, whoever placed it
     Show(Show),
+    /// Lists orders, newest first, whoever placed them
+    List(list::List),
+    /// Prints each change of some orders as it happens, until all are Delivered
+    Follow(follow::Follow),
 }
 
 /// Where the API is, and what it accepts.
@@ -54,8 +61,8 @@ impl Access {
         Duration::from_secs(self.wait)
     }
 
-    fn api(&self, subject: &str, operator: bool) -> Result<Api, Failure> {
-        Api::new(&self.api_url, self.tokens.token(subject, operator, TOKEN_LIFE)?)
+    fn api(&self, subject: &str, operator: bool, valid: Duration) -> Result<Api, Failure> {
+        Api::new(&self.api_url, self.tokens.token(subject, operator, valid)?)
     }
 }
 
@@ -104,20 +111,25 @@ impl Orders {
         match self.command {
             Command::Create(create) if create.items.is_empty() => {
                 eprintln!("error: say what is ordered, for example --item widget:2:29.99");
-                return Ok(ExitCode::from(2));
+                Ok(ExitCode::from(2))
             }
-            Command::Create(create) => create.run().await?,
-            Command::Show(show) => show.run().await?,
+            Command::Follow(follow) if follow.ids.is_empty() => {
+                eprintln!("error: say which orders to follow, by their ids");
+                Ok(ExitCode::from(2))
+            }
+            Command::Create(create) => create.run().await,
+            Command::Show(show) => show.run().await,
+            Command::List(list) => list.run().await,
+            Command::Follow(follow) => follow.run().await,
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Create {
-    async fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         let key = self.key.unwrap_or_else(|| Uuid::new_v4().to_string());
         let order = CreateOrder { customer_id: self.customer, items: self.items };
-        let api = self.access.api(self.subject.as_str(), false)?;
+        let api = self.access.api(self.subject.as_str(), false, TOKEN_LIFE)?;
         let created = api.create(&order, &key, self.access.patience()).await?;
         output::print(
             self.json,
@@ -125,16 +137,18 @@ impl Create {
             |CreatedOrder { order_id, status, total_amount, .. }| {
                 format!("{order_id}  {status}  {total_amount}")
             },
-        )
+        )?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Show {
-    async fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         // An operator sees every order, whoever placed it.
-        let api = self.access.api("salesctl", true)?;
+        let api = self.access.api("salesctl", true, TOKEN_LIFE)?;
         let order = api.order_within(self.id, self.access.patience()).await?;
-        output::print(self.json, &order, describe)
+        output::print(self.json, &order, describe)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

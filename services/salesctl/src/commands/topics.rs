@@ -1,5 +1,7 @@
 //! `salesctl topics`.
 
+mod list;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,8 +25,8 @@ pub(crate) struct Topics {
 enum Command {
     /// Makes the topics that are missing
     Create(Create),
-    /// Lists the topics of the cluster
-    List(List),
+    /// Lists the topics of the system, how much is in them, and how far their readers are
+    List(list::List),
 }
 
 #[derive(Conf)]
@@ -50,7 +52,7 @@ struct Create {
 
 /// The names, where they are not the usual ones: the variables that the services read.
 #[derive(Conf)]
-struct TopicSettings {
+pub(crate) struct TopicSettings {
     #[conf(flatten)]
     topics: TopicNames,
 
@@ -91,16 +93,6 @@ impl From<TopicSettings> for topics::Names {
     }
 }
 
-#[derive(Conf)]
-struct List {
-    #[conf(flatten)]
-    kafka: KafkaSettings,
-
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
-}
-
 impl Topics {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
@@ -115,12 +107,6 @@ impl Topics {
 struct Made {
     topic: String,
     created: bool,
-}
-
-#[derive(Serialize)]
-struct Listed {
-    topic: String,
-    partitions: usize,
 }
 
 impl Create {
@@ -149,22 +135,4 @@ fn parse_replication(text: &str) -> Result<i32, &'static str> {
         .ok()
         .filter(valid)
         .ok_or("must be a whole number from 1 to 32767, or -1 for the broker's default")
-}
-
-impl List {
-    async fn run(self) -> Result<(), Failure> {
-        let topics = topic_admin::list(&self.kafka).await?;
-        let listed = topics
-            .into_iter()
-            .map(|topic| Listed { topic: topic.name, partitions: topic.partitions });
-        output::print(self.json, &listed.collect::<Vec<_>>(), |listed| {
-            let lines = listed
-                .iter()
-                .map(|Listed { topic, partitions }| format!("{partitions:>10}  {topic}"));
-            std::iter::once("partitions  topic".to_owned())
-                .chain(lines)
-                .collect::<Vec<_>>()
-                .join("\n")
-        })
-    }
 }

@@ -52,7 +52,7 @@ async fn the_topics_of_the_settings_are_made_once_and_listed() {
     let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
     for topic in names.specs() {
         assert!(
-            listed.contains(&format!("{:>10}  {}\n", topic.partitions, topic.name)),
+            listed.contains(&format!("{:>10}  {:>10}  {}\n", topic.partitions, 0, topic.name)),
             "{listed}"
         );
     }

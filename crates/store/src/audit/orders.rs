@@ -1,0 +1,148 @@
+//! Orders with their history, by ascending id.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use domain::{OrderId, OrderStatus};
+use uuid::Uuid;
+
+use super::{PAGE, Scope, after};
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+/// What is stored about an order's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditedOrder {
+    /// Its id.
+    pub id: OrderId,
+    /// Where it is.
+    pub status: OrderStatus,
+    /// A hash of owner and idempotency key: two orders under one key have the same one. Comparing these finds them even
+    /// where the unique index does not, as after a change of the collation.
+    pub key_hash: i64,
+    /// Its history, by ascending sequence.
+    pub history: Vec<HistoryRow>,
+}
+
+/// One row of an order's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The place in the order's life.
+    pub sequence: i16,
+    /// The status that was reached.
+    pub status: OrderStatus,
+    /// The event that said so.
+    pub event_id: Uuid,
+    /// When, by the clock of the service that reported it.
+    pub occurred_at: DateTime<Utc>,
+    /// When it was stored, by the clock of the database.
+    pub recorded_at: DateTime<Utc>,
+}
+
+type OrderRow = (Uuid, String, i64);
+
+statement! {
+    struct AllPage { since: Uuid, before: Uuid, limit: i64 } -> (SqlUuid, Text, BigInt);
+    "SELECT id, status, hash_record_extended(ROW(owner, idempotency_key), 0) FROM sales.orders
+     WHERE id >= " {SqlUuid = since} " AND id < " {SqlUuid = before} "
+     ORDER BY id LIMIT " {BigInt = limit} ""
+}
+
+statement! {
+    /// Rows are compared as wholes, so that the way leads along the owner's own orders.
+    struct OwnersPage { owner: str, since: Uuid, before: Uuid, limit: i64 } -> (SqlUuid, Text, BigInt);
+    "SELECT id, status, hash_record_extended(ROW(owner, idempotency_key), 0) FROM sales.orders
+     WHERE (owner, id) >= (" {Text = owner} ", " {SqlUuid = since} ")
+       AND (owner, id) < (" {Text = owner} ", " {SqlUuid = before} ")
+     ORDER BY owner, id LIMIT " {BigInt = limit} ""
+}
+
+statement! {
+    struct History { ids: Vec<Uuid> } -> (SqlUuid, SmallInt, Text, SqlUuid, Timestamptz, Timestamptz);
+    "SELECT order_id, sequence, status, event_id, occurred_at, recorded_at FROM sales.order_status_history
+     WHERE order_id = ANY(" {Array<SqlUuid> = ids} ")
+     ORDER BY order_id, sequence"
+}
+
+type HistoryColumns = (Uuid, i16, String, Uuid, DateTime<Utc>, DateTime<Utc>);
+
+/// Hands on every order in `scope`, a page at a time.
+pub(super) async fn visit(
+    connection: &mut Connection,
+    scope: &Scope,
+    mut sink: impl FnMut(Vec<AuditedOrder>) + Send,
+) -> Result<(), StoreError> {
+    let (mut since, before, limit) = (scope.since.as_uuid(), &scope.before.as_uuid(), &PAGE);
+    loop {
+        let rows: Vec<OrderRow> = match &scope.owner {
+            Some(owner) => {
+                let page = OwnersPage { owner: owner.as_str(), since: &since, before, limit };
+                page.load(connection).await?
+            }
+            None => AllPage { since: &since, before, limit }.load(connection).await?,
+        };
+        let Some((last, ..)) = rows.last() else { return Ok(()) };
+        since = after(*last);
+        let mut history = history_of(connection, &rows).await?;
+        let orders = rows.into_iter().map(|(id, status, key_hash)| {
+            let status = status.parse().map_err(StoreError::corrupt("status"))?;
+            let history = history.remove(&id).unwrap_or_default();
+            Ok(AuditedOrder { id: id.into(), status, key_hash, history })
+        });
+        sink(orders.collect::<Result<_, StoreError>>()?);
+    }
+}
+
+async fn history_of(
+    connection: &mut Connection,
+    orders: &[OrderRow],
+) -> Result<HashMap<Uuid, Vec<HistoryRow>>, StoreError> {
+    let ids = orders.iter().map(|(id, ..)| *id).collect();
+    let rows: Vec<HistoryColumns> = History { ids: &ids }.load(connection).await?;
+    let mut history = HashMap::<Uuid, Vec<HistoryRow>>::with_capacity(orders.len());
+    for (order, sequence, status, event_id, occurred_at, recorded_at) in rows {
+        let status = status.parse().map_err(StoreError::corrupt("status"))?;
+        let row = HistoryRow { sequence, status, event_id, occurred_at, recorded_at };
+        history.entry(order).or_default().push(row);
+    }
+    Ok(history)
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::debug_query;
+    use diesel::pg::Pg;
+    use diesel::query_builder::QueryFragment;
+    use test_kit::World;
+    use uuid::Uuid;
+
+    // Not all of it: the traits of the query builder have methods of the same names as the test's database.
+    use super::{AllPage, OwnersPage, PAGE};
+
+    const MANY_ORDERS: &str = "INSERT INTO sales.orders
+            (id, owner, idempotency_key, fingerprint, customer_id, total_amount, status, created_at)
+        SELECT uuidv7(make_interval(secs => n - 60000)), 'owner-' || n % 3, n, sha256('x'), 'customer-1', 1, 'Delivered', now()
+        FROM generate_series(1, 60000) AS n;
+        ANALYZE sales.orders";
+
+    async fn plan(world: &World, query: &impl QueryFragment<Pg>) -> String {
+        world.database.generic_plan(&debug_query::<Pg, _>(query).to_string()).await
+    }
+
+    #[tokio::test]
+    async fn a_page_walks_along_its_index_without_a_scan_or_a_sort() {
+        let world = World::create().await;
+        world.database.execute(MANY_ORDERS).await;
+        let (since, before, limit) = (&Uuid::nil(), &Uuid::max(), &PAGE);
+        let owner = "owner-1";
+        for (index, plan) in [
+            ("orders_pkey", plan(&world, &AllPage { since, before, limit }).await),
+            ("orders_by_owner", plan(&world, &OwnersPage { owner, since, before, limit }).await),
+        ] {
+            assert!(plan.contains(&format!("Index Scan using {index}")), "{plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{plan}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `salesctl orders follow`: each change of an order, as it happens.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::Conf;
+use contracts::http::StatusChange;
+use contracts::timestamp_text;
+use domain::{OrderId, OrderStatus};
+use serde_json::json;
+use service_kit::config::number_in;
+use service_kit::outage::Outage;
+use tokio::time::{sleep, timeout};
+
+use super::{Access, TOKEN_LIFE};
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::output;
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+#[derive(Conf)]
+pub(super) struct Follow {
+    #[conf(flatten)]
+    access: Access,
+
+    /// The orders' ids
+    #[conf(repeat, pos)]
+    pub(super) ids: Vec<OrderId>,
+
+    /// Seconds until every order has to be Delivered
+    #[conf(long, default_value = "120", value_parser = parse_timeout)]
+    timeout: u64,
+
+    /// Prints one JSON object a line
+    #[conf(long)]
+    json: bool,
+}
+
+fn parse_timeout(text: &str) -> Result<u64, String> {
+    number_in(text, 1..=86_400)
+}
+
+/// An order, and how much of its history was told.
+struct Followed {
+    id: OrderId,
+    told: usize,
+    delivered: bool,
+}
+
+impl Follow {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        let patience = Duration::from_secs(self.timeout);
+        let api = self.access.api("salesctl", true, TOKEN_LIFE + patience)?;
+        let unseen = |id: &OrderId| Followed { id: *id, told: 0, delivered: false };
+        let mut orders: Vec<Followed> = self.ids.iter().map(unseen).collect();
+        if let Ok(followed) = timeout(patience, self.follow(&api, &mut orders)).await {
+            followed?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for order in orders.iter().filter(|order| !order.delivered) {
+            eprintln!("error: {} was not Delivered within {} s", order.id, self.timeout);
+        }
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// Looks again and again, until all are Delivered. While the API cannot answer, nothing is missed: an order has its
+    /// history with it.
+    async fn follow(&self, api: &Api, orders: &mut [Followed]) -> Result<(), Failure> {
+        let mut outage = Outage::of("sales API");
+        loop {
+            let mut wait = INTERVAL;
+            for order in orders.iter_mut().filter(|order| !order.delivered) {
+                match api.order(order.id).await {
+                    Ok(seen) => {
+                        outage.over();
+                        for change in seen.status_history.iter().skip(order.told) {
+                            self.tell(order.id, change)?;
+                        }
+                        order.told = seen.status_history.len();
+                        order.delivered = seen.status == OrderStatus::Delivered;
+                    }
+                    Err(error) if error.is_passing() => wait = outage.failed(&error),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if orders.iter().all(|order| order.delivered) {
+                return Ok(());
+            }
+            sleep(wait).await;
+        }
+    }
+
+    fn tell(
+        &self,
+        order: OrderId,
+        StatusChange { status, at }: &StatusChange,
+    ) -> Result<(), Failure> {
+        let (at, status) = (timestamp_text(*at), status.as_str());
+        if self.json {
+            let change = json!({ "orderId": order.to_string(), "status": status, "at": at });
+            output::line(&change.to_string())
+        } else {
+            output::line(&format!("{at}  {order}  {status}"))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `salesctl orders list`.
+
+use std::process::ExitCode;
+
+use conf::Conf;
+use contracts::http::{ListOrders, OrderSummary};
+use contracts::timestamp_text;
+use domain::OrderStatus;
+use service_kit::config::number_in;
+
+use super::{Access, TOKEN_LIFE};
+use crate::failure::Failure;
+use crate::output;
+
+/// The most orders that the API gives at once.
+const PAGE: u16 = 100;
+
+#[derive(Conf)]
+pub(super) struct List {
+    #[conf(flatten)]
+    access: Access,
+
+    /// Only orders for this customer
+    #[conf(long)]
+    customer: Option<String>,
+
+    /// Only orders that are there now: Pending Shipment, Shipped or Delivered
+    #[conf(long)]
+    status: Option<OrderStatus>,
+
+    /// How many to list, the newest first
+    #[conf(long, default_value = "20", value_parser = parse_limit)]
+    limit: usize,
+
+    /// Lists all there are, whatever the limit
+    #[conf(long)]
+    all: bool,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    number_in(text, 1..=100_000)
+}
+
+impl List {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        let orders = self.orders().await?;
+        output::print(self.json, &orders, |orders| {
+            orders.iter().map(line).collect::<Vec<_>>().join("\n")
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Page by page. One of them can be short, or empty, before the last: only a missing cursor is the end.
+    async fn orders(&self) -> Result<Vec<OrderSummary>, Failure> {
+        let wanted = if self.all { usize::MAX } else { self.limit };
+        // An operator sees every order, whoever placed it.
+        let api = self.access.api("salesctl", true, TOKEN_LIFE)?;
+        let mut query = ListOrders {
+            customer_id: self.customer.clone(),
+            status: self.status.map(|status| status.to_string()),
+            ..ListOrders::default()
+        };
+        let mut orders = Vec::new();
+        loop {
+            let missing = u16::try_from(wanted - orders.len()).unwrap_or(PAGE);
+            query.limit = Some(missing.min(PAGE));
+            let page = api.orders(&query).await?;
+            orders.extend(page.orders);
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() || orders.len() >= wanted {
+                return Ok(orders);
+            }
+        }
+    }
+}
+
+fn line(order: &OrderSummary) -> String {
+    let OrderSummary { order_id, status, customer_id, total_amount, created_at } = order;
+    let (at, status, total) =
+        (timestamp_text(*created_at), status.as_str(), total_amount.to_string());
+    format!("{at}  {order_id}  {status:<16}  {total:>13}  {customer_id}")
+}

@@ -1,0 +1,138 @@
+//! `salesctl topics list`: what is in the topics, and how much of it nobody has read.
+
+use chrono::Utc;
+use conf::Conf;
+use contracts::topics::Names;
+use messaging::KafkaSettings;
+use messaging::reader::{ReadError, Span, committed, kept, read};
+use messaging::topic_admin;
+use serde::Serialize;
+
+use super::TopicSettings;
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Conf)]
+pub(super) struct List {
+    #[conf(flatten)]
+    kafka: KafkaSettings,
+
+    #[conf(flatten)]
+    names: TopicSettings,
+
+    /// Lists the cluster's other topics too
+    #[conf(long)]
+    all: bool,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    topic: String,
+    /// None, where there is no such topic.
+    partitions: usize,
+    records: u64,
+    groups: Vec<Group>,
+}
+
+/// How far a group is in a topic.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    group: String,
+    /// The committed offsets of all partitions, summed.
+    committed: i64,
+    /// Records that are not done with.
+    lag: u64,
+    oldest_unread_seconds: Option<f64>,
+}
+
+impl List {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let names = Names::from(self.names);
+        let mut topics: Vec<String> = names.specs().into_iter().map(|topic| topic.name).collect();
+        if self.all {
+            let known = topic_admin::list(&self.kafka).await?.into_iter().map(|topic| topic.name);
+            let others: Vec<String> = known.filter(|topic| !topics.contains(topic)).collect();
+            topics.extend(others);
+        }
+        let mut listed = Vec::with_capacity(topics.len());
+        for topic in topics {
+            listed.push(look(&self.kafka, &names, topic).await?);
+        }
+        output::print(self.json, &listed, |listed| text(listed))
+    }
+}
+
+async fn look(kafka: &KafkaSettings, names: &Names, topic: String) -> Result<Listed, Failure> {
+    let spans = match kept(kafka, &topic).await {
+        Ok(spans) => spans,
+        Err(ReadError::UnknownTopic(topic)) => {
+            return Ok(Listed { topic, partitions: 0, records: 0, groups: Vec::new() });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let readers = [
+        (&names.order_events, &names.delivery_group),
+        (&names.delivery_events, &names.status_group),
+    ];
+    let mut groups = Vec::new();
+    for (_, group) in readers.into_iter().filter(|(read, _)| **read == topic) {
+        groups.push(look_at_group(kafka, &topic, group, &spans).await?);
+    }
+    let records = spans.iter().map(Span::count).sum();
+    Ok(Listed { topic, partitions: spans.len(), records, groups })
+}
+
+async fn look_at_group(
+    kafka: &KafkaSettings,
+    topic: &str,
+    group: &str,
+    spans: &[Span],
+) -> Result<Group, Failure> {
+    let partitions = spans.iter().map(|span| span.partition);
+    let committed = committed(kafka, topic, group, partitions).await?;
+    // A group that has committed nothing begins with the first record.
+    let unread = |span: &Span| {
+        let done = committed.get(&span.partition).copied().unwrap_or_default();
+        Span { from: done.max(span.from), ..*span }
+    };
+    let unread: Vec<Span> = spans.iter().map(unread).filter(|span| span.count() > 0).collect();
+    let next: Vec<Span> = unread.iter().map(|span| Span { to: span.from + 1, ..*span }).collect();
+    let mut oldest = None;
+    read(kafka, topic, &next, |record| {
+        oldest = oldest.into_iter().chain(record.timestamp_ms).min();
+    })
+    .await?;
+    let age = |at| {
+        std::time::Duration::from_millis(
+            u64::try_from(Utc::now().timestamp_millis() - at).unwrap_or_default(),
+        )
+    };
+    Ok(Group {
+        group: group.to_owned(),
+        committed: committed.values().sum(),
+        lag: unread.iter().map(Span::count).sum(),
+        oldest_unread_seconds: oldest.map(|at| age(at).as_secs_f64()),
+    })
+}
+
+fn text(listed: &[Listed]) -> String {
+    let mut lines = vec![format!("{:>10}  {:>10}  topic", "partitions", "records")];
+    lines.extend(listed.iter().map(|Listed { topic, partitions, records, .. }| {
+        let missing = if *partitions == 0 { "  (missing)" } else { "" };
+        format!("{partitions:>10}  {records:>10}  {topic}{missing}")
+    }));
+    lines.push(format!("\n{:>10}  {:>10}  {:>13}  group", "committed", "lag", "oldest unread"));
+    for listed in listed {
+        lines.extend(listed.groups.iter().map(|it| {
+            let Group { group, committed, lag, oldest_unread_seconds } = it;
+            let oldest = oldest_unread_seconds.map_or("-".to_owned(), |age| format!("{age:.1} s"));
+            format!("{committed:>10}  {lag:>10}  {oldest:>13}  {group} of {}", listed.topic)
+        }));
+    }
+    lines.join("\n")
+}

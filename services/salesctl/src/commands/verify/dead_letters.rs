@@ -1,0 +1,196 @@
+//! Whether dead letters are whole.
+//!
+//! The dead letters are read before the topics they come from: whatever has become one was in its topic before. What is
+//! kept of each is a digest of every part, until its original comes by.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::OrderId;
+use messaging::Record;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::findings::{Findings, Invariant};
+use super::ledger::Stream;
+
+/// The first of the headers that are added to a record.
+const ORIGINAL_TOPIC: &str = "dlq-original-topic";
+const HEADERS: [&str; 8] = [
+    ORIGINAL_TOPIC,
+    "dlq-original-partition",
+    "dlq-original-offset",
+    "dlq-original-timestamp",
+    "dlq-error-class",
+    "dlq-error-message",
+    "dlq-first-failed-at",
+    "dlq-redrive-count",
+];
+
+type Hash = [u8; 32];
+
+/// Digests of the parts of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Digests {
+    key: Hash,
+    value: Hash,
+    headers: Hash,
+}
+
+impl Digests {
+    fn of(record: &Record, headers: &[(String, Option<Vec<u8>>)]) -> Self {
+        let mut all = Sha256::new();
+        for (name, value) in headers {
+            add(&mut all, Some(name.as_bytes()));
+            add(&mut all, value.as_deref());
+        }
+        let part = |bytes: Option<&[u8]>| {
+            let mut hash = Sha256::new();
+            add(&mut hash, bytes);
+            hash.finalize().into()
+        };
+        Self {
+            key: part(record.key.as_deref()),
+            value: part(record.value.as_deref()),
+            headers: all.finalize().into(),
+        }
+    }
+
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("key", self.key == other.key),
+            ("value", self.value == other.value),
+            ("headers", self.headers == other.headers),
+        ];
+        parts.into_iter().filter(|(_, same)| !same).map(|(part, _)| part).collect()
+    }
+}
+
+/// With its length, so that two parts are told from one; nothing is told from an empty part.
+fn add(hash: &mut Sha256, bytes: Option<&[u8]>) {
+    hash.update(bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
+    hash.update(bytes.unwrap_or_default());
+}
+
+/// Where a record stood before it was put aside.
+type Origin = (Stream, i32, i64);
+
+/// Every dead letter of the services, by the place of its original.
+#[derive(Debug, Default)]
+pub(crate) struct DeadLetters(HashMap<Origin, Letters>);
+
+#[derive(Debug, Default)]
+struct Letters {
+    /// The dead letters of this one record: its offset, and what it holds of the original.
+    copies: Vec<(i64, Digests)>,
+    compared: bool,
+}
+
+impl DeadLetters {
+    /// Takes in a dead letter of `stream`'s reader, whose original stood in `topic`.
+    pub(crate) fn add(
+        &mut self,
+        stream: Stream,
+        topic: &str,
+        letter: &Record,
+        findings: &mut Findings,
+    ) {
+        findings.checked(Invariant::DeadLetters, 1);
+        let order = order_of(letter);
+        let missing: Vec<_> = HEADERS
+            .into_iter()
+            .filter(|header| !letter.headers.iter().any(|(name, _)| name == header))
+            .collect();
+        if !missing.is_empty() {
+            findings.violation(Invariant::DeadLetters, order, || {
+                format!("{} has no {}", named(letter), missing.join(", "))
+            });
+            return;
+        }
+        let number = |header| str::from_utf8(letter.header(header)?).ok()?.parse::<i64>().ok();
+        let partition = number("dlq-original-partition").and_then(|it| i32::try_from(it).ok());
+        let (Some(partition), Some(offset), true) = (
+            partition,
+            number("dlq-original-offset"),
+            letter.header(ORIGINAL_TOPIC) == Some(topic.as_bytes()),
+        ) else {
+            findings.violation(Invariant::DeadLetters, order, || {
+                format!("{} names no place in {topic}", named(letter))
+            });
+            return;
+        };
+        // A record that was redriven brings such headers along; the last ones are those of this letter.
+        let added = letter.headers.iter().rposition(|(name, _)| name == ORIGINAL_TOPIC);
+        let original = added.map_or(&letter.headers[..], |added| &letter.headers[..added]);
+        let letters = self.0.entry((stream, partition, offset)).or_default();
+        letters.copies.push((letter.offset, Digests::of(letter, original)));
+        if letters.copies.len() > 1 {
+            findings.doubled_dead_letters.add(order, || {
+                format!("{topic} {partition}/{offset} was put aside {} times", letters.copies.len())
+            });
+        }
+    }
+
+    /// Compares a record with what was put aside of it. Returns whether anything was.
+    pub(crate) fn compare(
+        &mut self,
+        stream: Stream,
+        original: &Record,
+        findings: &mut Findings,
+    ) -> bool {
+        let origin = (stream, original.partition, original.offset);
+        let Some(letters) = self.0.get_mut(&origin) else { return false };
+        letters.compared = true;
+        let digests = Digests::of(original, &original.headers);
+        for (offset, copy) in &letters.copies {
+            let differences = digests.differences(copy);
+            if !differences.is_empty() {
+                findings.violation(Invariant::DeadLetters, order_of(original), || {
+                    let what = differences.join(" and ");
+                    format!("dead letter {offset} differs from {} in its {what}", named(original))
+                });
+            }
+        }
+        true
+    }
+
+    /// Judges what nothing could be compared with. `first` says where each partition of the stream begins now, which is
+    /// its end where everything has left it.
+    pub(crate) fn finish(
+        &self,
+        stream: Stream,
+        first: &BTreeMap<i32, i64>,
+        findings: &mut Findings,
+    ) {
+        let mut left: Vec<_> = self
+            .0
+            .iter()
+            .filter(|((of, ..), letters)| *of == stream && !letters.compared)
+            .collect();
+        left.sort_unstable_by_key(|(origin, _)| **origin);
+        for ((_, partition, offset), letters) in left {
+            let copies = letters.copies.len() as u64;
+            match first.get(partition) {
+                Some(first) if offset < first => {
+                    findings.not_judged(Invariant::DeadLetters, copies);
+                }
+                _ => findings.violation(Invariant::DeadLetters, None, || {
+                    let (letter, _) = letters.copies[0];
+                    format!("dead letter {letter} has no original at {partition}/{offset}")
+                }),
+            }
+        }
+    }
+}
+
+/// The order that the key names.
+pub(crate) fn order_of(record: &Record) -> Option<OrderId> {
+    Uuid::try_parse_ascii(record.key.as_deref()?).ok().map(Into::into)
+}
+
+/// A record, by its place.
+pub(crate) fn named(record: &Record) -> String {
+    format!("{} {}/{}", record.topic, record.partition, record.offset)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+
+const TOPIC: &str = "events";
+
+fn record(topic: &str, partition: i32, offset: i64, headers: &[(&str, &str)]) -> Record {
+    let headers =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), Some(value.as_bytes().to_vec())));
+    Record {
+        topic: topic.to_owned(),
+        partition,
+        offset,
+        timestamp_ms: None,
+        key: Some(b"key".to_vec()),
+        value: Some(b"{".to_vec()),
+        headers: headers.collect(),
+    }
+}
+
+const ADDED: [(&str, &str); 8] = [
+    ("dlq-original-topic", TOPIC),
+    ("dlq-original-partition", "2"),
+    ("dlq-original-offset", "17"),
+    ("dlq-original-timestamp", ""),
+    ("dlq-error-class", "invalid-value"),
+    ("dlq-error-message", "no"),
+    ("dlq-first-failed-at", "now"),
+    ("dlq-redrive-count", "0"),
+];
+
+/// Takes in a dead letter and then its original, which differ as `change` makes them differ.
+fn compared(headers: &[(&str, &str)], added: &[(&str, &str)], change: fn(&mut Record)) -> Findings {
+    let (mut letters, mut findings) = (DeadLetters::default(), Findings::default());
+    let mut letter = record("dlq", 0, 5, &[headers, added].concat());
+    change(&mut letter);
+    letters.add(Stream::Deliveries, TOPIC, &letter, &mut findings);
+    let original = record(TOPIC, 2, 17, headers);
+    let known = letters.compare(Stream::Deliveries, &original, &mut findings);
+    assert!(known || findings.violations() > 0);
+    findings
+}
+
+fn told(findings: &Findings) -> Vec<&str> {
+    let told = &findings.of(Invariant::DeadLetters).violations.told;
+    told.iter().map(|case| case.what.as_str()).collect()
+}
+
+#[test]
+fn a_whole_dead_letter_breaks_nothing() {
+    let headers = [("ce_id", "1"), ("ce_id", "2")];
+    assert!(told(&compared(&headers, &ADDED, |_| {})).is_empty());
+    assert!(told(&compared(&[], &ADDED, |_| {})).is_empty());
+    // One that was redriven and failed again: its first failure and its count were with it.
+    let redriven = [("dlq-first-failed-at", "then"), ("dlq-redrive-count", "1")];
+    assert!(told(&compared(&redriven, &ADDED[..6], |_| {})).is_empty());
+}
+
+#[test]
+fn each_difference_is_named() {
+    let headers = [("ce_id", "1")];
+    for (change, words) in [
+        ((|it| it.key = None) as fn(&mut Record), "key"),
+        (|it| it.value = Some(b"[".to_vec()), "value"),
+        (|it| it.headers[0].1 = None, "headers"),
+    ] {
+        let findings = compared(&headers, &ADDED, change);
+        let differs = format!("dead letter 5 differs from events 2/17 in its {words}");
+        assert_eq!(told(&findings), [differs]);
+    }
+}
+
+#[test]
+fn missing_headers_and_a_place_that_is_none_are_named() {
+    assert_eq!(
+        told(&compared(&[], &ADDED[..6], |_| {})),
+        ["dlq 0/5 has no dlq-first-failed-at, dlq-redrive-count"]
+    );
+    for (place, value) in [(0, "another"), (1, "two"), (2, "")] {
+        let mut added = ADDED;
+        added[place].1 = value;
+        assert_eq!(told(&compared(&[], &added, |_| {})), ["dlq 0/5 names no place in events"]);
+    }
+}
+
+#[test]
+fn what_is_put_aside_twice_is_worth_a_word_and_no_more() {
+    let (mut letters, mut findings) = (DeadLetters::default(), Findings::default());
+    for offset in [5, 6] {
+        letters.add(Stream::Orders, TOPIC, &record("dlq", 0, offset, &ADDED), &mut findings);
+    }
+    let doubled = &findings.doubled_dead_letters;
+    assert_eq!((doubled.count, findings.violations()), (1, 0));
+    assert_eq!(doubled.told[0].what, "events 2/17 was put aside 2 times");
+}
+
+#[test]
+fn without_an_original_only_retention_is_an_excuse() {
+    for (first, not_judged, violations) in
+        [(Some(18), 1, 0), (Some(17), 0, 1), (Some(0), 0, 1), (None, 0, 1)]
+    {
+        let (mut letters, mut findings) = (DeadLetters::default(), Findings::default());
+        letters.add(Stream::Orders, TOPIC, &record("dlq", 0, 5, &ADDED), &mut findings);
+        let first = first.map(|first| (2, first)).into_iter().collect();
+        letters.finish(Stream::Deliveries, &first, &mut findings);
+        letters.finish(Stream::Orders, &first, &mut findings);
+        let verdict = findings.of(Invariant::DeadLetters);
+        let found = (verdict.not_judged, verdict.violations.count);
+        assert_eq!(found, (not_judged, violations), "{first:?}");
+    }
+}

@@ -1,0 +1,94 @@
+//! `salesctl verify`: holds a running system against what it promises.
+//!
+//! A test can look at what it has made; whoever runs the system wants to know of the orders that are in it now. So this
+//! reads both databases and the topics, changes nothing, and names each order that breaks a promise.
+
+mod databases;
+mod dead_letters;
+mod findings;
+mod judge;
+mod ledger;
+mod report;
+mod run;
+mod scope;
+mod topics;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use conf::Conf;
+use messaging::KafkaSettings;
+use secrecy::SecretString;
+use service_kit::config::number_in;
+use store::{Database, DatabaseSettings, parse_database_url};
+
+use self::report::Report;
+use self::run::Run;
+use self::scope::Selected;
+use super::topics::TopicSettings;
+use crate::failure::Failure;
+use crate::output;
+
+/// A promise is broken.
+const VIOLATED: u8 = 3;
+
+#[derive(Conf)]
+pub(crate) struct Verify {
+    #[conf(flatten)]
+    database: DatabaseSettings,
+
+    /// Database of the schema `delivery`; the same one when unset
+    #[conf(env, secret, value_parser = parse_database_url)]
+    delivery_database_url: Option<SecretString>,
+
+    #[conf(flatten)]
+    kafka: KafkaSettings,
+
+    #[conf(flatten)]
+    names: TopicSettings,
+
+    #[conf(flatten)]
+    selected: Selected,
+
+    /// Seconds without a change after which an order on its way is mentioned
+    #[conf(long, default_value = "300", value_parser = parse_stuck_after)]
+    stuck_after: u64,
+
+    /// Says that nothing is on its way any more: an order that is, is a violation
+    #[conf(long)]
+    drained: bool,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+fn parse_stuck_after(text: &str) -> Result<u64, String> {
+    number_in(text, 0..=31_536_000)
+}
+
+impl Verify {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let names = self.names.into();
+        let sales = Database::new("salesctl", &self.database);
+        let delivery = match self.delivery_database_url {
+            Some(database_url) => {
+                let settings = DatabaseSettings { database_url, ..self.database };
+                Database::new("salesctl", &settings)
+            }
+            None => sales.clone(),
+        };
+        let run = Run {
+            sales,
+            delivery,
+            kafka: self.kafka,
+            names,
+            selection: self.selected.selection(),
+            stuck_after: Duration::from_secs(self.stuck_after),
+            drained: self.drained,
+        };
+        let report = run.verify().await?;
+        output::print(self.json, &report, Report::text)?;
+        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })
+    }
+}

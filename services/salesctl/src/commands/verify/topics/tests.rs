@@ -1,0 +1,106 @@
+use contracts::catalogue::find;
+
+use super::*;
+use crate::commands::verify::scope::Selected;
+
+/// The committed example of a type, as a record of a topic.
+fn example(event_type: &str, partition: i32, offset: i64) -> Record {
+    let contract = find(event_type, None).unwrap();
+    let key = contract.example.header("ce_subject").unwrap();
+    let headers = contract.example.headers();
+    Record {
+        topic: "events".to_owned(),
+        partition,
+        offset,
+        timestamp_ms: Some(1_000 + offset),
+        key: Some(key.as_bytes().to_vec()),
+        value: Some(contract.example.value.as_bytes().to_vec()),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())))
+            .collect(),
+    }
+}
+
+fn poison(offset: i64) -> Record {
+    Record { value: Some(b"{".to_vec()), ..example("order.shipped", 0, offset) }
+}
+
+fn reading(ends: &[(i32, i64)]) -> Reading {
+    Reading {
+        stream: Stream::Deliveries,
+        counts: Counts::default(),
+        first: BTreeMap::new(),
+        ends: ends.iter().copied().collect(),
+        passed: BTreeMap::from([(0, 10)]),
+        letters_complete: true,
+    }
+}
+
+/// Reads the records, and returns what was found, and which orders were unknown.
+fn note(reading: &mut Reading, records: &[Record]) -> (Findings, usize) {
+    let selection = Selected::default().selection();
+    let (mut ledger, mut letters) = (Ledger::default(), DeadLetters::default());
+    let (mut findings, mut unknown) = (Findings::default(), HashMap::new());
+    let mut books = Books {
+        ledger: &mut ledger,
+        letters: &mut letters,
+        findings: &mut findings,
+        unknown: &mut unknown,
+    };
+    for record in records {
+        reading.note(record, &selection, &mut books);
+    }
+    (findings, unknown.len())
+}
+
+#[test]
+fn a_poison_record_that_was_passed_has_to_be_a_dead_letter() {
+    let mut it = reading(&[(0, 20)]);
+    let (findings, _) = note(&mut it, &[poison(9), poison(10)]);
+    let verdict = findings.of(Invariant::DeadLetters);
+    assert_eq!((verdict.violations.count, verdict.not_judged, it.counts.unreadable), (1, 1, 2));
+    assert_eq!(
+        verdict.violations.told[0].what,
+        "events 0/9 (invalid-value) was passed by status-consumer and is no dead letter"
+    );
+    // Whose time is over can't be found any more.
+    let mut it = Reading { letters_complete: false, ..reading(&[(0, 20)]) };
+    let (findings, _) = note(&mut it, &[poison(9)]);
+    assert_eq!((findings.violations(), findings.of(Invariant::DeadLetters).not_judged), (0, 1));
+}
+
+#[test]
+fn an_event_with_the_id_of_another_breaks_a_promise_and_an_unknown_order_is_asked_for() {
+    let shipped = example("order.shipped", 0, 1);
+    let mut renamed = example("order.delivered", 0, 2);
+    let id = renamed.headers.iter_mut().find(|(name, _)| name == "ce_id").unwrap();
+    id.1 = Some(b"00000000-0000-4000-8000-000000000000".to_vec());
+    let (findings, unknown) = note(&mut reading(&[(0, 20)]), &[shipped, renamed]);
+    let causes = findings.of(Invariant::Causes);
+    assert_eq!((causes.checked, causes.violations.count, unknown), (2, 1, 1));
+    assert!(causes.violations.told[0].what.starts_with("events 0/2 has the id 0000"));
+}
+
+#[test]
+fn a_topic_reaches_back_as_far_as_its_youngest_beginning() {
+    for (ends, firsts, horizon) in [
+        // Nothing has ever left.
+        (&[(0, 20), (1, 20), (2, 0)][..], &[(0, 0), (1, 0)][..], None),
+        // The first records there are.
+        (&[(0, 20), (1, 20)], &[(0, 5), (1, 7)], Some(1_007)),
+        // One partition has lost all.
+        (&[(0, 20), (1, 20)], &[(0, 0)], Some(i64::MAX)),
+    ] {
+        let mut it = reading(ends);
+        let records: Vec<_> = firsts
+            .iter()
+            .flat_map(|(partition, first)| [*first, first + 1].map(|at| (*partition, at)))
+            .map(|(partition, offset)| example("order.shipped", partition, offset))
+            .collect();
+        note(&mut it, &records);
+        assert_eq!(it.horizon(), horizon, "{firsts:?}");
+    }
+    let mut it = reading(&[(0, 20), (1, 30)]);
+    note(&mut it, &[example("order.shipped", 0, 5)]);
+    assert_eq!(it.beginnings(), BTreeMap::from([(0, 5), (1, 30)]));
+}

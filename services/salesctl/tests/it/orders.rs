@@ -1,0 +1,103 @@
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::system::System;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+async fn accepted(system: &System, customer: &str) -> String {
+    let order = ["orders", "create", "--customer", customer, "--item", "widget:1:9.99"];
+    let created = text(&system.salesctl(&order).await.stdout);
+    created.split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_listed_newest_first_over_all_pages() {
+    let system = System::start().await;
+    // More than the API gives at once.
+    assert!(system.salesctl(&["seed", "--delivered", "130"]).await.status.success());
+    let mut placed = Vec::new();
+    for _ in 0..3 {
+        placed.push(accepted(&system, "carol").await);
+    }
+    placed.reverse();
+    let listed = async |arguments: &[&str]| {
+        let output = system.salesctl(&[&["orders", "list", "--json"], arguments].concat()).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let orders: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        orders.iter().map(|order| order["orderId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = listed(&["--all"]).await;
+    assert_eq!((all.len(), &all[..3]), (133, &placed[..]));
+    assert!(all.is_sorted_by(|newer, older| newer > older));
+    assert_eq!(listed(&[]).await, all[..20]);
+    assert_eq!(listed(&["--limit", "110"]).await, all[..110]);
+    assert_eq!(listed(&["--customer", "carol"]).await, placed);
+    assert_eq!(listed(&["--status", "Pending Shipment"]).await, placed);
+    assert_eq!(listed(&["--status", "Delivered", "--all"]).await, all[3..]);
+
+    let output = text(&system.salesctl(&["orders", "list", "--customer", "carol"]).await.stdout);
+    let line = output.lines().next().unwrap();
+    for part in [&placed[0], "Pending Shipment", "9.99", "carol"] {
+        assert!(line.contains(part), "{line}");
+    }
+    let refused = system.salesctl(&["orders", "list", "--status", "Eaten"]).await;
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+/// The lines of `orders follow --json`, without their times.
+fn changes(output: &Output) -> Vec<(String, String)> {
+    let lines = text(&output.stdout);
+    let change = |line: &str| {
+        let mut change: Value = serde_json::from_str(line).unwrap();
+        assert!(change["at"].take().as_str().unwrap().ends_with('Z'));
+        let part = |name: &str| change[name].as_str().unwrap().to_owned();
+        (part("orderId"), part("status"))
+    };
+    lines.lines().map(change).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_of_the_orders_that_are_followed_is_told_once() {
+    let mut system = System::start().await;
+    // Long enough that each step is seen by itself.
+    system.world.set("DELIVERY_MIN_DELAY", 300).set("DELIVERY_MAX_DELAY", 600);
+    let orders = [accepted(&system, "carol").await, accepted(&system, "carol").await];
+    let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    let follow = ["orders", "follow", "--json", &orders[0], &orders[1]];
+    let output = system.salesctl(&follow).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = changes(&output);
+    assert_eq!(told.len(), 6, "{told:?}");
+    for order in &orders {
+        let statuses: Vec<_> =
+            told.iter().filter(|(id, _)| id == order).map(|(_, status)| status.as_str()).collect();
+        assert_eq!(statuses, ["Pending Shipment", "Shipped", "Delivered"]);
+    }
+    // The whole history of what has arrived is told as well.
+    let late = system.salesctl(&["orders", "follow", &orders[0]]).await;
+    assert_eq!(text(&late.stdout).lines().count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_does_not_arrive_in_time_ends_the_following_with_code_1() {
+    let system = System::start().await;
+    let order = accepted(&system, "carol").await;
+    let follow = ["orders", "follow", "--json", "--timeout", "2", &order];
+    let output = system.salesctl(&follow).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(changes(&output), [(order.clone(), "Pending Shipment".to_owned())]);
+    let report = text(&output.stderr);
+    assert!(report.contains(&format!("{order} was not Delivered within 2 s")), "{report}");
+
+    let unknown = "0199c0de-0000-7000-8000-000000000000";
+    let output = system.salesctl(&["orders", "follow", unknown]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("ORDER_NOT_FOUND"));
+    assert_eq!(system.salesctl(&["orders", "follow"]).await.status.code(), Some(2));
+    let listed = system.salesctl(&["orders", "list", "--json", "--customer", "nobody"]).await;
+    assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).unwrap(), json!([]));
+}

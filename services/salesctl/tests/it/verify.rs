@@ -1,0 +1,96 @@
+//! Whoever breaks a promise is found and named, and nobody else.
+
+mod planted;
+mod running;
+
+use chrono::{DateTime, Utc};
+use contracts::cloud_events::{Attributes, data_schema};
+use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, OrderId};
+use serde_json::Value;
+use test_kit::{World, produce};
+
+use crate::system::{System, salesctl};
+
+const ALL: [&str; 7] = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"];
+
+/// The exit code and the report.
+async fn verify(world: &World, arguments: &[&str]) -> (i32, Value) {
+    let output = salesctl(world, &[&["verify", "--json"], arguments].concat()).await;
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().unwrap(), report)
+}
+
+/// The cases of a promise: which order, and what.
+fn cases(report: &Value, invariant: &str) -> Vec<(Option<String>, String)> {
+    let cases = report["invariants"][invariant]["violations"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    cases.iter().map(|case| (text(&case["orderId"]), text(&case["what"]).unwrap())).collect()
+}
+
+/// The promises that are broken.
+fn broken(report: &Value) -> Vec<&'static str> {
+    ALL.into_iter().filter(|it| report["invariants"][it]["count"] != 0).collect()
+}
+
+/// These promises are broken and no others; the first one by this order, in these words.
+async fn assert_broken(
+    world: &World,
+    arguments: &[&str],
+    broken_are: &[&str],
+    order: &str,
+    words: &str,
+) {
+    let (code, report) = verify(world, arguments).await;
+    assert_eq!(code, 3, "{report}");
+    assert_eq!(broken(&report), broken_are, "{report:#}");
+    let cases = cases(&report, broken_are[0]);
+    let named = cases.iter().any(|(id, what)| id.as_deref() == Some(order) && what.contains(words));
+    assert!(named, "{order} {words}: {cases:?}");
+}
+
+/// A system that has delivered `orders` orders and was stopped then.
+async fn delivered(orders: usize) -> System {
+    let system = System::start().await;
+    let services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    let (success, report) = system.demo(&["--orders", &orders.to_string()]).await;
+    assert!(success, "{report}");
+    for service in services {
+        service.stop().await;
+    }
+    system
+}
+
+/// An order that was accepted, and of which nobody has heard yet.
+async fn accepted(system: &System) -> String {
+    let created = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
+    let line = String::from_utf8(created.stdout).unwrap();
+    line.split_whitespace().next().unwrap().to_owned()
+}
+
+/// Any order of the database.
+async fn any_order(world: &World) -> String {
+    let rows = world.database.query("SELECT id::text FROM sales.orders ORDER BY id LIMIT 1").await;
+    rows[0].get(0)
+}
+
+/// Reports a step as delivery-service would.
+async fn report_step(world: &World, order: &str, step: DeliveryStep) {
+    let order_id: OrderId = order.parse().unwrap();
+    let at: DateTime<Utc> = Utc::now();
+    let attributes = Attributes {
+        id: event_id(order_id, event_type(step)),
+        source: "/delivery-service".into(),
+        event_type: event_type(step).into(),
+        time: at,
+        subject: order_id.as_uuid(),
+        data_schema: data_schema(event_type(step), DELIVERY_VERSION),
+        correlation_id: None,
+        trace: None,
+    };
+    let value = DeliveryEvent { order_id, step, at }.encode().unwrap();
+    let (topic, headers) = (&world.topics.delivery_events, attributes.to_headers());
+    produce(&world.stack, topic, order, Some(&value), &headers).await;
+}

@@ -1,0 +1,207 @@
+//! Each promise, broken by hand.
+
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, OrderId};
+use test_kit::{eventually, produce, read_all};
+use uuid::Uuid;
+
+use super::{accepted, any_order, assert_broken, cases, delivered, report_step, verify};
+use crate::system::System;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_vanished_from_the_outbox_is_missed() {
+    let system = delivered(2).await;
+    let order = accepted(&system).await;
+    assert_eq!(verify(&system.world, &[]).await.0, 0);
+    system.world.database.execute("DELETE FROM sales.outbox_events").await;
+    let words = "order.created is neither in its topic nor in the outbox";
+    assert_broken(&system.world, &[], &["I1", "I6"], &order, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_without_its_event_is_missed() {
+    let system = delivered(2).await;
+    let order = accepted(&system).await;
+    let event = event_id(order.parse().unwrap(), "order.shipped");
+    let steps = format!(
+        "UPDATE sales.orders SET status = 'Shipped' WHERE id = '{order}';
+         INSERT INTO sales.order_status_history (order_id, sequence, status, event_id, occurred_at)
+         VALUES ('{order}', 2, 'Shipped', '{event}', now())"
+    );
+    system.world.database.execute(&steps).await;
+    let words = "is Shipped, and order.shipped is not in its topic";
+    assert_broken(&system.world, &[], &["I1"], &order, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_about_an_order_that_does_not_exist_is_found() {
+    let system = delivered(2).await;
+    let order = OrderId::generate().to_string();
+    report_step(&system.world, &order, DeliveryStep::Shipped).await;
+    let words = "tells of an order that does not exist";
+    assert_broken(&system.world, &[], &["I2"], &order, words).await;
+    assert_broken(&system.world, &["--order", &order], &["I2"], &order, words).await;
+    let before = ["--until", "2020-01-01T00:00:00Z"];
+    assert_eq!(verify(&system.world, &before).await.0, 0, "it is of another time");
+    // status-consumer puts it aside: then somebody has been told.
+    let status = system.start_status();
+    eventually("the stranger is put aside", async || {
+        read_all(&system.world.stack, &system.world.topics.delivery_events_dlq()).await.pop()
+    })
+    .await;
+    status.stop().await;
+    assert_eq!(verify(&system.world, &[]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_orders_under_one_key_are_both_named() {
+    let system = delivered(2).await;
+    let (order, double) = (any_order(&system.world).await, Uuid::now_v7());
+    let doubled = format!(
+        "ALTER TABLE sales.orders DROP CONSTRAINT orders_owner_idempotency_key_key;
+         INSERT INTO sales.orders
+         SELECT '{double}', owner, idempotency_key, fingerprint, customer_id, total_amount, status, created_at
+         FROM sales.orders WHERE id = '{order}'"
+    );
+    system.world.database.execute(&doubled).await;
+    let (code, report) = verify(&system.world, &[]).await;
+    assert_eq!(code, 3);
+    let named: Vec<_> = cases(&report, "I3").into_iter().map(|(order, _)| order.unwrap()).collect();
+    assert_eq!(named, [order, double.to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_the_history_does_not_have_is_missed() {
+    let system = delivered(2).await;
+    let order = any_order(&system.world).await;
+    let delete = format!(
+        "DELETE FROM sales.order_status_history WHERE order_id = '{order}' AND sequence = 2"
+    );
+    system.world.database.execute(&delete).await;
+    let words = "is Delivered, and its history has 0 rows for Shipped";
+    assert_broken(&system.world, &[], &["I4"], &order, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shipments_that_are_missing_ahead_of_their_events_or_of_no_order_are_named() {
+    let system = delivered(2).await;
+    let (world, order) = (&system.world, any_order(&system.world).await);
+    let row =
+        format!("CREATE TABLE kept AS SELECT * FROM delivery.shipments WHERE order_id = '{order}'");
+    let gone = format!("{row}; DELETE FROM delivery.shipments WHERE order_id = '{order}'");
+    world.database.execute(&gone).await;
+    let words = "has no shipment, though delivery-service has passed its order.created";
+    assert_broken(world, &[], &["I4"], &order, words).await;
+    world.database.execute("INSERT INTO delivery.shipments SELECT * FROM kept").await;
+    assert_eq!(verify(world, &[]).await.0, 0);
+
+    let stranger = Uuid::now_v7();
+    let insert = format!(
+        "INSERT INTO delivery.shipments (order_id, next_step_at) VALUES ('{stranger}', now() + interval '1 day')"
+    );
+    world.database.execute(&insert).await;
+    let words = "has a shipment, and the order does not exist";
+    assert_broken(world, &[], &["I4"], &stranger.to_string(), words).await;
+    world
+        .database
+        .execute(&format!("DELETE FROM delivery.shipments WHERE order_id = '{stranger}'"))
+        .await;
+
+    let order = accepted(&system).await;
+    let ahead = format!(
+        "INSERT INTO delivery.shipments (order_id, state, next_step_at) VALUES ('{order}', 'Shipped', now() + interval '1 day')"
+    );
+    world.database.execute(&ahead).await;
+    let words = "its shipment is Shipped, and order.shipped is not in its topic";
+    assert_broken(world, &[], &["I4", "I6"], &order, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_went_backwards_is_named() {
+    let system = delivered(2).await;
+    let (world, order) = (&system.world, any_order(&system.world).await);
+    let earlier = format!(
+        "UPDATE sales.order_status_history SET recorded_at = recorded_at - interval '1 day'
+         WHERE order_id = '{order}' AND sequence = 3"
+    );
+    world.database.execute(&earlier).await;
+    assert_broken(world, &[], &["I5"], &order, "Delivered was stored before Shipped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_changed_places_in_their_topic_are_named() {
+    let system = delivered(2).await;
+    let order = accepted(&system).await;
+    report_step(&system.world, &order, DeliveryStep::Delivered).await;
+    assert_eq!(verify(&system.world, &[]).await.0, 0, "the first step may have left the topic");
+    report_step(&system.world, &order, DeliveryStep::Shipped).await;
+    let words = "its first order.delivered comes before its first order.shipped";
+    assert_broken(&system.world, &[], &["I5"], &order, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_nobody_will_move_on_is_lost() {
+    let system = System::start().await;
+    let (relay, delivery) = (system.start_relay(), system.start_delivery());
+    let order = accepted(&system).await;
+    let state = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
+    eventually("all is reported", async || {
+        (system.world.database.count(state).await == 1).then_some(())
+    })
+    .await;
+    let status = system.start_status();
+    let status_of = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
+    eventually("all is applied", async || {
+        (system.world.database.count(status_of).await == 1).then_some(())
+    })
+    .await;
+    // They commit what they have done as they stop.
+    for service in [relay, delivery, status] {
+        service.stop().await;
+    }
+    let undo = "UPDATE sales.orders SET status = 'Shipped';
+        DELETE FROM sales.order_status_history WHERE sequence = 3";
+    system.world.database.execute(undo).await;
+    let words = "is Shipped, and nothing is left that would move it on";
+    assert_broken(&system.world, &[], &["I6"], &order, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_is_not_whole_is_found() {
+    let system = delivered(2).await;
+    let (stack, topics) = (&system.world.stack, &system.world.topics);
+    let own = [("x".to_owned(), "y".to_owned())];
+    produce(stack, &topics.delivery_events, "poison", Some("{"), &own).await;
+    let records = read_all(stack, &topics.delivery_events).await;
+    let poison = records.iter().find(|it| it.key.as_deref() == Some(b"poison")).unwrap();
+    let added = [
+        ("dlq-original-topic", topics.delivery_events.clone()),
+        ("dlq-original-partition", poison.partition.to_string()),
+        ("dlq-original-offset", poison.offset.to_string()),
+        ("dlq-original-timestamp", String::new()),
+        ("dlq-error-class", "invalid-value".to_owned()),
+        ("dlq-error-message", "no".to_owned()),
+        ("dlq-first-failed-at", "2026-03-01T12:00:00.000Z".to_owned()),
+        ("dlq-redrive-count", "0".to_owned()),
+    ];
+    let added = added.map(|(name, value)| (name.to_owned(), value));
+    let (letters, whole) = (topics.delivery_events_dlq(), [&own[..], &added].concat());
+    produce(stack, &letters, "poison", Some("{"), &whole).await;
+    assert_eq!(verify(&system.world, &[]).await.0, 0);
+
+    for (value, headers) in [("[", &whole[..]), ("{", &whole[1..]), ("{", &whole[..8])] {
+        produce(stack, &letters, "poison", Some(value), headers).await;
+    }
+    let (code, report) = verify(&system.world, &[]).await;
+    assert_eq!((code, super::broken(&report)), (3, vec!["I7"]), "{report:#}");
+    let mut words: Vec<_> = cases(&report, "I7").into_iter().map(|(_, what)| what).collect();
+    words.sort();
+    let place = format!("{} {}/{}", topics.delivery_events, poison.partition, poison.offset);
+    let mut expected = [
+        format!("dead letter 1 differs from {place} in its value"),
+        format!("dead letter 2 differs from {place} in its headers"),
+        format!("{letters} 0/3 has no dlq-redrive-count"),
+    ];
+    expected.sort();
+    assert_eq!(words, expected);
+}

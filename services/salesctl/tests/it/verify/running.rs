@@ -1,0 +1,181 @@
+use domain::DeliveryStep;
+use messaging::Record;
+use test_kit::{TestDatabase, World, empty_topic, eventually, produce, read_all};
+
+use super::{accepted, any_order, broken, cases, delivered, report_step, verify};
+use crate::system::{System, salesctl};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_has_drained_breaks_no_invariant() {
+    let system = System::start().await;
+    let world = &system.world;
+    let services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    assert!(system.demo(&["--orders", "10"]).await.0);
+    let mut letters = Vec::new();
+    for (topic, letter_topic) in [
+        (&world.topics.order_events, world.topics.order_events_dlq()),
+        (&world.topics.delivery_events, world.topics.delivery_events_dlq()),
+    ] {
+        produce(&world.stack, topic, "poison", Some("{"), &[("x".into(), "y".into())]).await;
+        letters.push(
+            eventually("the poison is put aside", async || {
+                read_all(&world.stack, &letter_topic).await.pop()
+            })
+            .await,
+        );
+    }
+    // An event that is published again is the same event.
+    report_step(world, &any_order(world).await, DeliveryStep::Shipped).await;
+
+    let (code, report) = verify(world, &["--drained"]).await;
+    assert_eq!((code, broken(&report)), (0, vec![]), "{report:#}");
+    let checked = |invariant: &str| report["invariants"][invariant]["checked"].as_u64().unwrap();
+    assert_eq!(
+        ["I1", "I2", "I3", "I4", "I5", "I6", "I7"].map(checked),
+        [30, 33, 10, 10, 10, 10, 2]
+    );
+    let orders = &report["orders"];
+    assert_eq!((&orders["accepted"], &orders["delivered"]), (&10.into(), &10.into()));
+    let counts = |topic: usize| {
+        ["records", "duplicates", "unreadable"]
+            .map(|it| report["topics"][topic][it].as_u64().unwrap())
+    };
+    assert_eq!([counts(0), counts(1), counts(2)], [[11, 0, 1], [22, 1, 1], [0, 0, 0]]);
+
+    // A consumer that ended before it has committed puts a record aside once more.
+    copy(world, &letters[0]).await;
+    let output = system.salesctl(&["verify", "--drained"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("10 accepted = 10 delivered + 0 dead-lettered + 0 pending + 0 lost"),
+        "{text}"
+    );
+    assert!(text.contains("warning, doubled dead letter"), "{text}");
+    for service in services {
+        service.stop().await;
+    }
+}
+
+/// Writes a record again.
+async fn copy(world: &World, record: &Record) {
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
+    let headers: Vec<_> =
+        record.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let (key, value) = (text(&record.key), text(&record.value));
+    produce(&world.stack, &record.topic, &key, Some(&value), &headers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_it_is_verified_breaks_no_invariant() {
+    const ORDERS: i64 = 6_000;
+    let system = System::start().await;
+    let orders = ORDERS.to_string();
+    assert!(system.salesctl(&["seed", "--waiting", &orders]).await.status.success());
+    let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    let delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
+    let mut on_their_way = 0;
+    while system.world.database.count(delivered).await < ORDERS {
+        let (code, report) = verify(&system.world, &[]).await;
+        assert_eq!(code, 0, "{report:#}");
+        on_their_way += u32::from(report["orders"]["pending"] != 0);
+    }
+    assert!(on_their_way > 0);
+    let (code, report) = verify(&system.world, &["--drained"]).await;
+    assert_eq!((code, &report["orders"]["delivered"]), (0, &ORDERS.into()), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_waits_is_a_warning_and_a_violation_only_when_nothing_may_wait() {
+    let system = delivered(1).await;
+    let order = accepted(&system).await;
+    let (code, report) = verify(&system.world, &["--stuck-after", "0"]).await;
+    assert_eq!(code, 0, "{report:#}");
+    let stuck = &report["warnings"]["stuck"];
+    assert_eq!(
+        (&stuck["count"], &stuck["cases"][0]["orderId"]),
+        (&1.into(), &order.as_str().into())
+    );
+    assert_eq!(verify(&system.world, &[]).await.1["warnings"]["stuck"]["count"], 0);
+
+    let (code, report) = verify(&system.world, &["--drained"]).await;
+    assert_eq!((code, broken(&report)), (3, vec!["I6"]), "{report:#}");
+    let words = "is Pending Shipment: its next event waits in the outbox for outbox-relay";
+    assert_eq!(cases(&report, "I6"), [(Some(order), words.to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_left_the_topics_is_not_judged() {
+    let system = delivered(3).await;
+    let topics = &system.world.topics;
+    for topic in [&topics.order_events, &topics.delivery_events] {
+        empty_topic(&system.world.stack, topic).await;
+    }
+    let (code, report) = verify(&system.world, &["--drained"]).await;
+    assert_eq!(code, 0, "{report:#}");
+    let events = &report["invariants"]["I1"];
+    assert_eq!((&events["checked"], &events["notJudged"]), (&0.into(), &9.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_orders_that_are_asked_for_are_looked_at() {
+    let system = delivered(3).await;
+    let (world, order) = (&system.world, any_order(&system.world).await);
+    let accepted = async |arguments: &[&str]| {
+        let (code, report) = verify(world, arguments).await;
+        assert_eq!(code, 0, "{report:#}");
+        report["orders"]["accepted"].as_u64().unwrap()
+    };
+    assert_eq!(accepted(&["--order", &order]).await, 1);
+    assert_eq!(accepted(&["--owner", "demo"]).await, 3);
+    assert_eq!(accepted(&["--owner", "nobody"]).await, 0);
+    assert_eq!(accepted(&["--since", "2100-01-01T00:00:00Z"]).await, 0);
+    assert_eq!(
+        accepted(&["--since", "2020-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z"]).await,
+        3
+    );
+    assert_eq!(salesctl(world, &["verify", "--since", "yesterday"]).await.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_two_schemas_may_be_in_two_databases() {
+    let mut system = System::start().await;
+    let sales = system.world.database.url();
+    let delivery = TestDatabase::create(&system.world.stack).await;
+    let (relay, status) = (system.start_relay(), system.start_status());
+    system.world.set("DATABASE_URL", delivery.url());
+    let service = system.start_delivery();
+    system.world.set("DATABASE_URL", sales);
+    assert!(system.demo(&["--orders", "3"]).await.0);
+    for service in [relay, status, service] {
+        service.stop().await;
+    }
+    let (code, report) = verify(&system.world, &[]).await;
+    assert_eq!((code, broken(&report)), (3, vec!["I4"]), "the shipments are elsewhere: {report:#}");
+    system.world.set("DELIVERY_DATABASE_URL", delivery.url());
+    assert_eq!(verify(&system.world, &["--drained"]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_checked_is_no_violation() {
+    let mut world = World::create().await;
+    let original = world.topics.delivery_events.clone();
+    for (variable, value, words) in [
+        (
+            "DATABASE_URL",
+            "postgres://sales:sales@127.0.0.1:1/sales",
+            "no connection to the database",
+        ),
+        ("DELIVERY_EVENTS_TOPIC", "no-such-topic", "there is no topic no-such-topic"),
+    ] {
+        let before = world.variables()[variable].clone();
+        world.set(variable, value);
+        let output = salesctl(&world, &["verify"]).await;
+        let report = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{report}");
+        assert!(report.contains(words), "{report}");
+        world.set(variable, before);
+    }
+    assert_eq!(world.variables()["DELIVERY_EVENTS_TOPIC"], original);
+    assert_eq!(verify(&world, &["--drained"]).await.0, 0, "an empty system is in order");
+}
