@@ -13,6 +13,7 @@ mod orders;
 mod outages;
 mod outbox;
 mod outbox_redrive;
+mod storm;
 mod system;
 mod topics;
 mod verify;

@@ -82,5 +82,5 @@ async fn without_a_broker_the_list_ends_in_time() {
     world.set("KAFKA_BROKERS", "127.0.0.1:1");
     let output = salesctl(&world, &["topics", "list"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka does not answer"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka did not answer"));
 }
