@@ -40,7 +40,7 @@ pub struct Config {
     pub(crate) outbox_lanes: usize,
 
     /// Most rows of one shard that are published together
-    #[conf(env, default_value = "128", value_parser = parse_batch)]
+    #[conf(env, default_value = "96", value_parser = parse_batch)]
     pub(crate) outbox_shard_batch: i64,
 
     /// Topic that hears of events which could not be published
