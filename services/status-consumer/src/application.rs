@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use messaging::consumer::{Runner, RunnerOptions};
+use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
+use service_kit::heartbeat::{GRACE, Heartbeat};
 use service_kit::management::Management;
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
@@ -29,11 +30,14 @@ impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("status-consumer", &config.database);
+        let heartbeat = Heartbeat::new("consumer", GRACE + config.longest_step());
         let options = RunnerOptions {
             topic: config.delivery_events_topic.clone(),
             group: config.status_group.clone(),
-            instance: config.consumer_instance.clone(),
+            member: config.consumer.clone(),
             batch_size: BATCH,
+            max_poll_interval: MAX_POLL_INTERVAL,
+            heartbeat: heartbeat.clone(),
         };
         let consumer = Runner::new(&config.kafka, options, Apply { database: database.clone() })
             .map_err(io::Error::other)?;
@@ -41,7 +45,8 @@ impl Application {
             .probe("postgres", database.probe())
             .probe("kafka", consumer.probe());
         let management =
-            Management::bind(&config.common.host, config.management_port(), readiness)?;
+            Management::bind(&config.common.host, config.management_port(), readiness)?
+                .watching(heartbeat);
         Ok(Self { management, consumer, shutdown_timeout: config.common.shutdown_timeout })
     }
 

@@ -1,8 +1,11 @@
 //! The settings of status-consumer.
 
+use std::time::Duration;
+
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
+use messaging::consumer::ConsumerSettings;
 use service_kit::config::{CommonSettings, ServiceConfig, all_of, parse_port};
 use store::DatabaseSettings;
 
@@ -31,12 +34,18 @@ pub struct Config {
     #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) status_group: String,
 
-    /// A name for this instance that outlives a restart, so that a restart moves no partition
-    #[conf(env)]
-    pub(crate) consumer_instance: Option<String>,
+    #[conf(flatten)]
+    pub(crate) consumer: ConsumerSettings,
 }
 
 impl Config {
+    /// The longest that the consumer rightly waits for an answer: of the database, or of Kafka to a dead letter.
+    pub(crate) fn longest_step(&self) -> Duration {
+        let database =
+            self.database.database_connect_timeout + self.database.database_statement_timeout;
+        database.max(self.kafka.kafka_publish_timeout)
+    }
+
     fn check(&self) -> Result<(), String> {
         all_of(&[(
             topics::fits_dead_letters(&self.delivery_events_topic, &self.status_group),
