@@ -6,6 +6,9 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::groups::GroupMemberInfo;
+use rdkafka::metadata::MetadataPartition;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 
 use crate::{Stack, eventually};
 
@@ -44,7 +47,7 @@ impl Group {
             }
             let committed = consumer.committed_offsets(all, TIMEOUT).expect("the offsets");
             let elements = committed.elements();
-            let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let offset = |element: &TopicPartitionListElem<'_>| {
                 Some((element.partition(), element.offset().to_raw().filter(|raw| *raw >= 0)?))
             };
             elements.iter().filter_map(offset).collect()
@@ -73,7 +76,7 @@ impl Group {
         self.ask(move |consumer| {
             let list = consumer.fetch_group_list(Some(&group.name), TIMEOUT).expect("the group");
             let Some(info) = list.groups().first() else { return (false, BTreeSet::new()) };
-            let member = |member: &rdkafka::groups::GroupMemberInfo| GroupMember {
+            let member = |member: &GroupMemberInfo| GroupMember {
                 id: member.id().to_owned(),
                 partitions: member.assignment().map(assigned).unwrap_or_default(),
             };
@@ -125,7 +128,7 @@ impl Group {
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
-    metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect()
+    metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect()
 }
 
 /// The partitions in a member's assignment: a version, then topics with their partitions

@@ -104,13 +104,17 @@ impl Holdings {
     pub(super) fn begin(&self, batch: &[Mark]) {
         let mut state = self.lock();
         // From the end, so that the first record of each partition is what stays.
-        batch.iter().rev().for_each(|mark| state.reach(mark));
+        for mark in batch.iter().rev() {
+            state.reach(mark);
+        }
     }
 
     /// These records are handled. Returns what is to be stored: the last offset of each partition that is still held.
     pub(super) fn finish(&self, batch: &[Mark]) -> BTreeMap<i32, i64> {
         let mut state = self.lock();
-        batch.iter().for_each(|mark| state.reach(mark));
+        for mark in batch {
+            state.reach(mark);
+        }
         let held = batch.iter().filter(|mark| state.lasts(mark.partition, mark.term));
         held.map(|mark| (mark.partition, mark.offset)).collect()
     }

@@ -8,6 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Statistics, TopicPartitionList};
 
 use super::lag::Lag;
@@ -66,5 +67,5 @@ impl ConsumerContext for RebalanceContext {
 }
 
 fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
-    partitions.elements().iter().map(|element| element.partition()).collect()
+    partitions.elements().iter().map(TopicPartitionListElem::partition).collect()
 }
