@@ -12,8 +12,8 @@ use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::apply::Apply;
+use crate::{Config, Reaper};
 
 /// Most delivery steps that are applied together.
 const BATCH: usize = 1000;
@@ -23,6 +23,7 @@ const BATCH: usize = 1000;
 pub struct Application {
     management: Management,
     consumer: Runner<Apply>,
+    reaper: Reaper,
     shutdown_timeout: Duration,
 }
 
@@ -47,7 +48,10 @@ impl Application {
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
                 .watching(heartbeat);
-        Ok(Self { management, consumer, shutdown_timeout: config.common.shutdown_timeout })
+        let reaper = Reaper::new(config, database);
+        let management = management.watching(reaper.heartbeat());
+        let shutdown_timeout = config.common.shutdown_timeout;
+        Ok(Self { management, consumer, reaper, shutdown_timeout })
     }
 
     /// The port of the management endpoint.
@@ -60,6 +64,7 @@ impl Application {
         let mut tasks = Tasks::new(shutdown);
         tasks.spawn("management", self.management.run(tasks.shutdown()));
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
+        tasks.spawn("reaper", self.reaper.run(tasks.shutdown()));
         tasks.join(self.shutdown_timeout).await
     }
 }

@@ -6,7 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::config::{CommonSettings, ServiceConfig, all_of, parse_port};
+use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, parse_port};
 use store::DatabaseSettings;
 
 /// status-consumer: applies what delivery reports to the orders, each event once
@@ -36,6 +36,10 @@ pub struct Config {
 
     #[conf(flatten)]
     pub(crate) consumer: ConsumerSettings,
+
+    /// Milliseconds after which an event that was applied is forgotten, longer than its topic keeps it
+    #[conf(env, default_value = "691200000", value_parser = parse_inbox_retention)]
+    pub(crate) inbox_retention: Duration,
 }
 
 impl Config {
@@ -54,6 +58,13 @@ impl Config {
     }
 }
 
+/// What is forgotten while its topic still has it could be applied again. A broker keeps records up to half a day longer
+/// than it was told, hence the day between this and the default.
+fn parse_inbox_retention(text: &str) -> Result<Duration, String> {
+    const LEAST: u64 = 7 * 86_400_000;
+    number_in(text, LEAST..=52 * LEAST).map(Duration::from_millis)
+}
+
 impl ServiceConfig for Config {
     fn common(&self) -> &CommonSettings {
         &self.common
@@ -61,5 +72,25 @@ impl ServiceConfig for Config {
 
     fn management_port(&self) -> u16 {
         self.management_port
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_before_its_topic_forgets_it() {
+        let kept = topics::EVENTS_RETENTION.as_millis();
+        assert!(parse_inbox_retention(&kept.to_string()).is_ok());
+        assert!(parse_inbox_retention(&(kept - 1).to_string()).is_err());
+        let longest = topics::Names::default()
+            .specs()
+            .into_iter()
+            .filter(|topic| topic.name == topics::DELIVERY_EVENTS);
+        for topic in longest {
+            let default = parse_inbox_retention("691200000").unwrap();
+            assert!(topic.retention + topic.segment < default);
+        }
     }
 }
