@@ -136,7 +136,8 @@ impl<H: Handler> Runner<H> {
         let mut outage = Outage::of("handler");
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            // A wait can have cost partitions: their records are the next owner's.
+            // Partitions can have gone while the batch was gathered, or during a wait: their records are the next
+            // owner's.
             part.retain(|taken| self.holdings.still_holds(taken));
             if part.is_empty() {
                 continue;
