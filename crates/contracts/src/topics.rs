@@ -14,6 +14,14 @@ pub const DELIVERY_GROUP: &str = "delivery-service";
 /// The consumer group of status-consumer.
 pub const STATUS_GROUP: &str = "status-consumer";
 
+/// How long the topics of events keep their records. A reader that remembers which events it has seen remembers them
+/// for longer.
+pub const EVENTS_RETENTION: Duration = Duration::from_hours(7 * 24);
+
+/// How many parts the retention of a topic is made of. A broker deletes a part as a whole, when its newest record is too
+/// old, so a record is kept a part longer at most. By default a part of a quiet topic is as long as a week.
+const SEGMENTS: u32 = 14;
+
 /// The largest dead letter in bytes: whatever a broker took as a record, with the reason in its headers.
 pub const DEAD_LETTER_MAX_BYTES: u32 = 4 * 1024 * 1024;
 
@@ -55,6 +63,8 @@ pub struct TopicSpec {
     pub partitions: i32,
     /// How long records are kept.
     pub retention: Duration,
+    /// How long the broker writes to one file. It deletes whole files, so this is how much longer a record can be kept.
+    pub segment: Duration,
     /// The largest set of records, in bytes; the broker's own limit (usually a mebibyte) when it is `None`.
     pub max_message_bytes: Option<u32>,
 }
@@ -107,13 +117,15 @@ impl Names {
         let events = |name: &str| TopicSpec {
             name: name.into(),
             partitions: 12,
-            retention: 7 * DAY,
+            retention: EVENTS_RETENTION,
+            segment: EVENTS_RETENTION / SEGMENTS,
             max_message_bytes: None,
         };
         let dead = |name: String| TopicSpec {
             name,
             partitions: 1,
             retention: 28 * DAY,
+            segment: 28 * DAY / SEGMENTS,
             max_message_bytes: Some(DEAD_LETTER_MAX_BYTES),
         };
         vec![

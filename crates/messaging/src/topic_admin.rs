@@ -59,6 +59,7 @@ pub async fn create(
         .map(|topic| {
             (
                 topic.retention.as_millis().to_string(),
+                topic.segment.as_millis().to_string(),
                 topic.max_message_bytes.map(|max| max.to_string()),
             )
         })
@@ -66,10 +67,11 @@ pub async fn create(
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .zip(&text)
-        .map(|(topic, (retention, max_bytes))| {
+        .map(|(topic, (retention, segment, max_bytes))| {
             let new =
                 NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
                     .set("retention.ms", retention)
+                    .set("segment.ms", segment)
                     .set("cleanup.policy", "delete");
             match max_bytes {
                 Some(max_bytes) => new.set("max.message.bytes", max_bytes),

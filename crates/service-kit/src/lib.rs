@@ -5,6 +5,7 @@ pub mod config;
 pub mod error_chain;
 pub mod health;
 mod healthcheck;
+pub mod heartbeat;
 pub mod management;
 pub mod metrics;
 pub mod outage;
@@ -17,6 +18,7 @@ pub mod trace;
 pub mod usage;
 
 pub use error_chain::Chain;
+pub use heartbeat::Heartbeat;
 
 /// Every service allocates a little for each of many small things: a request, a row, a header.
 #[global_allocator]

@@ -3,6 +3,7 @@
 //! It is apart from the service's own port, so that it is never exposed with it and still answers when the
 //! service is busy.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Readiness;
+use crate::heartbeat::Heartbeat;
 use crate::metrics;
 
 /// Between two looks at whether the service is ready.
@@ -22,6 +24,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Management {
     listener: TcpListener,
     readiness: Readiness,
+    heartbeats: Vec<Heartbeat>,
 }
 
 impl Management {
@@ -29,7 +32,14 @@ impl Management {
     pub fn bind(host: &str, port: u16, readiness: Readiness) -> io::Result<Self> {
         metrics::install().map_err(io::Error::other)?;
         let listener = bind(host, port)?;
-        Ok(Self { listener, readiness })
+        Ok(Self { listener, readiness, heartbeats: Vec::new() })
+    }
+
+    /// Counts a loop among those without which the service is not alive.
+    #[must_use]
+    pub fn watching(mut self, heartbeat: Heartbeat) -> Self {
+        self.heartbeats.push(heartbeat);
+        self
     }
 
     /// The port that was taken.
@@ -39,17 +49,20 @@ impl Management {
 
     /// Answers until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let readiness = self.readiness.clone();
+        let (readiness, heartbeats) = (self.readiness.clone(), self.heartbeats.clone());
         let server = self.server(shutdown.clone())?;
-        let (outcome, _) = tokio::join!(server, shutdown.run_until_cancelled(watch(readiness)));
+        let watch = shutdown.run_until_cancelled(watch(readiness, heartbeats));
+        let (outcome, _) = tokio::join!(server, watch);
         outcome
     }
 
     fn server(self, shutdown: CancellationToken) -> io::Result<Server> {
         let readiness = web::Data::new(self.readiness);
+        let heartbeats = web::Data::new(self.heartbeats);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(readiness.clone())
+                .app_data(heartbeats.clone())
                 .route("/livez", web::get().to(livez))
                 .route("/readyz", web::get().to(readyz))
                 .route("/metrics", web::get().to(prometheus))
@@ -71,9 +84,9 @@ pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
 }
 
 /// Keeps the metrics small, and tells when the service gets ready or is no longer. A service that waits for its
-/// database says so here, once.
-async fn watch(readiness: Readiness) {
-    let mut was_ready = None;
+/// database says so here, once, and so does one whose loop stands still.
+async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
+    let (mut was_ready, mut was_alive) = (None, true);
     loop {
         metrics::upkeep();
         let checks = readiness.check().await;
@@ -85,12 +98,25 @@ async fn watch(readiness: Readiness) {
                 tracing::warn!(?checks, "not ready, waiting");
             }
         }
+        let loops = alive(&heartbeats);
+        let all_alive = loops.values().all(|alive| *alive);
+        if was_alive && !all_alive {
+            tracing::error!(?loops, "a loop stands still, only a restart helps");
+        }
+        was_alive = all_alive;
         tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 
-async fn livez() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "alive": true }))
+fn alive(heartbeats: &[Heartbeat]) -> BTreeMap<&'static str, bool> {
+    heartbeats.iter().map(|heartbeat| (heartbeat.name(), heartbeat.is_alive())).collect()
+}
+
+async fn livez(heartbeats: web::Data<Vec<Heartbeat>>) -> HttpResponse {
+    let loops = alive(&heartbeats);
+    let alive = loops.values().all(|alive| *alive);
+    let mut answer = if alive { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    answer.json(serde_json::json!({ "alive": alive, "loops": loops }))
 }
 
 async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
@@ -104,4 +130,41 @@ async fn prometheus() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(metrics::render())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use serde_json::{Value, json};
+    use tokio::time::advance;
+
+    use super::*;
+
+    async fn answer(heartbeats: &[Heartbeat]) -> (u16, Value) {
+        let answer = livez(web::Data::new(heartbeats.to_vec())).await;
+        let status = answer.status().as_u16();
+        let body = to_bytes(answer.into_body()).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_is_alive_until_one_of_its_loops_stands_still() {
+        let limit = Duration::from_mins(1);
+        let loops = [Heartbeat::new("intake", limit), Heartbeat::new("dispatch", limit)];
+        let both = json!({ "alive": true, "loops": { "intake": true, "dispatch": true } });
+        assert_eq!(answer(&loops).await, (200, both.clone()));
+
+        advance(limit + Duration::from_millis(1)).await;
+        loops[0].beat();
+        let one = json!({ "alive": false, "loops": { "intake": true, "dispatch": false } });
+        assert_eq!(answer(&loops).await, (503, one));
+
+        loops[1].beat();
+        assert_eq!(answer(&loops).await, (200, both));
+    }
+
+    #[tokio::test]
+    async fn a_service_without_loops_is_alive_as_long_as_it_answers() {
+        assert_eq!(answer(&[]).await, (200, json!({ "alive": true, "loops": {} })));
+    }
 }

@@ -1,11 +1,15 @@
 //! The ids of the events that were applied.
 
+mod reap;
+
 use diesel::sql_types::{Array, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::statement::statement;
 use crate::{Connection, StoreError};
+
+pub use reap::reap;
 
 statement! {
     struct Insert { ids: Vec<Uuid> } -> SqlUuid;

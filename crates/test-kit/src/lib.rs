@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod database;
+mod group;
 mod management;
+mod poison;
 mod process;
 pub mod process_checks;
 mod proxy;
@@ -18,11 +20,13 @@ mod wait;
 mod world;
 
 pub use database::{TableLock, TestDatabase};
+pub use group::{Group, GroupMember};
 pub use management::{is_ready, metrics, until_processed};
+pub use poison::{PlainRecord, unreadable};
 pub use process::{Process, free_port, run_to_end};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use stack::{PrivateStack, Stack};
-pub use topics::{empty_topic, produce, read_all};
+pub use topics::{empty_topic, produce, produce_all, read_all};
 pub use wait::{eventually, eventually_within};
 pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

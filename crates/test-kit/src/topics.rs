@@ -13,7 +13,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
-use crate::Stack;
+use crate::{PlainRecord, Stack};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -50,6 +50,16 @@ pub async fn produce(
     value: Option<&str>,
     headers: &[(String, String)],
 ) {
+    let record = PlainRecord {
+        key: key.to_owned(),
+        value: value.map(ToOwned::to_owned),
+        headers: headers.to_vec(),
+    };
+    produce_all(stack, topic, &[record]).await;
+}
+
+/// Writes records, whatever they hold; those of one key in order.
+pub async fn produce_all(stack: &Stack, topic: &str, records: &[PlainRecord]) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", &stack.kafka_brokers)
         .set("partitioner", "murmur2_random")
@@ -57,16 +67,17 @@ pub async fn produce(
         .set("message.max.bytes", "1048576")
         .create()
         .expect("a producer");
-    let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value) })
+    let answers = records.iter().map(|PlainRecord { key, value, headers }| {
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        let mut record = FutureRecord::to(topic).key(key).headers(headers);
+        record.payload = value.as_ref();
+        producer.send_result(record).map_err(|(error, _)| error).expect("room in the queue")
     });
-    let mut record = FutureRecord::to(topic).key(key).headers(headers);
-    record.payload = value;
-    producer
-        .send(record, TIMEOUT)
-        .await
-        .map_err(|(error, _)| error)
-        .expect("an acknowledged record");
+    for answer in answers.collect::<Vec<_>>() {
+        answer.await.expect("an answer").map_err(|(error, _)| error).expect("an acknowledgement");
+    }
 }
 
 /// Lets every record leave a topic that is in it now, as the end of its time would.

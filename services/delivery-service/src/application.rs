@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::Publisher;
-use messaging::consumer::{Runner, RunnerOptions};
+use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
+use service_kit::heartbeat::{GRACE, Heartbeat};
 use service_kit::management::Management;
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
@@ -40,8 +41,13 @@ impl Application {
         let readiness = Readiness::default()
             .probe("postgres", database.probe())
             .probe("kafka", publisher.probe());
+        let limit = GRACE + config.longest_step();
+        let taking_in = Heartbeat::new("intake", limit);
+        let dispatching = Heartbeat::new("dispatch", limit);
         let management =
-            Management::bind(&config.common.host, config.management_port(), readiness)?;
+            Management::bind(&config.common.host, config.management_port(), readiness)?
+                .watching(taking_in.clone())
+                .watching(dispatching.clone());
         let delays =
             Delays { shortest: config.delivery_min_delay, longest: config.delivery_max_delay };
         let arrived = Arc::new(Notify::new());
@@ -50,8 +56,10 @@ impl Application {
             RunnerOptions {
                 topic: config.order_events_topic.clone(),
                 group: config.delivery_group.clone(),
-                instance: config.consumer_instance.clone(),
+                member: config.consumer.clone(),
                 batch_size: INTAKE_BATCH,
+                max_poll_interval: MAX_POLL_INTERVAL,
+                heartbeat: taking_in.clone(),
             },
             Intake { database: database.clone(), delays, arrived: arrived.clone() },
         )
@@ -64,6 +72,7 @@ impl Application {
             lease: config.delivery_lease,
             poll_interval: config.delivery_poll_interval,
             arrived,
+            heartbeat: dispatching,
         };
         Ok(Self {
             management,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
+use messaging::consumer::ConsumerSettings;
 use service_kit::config::{
     CommonSettings, ServiceConfig, all_of, millis, parse_port, timeout_millis,
 };
@@ -55,9 +56,8 @@ pub struct Config {
     #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_group: String,
 
-    /// A name for this instance that outlives a restart, so that a restart moves no partition
-    #[conf(env)]
-    pub(crate) consumer_instance: Option<String>,
+    #[conf(flatten)]
+    pub(crate) consumer: ConsumerSettings,
 }
 
 impl Config {
@@ -85,6 +85,13 @@ impl Config {
                 "ORDER_EVENTS_TOPIC and DELIVERY_GROUP are too long to name a topic of dead letters",
             ),
         ])
+    }
+
+    /// The longest that one step of a loop rightly takes: to look, to publish, to mark, and to wait for the next.
+    pub(crate) fn longest_step(&self) -> Duration {
+        let database =
+            self.database.database_connect_timeout + self.database.database_statement_timeout;
+        2 * database + self.kafka.kafka_publish_timeout + self.delivery_poll_interval
     }
 }
 

@@ -23,10 +23,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delay_is_within_its_bounds() {
-        let delays = Delays { shortest: Duration::from_secs(2), longest: Duration::from_secs(8) };
-        for _ in 0..1000 {
-            assert!((delays.shortest..=delays.longest).contains(&delays.draw()));
+    fn delays_are_spread_evenly_between_their_bounds() {
+        let (shortest, longest) = (Duration::from_secs(2), Duration::from_secs(8));
+        let delays = Delays { shortest, longest };
+        let mut parts = [0_u32; 6];
+        for _ in 0..60_000 {
+            let delay = delays.draw();
+            assert!((shortest..=longest).contains(&delay), "{delay:?}");
+            let part = usize::try_from(delay.as_secs()).unwrap() - 2;
+            parts[part.min(5)] += 1;
         }
+        // 10,000 in each second, give or take ten standard deviations.
+        assert!(parts.iter().all(|part| (9_087..=10_913).contains(part)), "{parts:?}");
+    }
+
+    #[test]
+    fn both_bounds_can_be_drawn() {
+        let (shortest, longest) = (Duration::from_nanos(7), Duration::from_nanos(8));
+        let delays = Delays { shortest, longest };
+        let drawn: Vec<Duration> = (0..200).map(|_| delays.draw()).collect();
+        assert!(drawn.contains(&shortest) && drawn.contains(&longest));
+        assert_eq!(Delays { shortest, longest: shortest }.draw(), shortest);
     }
 }

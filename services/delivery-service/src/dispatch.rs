@@ -8,6 +8,7 @@ use contracts::cloud_events::{Attributes, data_schema};
 use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
 use contracts::event_id::event_id;
 use messaging::{Publication, PublishError, Publisher};
+use service_kit::Heartbeat;
 use service_kit::outage::Outage;
 use store::shipments::{self, DueShipment, StepDone};
 use store::{Database, StoreError};
@@ -30,6 +31,7 @@ pub(crate) struct Dispatcher {
     pub(crate) lease: Duration,
     pub(crate) poll_interval: Duration,
     pub(crate) arrived: Arc<Notify>,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 /// Why steps stay due. They are found again.
@@ -51,6 +53,7 @@ impl Dispatcher {
     pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut outage = Outage::of("shipments or kafka");
         while !shutdown.is_cancelled() {
+            self.heartbeat.beat();
             match self.run_once().await {
                 Ok(0) => {
                     outage.over();

@@ -30,10 +30,11 @@ impl Application {
         let readiness = Readiness::default()
             .probe("postgres", database.probe())
             .probe("kafka", publisher.probe());
-        let management =
-            Management::bind(&config.common.host, config.management_port(), readiness)?;
-        let shutdown_timeout = config.common.shutdown_timeout;
         let relay = Relay::new(config, database.clone(), publisher);
+        let management =
+            Management::bind(&config.common.host, config.management_port(), readiness)?
+                .watching(relay.heartbeat());
+        let shutdown_timeout = config.common.shutdown_timeout;
         Ok(Self { management, database, relay, shutdown_timeout })
     }
 

@@ -69,6 +69,14 @@ impl Config {
     pub(crate) fn publish_and_mark(&self) -> Duration {
         self.kafka.kafka_publish_timeout + Duration::from_secs(1)
     }
+
+    /// The longest that the relay rightly takes from one renewal of its leases to the next: a third of a lease, and a
+    /// step that was begun at its end.
+    pub(crate) fn longest_tenure(&self) -> Duration {
+        let database =
+            self.database.database_connect_timeout + self.database.database_statement_timeout;
+        self.outbox_lease / 3 + self.publish_and_mark() + 3 * database
+    }
 }
 
 /// More lanes than shards would have nothing to do.

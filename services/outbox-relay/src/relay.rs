@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use messaging::Publisher;
 use service_kit::Chain;
+use service_kit::heartbeat::{GRACE, Heartbeat};
 use service_kit::outage::Outage;
 use store::Database;
 use tokio::task::{JoinError, JoinSet};
@@ -21,6 +22,7 @@ pub struct Relay {
     leases: Leases,
     lanes: Vec<Lane>,
     wakes: Wakes,
+    heartbeat: Heartbeat,
     /// The tenure of the step before.
     tenure: Option<Tenure>,
 }
@@ -46,6 +48,7 @@ impl Relay {
             leases: Leases::new(database, config.outbox_lease),
             lanes: lanes.collect(),
             wakes,
+            heartbeat: Heartbeat::new("relay", GRACE + config.longest_tenure()),
             tenure: None,
         }
     }
@@ -55,10 +58,16 @@ impl Relay {
         self.wakes.clone()
     }
 
+    /// Its sign of life: each renewal of the leases, for which every lane has to put down what it has in hand.
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
+    }
+
     /// Works until `shutdown`; the steps in hand are finished, then the shards are handed over.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), JoinError> {
         let mut outage = Outage::of("outbox");
         while !shutdown.is_cancelled() {
+            self.heartbeat.beat();
             match self.leases.renew().await {
                 Ok(tenure) => {
                     outage.over();

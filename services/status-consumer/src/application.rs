@@ -3,16 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-use messaging::consumer::{Runner, RunnerOptions};
+use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
+use service_kit::heartbeat::{GRACE, Heartbeat};
 use service_kit::management::Management;
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::apply::Apply;
+use crate::{Config, Reaper};
 
 /// Most delivery steps that are applied together.
 const BATCH: usize = 1000;
@@ -22,6 +23,7 @@ const BATCH: usize = 1000;
 pub struct Application {
     management: Management,
     consumer: Runner<Apply>,
+    reaper: Reaper,
     shutdown_timeout: Duration,
 }
 
@@ -29,11 +31,14 @@ impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("status-consumer", &config.database);
+        let heartbeat = Heartbeat::new("consumer", GRACE + config.longest_step());
         let options = RunnerOptions {
             topic: config.delivery_events_topic.clone(),
             group: config.status_group.clone(),
-            instance: config.consumer_instance.clone(),
+            member: config.consumer.clone(),
             batch_size: BATCH,
+            max_poll_interval: MAX_POLL_INTERVAL,
+            heartbeat: heartbeat.clone(),
         };
         let consumer = Runner::new(&config.kafka, options, Apply { database: database.clone() })
             .map_err(io::Error::other)?;
@@ -41,8 +46,12 @@ impl Application {
             .probe("postgres", database.probe())
             .probe("kafka", consumer.probe());
         let management =
-            Management::bind(&config.common.host, config.management_port(), readiness)?;
-        Ok(Self { management, consumer, shutdown_timeout: config.common.shutdown_timeout })
+            Management::bind(&config.common.host, config.management_port(), readiness)?
+                .watching(heartbeat);
+        let reaper = Reaper::new(config, database);
+        let management = management.watching(reaper.heartbeat());
+        let shutdown_timeout = config.common.shutdown_timeout;
+        Ok(Self { management, consumer, reaper, shutdown_timeout })
     }
 
     /// The port of the management endpoint.
@@ -55,6 +64,7 @@ impl Application {
         let mut tasks = Tasks::new(shutdown);
         tasks.spawn("management", self.management.run(tasks.shutdown()));
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
+        tasks.spawn("reaper", self.reaper.run(tasks.shutdown()));
         tasks.join(self.shutdown_timeout).await
     }
 }

@@ -1,9 +1,12 @@
 //! The settings of status-consumer.
 
+use std::time::Duration;
+
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
-use service_kit::config::{CommonSettings, ServiceConfig, all_of, parse_port};
+use messaging::consumer::ConsumerSettings;
+use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, parse_port};
 use store::DatabaseSettings;
 
 /// status-consumer: applies what delivery reports to the orders, each event once
@@ -31,18 +34,35 @@ pub struct Config {
     #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) status_group: String,
 
-    /// A name for this instance that outlives a restart, so that a restart moves no partition
-    #[conf(env)]
-    pub(crate) consumer_instance: Option<String>,
+    #[conf(flatten)]
+    pub(crate) consumer: ConsumerSettings,
+
+    /// Milliseconds after which an event that was applied is forgotten, longer than its topic keeps it
+    #[conf(env, default_value = "691200000", value_parser = parse_inbox_retention)]
+    pub(crate) inbox_retention: Duration,
 }
 
 impl Config {
+    /// The longest that the consumer rightly waits for an answer: of the database, or of Kafka to a dead letter.
+    pub(crate) fn longest_step(&self) -> Duration {
+        let database =
+            self.database.database_connect_timeout + self.database.database_statement_timeout;
+        database.max(self.kafka.kafka_publish_timeout)
+    }
+
     fn check(&self) -> Result<(), String> {
         all_of(&[(
             topics::fits_dead_letters(&self.delivery_events_topic, &self.status_group),
             "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long to name a topic of dead letters",
         )])
     }
+}
+
+/// What is forgotten while its topic still has it could be applied again. A broker keeps records up to half a day longer
+/// than it was told, hence the day between this and the default.
+fn parse_inbox_retention(text: &str) -> Result<Duration, String> {
+    const LEAST: u64 = 7 * 86_400_000;
+    number_in(text, LEAST..=52 * LEAST).map(Duration::from_millis)
 }
 
 impl ServiceConfig for Config {
@@ -52,5 +72,25 @@ impl ServiceConfig for Config {
 
     fn management_port(&self) -> u16 {
         self.management_port
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_before_its_topic_forgets_it() {
+        let kept = topics::EVENTS_RETENTION.as_millis();
+        assert!(parse_inbox_retention(&kept.to_string()).is_ok());
+        assert!(parse_inbox_retention(&(kept - 1).to_string()).is_err());
+        let longest = topics::Names::default()
+            .specs()
+            .into_iter()
+            .filter(|topic| topic.name == topics::DELIVERY_EVENTS);
+        for topic in longest {
+            let default = parse_inbox_retention("691200000").unwrap();
+            assert!(topic.retention + topic.segment < default);
+        }
     }
 }

@@ -1,15 +1,28 @@
 //! What happens when partitions come and go.
+//!
+//! All of it happens inside of a poll, so never while a handler is at work. Nothing is committed here: the client
+//! commits by itself what was stored for the partitions that it gives away, and does not ask for the next assignment
+//! before the coordinator has answered. To commit here too would only hold up the thread that polls.
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Statistics, TopicPartitionList};
 
+use super::lag::Lag;
+use super::offsets::Holdings;
+use super::watchdog::Watchdog;
 use crate::context::{quiet_error, quiet_log};
 
-/// Commits what was stored before a partition is given away, so that the next owner begins where this one ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RebalanceContext;
+/// What the client tells.
+#[derive(Clone, Debug)]
+pub(super) struct RebalanceContext {
+    pub(super) holdings: Holdings,
+    pub(super) lag: Lag,
+    pub(super) watchdog: Watchdog,
+}
 
 impl ClientContext for RebalanceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -19,39 +32,40 @@ impl ClientContext for RebalanceContext {
     fn error(&self, error: KafkaError, reason: &str) {
         quiet_error(&error, reason);
     }
+
+    fn stats(&self, statistics: Statistics) {
+        let behind = self.lag.observe(&statistics, &self.holdings);
+        self.watchdog.observe(&statistics, &behind);
+    }
 }
 
 impl ConsumerContext for RebalanceContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(partitions) if partitions.count() > 0 => {
-                tracing::info!(partitions = partitions.count(), "partitions revoked");
+                let lost = consumer.assignment_lost();
+                tracing::info!(partitions = partitions.count(), lost, "partitions revoked");
                 // The client keeps a pause for the day the partition comes back, when nobody would end it.
                 if let Err(error) = consumer.resume(partitions) {
                     tracing::warn!(%error, "revoked partitions not resumed");
                 }
-                // Sent ahead of the request that gives them away, on the same connection. To wait for the answer would
-                // hold up this thread for as long as the coordinator is away.
-                if let Err(error) = commit(consumer, CommitMode::Async) {
-                    tracing::warn!(%error, "offsets not committed, some records will come again");
-                }
+                self.holdings.lose(numbers(partitions));
+                self.lag.forget(numbers(partitions));
             }
-            Rebalance::Assign(partitions) if partitions.count() > 0 => {
-                tracing::info!(partitions = partitions.count(), "partitions assigned");
+            Rebalance::Assign(partitions) => {
+                metrics::counter!("consumer_rebalances_total", "topic" => self.lag.topic())
+                    .increment(1);
+                // Most are about the partitions of others.
+                if partitions.count() > 0 {
+                    tracing::info!(partitions = partitions.count(), "partitions assigned");
+                    self.holdings.gain(numbers(partitions));
+                }
             }
             _ => {}
         }
     }
 }
 
-/// Commits what was stored and waits for the answer, however long that takes; that nothing was stored is no error.
-pub(super) fn commit_stored<C: Consumer<RebalanceContext>>(consumer: &C) -> Result<(), KafkaError> {
-    commit(consumer, CommitMode::Sync)
-}
-
-fn commit<C: Consumer<RebalanceContext>>(consumer: &C, mode: CommitMode) -> Result<(), KafkaError> {
-    match consumer.commit_consumer_state(mode) {
-        Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
-        result => result,
-    }
+fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
+    partitions.elements().iter().map(TopicPartitionListElem::partition).collect()
 }

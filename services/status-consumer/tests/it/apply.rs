@@ -1,8 +1,10 @@
 use domain::DeliveryStep::{Delivered, Shipped};
 use domain::OrderId;
-use test_kit::{Process, World, eventually, is_ready, metrics, read_all, until_processed};
+use test_kit::{
+    Process, World, eventually, is_ready, metrics, produce_all, read_all, until_processed,
+};
 
-use crate::shop::{history, place, report, start, start_with_port, until_delivered};
+use crate::shop::{history, place, report, start, start_with_port, step, until_delivered};
 
 const WHOLE_LIFE: [&str; 3] = ["Pending Shipment", "Shipped", "Delivered"];
 
@@ -37,6 +39,30 @@ async fn an_event_that_comes_again_changes_nothing() {
     assert_eq!(history(&world, order).await, WHOLE_LIFE);
     assert_eq!(world.database.count("SELECT count(*) FROM sales.inbox").await, 2);
     assert!(read_all(&world.stack, &world.topics.delivery_events_dlq()).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_nothing_is_counted() {
+    let world = World::create().await;
+    let order = place(&world).await;
+    // With a process of its own, the counts are those of this test alone.
+    let process = Process::start(env!("CARGO_BIN_EXE_status-consumer"), &world).await;
+    let port = process.management_port();
+    for step in [Shipped, Delivered, Delivered] {
+        report(&world, order, step).await;
+    }
+    until_processed(port, &world.topics.delivery_events, 3).await;
+    // The same step under another id: what a service of another make could report.
+    let other_id = uuid::Uuid::new_v4().to_string();
+    let stale = step(order, Shipped).with_header("ce_id", Some(&other_id));
+    produce_all(&world.stack, &world.topics.delivery_events, &[stale]).await;
+    until_processed(port, &world.topics.delivery_events, 4).await;
+
+    let metrics = metrics(port).await;
+    for count in ["status_applied_total 2", "status_duplicates_total 1", "status_stale_total 1"] {
+        assert!(metrics.lines().any(|line| line == count), "not {count}");
+    }
+    assert_eq!(history(&world, order).await, WHOLE_LIFE);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod apply;
+mod lag;
+mod members;
 mod poison;
 mod process;
+mod reap;
 mod shop;

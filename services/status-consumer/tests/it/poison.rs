@@ -2,9 +2,13 @@ use contracts::delivery_events::DeliveryEvent;
 use domain::DeliveryStep::{Delivered, Shipped};
 use domain::OrderId;
 use messaging::Record;
-use test_kit::{World, eventually, read_all};
+use test_kit::{
+    PlainRecord, World, eventually, produce_all, read_all, unreadable, until_processed,
+};
 
-use crate::shop::{attributes, history, now, place, report, send, start, until_delivered};
+use crate::shop::{
+    attributes, history, now, place, report, send, start, start_with_port, step, until_delivered,
+};
 
 async fn dead_letters(world: &World, count: usize) -> Vec<Record> {
     eventually("the dead letters are there", async || {
@@ -59,42 +63,67 @@ async fn each_record_that_can_never_be_applied_says_why() {
     let world = World::create().await;
     let service = start(&world);
     let (order, stranger) = (place(&world).await, OrderId::generate());
-    let event = DeliveryEvent { order_id: order, step: Shipped, at: now() };
-    let (key, value, good) =
-        (order.to_string(), event.encode().unwrap(), attributes(&event).to_headers());
-    let without_type: Vec<_> = good.iter().filter(|(name, _)| name != "ce_type").cloned().collect();
-    let next_major: Vec<_> = good
-        .iter()
-        .map(|(name, value)| {
-            (name.clone(), value.replace("order.shipped:1.0", "order.shipped:2.0"))
-        })
-        .collect();
-
-    send(&world, &key, None, &good).await;
-    send(&world, &key, Some(&value), &without_type).await;
-    send(&world, &key, Some(&value), &next_major).await;
-    send(&world, &stranger.to_string(), Some(&value), &good).await;
+    let mut expected = Vec::new();
+    for (class, record) in unreadable(&step(order, Shipped)) {
+        expected.push((class, record));
+    }
     // A step too far, and an order that nobody placed.
-    report(&world, order, Delivered).await;
-    report(&world, stranger, Shipped).await;
+    expected.push(("status-gap", step(order, Delivered)));
+    expected.push(("unknown-order", step(stranger, Shipped)));
+    let records: Vec<PlainRecord> = expected.iter().map(|(_, record)| record.clone()).collect();
+    produce_all(&world.stack, &world.topics.delivery_events, &records).await;
 
-    let letters = dead_letters(&world, 6).await;
+    let letters = dead_letters(&world, expected.len()).await;
     service.stop().await;
-    let mut classes: Vec<_> =
-        letters.iter().map(|letter| header(letter, "dlq-error-class")).collect();
-    classes.sort_unstable();
-    assert_eq!(
-        classes,
-        [
-            "invalid-headers",
-            "key-mismatch",
-            "status-gap",
-            "tombstone",
-            "unknown-order",
-            "unsupported-version"
-        ]
-    );
+    assert_eq!(letters.len(), expected.len());
+    for (class, record) in expected {
+        let value = record.value.as_ref().map(String::as_bytes);
+        let found = letters.iter().find(|letter| {
+            let mut headers = record.headers.iter();
+            letter.key.as_deref() == Some(record.key.as_bytes())
+                && letter.value.as_deref() == value
+                && headers.all(|(name, value)| letter.header(name) == Some(value.as_bytes()))
+                && header(letter, "dlq-error-class") == class
+        });
+        assert!(found.is_some(), "no dead letter of class {class} is {record:?}");
+    }
     assert_eq!(history(&world, order).await, ["Pending Shipment"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_record_delays_others_by_less_than_five_seconds() {
+    let world = World::create().await;
+    let (service, port) = start_with_port(&world);
+    let mut records = Vec::new();
+    let mut poison = 0;
+    for number in 0..300 {
+        records.push(step(place(&world).await, Shipped));
+        // What is no event, and what only the database can tell: neighbours, and by themselves.
+        if [50, 51, 120, 299].contains(&number) {
+            records.push(step(OrderId::generate(), Shipped));
+            records.push(records[0].with_header("ce_type", None));
+            poison += 2;
+        }
+    }
+    produce_all(&world.stack, &world.topics.delivery_events, &records).await;
+    let all = records.len() as u64;
+    until_processed(port, &world.topics.delivery_events, all).await;
+    service.stop().await;
+
+    let sent = read_all(&world.stack, &world.topics.delivery_events).await;
+    let first_sent = sent.iter().filter_map(|record| record.timestamp_ms).min().unwrap();
+    let applied = world
+        .database
+        .query(
+            "SELECT count(*), (1000 * EXTRACT(epoch FROM max(recorded_at)))::bigint
+             FROM sales.order_status_history WHERE status = 'Shipped'",
+        )
+        .await;
+    assert_eq!(applied[0].get::<_, i64>(0), 300);
+    // From the first record, poison or not, to the last effect of all.
+    let longest = applied[0].get::<_, i64>(1) - first_sent;
+    assert!(longest < 5000, "{longest} ms");
+    assert_eq!(dead_letters(&world, poison).await.len(), poison);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use domain::{DeliveryStep, Fingerprint, OrderDraft, OrderId, OrderLine};
 use status_consumer::Application;
 use store::orders::{NewOrder, insert_batch};
 use store::outbox::{EventHeaders, OutboxEvent};
-use test_kit::{Running, World, eventually, produce};
+use test_kit::{PlainRecord, Running, World, eventually, produce, produce_all};
 
 pub(crate) fn start(world: &World) -> Running {
     start_with_port(world).0
@@ -64,10 +64,16 @@ pub(crate) async fn place(world: &World) -> OrderId {
 }
 
 /// Reports a step, as delivery would.
-pub(crate) async fn report(world: &World, order: OrderId, step: DeliveryStep) {
+pub(crate) async fn report(world: &World, order: OrderId, step_taken: DeliveryStep) {
+    let record = step(order, step_taken);
+    produce_all(&world.stack, &world.topics.delivery_events, &[record]).await;
+}
+
+/// The record of a step.
+pub(crate) fn step(order: OrderId, step: DeliveryStep) -> PlainRecord {
     let event = DeliveryEvent { order_id: order, step, at: now() };
-    let headers = attributes(&event).to_headers();
-    send(world, &order.to_string(), Some(&event.encode().unwrap()), &headers).await;
+    let (key, value) = (order.to_string(), Some(event.encode().unwrap()));
+    PlainRecord { key, value, headers: attributes(&event).to_headers() }
 }
 
 pub(crate) async fn send(
@@ -112,4 +118,12 @@ pub(crate) async fn until_delivered(world: &World, order: OrderId) {
 
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
+}
+
+/// Waits until the inbox remembers just so many events.
+pub(crate) async fn until_forgotten(world: &World, left: i64) {
+    eventually("the rest is forgotten", async || {
+        (world.database.count("SELECT count(*) FROM sales.inbox").await == left).then_some(())
+    })
+    .await;
 }

@@ -1,16 +1,19 @@
-//! The Kafka client of a consumer, whose end holds nobody up.
+//! A member of a consumer group, whose end holds nobody up.
 //!
-//! Committing and leaving the group wait for the coordinator, and librdkafka waits for one that never comes back
-//! without an end. So both happen on a thread of their own, which nobody has to wait for.
+//! Leaving the group commits what was stored and waits for the coordinator, and librdkafka waits long for one that
+//! does not come back. So it happens on a thread of its own, which nobody has to wait for.
 
 use std::ops::Deref;
 use std::time::Duration;
 
-use rdkafka::consumer::StreamConsumer;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::rebalance::{RebalanceContext, commit_stored};
+use super::rebalance::RebalanceContext;
+use super::settings::RunnerOptions;
+use crate::KafkaSettings;
 
 /// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -19,8 +22,17 @@ const FAREWELL: Duration = Duration::from_secs(4);
 pub(super) struct GroupMember(Option<StreamConsumer<RebalanceContext>>);
 
 impl GroupMember {
-    pub(super) fn new(consumer: StreamConsumer<RebalanceContext>) -> Self {
-        Self(Some(consumer))
+    /// Subscribes; the client connects by itself.
+    pub(super) fn join(
+        settings: &KafkaSettings,
+        options: &RunnerOptions,
+        context: RebalanceContext,
+    ) -> Result<Self, KafkaError> {
+        let mut config = settings.client(&options.group);
+        options.configure(&mut config);
+        let consumer: StreamConsumer<_> = config.create_with_context(context)?;
+        consumer.subscribe(&[&options.topic])?;
+        Ok(Self(Some(consumer)))
     }
 
     /// Leaves the group, and waits a moment for that.
@@ -36,9 +48,6 @@ impl GroupMember {
         let consumer = self.0.take()?;
         let (done, left) = oneshot::channel();
         let farewell = move || {
-            if let Err(error) = commit_stored(&consumer) {
-                tracing::warn!(%error, "offsets not committed, some records will come again");
-            }
             drop(consumer);
             // Nobody listens after a drop.
             let _ = done.send(());

@@ -1,0 +1,150 @@
+//! How far behind this member is, in records and in seconds, from what the client tells of itself once a second.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use rdkafka::Statistics;
+use rdkafka::statistics::Partition;
+
+use super::offsets::Holdings;
+
+/// Publishes the lag of one topic.
+#[derive(Clone, Debug)]
+pub(super) struct Lag {
+    topic: Arc<str>,
+}
+
+/// A partition with records that are yet to be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// The broker that has them.
+    pub(super) leader: i32,
+}
+
+impl Lag {
+    pub(super) fn of(topic: &str) -> Self {
+        Self { topic: topic.into() }
+    }
+
+    pub(super) fn topic(&self) -> String {
+        self.topic.to_string()
+    }
+
+    /// Sets the metrics, and returns the partitions that have something to read.
+    pub(super) fn observe(&self, statistics: &Statistics, holdings: &Holdings) -> Vec<Behind> {
+        let now = Utc::now().timestamp_millis();
+        let mut oldest = now;
+        let mut behind = Vec::new();
+        let topic = statistics.topics.get(&*self.topic);
+        for partition in topic.iter().flat_map(|topic| topic.partitions.values()) {
+            let Some(lag) = records(partition).filter(|_| holdings.holds(partition.partition))
+            else {
+                continue;
+            };
+            self.set_records(partition.partition, lag);
+            if lag > 0 {
+                behind.push(Behind { leader: partition.leader });
+                let reached = holdings.handled_up_to(partition.partition);
+                oldest = oldest.min(reached.unwrap_or(now));
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "ages are far below 2^52 milliseconds")]
+        metrics::gauge!("consumer_lag_seconds", "topic" => self.topic())
+            .set((now - oldest) as f64 / 1000.0);
+        behind
+    }
+
+    /// Partitions that somebody else reads from now on.
+    pub(super) fn forget(&self, partitions: Vec<i32>) {
+        for partition in partitions {
+            self.set_records(partition, 0);
+        }
+    }
+
+    fn set_records(&self, partition: i32, lag: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "an offset is far below 2^52")]
+        metrics::gauge!(
+            "consumer_lag_records",
+            "topic" => self.topic(),
+            "partition" => partition.to_string()
+        )
+        .set(lag as f64);
+    }
+}
+
+/// The records that are yet to be handled, where that is known. Partition -1 is the client's own.
+fn records(partition: &Partition) -> Option<i64> {
+    if partition.partition < 0 {
+        return None;
+    }
+    let since_start = partition.hi_offset - partition.lo_offset;
+    let known = [
+        // Behind what was stored here.
+        (true, partition.consumer_lag_stored),
+        // Nothing stored yet: behind what was committed by whoever had it before.
+        (true, partition.consumer_lag),
+        // Nothing committed by anybody: all that there is.
+        (partition.lo_offset >= 0 && partition.hi_offset >= 0, since_start),
+    ];
+    known.into_iter().find(|(valid, lag)| *valid && *lag >= 0).map(|(_, lag)| lag)
+}
+
+/// Says what the metrics of consumers mean.
+pub(super) fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!(
+        "consumer_lag_records",
+        Unit::Count,
+        "Records of a partition that are yet to be handled, as of the last fetch; 0 where another instance holds it"
+    );
+    describe_gauge!(
+        "consumer_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest record that is yet to be handled, over the partitions that this instance holds"
+    );
+    describe_counter!("consumer_records_total", "Records that were handled or put aside");
+    describe_counter!("consumer_dead_letters_total", "Records that were put aside, by error class");
+    describe_counter!("consumer_errors_total", "Errors that the Kafka client reported");
+    describe_counter!(
+        "consumer_rebalances_total",
+        "Rebalances of the group that this instance took part in"
+    );
+    describe_histogram!("consumer_batch_size", "Records that were handled together");
+    describe_histogram!(
+        "consumer_batch_duration_seconds",
+        Unit::Seconds,
+        "From a batch in hand to its last effect, waits included"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: i32, [stored, committed]: [i64; 2], [low, high]: [i64; 2]) -> Partition {
+        Partition {
+            partition: number,
+            consumer_lag_stored: stored,
+            consumer_lag: committed,
+            lo_offset: low,
+            hi_offset: high,
+            ..Partition::default()
+        }
+    }
+
+    #[test]
+    fn lag_is_counted_from_the_best_that_is_known() {
+        assert_eq!(records(&partition(0, [3, 9], [0, 20])), Some(3));
+        assert_eq!(records(&partition(0, [-1, 9], [0, 20])), Some(9));
+        assert_eq!(records(&partition(0, [-1, -1], [5, 20])), Some(15));
+        assert_eq!(records(&partition(0, [0, 9], [0, 20])), Some(0));
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_lag() {
+        // -1001 is the client's word for an offset that it does not know.
+        assert_eq!(records(&partition(0, [-1, -1], [-1001, -1001])), None);
+        assert_eq!(records(&partition(0, [-1, -1], [-1001, 20])), None);
+        assert_eq!(records(&partition(-1, [3, 3], [0, 3])), None);
+    }
+}

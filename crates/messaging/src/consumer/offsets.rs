@@ -1,0 +1,196 @@
+//! Which partitions this member holds, and how far each of them is done.
+//!
+//! A partition can be taken away and come back while a batch waits for a database. Meanwhile its other owner has gone
+//! on, and to store where the old batch ends would send the whole group back there. So each record remembers the term
+//! under which it was read, and counts for nothing once that term is over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::Record;
+
+/// A record, and the term of its partition under which it was read.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) record: Record,
+    pub(super) term: u64,
+}
+
+/// A record without what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    partition: i32,
+    offset: i64,
+    timestamp_ms: Option<i64>,
+    term: u64,
+}
+
+impl Taken {
+    pub(super) fn mark(&self) -> Mark {
+        let Record { partition, offset, timestamp_ms, .. } = self.record;
+        Mark { partition, offset, timestamp_ms, term: self.term }
+    }
+}
+
+/// The partitions that this member holds. Cheap to clone; the client and the runner share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holdings(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    terms: u64,
+    held: BTreeMap<i32, Held>,
+}
+
+/// A partition that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    term: u64,
+    /// No record that is yet to be handled is older than this, in milliseconds since 1970.
+    handled_up_to: Option<i64>,
+}
+
+impl State {
+    fn lasts(&self, partition: i32, term: u64) -> bool {
+        self.held.get(&partition).is_some_and(|held| held.term == term)
+    }
+
+    fn reach(&mut self, mark: &Mark) {
+        if let Some(held) = self.held.get_mut(&mark.partition)
+            && held.term == mark.term
+            && mark.timestamp_ms.is_some()
+        {
+            held.handled_up_to = mark.timestamp_ms;
+        }
+    }
+}
+
+impl Holdings {
+    /// Partitions came: each begins a term of its own.
+    pub(super) fn gain(&self, partitions: impl IntoIterator<Item = i32>) {
+        let mut state = self.lock();
+        for partition in partitions {
+            state.terms += 1;
+            let term = state.terms;
+            state.held.insert(partition, Held { term, handled_up_to: None });
+        }
+    }
+
+    /// Partitions went: their terms are over.
+    pub(super) fn lose(&self, partitions: impl IntoIterator<Item = i32>) {
+        let mut state = self.lock();
+        for partition in partitions {
+            state.held.remove(&partition);
+        }
+    }
+
+    /// Whether the partition is held, under whichever term.
+    pub(super) fn holds(&self, partition: i32) -> bool {
+        self.lock().held.contains_key(&partition)
+    }
+
+    /// Ties a record to the current term of its partition; `None` if it is not held.
+    pub(super) fn take(&self, record: Record) -> Option<Taken> {
+        let term = self.lock().held.get(&record.partition)?.term;
+        Some(Taken { record, term })
+    }
+
+    /// Whether the record's term still lasts. If not, the record is somebody else's, or comes again.
+    pub(super) fn still_holds(&self, taken: &Taken) -> bool {
+        self.lock().lasts(taken.record.partition, taken.term)
+    }
+
+    /// These records are handled next, and nothing before them is left.
+    pub(super) fn begin(&self, batch: &[Mark]) {
+        let mut state = self.lock();
+        // From the end, so that the first record of each partition is what stays.
+        for mark in batch.iter().rev() {
+            state.reach(mark);
+        }
+    }
+
+    /// These records are handled. Returns what is to be stored: the last offset of each partition that is still held.
+    pub(super) fn finish(&self, batch: &[Mark]) -> BTreeMap<i32, i64> {
+        let mut state = self.lock();
+        for mark in batch {
+            state.reach(mark);
+        }
+        let held = batch.iter().filter(|mark| state.lasts(mark.partition, mark.term));
+        held.map(|mark| (mark.partition, mark.offset)).collect()
+    }
+
+    /// No record of the partition that is yet to be handled is older than this, as far as is known.
+    pub(super) fn handled_up_to(&self, partition: i32) -> Option<i64> {
+        self.lock().held.get(&partition)?.handled_up_to
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(partition: i32, offset: i64) -> Record {
+        Record {
+            topic: "t".into(),
+            partition,
+            offset,
+            timestamp_ms: Some(1000 * offset),
+            key: None,
+            value: None,
+            headers: vec![],
+        }
+    }
+
+    fn take(holdings: &Holdings, records: &[(i32, i64)]) -> Vec<Mark> {
+        let taken = records.iter().map(|(partition, offset)| record(*partition, *offset));
+        taken.map(|record| holdings.take(record).unwrap().mark()).collect()
+    }
+
+    #[test]
+    fn the_last_offset_of_each_partition_is_stored() {
+        let holdings = Holdings::default();
+        holdings.gain([0, 1]);
+        let batch = take(&holdings, &[(0, 5), (1, 7), (0, 6)]);
+        assert_eq!(holdings.finish(&batch), BTreeMap::from([(0, 6), (1, 7)]));
+    }
+
+    #[test]
+    fn what_was_lost_is_not_stored() {
+        let holdings = Holdings::default();
+        holdings.gain([0, 1]);
+        let batch = take(&holdings, &[(0, 5), (1, 7)]);
+        holdings.lose([1]);
+        assert_eq!(holdings.finish(&batch), BTreeMap::from([(0, 5)]));
+        assert!(holdings.take(record(1, 8)).is_none());
+    }
+
+    #[test]
+    fn what_was_lost_and_came_back_is_not_stored_where_it_was() {
+        let holdings = Holdings::default();
+        holdings.gain([0]);
+        let before = holdings.take(record(0, 5)).unwrap();
+        holdings.lose([0]);
+        holdings.gain([0]);
+        assert!(!holdings.still_holds(&before));
+        assert_eq!(holdings.finish(&[before.mark()]), BTreeMap::new());
+        assert_eq!(holdings.handled_up_to(0), None);
+    }
+
+    #[test]
+    fn the_oldest_record_in_hand_tells_how_late_a_partition_is() {
+        let holdings = Holdings::default();
+        holdings.gain([0, 1]);
+        let batch = take(&holdings, &[(0, 5), (1, 7), (0, 6)]);
+        holdings.begin(&batch);
+        assert_eq!(
+            (holdings.handled_up_to(0), holdings.handled_up_to(1)),
+            (Some(5000), Some(7000))
+        );
+        holdings.finish(&batch);
+        assert_eq!(holdings.handled_up_to(0), Some(6000));
+    }
+}

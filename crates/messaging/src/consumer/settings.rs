@@ -1,0 +1,78 @@
+//! What a service and its operator choose.
+
+use std::time::Duration;
+
+use conf::Conf;
+use rdkafka::ClientConfig;
+use service_kit::Heartbeat;
+use service_kit::config::number_in;
+
+/// How a consumer is known to its group.
+#[derive(Clone, Debug, Conf)]
+pub struct ConsumerSettings {
+    /// A name for this instance that outlives a restart, so that a restart moves no partition
+    #[conf(env)]
+    pub consumer_instance: Option<String>,
+
+    /// Milliseconds after which the group gives the partitions of an instance that went silent to others
+    #[conf(env, default_value = "10000", value_parser = parse_session_timeout)]
+    pub consumer_session_timeout: Duration,
+}
+
+/// What a runner reads, and how.
+#[derive(Clone, Debug)]
+pub struct RunnerOptions {
+    /// The topic.
+    pub topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// How this member is known to the group.
+    pub member: ConsumerSettings,
+    /// The most records that are handled together.
+    pub batch_size: usize,
+    /// The longest between two polls, after which the group takes the member for dead. Waiting for something that is
+    /// away is polling too, so it is only ever reached by a handler that hangs.
+    pub max_poll_interval: Duration,
+    /// The loop's sign of life.
+    pub heartbeat: Heartbeat,
+}
+
+/// [`RunnerOptions::max_poll_interval`] of the services; Kafka's own default.
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
+
+impl RunnerOptions {
+    /// The settings of the client, on top of what all clients have in common.
+    pub(super) fn configure(&self, config: &mut ClientConfig) {
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        config
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            // An offset is stored by hand, after the effect.
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", millis(self.member.consumer_session_timeout))
+            // A rebalance waits until each member has asked whether there is one.
+            .set("heartbeat.interval.ms", "1000")
+            .set("max.poll.interval.ms", millis(self.max_poll_interval))
+            // What is read ahead: some batches, however large the backlog. By default it is 64 MB and more.
+            .set("queued.min.messages", "5000")
+            .set("queued.max.messages.kbytes", "8192")
+            .set("fetch.max.bytes", "4194304")
+            // A topic that is made later is noticed soon.
+            .set("topic.metadata.refresh.interval.ms", "5000")
+            .set("allow.auto.create.topics", "false")
+            // Where lag and the sign of life come from.
+            .set("statistics.interval.ms", "1000");
+        if let Some(instance) = &self.member.consumer_instance {
+            config.set("group.instance.id", instance);
+        }
+    }
+}
+
+/// Brokers take 6 seconds to 30 minutes, unless they are told otherwise; the client no more than
+/// [`MAX_POLL_INTERVAL`].
+fn parse_session_timeout(text: &str) -> Result<Duration, String> {
+    number_in(text, 6_000..=300_000).map(Duration::from_millis)
+}

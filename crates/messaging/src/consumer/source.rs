@@ -1,0 +1,132 @@
+//! Where records come from: gathering what is there, and waiting without losing the place in the group.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use futures::FutureExt;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::member::GroupMember;
+use super::offsets::{Holdings, Taken};
+use crate::Record;
+
+/// The shutdown came while a batch waited for something that is away.
+pub(super) struct Stopped;
+
+/// The partitions of one topic that this member holds, read in order.
+pub(super) struct Source {
+    member: GroupMember,
+    holdings: Holdings,
+    topic: String,
+    batch_size: usize,
+    /// What arrived while a batch was waiting to be tried again.
+    early: VecDeque<Taken>,
+    /// An error that came while a batch was gathered.
+    held_error: Option<KafkaError>,
+    paused: bool,
+}
+
+impl Source {
+    pub(super) fn new(
+        member: GroupMember,
+        holdings: Holdings,
+        topic: String,
+        batch_size: usize,
+    ) -> Self {
+        let (early, held_error) = (VecDeque::new(), None);
+        Self { member, holdings, topic, batch_size, early, held_error, paused: false }
+    }
+
+    /// Waits for a record, then takes what is there already, without waiting for more.
+    pub(super) async fn gather(&mut self) -> Result<Vec<Taken>, KafkaError> {
+        if let Some(error) = self.held_error.take() {
+            return Err(error);
+        }
+        let early = self.early.len().min(self.batch_size);
+        let mut batch: Vec<Taken> = self.early.drain(..early).collect();
+        if batch.is_empty() {
+            let record = Record::read(&self.member.recv().await?);
+            batch.extend(self.holdings.take(record));
+        }
+        while batch.len() < self.batch_size {
+            match self.member.recv().now_or_never() {
+                Some(Ok(message)) => batch.extend(self.holdings.take(Record::read(&message))),
+                Some(Err(error)) => {
+                    // After what was read before it.
+                    self.held_error = Some(error);
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Waits, and polls all the while, so that the group does not take this member for dead. Nothing new is
+    /// fetched; what is on its way already is kept for the next batch.
+    pub(super) async fn wait(
+        &mut self,
+        duration: Duration,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let end = Instant::now() + duration;
+        self.pause();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Err(Stopped),
+                () = sleep_until(end) => return Ok(()),
+                received = self.member.recv() => {
+                    // An error says that Kafka is away as well; what is waited for is something else.
+                    let Ok(message) = received else { continue };
+                    self.early.extend(self.holdings.take(Record::read(&message)));
+                    // It is from a partition that came during the wait.
+                    self.pause();
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        self.paused = true;
+        if let Err(error) = self.member.assignment().and_then(|all| self.member.pause(&all)) {
+            tracing::warn!(%error, "partitions not paused");
+        }
+    }
+
+    /// Fetches again, after a wait.
+    pub(super) fn resume(&mut self) {
+        if !std::mem::take(&mut self.paused) {
+            return;
+        }
+        if let Err(error) = self.member.assignment().and_then(|all| self.member.resume(&all)) {
+            tracing::warn!(%error, "partitions not resumed");
+        }
+    }
+
+    /// Stores, for the next commit, how far each partition is done.
+    pub(super) fn store(&self, offsets: &BTreeMap<i32, i64>) {
+        for (partition, offset) in offsets {
+            match self.member.store_offset(&self.topic, *partition, *offset) {
+                // The client knows of the loss already, and tells with the next poll.
+                Ok(()) | Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, partition, "offset not stored, records will come again");
+                }
+            }
+        }
+    }
+
+    /// Why the client can never read again, if so.
+    pub(super) fn fatal_error(&self) -> Option<String> {
+        self.member.client().fatal_error().map(|(_, reason)| reason)
+    }
+
+    /// Commits what was stored and leaves the group.
+    pub(super) async fn leave(self) {
+        self.member.leave().await;
+    }
+}

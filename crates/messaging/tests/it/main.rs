@@ -1,0 +1,9 @@
+//! The consumer runner on a real Kafka.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod handover;
+mod outage;
+mod poison;
+mod recorder;
+mod signs_of_life;
+mod static_membership;

@@ -1,0 +1,199 @@
+//! A handler that writes down what it handled, and a consumer around it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{SubsecRound, Utc};
+use contracts::cloud_events::{Attributes, data_schema};
+use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, ORDER_SHIPPED};
+use contracts::envelope::Envelope;
+use contracts::event_id::event_id;
+use domain::{DeliveryStep, OrderId};
+use messaging::consumer::{
+    ConsumerSettings, Handler, HandlerError, MAX_POLL_INTERVAL, Runner, RunnerOptions,
+};
+use service_kit::Heartbeat;
+use service_kit::tasks::{ServiceError, Tasks};
+use test_kit::{Group, PlainRecord, Running, World, eventually, produce_all};
+use tokio::sync::RwLock;
+
+/// What was handled: each order with the times, in milliseconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger(Arc<Mutex<BTreeMap<OrderId, Vec<i64>>>>);
+
+impl Ledger {
+    fn enter(&self, batch: &[Envelope<DeliveryEvent>]) {
+        let mut handled = self.0.lock().unwrap();
+        for envelope in batch {
+            let now = Utc::now().timestamp_millis();
+            handled.entry(envelope.event.order_id).or_default().push(now);
+        }
+    }
+
+    pub(crate) fn handled(&self) -> BTreeMap<OrderId, Vec<i64>> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn until_handled(&self, orders: &[OrderId]) {
+        eventually("all are handled", async || {
+            let handled = self.handled();
+            orders.iter().all(|order| handled.contains_key(order)).then_some(())
+        })
+        .await;
+    }
+
+    /// Fails unless exactly these orders were handled, each once.
+    pub(crate) fn assert_each_once(&self, orders: &[OrderId]) {
+        let handled = self.handled();
+        let expected: BTreeSet<OrderId> = orders.iter().copied().collect();
+        assert_eq!(handled.keys().copied().collect::<BTreeSet<_>>(), expected);
+        let repeated: Vec<_> = handled.iter().filter(|(_, times)| times.len() > 1).collect();
+        assert!(repeated.is_empty(), "{} handled again: {repeated:?}", repeated.len());
+    }
+}
+
+/// Enters events into a ledger, a whole batch or nothing of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder {
+    pub(crate) ledger: Ledger,
+    /// After so many batches, what it needs is away.
+    pub(crate) good_batches: Arc<AtomicUsize>,
+    /// While this is locked, it does not answer.
+    pub(crate) gate: Arc<RwLock<()>>,
+    /// It has a fault that these orders bring out.
+    pub(crate) panics_at: BTreeSet<OrderId>,
+    /// When it was called, in milliseconds since 1970.
+    pub(crate) calls: Arc<Mutex<Vec<i64>>>,
+    /// What it was called with last.
+    pub(crate) in_hand: Arc<Mutex<BTreeSet<OrderId>>>,
+    pub(crate) most_at_once: Arc<AtomicUsize>,
+}
+
+impl Recorder {
+    pub(crate) fn calls(&self) -> Vec<i64> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn in_hand(&self) -> BTreeSet<OrderId> {
+        self.in_hand.lock().unwrap().clone()
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.set_away_after(if away { 0 } else { usize::MAX });
+    }
+
+    pub(crate) fn set_away_after(&self, batches: usize) {
+        self.good_batches.store(batches, Ordering::SeqCst);
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            good_batches: Arc::new(AtomicUsize::new(usize::MAX)),
+            gate: Arc::default(),
+            panics_at: BTreeSet::new(),
+            calls: Arc::default(),
+            in_hand: Arc::default(),
+            most_at_once: Arc::default(),
+        }
+    }
+}
+
+impl Handler for Recorder {
+    type Event = DeliveryEvent;
+
+    async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
+        self.calls.lock().unwrap().push(Utc::now().timestamp_millis());
+        *self.in_hand.lock().unwrap() = orders(batch);
+        self.most_at_once.fetch_max(batch.len(), Ordering::SeqCst);
+        let _open = self.gate.read().await;
+        let is_there = |left: usize| left.checked_sub(1);
+        if self.good_batches.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_there).is_err() {
+            return Err(HandlerError::Transient("it is away".into()));
+        }
+        assert!(orders(batch).is_disjoint(&self.panics_at), "a fault in the handler");
+        self.ledger.enter(batch);
+        Ok(())
+    }
+}
+
+fn orders(batch: &[Envelope<DeliveryEvent>]) -> BTreeSet<OrderId> {
+    batch.iter().map(|envelope| envelope.event.order_id).collect()
+}
+
+/// What a test can choose about a consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) instance: Option<&'static str>,
+    pub(crate) timeouts: Duration,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            timeouts: MAX_POLL_INTERVAL,
+            heartbeat: Heartbeat::new("consumer", Duration::from_hours(1)),
+        }
+    }
+}
+
+/// A member of the test's group, which reads the test's topic of delivery events.
+pub(crate) fn start(world: &World, recorder: &Recorder, choice: Choice) -> Running {
+    let session = choice.timeouts.min(Duration::from_secs(10));
+    let options = RunnerOptions {
+        topic: world.topics.delivery_events.clone(),
+        group: world.topics.status_group.clone(),
+        member: ConsumerSettings {
+            consumer_instance: choice.instance.map(ToOwned::to_owned),
+            consumer_session_timeout: session,
+        },
+        batch_size: 100,
+        max_poll_interval: choice.timeouts,
+        heartbeat: choice.heartbeat,
+    };
+    let runner = Runner::new(&world.config(), options, recorder.clone()).unwrap();
+    Running::start(async move |shutdown| -> Result<(), ServiceError> {
+        let mut tasks = Tasks::new(shutdown);
+        tasks.spawn("consumer", runner.run(tasks.shutdown()));
+        tasks.join(Duration::from_secs(10)).await
+    })
+}
+
+pub(crate) fn group(world: &World) -> Group {
+    Group::new(&world.stack, &world.topics.status_group, &world.topics.delivery_events)
+}
+
+pub(crate) fn record(order: OrderId) -> PlainRecord {
+    let at = Utc::now().trunc_subsecs(3);
+    let event = DeliveryEvent { order_id: order, step: DeliveryStep::Shipped, at };
+    let attributes = Attributes {
+        id: event_id(order, ORDER_SHIPPED),
+        source: "/test".into(),
+        event_type: ORDER_SHIPPED.into(),
+        time: at,
+        subject: order.as_uuid(),
+        data_schema: data_schema(ORDER_SHIPPED, DELIVERY_VERSION),
+        correlation_id: None,
+        trace: None,
+    };
+    let (key, value) = (order.to_string(), Some(event.encode().unwrap()));
+    PlainRecord { key, value, headers: attributes.to_headers() }
+}
+
+pub(crate) async fn send(world: &World, records: &[PlainRecord]) {
+    produce_all(&world.stack, &world.topics.delivery_events, records).await;
+}
+
+/// Reports `count` new orders, spread over all partitions.
+pub(crate) async fn report(world: &World, count: usize) -> Vec<OrderId> {
+    let orders: Vec<OrderId> = (0..count).map(|_| OrderId::generate()).collect();
+    let records: Vec<PlainRecord> = orders.iter().map(|order| record(*order)).collect();
+    send(world, &records).await;
+    orders
+}

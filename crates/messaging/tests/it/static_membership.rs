@@ -1,0 +1,75 @@
+use std::collections::BTreeSet;
+
+use service_kit::health::Readiness;
+use service_kit::management::Management;
+use test_kit::{GroupMember, Running, World, eventually, metrics};
+
+use crate::recorder::{Choice, Recorder, group, report, start};
+
+fn named(instance: &'static str) -> Choice {
+    Choice { instance: Some(instance), ..Choice::default() }
+}
+
+/// How often the members in this process were given partitions, or told that nothing changed.
+async fn rebalances(port: u16, world: &World) -> u64 {
+    let prefix =
+        format!("consumer_rebalances_total{{topic=\"{}\"}} ", world.topics.delivery_events);
+    let metrics = metrics(port).await;
+    metrics.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_within_the_session_timeout_moves_no_partition() {
+    let world = World::create().await;
+    let (group, recorder) = (group(&world), Recorder::default());
+    let management = Management::bind("127.0.0.1", 0, Readiness::default()).unwrap();
+    let port = management.port().unwrap();
+    let _management = Running::start(async |stop| Ok(management.run(stop).await?));
+
+    let stays = start(&world, &recorder, named("stays"));
+    let before = group.until_settled(1).await;
+    let stays_id = before.first().unwrap().id.clone();
+    let restarts = start(&world, &recorder, named("restarts"));
+    let before = group.until_settled(2).await;
+    let of = |members: &BTreeSet<GroupMember>, stays: bool| {
+        members.iter().find(|member| (member.id == stays_id) == stays).unwrap().clone()
+    };
+    let (mut orders, counted) = (report(&world, 30).await, rebalances(port, &world).await);
+    recorder.ledger.until_handled(&orders).await;
+
+    restarts.stop().await;
+    // It is away, and nobody minds.
+    assert_eq!(group.members().await, (true, before.clone()));
+    orders.extend(report(&world, 30).await);
+    let restarts = start(&world, &recorder, named("restarts"));
+    let after = eventually("it is back", async || {
+        let (stable, members) = group.members().await;
+        assert!(stable, "the group was rebalanced");
+        (members != before).then_some(members)
+    })
+    .await;
+    assert_eq!(of(&after, true), of(&before, true));
+    assert_ne!(of(&after, false).id, of(&before, false).id);
+    assert_eq!(of(&after, false).partitions, of(&before, false).partitions);
+    recorder.ledger.until_handled(&orders).await;
+    recorder.ledger.assert_each_once(&orders);
+    // Its own start is the only one.
+    assert_eq!(rebalances(port, &world).await, counted + 1);
+    for member in [stays, restarts] {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_over_ends_the_one_who_had_it() {
+    let world = World::create().await;
+    let (group, recorder) = (group(&world), Recorder::default());
+    let old = start(&world, &recorder, named("the one"));
+    let before = group.until_settled(1).await;
+    let new = start(&world, &recorder, named("the one"));
+    eventually("the old one has ended", async || (!old.is_alive()).then_some(())).await;
+    assert_ne!(group.until_settled(1).await, before);
+    assert!(new.is_alive());
+    drop(old);
+    new.stop().await;
+}

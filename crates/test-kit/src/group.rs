@@ -1,0 +1,159 @@
+//! A consumer group as the broker sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::groups::GroupMemberInfo;
+use rdkafka::metadata::MetadataPartition;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+
+use crate::{Stack, eventually};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A consumer group that reads one topic.
+#[derive(Clone, Debug)]
+pub struct Group {
+    stack: Stack,
+    name: String,
+    topic: String,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupMember {
+    /// What the broker calls it: another name after each start.
+    pub id: String,
+    /// What it reads.
+    pub partitions: BTreeSet<i32>,
+}
+
+impl Group {
+    /// The group `name`, which reads `topic`.
+    pub fn new(stack: &Stack, name: &str, topic: &str) -> Self {
+        Self { stack: stack.clone(), name: name.to_owned(), topic: topic.to_owned() }
+    }
+
+    /// How far each partition is committed; nothing where nobody has committed yet.
+    pub async fn committed(&self) -> BTreeMap<i32, i64> {
+        let group = self.clone();
+        self.ask(move |consumer| {
+            let mut all = TopicPartitionList::new();
+            for partition in partitions(consumer, &group.topic) {
+                all.add_partition(&group.topic, partition);
+            }
+            let committed = consumer.committed_offsets(all, TIMEOUT).expect("the offsets");
+            let elements = committed.elements();
+            let offset = |element: &TopicPartitionListElem<'_>| {
+                Some((element.partition(), element.offset().to_raw().filter(|raw| *raw >= 0)?))
+            };
+            elements.iter().filter_map(offset).collect()
+        })
+        .await
+    }
+
+    /// Where each partition ends.
+    pub async fn ends(&self) -> BTreeMap<i32, i64> {
+        let group = self.clone();
+        self.ask(move |consumer| {
+            let end = |partition| {
+                let (_, end) = consumer
+                    .fetch_watermarks(&group.topic, partition, TIMEOUT)
+                    .expect("the watermarks");
+                (partition, end)
+            };
+            partitions(consumer, &group.topic).into_iter().map(end).collect()
+        })
+        .await
+    }
+
+    /// The members, and whether the group is at rest: nobody joins, leaves, or waits for partitions.
+    pub async fn members(&self) -> (bool, BTreeSet<GroupMember>) {
+        let group = self.clone();
+        self.ask(move |consumer| {
+            let list = consumer.fetch_group_list(Some(&group.name), TIMEOUT).expect("the group");
+            let Some(info) = list.groups().first() else { return (false, BTreeSet::new()) };
+            let member = |member: &GroupMemberInfo| GroupMember {
+                id: member.id().to_owned(),
+                partitions: member.assignment().map(assigned).unwrap_or_default(),
+            };
+            (info.state() == "Stable", info.members().iter().map(member).collect())
+        })
+        .await
+    }
+
+    /// Waits until the group has `count` members that read all of the topic between them, each at least a part.
+    pub async fn until_settled(&self, count: usize) -> BTreeSet<GroupMember> {
+        let all: BTreeSet<i32> = self.ends().await.into_keys().collect();
+        eventually("the group has settled", async || {
+            let (stable, members) = self.members().await;
+            let read: BTreeSet<i32> =
+                members.iter().flat_map(|member| member.partitions.clone()).collect();
+            let busy = members.iter().all(|member| !member.partitions.is_empty());
+            (stable && busy && members.len() == count && read == all).then_some(members)
+        })
+        .await
+    }
+
+    /// Waits until all that is in the topic now is committed.
+    pub async fn until_all_is_committed(&self) {
+        let mut ends = self.ends().await;
+        ends.retain(|_, end| *end > 0);
+        eventually("everything is committed", async || {
+            (self.committed().await == ends).then_some(())
+        })
+        .await;
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer) -> T + Send + 'static,
+    ) -> T {
+        let (brokers, name) = (self.stack.kafka_brokers.clone(), self.name.clone());
+        let answer = move || {
+            // It never subscribes, so it is no member.
+            let consumer: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", &brokers)
+                .set("group.id", &name)
+                .create()
+                .expect("a consumer");
+            question(&consumer)
+        };
+        tokio::task::spawn_blocking(answer).await.expect("an answer")
+    }
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
+    metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect()
+}
+
+/// The partitions in a member's assignment: a version, then topics with their partitions
+/// (`ConsumerProtocolAssignment`).
+fn assigned(bytes: &[u8]) -> BTreeSet<i32> {
+    fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
+        let (head, tail) = bytes.split_at(count);
+        *bytes = tail;
+        head
+    }
+    fn int(bytes: &mut &[u8]) -> i32 {
+        i32::from_be_bytes(take(bytes, 4).try_into().expect("4 bytes"))
+    }
+    let mut rest = bytes;
+    if rest.is_empty() {
+        return BTreeSet::new();
+    }
+    take(&mut rest, 2);
+    let mut partitions = BTreeSet::new();
+    for _ in 0..int(&mut rest) {
+        let length = i16::from_be_bytes(take(&mut rest, 2).try_into().expect("2 bytes"));
+        take(&mut rest, usize::try_from(length).expect("a length"));
+        for _ in 0..int(&mut rest) {
+            partitions.insert(int(&mut rest));
+        }
+    }
+    partitions
+}

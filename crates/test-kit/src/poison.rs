@@ -1,0 +1,63 @@
+//! The ways in which a record can be spoiled before it meets a handler.
+
+use uuid::Uuid;
+
+/// A record that is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainRecord {
+    /// Its key.
+    pub key: String,
+    /// Its value; none makes a tombstone.
+    pub value: Option<String>,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+}
+
+impl PlainRecord {
+    /// The same record with other values of some headers; none takes a header away.
+    #[must_use]
+    pub fn with_header(&self, name: &str, value: Option<&str>) -> Self {
+        let mut changed = self.clone();
+        changed.headers.retain(|(header, _)| header != name);
+        changed.headers.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        changed
+    }
+
+    fn with_value(&self, value: Option<&str>) -> Self {
+        Self { value: value.map(ToOwned::to_owned), ..self.clone() }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let (_, value) =
+            self.headers.iter().find(|(header, _)| header == name).expect("the header");
+        value
+    }
+}
+
+/// Everything that can be wrong with a record that was `good`, with the error class that its dead letter has to have.
+pub fn unreadable(good: &PlainRecord) -> Vec<(&'static str, PlainRecord)> {
+    let value = good.value.as_deref().expect("a value");
+    let next_major = good.header("ce_dataschema").replace(":1.0", ":2.0");
+    let other = Uuid::new_v4().to_string();
+    vec![
+        ("tombstone", good.with_value(None)),
+        // No JSON, half of one, and none of ours.
+        ("invalid-value", good.with_value(Some("an order, please"))),
+        ("invalid-value", good.with_value(Some(&value[..value.len() / 2]))),
+        ("invalid-value", good.with_value(Some("[]"))),
+        // A field that is missing, and one of another type.
+        ("invalid-value", good.with_value(Some(&value.replace("orderId", "orderID")))),
+        (
+            "invalid-value",
+            good.with_value(Some(&value.replace("\"sequence\":", "\"sequence\":\"\",\"s\":"))),
+        ),
+        ("invalid-headers", good.with_header("ce_type", None)),
+        ("invalid-headers", good.with_header("ce_id", Some("17"))),
+        ("invalid-headers", good.with_header("ce_specversion", Some("0.3"))),
+        ("unknown-type", good.with_header("ce_type", Some("order.eaten"))),
+        ("unsupported-version", good.with_header("ce_dataschema", Some(&next_major))),
+        ("key-mismatch", PlainRecord { key: other.clone(), ..good.clone() }),
+        ("key-mismatch", PlainRecord { key: "no order".to_owned(), ..good.clone() }),
+        ("key-mismatch", good.with_header("ce_subject", Some(&other))),
+    ]
+}

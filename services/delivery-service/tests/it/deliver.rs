@@ -1,0 +1,114 @@
+use contracts::event_id::event_id;
+use delivery_service::Application;
+use domain::{DeliveryStep, OrderId};
+use test_kit::{Process, Running, World, eventually, is_ready, metrics, read_all, until_processed};
+
+use crate::shop::{TRACE, announce, delivered, reported, start};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_shipped_and_then_delivered() {
+    let world = World::create().await;
+    let service = start(&world);
+    let order = OrderId::generate();
+    announce(&world, order).await;
+    delivered(&world, 1).await;
+    service.stop().await;
+
+    let reported = reported(&world).await;
+    assert_eq!(
+        reported.iter().map(|event| event.event.step).collect::<Vec<_>>(),
+        DeliveryStep::ALL
+    );
+    for envelope in &reported {
+        let attributes = &envelope.attributes;
+        assert_eq!(envelope.event.order_id, order);
+        assert_eq!(attributes.id, event_id(order, &attributes.event_type));
+        assert_eq!(attributes.correlation_id.as_deref(), Some("checkout-17"));
+        assert_eq!(attributes.trace.as_ref().map(|trace| trace.traceparent.as_str()), Some(TRACE));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_read_again_from_its_beginning_makes_no_second_shipment() {
+    let mut world = World::create().await;
+    let order = OrderId::generate();
+    for _ in 0..3 {
+        announce(&world, order).await;
+    }
+    // The second round reads the topic as a group that has never read anything.
+    for round in 1..=2 {
+        let application = Application::build(&world.config()).unwrap();
+        let port = application.management_port().unwrap();
+        let service = Running::start(|shutdown| application.run(shutdown));
+        until_processed(port, &world.topics.order_events, 3 * round).await;
+        delivered(&world, 1).await;
+        service.stop().await;
+        let again = format!("{}-again", world.topics.delivery_group);
+        world.set("DELIVERY_GROUP", again);
+    }
+    assert_eq!(world.database.count("SELECT count(*) FROM delivery.shipments").await, 1);
+    assert_eq!(reported(&world).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_takes_its_time_and_the_timer_survives_a_kill() {
+    let mut world = World::create().await;
+    world.set("DELIVERY_MIN_DELAY", 1500).set("DELIVERY_MAX_DELAY", 1500);
+    let first = Process::start(env!("CARGO_BIN_EXE_delivery-service"), &world).await;
+    announce(&world, OrderId::generate()).await;
+    let begun = "SELECT count(*) FROM delivery.shipments";
+    eventually("the timer runs", async || (world.database.count(begun).await == 1).then_some(()))
+        .await;
+    first.kill();
+    let _second = start(&world);
+    delivered(&world, 1).await;
+    let delays = "SELECT count(*) FROM delivery.shipments
+        WHERE shipped_at - created_at >= interval '1.5 s' AND delivered_at - shipped_at >= interval '1.5 s'";
+    assert_eq!(world.database.count(delays).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same_event() {
+    let world = World::create().await;
+    let service = start(&world);
+    let order = OrderId::generate();
+    announce(&world, order).await;
+    delivered(&world, 1).await;
+    service.stop().await;
+    // As if the service had died between the broker's answer and the mark of the last step.
+    let due = reported(&world).await[1].event.at;
+    let undo = format!(
+        "UPDATE delivery.shipments SET state = 'Shipped', next_step_at = '{}', delivered_at = NULL",
+        due.to_rfc3339()
+    );
+    world.database.query(&undo).await;
+    let service = start(&world);
+    delivered(&world, 1).await;
+    service.stop().await;
+
+    let records = read_all(&world.stack, &world.topics.delivery_events).await;
+    assert_eq!(records.len(), 3);
+    assert_eq!((&records[1].value, &records[1].headers), (&records[2].value, &records[2].headers));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
+    let mut world = World::create().await;
+    let proxy = world.proxy_database().await;
+    let application = Application::build(&world.config()).unwrap();
+    let port = application.management_port().unwrap();
+    let service = Running::start(|shutdown| application.run(shutdown));
+    announce(&world, OrderId::generate()).await;
+    delivered(&world, 1).await;
+    proxy.cut();
+    eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
+    announce(&world, OrderId::generate()).await;
+    // The second batch of this topic is in the intake's hands, and stays there.
+    let taken = format!("consumer_batch_size_count{{topic=\"{}\"}} 2", world.topics.order_events);
+    eventually("the order was read", async || metrics(port).await.contains(&taken).then_some(()))
+        .await;
+    proxy.heal();
+    delivered(&world, 2).await;
+    assert!(service.is_alive());
+    service.stop().await;
+}

@@ -1,0 +1,44 @@
+use domain::OrderId;
+use test_kit::{PlainRecord, World, eventually, produce_all, read_all, unreadable};
+
+use crate::shop::{created, delivered, start};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_record_that_is_no_order_becomes_one_dead_letter_whole_and_holds_nobody_up() {
+    let world = World::create().await;
+    let service = start(&world);
+    let mut expected = Vec::new();
+    let mut records = Vec::new();
+    for (class, record) in unreadable(&created(OrderId::generate())) {
+        expected.push((class, record.clone()));
+        // A good one behind each of them, in the same partition or not.
+        records.extend([record, created(OrderId::generate())]);
+    }
+    produce_all(&world.stack, &world.topics.order_events, &records).await;
+    delivered(&world, i64::try_from(expected.len()).unwrap()).await;
+    let letters = eventually("the dead letters are there", async || {
+        let letters = read_all(&world.stack, &world.topics.order_events_dlq()).await;
+        (letters.len() >= expected.len()).then_some(letters)
+    })
+    .await;
+    service.stop().await;
+
+    assert_eq!(letters.len(), expected.len());
+    for (class, PlainRecord { key, value, headers }) in expected {
+        let found = letters.iter().find(|letter| {
+            let mut headers = headers.iter();
+            letter.key.as_deref() == Some(key.as_bytes())
+                && letter.value.as_deref() == value.as_ref().map(String::as_bytes)
+                && headers.all(|(name, value)| letter.header(name) == Some(value.as_bytes()))
+                && letter.header("dlq-error-class") == Some(class.as_bytes())
+        });
+        assert!(found.is_some(), "no dead letter of class {class} is {key}: {value:?} {headers:?}");
+    }
+    // What was read is shipped, within 5 seconds of the first poison that came before it.
+    let sent = read_all(&world.stack, &world.topics.order_events).await;
+    let first = sent.iter().filter_map(|record| record.timestamp_ms).min().unwrap();
+    let last =
+        "SELECT (1000 * EXTRACT(epoch FROM max(created_at)))::bigint FROM delivery.shipments";
+    let longest = world.database.count(last).await - first;
+    assert!(longest < 5000, "{longest} ms");
+}

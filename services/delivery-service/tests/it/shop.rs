@@ -1,0 +1,74 @@
+//! New orders, and what becomes of them.
+
+use chrono::{SubsecRound, Utc};
+use contracts::cloud_events::{Attributes, TraceContext, data_schema};
+use contracts::delivery_events::DeliveryEvent;
+use contracts::envelope::Envelope;
+use contracts::event_id::event_id;
+use contracts::order_events::{Item, ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
+use delivery_service::Application;
+use domain::OrderId;
+use test_kit::{PlainRecord, Running, World, eventually, produce_all, read_all};
+
+pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+pub(crate) fn start(world: &World) -> Running {
+    let application = Application::build(&world.config()).unwrap();
+    Running::start(|shutdown| application.run(shutdown))
+}
+
+/// The record of a new order.
+pub(crate) fn created(order: OrderId) -> PlainRecord {
+    let now = Utc::now().trunc_subsecs(3);
+    let event = OrderCreated {
+        order_id: order,
+        sequence: 1,
+        customer_id: "customer-1".into(),
+        items: vec![Item {
+            product_id: "widget".into(),
+            quantity: 1,
+            unit_price: "1".parse().unwrap(),
+        }],
+        total_amount: "1".parse().unwrap(),
+        created_at: now,
+    };
+    let attributes = Attributes {
+        id: event_id(order, ORDER_CREATED),
+        source: "/sales-api".into(),
+        event_type: ORDER_CREATED.into(),
+        time: now,
+        subject: order.as_uuid(),
+        data_schema: data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
+        correlation_id: Some("checkout-17".into()),
+        trace: Some(TraceContext { traceparent: TRACE.into(), tracestate: None }),
+    };
+    let (key, value) = (order.to_string(), Some(serde_json::to_string(&event).unwrap()));
+    PlainRecord { key, value, headers: attributes.to_headers() }
+}
+
+/// Tells of a new order, as the relay would.
+pub(crate) async fn announce(world: &World, order: OrderId) {
+    produce_all(&world.stack, &world.topics.order_events, &[created(order)]).await;
+}
+
+/// What was reported so far, decoded as a consumer would.
+pub(crate) async fn reported(world: &World) -> Vec<Envelope<DeliveryEvent>> {
+    let records = read_all(&world.stack, &world.topics.delivery_events).await;
+    records
+        .iter()
+        .map(|record| {
+            Envelope::decode(record.key.as_deref(), record.value.as_deref(), |name| {
+                record.header(name)
+            })
+            .unwrap()
+        })
+        .collect()
+}
+
+pub(crate) async fn delivered(world: &World, orders: i64) {
+    let done = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
+    eventually("all are delivered", async || {
+        (world.database.count(done).await == orders).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,62 @@
+//! The inbox stays small: what can't come again is forgotten.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use service_kit::heartbeat::{GRACE, Heartbeat};
+use service_kit::outage::Outage;
+use store::{Database, StoreError, inbox};
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+
+/// Most events that are forgotten in one statement, so that none holds its locks for long.
+const BATCH: u32 = 1000;
+
+/// Between two looks at an inbox with nothing to forget.
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// Forgets events that are older than their topic. Any number of instances can do so at once.
+#[derive(Debug)]
+pub struct Reaper {
+    database: Database,
+    retention: Duration,
+    heartbeat: Heartbeat,
+}
+
+impl Reaper {
+    /// A reaper that has not begun.
+    pub fn new(config: &Config, database: Database) -> Self {
+        let heartbeat = Heartbeat::new("reaper", GRACE + INTERVAL + config.longest_step());
+        Self { database, retention: config.inbox_retention, heartbeat }
+    }
+
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
+    }
+
+    /// Reaps until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let mut outage = Outage::of("inbox");
+        while !shutdown.is_cancelled() {
+            self.heartbeat.beat();
+            let pause = match self.run_once().await {
+                Ok(reaped) => {
+                    outage.over();
+                    if reaped < BATCH as usize { INTERVAL } else { Duration::ZERO }
+                }
+                Err(error) => outage.failed(&error),
+            };
+            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+        Ok(())
+    }
+
+    /// Forgets one batch, and returns how many events that were.
+    pub async fn run_once(&self) -> Result<usize, StoreError> {
+        let mut connection = self.database.connection().await?;
+        let reaped = inbox::reap(&mut connection, self.retention, i64::from(BATCH)).await?;
+        metrics::counter!("inbox_reaped_total").increment(reaped as u64);
+        Ok(reaped)
+    }
+}

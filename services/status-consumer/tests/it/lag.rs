@@ -1,0 +1,48 @@
+use domain::DeliveryStep::Shipped;
+use domain::OrderId;
+use test_kit::{World, eventually, metrics, produce_all};
+
+use crate::shop::{place, start_with_port, step};
+
+/// The sum over all labels of a metric that belong to the topic; `None` where there is none.
+async fn sum(port: u16, world: &World, metric: &str) -> Option<f64> {
+    let prefix = format!("{metric}{{topic=\"{}\"", world.topics.delivery_events);
+    let text = metrics(port).await;
+    let values = text.lines().filter(|line| line.starts_with(&prefix));
+    let values: Vec<f64> =
+        values.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lag_is_told_in_records_and_in_seconds() {
+    let mut world = World::create().await;
+    let proxy = world.proxy_database().await;
+    let mut orders: Vec<OrderId> = Vec::new();
+    for _ in 0..30 {
+        orders.push(place(&world).await);
+    }
+    let records: Vec<_> = orders.iter().map(|order| step(*order, Shipped)).collect();
+    produce_all(&world.stack, &world.topics.delivery_events, &records).await;
+    proxy.cut();
+    let (service, port) = start_with_port(&world);
+    // Of the partitions that were fetched before the wait began: at least of the one that is in hand.
+    eventually("some of it is behind, and gets older", async || {
+        let records = sum(port, &world, "consumer_lag_records").await?;
+        let seconds = sum(port, &world, "consumer_lag_seconds").await?;
+        (records >= 1.0 && seconds > 2.0).then_some(())
+    })
+    .await;
+    proxy.heal();
+    eventually("nothing is behind", async || {
+        let records = sum(port, &world, "consumer_lag_records").await?;
+        let seconds = sum(port, &world, "consumer_lag_seconds").await?;
+        (records == 0.0 && seconds == 0.0).then_some(())
+    })
+    .await;
+    let help = metrics(port).await;
+    for metric in ["consumer_lag_records", "consumer_lag_seconds", "consumer_records_total"] {
+        assert!(help.contains(&format!("# HELP {metric} ")), "{metric} has no help text");
+    }
+    service.stop().await;
+}
