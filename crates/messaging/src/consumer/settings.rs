@@ -76,3 +76,19 @@ impl RunnerOptions {
 fn parse_session_timeout(text: &str) -> Result<Duration, String> {
     number_in(text, 6_000..=300_000).map(Duration::from_millis)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_as_long_as_brokers_and_client_take() {
+        for taken in ["6000", "10000", "300000"] {
+            let session = parse_session_timeout(taken).unwrap();
+            assert!(session <= MAX_POLL_INTERVAL, "the client refuses {taken}");
+        }
+        for refused in ["", "5999", "300001", "10s"] {
+            assert!(parse_session_timeout(refused).is_err(), "{refused:?}");
+        }
+    }
+}
