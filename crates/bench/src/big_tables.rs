@@ -22,7 +22,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
 
     eprintln!("big-tables: storing {} orders", settings.stored);
     let mut command = system.tool("salesctl");
-    system.run(command.arg("seed").arg(format!("--delivered={}", settings.stored)))?;
+    system.run(command.args(["seed", "--yes"]).arg(format!("--delivered={}", settings.stored)))?;
     system.seed_waiting(WAITING)?;
     system.sql(&["VACUUM ANALYZE", "CHECKPOINT"])?;
     let mut big_creates = Row::new("API on full tables", "orders/s");

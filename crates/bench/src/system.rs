@@ -133,7 +133,12 @@ impl System {
     /// Adds orders whose events wait in the outbox.
     pub(crate) fn seed_waiting(&self, orders: u64) -> Result<(), Failure> {
         let mut command = self.tool("salesctl");
-        self.run(command.arg("seed").arg(format!("--waiting={orders}")).stdout(Stdio::null()))
+        self.run(
+            command
+                .args(["seed", "--yes"])
+                .arg(format!("--waiting={orders}"))
+                .stdout(Stdio::null()),
+        )
     }
 
     /// What a counter of a service stands at, whatever its labels; zero before it was first counted.

@@ -11,12 +11,16 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::time::{Instant, timeout_at};
 
 use crate::deliveries::{Batch, Deliveries};
 use crate::{KafkaSettings, Record};
 
 /// How long a broker may take to answer a readiness check.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// The client looks for records whose time is up once a second.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// An event on its way to a topic.
 #[derive(Clone, Debug)]
@@ -90,12 +94,16 @@ impl PublishError {
                 | Code::State
                 | Code::ThrottlingQuotaExceeded
                 | Code::Fatal
+                // What a broker says when it doesn't know itself what is wrong with it.
+                | Code::Unknown
                 | Code::OutOfOrderSequenceNumber
                 | Code::DuplicateSequenceNumber
                 | Code::UnknownProducerId
                 | Code::InvalidProducerEpoch
                 | Code::ProducerFenced,
-            ) => Self::Unavailable(error),
+            )
+            // Nobody has looked at the record.
+            | None => Self::Unavailable(error),
             _ => Self::Failed(error),
         }
     }
@@ -108,6 +116,8 @@ type Producer = Arc<ThreadedProducer<Deliveries>>;
 pub struct Publisher {
     config: Arc<ClientConfig>,
     producer: Arc<Mutex<Producer>>,
+    /// Within it, everything that is published together is answered.
+    timeout: Duration,
 }
 
 impl Publisher {
@@ -138,24 +148,45 @@ impl Publisher {
             .set("partitioner", "murmur2_random");
         let producer: ThreadedProducer<_> = config.create_with_context(Deliveries)?;
         let producer = Arc::new(Mutex::new(Arc::new(producer)));
-        Ok(Self { config: Arc::new(config), producer })
+        Ok(Self { config: Arc::new(config), producer, timeout: settings.kafka_publish_timeout })
     }
 
-    /// Sends all of them, then waits for the answer to each; in the order given.
+    /// Sends all of them, then waits for the answer to each; in the order given. It takes no longer than one record may.
     pub async fn publish(&self, events: &[Publication]) -> Vec<Result<(), PublishError>> {
-        let places: Vec<usize> = (0..events.len()).collect();
-        let mut unsent = self.send(&places, |place| record(&events[place])).await;
-        if events.len() > 1 {
-            // A broker refuses a whole set of records for one of them. Each has a right to an answer of its own.
-            let (of_a_set, others) = mem::take(&mut unsent).into_iter().partition(Unsent::by_set);
-            unsent = others;
-            for Unsent { place, .. } in of_a_set {
-                unsent.extend(self.send(&[place], |place| record(&events[place])).await);
+        let deadline = Instant::now() + self.timeout;
+        let producer = self.producer();
+        let mut unsent = Vec::new();
+        let everything: Vec<usize> = (0..events.len()).collect();
+        // A broker refuses a whole set of records for one of them. Each has a right to an answer of its own, so each half
+        // is tried again by itself, as long as there is time for an answer. What is left then is tried with the next batch.
+        let mut sets = vec![everything];
+        while let Some(set) = sets.pop() {
+            let answer = send(&producer, &set, |place| record(&events[place]));
+            let refused = if set.len() == events.len() {
+                // The client itself sees to it that this ends in time.
+                answer.await
+            } else if Instant::now() + self.timeout / 2 > deadline {
+                set.iter().copied().map(Unsent::untried).collect()
+            } else {
+                let answer = timeout_at(deadline + GRACE, answer).await;
+                answer.unwrap_or_else(|_| set.iter().copied().map(Unsent::untried).collect())
+            };
+            let (of_a_set, alone): (Vec<_>, Vec<_>) =
+                refused.into_iter().partition(|it| set.len() > 1 && it.by_set());
+            unsent.extend(alone);
+            let mut places: Vec<usize> = of_a_set.into_iter().map(|it| it.place).collect();
+            if !places.is_empty() {
+                places.sort_unstable();
+                let second = places.split_off(places.len() / 2);
+                sets.extend([second, places].into_iter().filter(|half| !half.is_empty()));
             }
         }
         let mut answers: Vec<_> = events.iter().map(|_| Ok(())).collect();
+        if unsent.iter().any(Unsent::is_fatal) {
+            self.replace(&producer);
+        }
         for Unsent { place, error, .. } in unsent {
-            answers[place] = Err(self.settled(error));
+            answers[place] = Err(PublishError::from_kafka(error));
         }
         answers
     }
@@ -182,33 +213,12 @@ impl Publisher {
                 headers,
             }
         };
-        match self.send(&[0], copy).await.pop() {
-            Some(unsent) => Err(self.settled(unsent.error)),
-            None => Ok(()),
+        let producer = self.producer();
+        let Some(unsent) = send(&producer, &[0], copy).await.pop() else { return Ok(()) };
+        if unsent.is_fatal() {
+            self.replace(&producer);
         }
-    }
-
-    /// Sends a record for each place, all before the first answer is awaited, and returns those that were not written.
-    async fn send<'a>(
-        &self,
-        places: &[usize],
-        record: impl Fn(usize) -> Outgoing<'a>,
-    ) -> Vec<Unsent> {
-        let (producer, batch) = (self.producer(), Arc::new(Batch::default()));
-        let mut unsent = Vec::new();
-        for place in places {
-            let Outgoing { topic, key, payload, headers } = record(*place);
-            let mut record =
-                BaseRecord::with_opaque_to(topic, Box::new(batch.ticket(*place))).headers(headers);
-            (record.key, record.payload) = (key, payload);
-            if let Err((error, record)) = producer.send(record) {
-                record.delivery_opaque.withdraw();
-                unsent.push(Unsent { place: *place, by_broker: false, error });
-            }
-        }
-        let refused = batch.refusals().await.into_iter();
-        unsent.extend(refused.map(|(place, error)| Unsent { place, by_broker: true, error }));
-        unsent
+        Err(PublishError::from_kafka(unsent.error))
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
@@ -225,19 +235,45 @@ impl Publisher {
         self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The final answer. An idempotent producer that met a fatal error answers nothing else for the rest of its
-    /// life, so the next publish gets a new one.
-    fn settled(&self, error: KafkaError) -> PublishError {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            match self.config.create_with_context(Deliveries) {
-                Ok(fresh) => {
-                    *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
-                }
-                Err(error) => tracing::error!(%error, "no new producer after a fatal error"),
-            }
+    /// An idempotent producer that met a fatal error answers nothing else for the rest of its life, so the next publish
+    /// gets a new one; unless somebody has put one in its place already.
+    fn replace(&self, failed: &Producer) {
+        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, failed) {
+            return;
         }
-        PublishError::from_kafka(error)
+        match self.config.create_with_context(Deliveries) {
+            Ok(fresh) => {
+                let failed = mem::replace(&mut *current, Arc::new(fresh));
+                // Its end waits for its own thread. Where there is no thread to wait on, it ends here.
+                drop(std::thread::Builder::new().spawn(move || drop(failed)));
+            }
+            Err(error) => tracing::error!(%error, "no new producer after a fatal error"),
+        }
     }
+}
+
+/// Sends a record for each place, all before the first answer is awaited, and returns those that were not written.
+async fn send<'a>(
+    producer: &Producer,
+    places: &[usize],
+    record: impl Fn(usize) -> Outgoing<'a>,
+) -> Vec<Unsent> {
+    let batch = Arc::new(Batch::default());
+    let mut unsent = Vec::new();
+    for place in places {
+        let Outgoing { topic, key, payload, headers } = record(*place);
+        let mut record =
+            BaseRecord::with_opaque_to(topic, Box::new(batch.ticket(*place))).headers(headers);
+        (record.key, record.payload) = (key, payload);
+        if let Err((error, record)) = producer.send(record) {
+            record.delivery_opaque.withdraw();
+            unsent.push(Unsent { place: *place, by_broker: false, error });
+        }
+    }
+    let refused = batch.refusals().await.into_iter();
+    unsent.extend(refused.map(|(place, error)| Unsent { place, by_broker: true, error }));
+    unsent
 }
 
 /// A record before it is sent.
@@ -257,6 +293,15 @@ struct Unsent {
 }
 
 impl Unsent {
+    /// The time was up before there was an answer.
+    fn untried(place: usize) -> Self {
+        Self { place, by_broker: false, error: KafkaError::Canceled }
+    }
+
+    fn is_fatal(&self) -> bool {
+        self.error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+    }
+
     /// Whether it may have been refused for another's fault.
     fn by_set(&self) -> bool {
         self.by_broker
@@ -281,5 +326,26 @@ fn record(event: &Publication) -> Outgoing<'_> {
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_producer_that_failed_for_good_is_replaced_once() {
+        let settings = KafkaSettings {
+            kafka_brokers: "127.0.0.1:1".to_owned(),
+            kafka_publish_timeout: Duration::from_secs(1),
+        };
+        let publisher = Publisher::new("test", &settings).unwrap();
+        let failed = publisher.producer();
+        publisher.replace(&failed);
+        let fresh = publisher.producer();
+        assert!(!Arc::ptr_eq(&failed, &fresh));
+        // Another lane has met the same failure.
+        publisher.replace(&failed);
+        assert!(Arc::ptr_eq(&publisher.producer(), &fresh));
     }
 }

@@ -212,13 +212,26 @@ impl TopicReader {
                 }
                 // Nothing is left, though the offsets go on: a compacted topic, or a mark of a transaction.
                 Err(KafkaError::PartitionEOF(partition)) => {
-                    self.ahead.retain(|span| span.partition != partition);
+                    let reached = self.position(partition);
+                    // Short of the end, a new leader has not caught up yet: the rest will come.
+                    self.ahead.retain(|span| {
+                        span.partition != partition || reached.is_some_and(|it| it < span.to)
+                    });
                 }
                 Err(error) if passes(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(None)
+    }
+
+    /// The offset that comes next in a partition, once something of it was read.
+    fn position(&self, partition: i32) -> Option<i64> {
+        let positions = self.client().position().ok()?;
+        match positions.find_partition(&self.topic, partition)?.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        }
     }
 
     /// Whether a record belongs to what is to be read. With the last one of a span, the span is done.

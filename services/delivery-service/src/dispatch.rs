@@ -21,6 +21,10 @@ use crate::delays::Delays;
 /// Most steps that are published together.
 const BATCH: i64 = 1000;
 
+/// A pause after a step that took all that was due: what becomes due meanwhile goes together, instead of a few at a time
+/// with two commits each.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// Publishes the steps that are due.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
@@ -59,7 +63,12 @@ impl Dispatcher {
                     outage.over();
                     shutdown.run_until_cancelled(self.idle()).await;
                 }
-                Ok(_) => outage.over(),
+                Ok(steps) => {
+                    outage.over();
+                    if i64::try_from(steps).is_ok_and(|steps| steps < BATCH) {
+                        shutdown.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+                    }
+                }
                 Err(error) => {
                     let wait = outage.failed(&error);
                     shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;

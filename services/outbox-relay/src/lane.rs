@@ -3,6 +3,7 @@
 //! It remembers nothing from one step to the next. A row that is committed late is simply found the next time.
 
 use std::collections::HashSet;
+use std::mem;
 use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use futures::future::pending;
 use messaging::{Publication, PublishError, Publisher};
 use service_kit::outage::Outage;
 use service_kit::retry::FIRST_WAIT;
-use store::outbox::{self, OutboxRow};
+use store::outbox::{self, Claimed, OutboxRow};
 use store::{Database, StoreError};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,8 @@ pub struct Step {
     pub dead_lettered: usize,
     /// Rows that were seen but have to wait: for a row of the same order before them, or for their next attempt.
     pub held_back: usize,
+    /// There may be more than one step takes.
+    pub behind: bool,
 }
 
 impl Add for Step {
@@ -63,6 +66,7 @@ impl Add for Step {
             published: self.published + other.published,
             dead_lettered: self.dead_lettered + other.dead_lettered,
             held_back: self.held_back + other.held_back,
+            behind: self.behind || other.behind,
         }
     }
 }
@@ -114,23 +118,28 @@ impl Lane {
     pub(crate) async fn step(&self, tenure: &Tenure) -> Result<Step, RelayError> {
         let ways = &*self.ways;
         let held = tenure.of_lane(self.number, ways.lanes);
+        if held.is_empty() {
+            return Ok(Step::default());
+        }
         let shards = held.iter().map(|held| held.shard).collect();
-        let rows = {
+        let Claimed { rows, more: behind } = {
             let mut connection = ways.database.connection().await?;
             outbox::claim(&mut connection, &shards, ways.per_shard).await?
         };
         let seen = rows.len();
-        let batch = one_an_order(rows);
+        let mut batch = one_an_order(rows);
         let held_back = seen - batch.len();
         if batch.is_empty() {
             return Ok(Step { held_back, ..Step::default() });
         }
         if !tenure.lasts(ways.publish_and_mark) {
-            // The claim took so long that another relay may be about to publish the same rows.
+            tracing::warn!(
+                "the claim took so long that the leases may run out, they are renewed first"
+            );
             tenure.lose();
             return Ok(Step { held_back: seen, ..Step::default() });
         }
-        let publications: Vec<_> = batch.iter().map(publication).collect();
+        let publications: Vec<_> = batch.iter_mut().map(publication).collect();
         let answers = ways.publisher.publish(&publications).await;
         let mut connection = ways.database.connection().await?;
         let settler = Settler {
@@ -150,18 +159,24 @@ impl Lane {
             None => Ok(Step {
                 published: settlement.published,
                 dead_lettered: settlement.dead_lettered,
-                held_back,
+                held_back: held_back + settlement.put_off,
+                behind,
             }),
         }
     }
 
-    /// Until the next step: none while there is work, and a short one where something has to wait.
+    /// Until the next step: none while there is more than one step takes, and a short one where something has to wait.
+    /// Otherwise until there is news: to look again at once would find a row or two, at the cost of a commit.
     fn pause_after(&self, step: Step) -> Duration {
         let poll_interval = self.ways.poll_interval;
         match step {
-            Step { published: 0, dead_lettered: 0, held_back: 0 } => poll_interval,
-            Step { published: 0, dead_lettered: 0, .. } => FIRST_WAIT.min(poll_interval),
-            _ => Duration::ZERO,
+            Step { behind: true, .. } => Duration::ZERO,
+            Step { published: 0, dead_lettered: 0, held_back: 1.., .. } => {
+                FIRST_WAIT.min(poll_interval)
+            }
+            // The next of an order; or the announcement of a dead letter.
+            Step { held_back: 1.., .. } | Step { dead_lettered: 1.., .. } => Duration::ZERO,
+            _ => poll_interval,
         }
     }
 }
@@ -172,8 +187,9 @@ fn one_an_order(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
     rows.into_iter().filter(|row| orders.insert(row.event.aggregate_id) && row.due).collect()
 }
 
-fn publication(row: &OutboxRow) -> Publication {
-    let event = &row.event;
+/// The payload goes into the record: there may be much of it, and nobody needs it twice.
+fn publication(row: &mut OutboxRow) -> Publication {
+    let event = &mut row.event;
     Publication {
         topic: event.topic.clone(),
         key: event.aggregate_id.to_string(),
@@ -187,7 +203,7 @@ fn publication(row: &OutboxRow) -> Publication {
             correlation_id: event.headers.correlation_id.clone(),
             trace: event.headers.trace(),
         },
-        payload: event.payload.clone(),
+        payload: mem::take(&mut event.payload),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use store::outbox::{self, HeldShard};
+use store::outbox::{self, HeldShard, Shards};
 use store::{Database, StoreError};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -63,6 +63,11 @@ impl Leases {
 }
 
 impl Tenure {
+    /// All that is held.
+    pub(crate) fn shards(&self) -> Shards {
+        self.held.iter().map(|held| held.shard).collect()
+    }
+
     /// The shards of one of so many lanes.
     pub(crate) fn of_lane(&self, lane: usize, lanes: usize) -> Vec<HeldShard> {
         let of_lane = |held: &&HeldShard| lane_of(held.shard, lanes) == lane;

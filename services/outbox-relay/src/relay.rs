@@ -71,6 +71,7 @@ impl Relay {
             match self.leases.renew().await {
                 Ok(tenure) => {
                     outage.over();
+                    self.wakes.hold(tenure.shards());
                     self.work(&Arc::new(tenure), &shutdown).await?;
                 }
                 Err(error) => {

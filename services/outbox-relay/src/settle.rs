@@ -23,6 +23,8 @@ pub(crate) struct Settlement {
     pub(crate) published: usize,
     /// Events that were put aside.
     pub(crate) dead_lettered: usize,
+    /// Events that are tried again later.
+    pub(crate) put_off: usize,
     /// Another relay has taken over a shard meanwhile: what was published for it is published again.
     pub(crate) lease_lost: bool,
     /// For which topic events have to wait, if they have to, and why.
@@ -91,6 +93,7 @@ impl Settler<'_> {
             moved
         } else {
             let wait_ms = i64::try_from(wait_after(row.attempts).as_millis()).unwrap_or(i64::MAX);
+            settlement.put_off += 1;
             outbox::record_failure(self.connection, place, wait_ms, &reason).await?
         };
         settlement.lease_lost |= !lease_held;

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use service_kit::outage::Outage;
 use store::outbox::{Listener, Shards};
@@ -13,27 +14,37 @@ use tokio_util::sync::CancellationToken;
 
 use crate::leases::lane_of;
 
-/// One bell a lane.
+/// One bell a lane. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Wakes(Arc<[Notify]>);
+pub(crate) struct Wakes {
+    bells: Arc<[Notify]>,
+    /// What this relay holds: news of other shards is news for others.
+    held: Arc<AtomicU64>,
+}
 
 impl Wakes {
     pub(crate) fn new(lanes: usize) -> Self {
-        Self((0..lanes).map(|_| Notify::new()).collect())
+        Self { bells: (0..lanes).map(|_| Notify::new()).collect(), held: Arc::default() }
+    }
+
+    /// Notes what is held from now on.
+    pub(crate) fn hold(&self, shards: Shards) {
+        self.held.store(shards.bits(), Ordering::Relaxed);
     }
 
     /// Waits until the lane has something to do. A bell that rang before is heard, once.
     pub(crate) async fn woken(&self, lane: usize) {
-        match self.0.get(lane) {
+        match self.bells.get(lane) {
             Some(bell) => bell.notified().await,
             None => std::future::pending().await,
         }
     }
 
     fn ring(&self, shards: Shards) {
-        let lanes = self.0.len();
-        for (lane, bell) in self.0.iter().enumerate() {
-            if shards.iter().any(|shard| lane_of(shard, lanes) == lane) {
+        let lanes = self.bells.len();
+        let held = Shards::from_bits(shards.bits() & self.held.load(Ordering::Relaxed));
+        for (lane, bell) in self.bells.iter().enumerate() {
+            if held.iter().any(|shard| lane_of(shard, lanes) == lane) {
                 bell.notify_one();
             }
         }

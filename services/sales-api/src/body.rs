@@ -12,7 +12,7 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
-use crate::admission::{Admission, Place};
+use crate::admission::{Admission, Place, Room};
 use crate::problem::ApiError;
 
 /// The largest body that is read, in bytes.
@@ -25,6 +25,7 @@ pub(crate) struct BodyTimeout(pub(crate) Duration);
 /// A body that was announced as JSON; whether it is any, its reader finds out. It holds the request's place.
 pub(crate) struct JsonBody {
     bytes: Bytes,
+    _room: Room,
     _place: Place,
 }
 
@@ -48,9 +49,9 @@ impl FromRequest for JsonBody {
             admission.check()?;
             let patience = request.app_data::<web::Data<BodyTimeout>>();
             let patience = patience.map_or(Duration::MAX, |patience| patience.0);
-            let bytes =
-                timeout(patience, read(payload)).await.map_err(|_| ApiError::BodyTimeout)??;
-            Ok(JsonBody { bytes, _place: admission.admit()? })
+            let read = timeout(patience, read(payload, admission)).await;
+            let (bytes, room) = read.map_err(|_| ApiError::BodyTimeout)??;
+            Ok(JsonBody { bytes, _room: room, _place: admission.admit()? })
         }
         .boxed_local()
     }
@@ -73,8 +74,8 @@ fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn read(mut payload: Payload) -> Result<Bytes, ApiError> {
-    let mut body = BytesMut::new();
+async fn read(mut payload: Payload, admission: &Admission) -> Result<(Bytes, Room), ApiError> {
+    let (mut body, mut room) = (BytesMut::new(), Room::default());
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
             PayloadError::Overflow => ApiError::BodyTooLarge,
@@ -83,7 +84,8 @@ async fn read(mut payload: Payload) -> Result<Bytes, ApiError> {
         if body.len() + chunk.len() > LIMIT {
             return Err(ApiError::BodyTooLarge);
         }
+        admission.grow(&mut room, body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok((body.freeze(), room))
 }

@@ -15,8 +15,9 @@ use store::{Database, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Between two words to the relays.
-const INTERVAL: Duration = Duration::from_millis(2);
+/// Between two words to the relays, while little happens and while much does: then a relay has its hands full anyway.
+const SHORTEST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(16);
 
 /// Rung by whoever has committed an event. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -58,11 +59,14 @@ impl OutboxBell {
     ) -> Result<Infallible, StoreError> {
         self.rung.notified().await;
         let mut notifier = Notifier::connect(database).await?;
+        let mut interval = SHORTEST;
         loop {
             let shards = Shards::from_bits(self.untold.swap(0, Ordering::Relaxed));
             notifier.notify(shards).await?;
             outage.over();
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(interval).await;
+            let busy = self.untold.load(Ordering::Relaxed) != 0;
+            interval = if busy { (interval * 2).min(LONGEST) } else { SHORTEST };
             self.rung.notified().await;
         }
     }

@@ -80,11 +80,17 @@ impl Source {
                 () = shutdown.cancelled() => return Err(Stopped),
                 () = sleep_until(end) => return Ok(()),
                 received = self.member.recv() => {
-                    // An error says that Kafka is away as well; what is waited for is something else.
-                    let Ok(message) = received else { continue };
-                    self.early.extend(self.holdings.take(Record::read(&message)));
-                    // It is from a partition that came during the wait.
-                    self.pause();
+                    match received {
+                        Ok(message) => {
+                            self.early.extend(self.holdings.take(Record::read(&message)));
+                            // It is from a partition that came during the wait.
+                            self.pause();
+                        }
+                        // It is told once only.
+                        Err(error) if self.fatal_error().is_some() => self.held_error = Some(error),
+                        // Kafka is away as well; what is waited for is something else.
+                        Err(_) => {}
+                    }
                 }
             }
         }

@@ -65,6 +65,8 @@ pub struct Redrive {
     /// Tells this redrive's commits from those of others.
     mark: String,
     /// Where the next batch begins, in each partition that is read.
+    /// Where the plan began.
+    planned_from: Vec<Position>,
     positions: Vec<Position>,
 }
 
@@ -116,13 +118,15 @@ impl Redrive {
             publisher: Publisher::with_max_bytes(&group, settings, DEAD_LETTER_MAX_BYTES)?,
             mark: Uuid::new_v4().to_string(),
             positions: Vec::new(),
+            planned_from: Vec::new(),
         })
     }
 
     /// Reads everything that waits, and sends nothing. `seen` hears how many records were read, and of how many.
     pub async fn plan(&mut self, mut seen: impl FnMut(u64, u64)) -> Result<Plan, RedriveError> {
         let kept = self.reader.kept().await?;
-        let waiting = waiting(&kept, &self.reader).await?;
+        self.planned_from = self.reader.positions(kept.iter().map(|span| span.partition)).await?;
+        let waiting = after(&kept, &self.planned_from);
         let all = waiting.iter().map(Span::count).sum();
         let mut plan = Plan { send: 0, classes: BTreeMap::new(), spans: Vec::new() };
         let mut read = 0;
@@ -149,6 +153,11 @@ impl Redrive {
             next: span.from,
             note: self.mark.clone(),
         };
+        // Whoever has been at work since the plan was made has sent some of it.
+        let planned = self.planned_from.iter().map(|it| it.partition);
+        if self.reader.positions(planned).await? != self.planned_from {
+            return Err(RedriveError::Overtaken(self.topic.clone()));
+        }
         self.positions = plan.spans.iter().map(position).collect();
         if !self.positions.is_empty() {
             self.reader.commit(&self.positions).await?;

@@ -45,7 +45,8 @@ statement! {
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
          SELECT * FROM (
-             SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING) - pg_column_size(o.payload) AS bytes_before
+             SELECT o.*, sum(octet_length(o.payload::text)) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING)
+                        - octet_length(o.payload::text) AS bytes_before
              FROM (
                  SELECT * FROM sales.outbox_events o
                  WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
@@ -58,18 +59,33 @@ statement! {
 
 type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i16, bool);
 
-/// The values of one shard that are taken at once, in bytes as they are stored; the last one may go beyond.
+/// The values of one shard that are taken at once, in bytes as they are sent; the last one may go beyond.
 const SHARD_BYTES: i64 = 128 * 1024;
+
+/// What is there to publish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// By shard, and in order.
+    pub rows: Vec<OutboxRow>,
+    /// One of the shards may have more than was taken.
+    pub more: bool,
+}
 
 /// The oldest rows of each of these shards, in order: `per_shard` at most, and fewer where they are large.
 pub async fn claim(
     connection: &mut Connection,
     shards: &Vec<i16>,
     per_shard: i64,
-) -> Result<Vec<OutboxRow>, StoreError> {
+) -> Result<Claimed, StoreError> {
     let rows: Vec<Row> =
         Claim { shards, limit: &per_shard, bytes: &SHARD_BYTES }.load(connection).await?;
-    rows.into_iter().map(row).collect()
+    let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
+        let bytes: usize = of_shard.iter().map(|row| row.event.payload.len()).sum();
+        of_shard.len() >= usize::try_from(per_shard).unwrap_or(0)
+            || bytes >= usize::try_from(SHARD_BYTES).unwrap_or(0)
+    });
+    Ok(Claimed { rows, more })
 }
 
 fn row(row: Row) -> Result<OutboxRow, StoreError> {

@@ -12,7 +12,7 @@ use contracts::cloud_events::TraceContext;
 use domain::OrderId;
 use uuid::Uuid;
 
-pub use claim::{OutboxRow, PublishedRow, claim, delete_published, record_failure};
+pub use claim::{Claimed, OutboxRow, PublishedRow, claim, delete_published, record_failure};
 pub use dead_letters::dead_letter;
 pub use enqueue::enqueue;
 pub use leases::{HeldShard, release, share};

@@ -39,6 +39,10 @@ pub(crate) struct Seed {
     #[conf(long, default_value = "0")]
     waiting: u64,
 
+    /// Adds them, which nothing takes back; without it, it is only said what would be added
+    #[conf(long)]
+    yes: bool,
+
     /// Prints JSON
     #[conf(long)]
     json: bool,
@@ -46,6 +50,7 @@ pub(crate) struct Seed {
 
 #[derive(Serialize)]
 struct Seeded {
+    added: bool,
     delivered: u64,
     waiting: u64,
 }
@@ -53,6 +58,19 @@ struct Seeded {
 impl Seed {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let Self { delivered, waiting, .. } = self;
+        if self.yes {
+            self.add().await?;
+        }
+        let seeded = Seeded { added: self.yes, delivered, waiting };
+        output::print(self.json, &seeded, |Seeded { added, delivered, waiting }| {
+            let what = format!("{delivered} delivered orders, {waiting} with an event that waits");
+            if *added { what } else { format!("would add {what}; --yes does it") }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn add(&self) -> Result<(), Failure> {
+        let Self { delivered, waiting, .. } = *self;
         let database = Database::planning_once("salesctl", &self.database);
         let mut connection = database.connection().await?;
         let progress = bar("delivered", delivered);
@@ -61,11 +79,7 @@ impl Seed {
             progress.inc(count);
         }
         progress.finish_and_clear();
-        self.place(&mut connection, bar("waiting", waiting)).await?;
-        output::print(self.json, &Seeded { delivered, waiting }, |seeded| {
-            format!("{} delivered, {} waiting", seeded.delivered, seeded.waiting)
-        })?;
-        Ok(ExitCode::SUCCESS)
+        self.place(&mut connection, bar("waiting", waiting)).await
     }
 
     /// The way that sales-api stores them.

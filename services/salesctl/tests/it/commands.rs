@@ -1,7 +1,7 @@
 use futures::future::join_all;
 use test_kit::World;
 
-use crate::system::{System, salesctl};
+use crate::system::{System, answer, salesctl};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -211,4 +211,16 @@ async fn a_database_that_never_comes_is_named() {
     assert!(!report.contains("hunter2"), "{report}");
     // Each cause once.
     assert_eq!(report.matches("refused").count(), 1, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_seeded_until_it_is_told_yes() {
+    let world = World::create().await;
+    let orders = async || world.database.count("SELECT count(*) FROM sales.orders").await;
+    let seed = ["seed", "--delivered", "3", "--waiting", "2"];
+    assert_eq!(answer(&world, &seed).await["added"], false);
+    assert_eq!(orders().await, 0);
+    assert_eq!(answer(&world, &[&seed[..], &["--yes"]].concat()).await["added"], true);
+    assert_eq!(orders().await, 5);
+    assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_events").await, 2);
 }

@@ -98,7 +98,8 @@ pub async fn plan(
 }
 
 statement! {
-    /// Sequence numbers are given in the order of the rows, so the events of an order keep theirs.
+    /// Sequence numbers are given in the order of the rows, and nobody gets past a row that another redrive is putting
+    /// back: so the events of an order keep their order.
     struct PutBack {
         id: Option<i64>, topic: Option<String>, order: Option<Uuid>, max_redrives: i32, newest: i64, limit: i64,
     } -> ();
@@ -108,7 +109,7 @@ statement! {
           AND id = COALESCE(" {Nullable<BigInt> = id} ", id)
           AND topic = COALESCE(" {Nullable<Text> = topic} ", topic)
           AND aggregate_id = COALESCE(" {Nullable<SqlUuid> = order} ", aggregate_id)
-        ORDER BY id LIMIT " {BigInt = limit} " FOR UPDATE SKIP LOCKED
+        ORDER BY id LIMIT " {BigInt = limit} " FOR UPDATE
      ),
      redriven AS (
         UPDATE sales.outbox_dead_letters d

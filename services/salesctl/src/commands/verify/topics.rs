@@ -9,7 +9,8 @@ use contracts::order_events::OrderEvent;
 use contracts::topics::Names;
 use domain::{OrderId, OrderStatus};
 use indicatif::ProgressBar;
-use messaging::reader::{ReadError, Span, committed, kept, read};
+use messaging::reader::{ReadError, Span, TopicReader, committed, kept, read};
+use messaging::redrive;
 use messaging::{KafkaSettings, Record};
 use serde::Serialize;
 use uuid::Uuid;
@@ -103,12 +104,19 @@ impl Topics<'_> {
         let (stream, topic) = (reading.stream, self.dead_letter_topic(reading.stream));
         let spans = kept(self.kafka, &topic).await?;
         reading.letters_complete = spans.iter().all(|span| span.from == 0);
+        // What was sent back is nobody's excuse any more.
+        let reader = TopicReader::new(self.kafka, &topic, &redrive::group_of(&topic))?;
+        let waiting = redrive::waiting(&spans, &reader).await?;
+        let waits = |letter: &Record| {
+            let mut of_partition = waiting.iter().filter(|span| span.partition == letter.partition);
+            of_partition.any(|span| letter.offset >= span.from)
+        };
         read(self.kafka, &topic, &spans, |letter| {
             if !self.selection.concerns(order_of(&letter)) {
                 return;
             }
             books.letters.add(stream, self.name(stream), &letter, books.findings);
-            if let Some(order) = order_of(&letter) {
+            if let Some(order) = order_of(&letter).filter(|_| waits(&letter)) {
                 books.ledger.put_aside(order, stream);
             }
         })
