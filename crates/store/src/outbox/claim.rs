@@ -40,15 +40,17 @@ statement! {
     /// Rows are counted by their size too: what is taken has to fit into the memory of a relay, however large orders are.
     struct Claim { shards: Vec<i16>, limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, SmallInt, Bool);
-    "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::text, e.headers::text,
-            e.occurred_at, e.attempts, e.next_attempt_at <= now()
+    "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
+            e.occurred_at, e.attempts, e.due
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
          SELECT * FROM (
-             SELECT o.*, sum(octet_length(o.payload::text)) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING)
-                        - octet_length(o.payload::text) AS bytes_before
+             SELECT o.*, sum(octet_length(o.payload)) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING)
+                        - octet_length(o.payload) AS bytes_before
              FROM (
-                 SELECT * FROM sales.outbox_events o
+                 SELECT shard, seq, event_id, aggregate_id, topic, event_type, payload::text, headers::text,
+                        occurred_at, attempts, next_attempt_at <= now() AS due
+                 FROM sales.outbox_events o
                  WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
              ) o
          ) sized
