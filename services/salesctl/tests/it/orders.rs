@@ -18,7 +18,7 @@ async fn accepted(system: &System, customer: &str) -> String {
 async fn orders_are_listed_newest_first_over_all_pages() {
     let system = System::start().await;
     // More than the API gives at once.
-    assert!(system.salesctl(&["seed", "--delivered", "130"]).await.status.success());
+    assert!(system.salesctl(&["seed", "--yes", "--delivered", "130"]).await.status.success());
     let mut placed = Vec::new();
     for _ in 0..3 {
         placed.push(accepted(&system, "carol").await);

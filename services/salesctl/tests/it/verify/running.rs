@@ -71,7 +71,7 @@ async fn what_happens_while_it_is_verified_breaks_no_invariant() {
     const ORDERS: i64 = 6_000;
     let system = System::start().await;
     let orders = ORDERS.to_string();
-    assert!(system.salesctl(&["seed", "--waiting", &orders]).await.status.success());
+    assert!(system.salesctl(&["seed", "--yes", "--waiting", &orders]).await.status.success());
     let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
     let delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
     let mut on_their_way = 0;
