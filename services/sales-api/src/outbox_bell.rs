@@ -18,19 +18,25 @@ use tokio_util::sync::CancellationToken;
 /// Between two words to the relays, while little happens and while much does: then a relay has its hands full anyway.
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(16);
+/// Events in a millisecond from which on that is much.
+const MUCH: u128 = 2;
 
 /// Rung by whoever has committed an event. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OutboxBell {
     /// The shards that nobody has been told of yet.
     untold: Arc<AtomicU64>,
+    /// How many events that are.
+    events: Arc<AtomicU64>,
     rung: Arc<Notify>,
 }
 
 impl OutboxBell {
     /// Notes that these orders have new events. Never waits.
     pub(crate) fn ring(&self, orders: impl IntoIterator<Item = OrderId>) {
-        let shards: Shards = orders.into_iter().map(shard_of).collect();
+        let mut events = 0;
+        let shards: Shards = orders.into_iter().inspect(|_| events += 1).map(shard_of).collect();
+        self.events.fetch_add(events, Ordering::Relaxed);
         self.untold.fetch_or(shards.bits(), Ordering::Relaxed);
         self.rung.notify_one();
     }
@@ -65,7 +71,8 @@ impl OutboxBell {
             notifier.notify(shards).await?;
             outage.over();
             tokio::time::sleep(interval).await;
-            let busy = self.untold.load(Ordering::Relaxed) != 0;
+            let events = u128::from(self.events.swap(0, Ordering::Relaxed));
+            let busy = events >= MUCH * interval.as_millis();
             interval = if busy { (interval * 2).min(LONGEST) } else { SHORTEST };
             self.rung.notified().await;
         }
