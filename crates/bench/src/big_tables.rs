@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
-use crate::{load, pace, pgbench};
+use crate::{load, pgbench, speed};
 
 /// Events that wait while orders are placed, and are drained then.
 const WAITING: u64 = 1_000_000;
@@ -34,7 +34,6 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     creates_kept.extend(big_creates.median().zip(creates.median()).map(|(big, empty)| big / empty));
     let mut drains_kept = Row::with_target("relay: full / empty", "x", Target::AtLeast(0.9));
     drains_kept.extend(big_drains.median().zip(drains.median()).map(|(big, empty)| big / empty));
-    system.unset(&["ORDER_EVENTS_TOPIC"]);
     Ok(vec![creates, big_creates, creates_kept, drains, big_drains, drains_kept])
 }
 
@@ -60,7 +59,7 @@ fn drained(system: &mut System, settings: &Settings, row: &mut Row) -> Result<()
         let events = system.count("SELECT count(*) FROM sales.outbox_events")?;
         system.sql(&["VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
         system.start_services(&["outbox-relay"])?;
-        row.push(pace::of(system, "outbox-relay", "outbox_published_total", events)?);
+        row.push(speed::of(system, "outbox-relay", "outbox_published_total", events)?);
         system.stop_service("outbox-relay")?;
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::memory::resident;
-use crate::pace;
 use crate::settings::Settings;
+use crate::speed;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
 
@@ -32,7 +32,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     system.create_topics()?;
     system.seed_waiting(orders)?;
     system.start_services(&["outbox-relay"])?;
-    pace::of(system, "outbox-relay", "outbox_published_total", orders)?;
+    speed::of(system, "outbox-relay", "outbox_published_total", orders)?;
     system.stop_service("outbox-relay")?;
 
     let mut intake =
@@ -57,7 +57,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.sql(&["TRUNCATE delivery.shipments", "CHECKPOINT"])?;
         delays(system, A_DAY_MS);
         system.start_services(&["delivery-service"])?;
-        intake.push(pace::of(system, "delivery-service", "consumer_records_total", orders)?);
+        intake.push(speed::of(system, "delivery-service", "consumer_records_total", orders)?);
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));
         system.stop_service("delivery-service")?;
 
@@ -65,24 +65,17 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.sql(&ALL_DUE)?;
         delays(system, 0);
         system.start_services(&["delivery-service"])?;
-        dispatch.push(pace::of(system, "delivery-service", "delivery_steps_total", 2 * orders)?);
+        dispatch.push(speed::of(system, "delivery-service", "delivery_steps_total", 2 * orders)?);
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));
         system.stop_service("delivery-service")?;
 
         told("status");
         system.sql(&ALL_PENDING)?;
         system.start_services(&["status-consumer"])?;
-        status.push(pace::of(system, "status-consumer", "consumer_records_total", 2 * orders)?);
+        status.push(speed::of(system, "status-consumer", "consumer_records_total", 2 * orders)?);
         status_peak.extend(resident(process_of("status-consumer")?).map(|it| it.peak));
         system.stop_service("status-consumer")?;
     }
-    system.unset(&[
-        "ORDER_EVENTS_TOPIC",
-        "DELIVERY_EVENTS_TOPIC",
-        "DELIVERY_GROUP",
-        "STATUS_GROUP",
-    ]);
-    system.unset(&["DELIVERY_MIN_DELAY", "DELIVERY_MAX_DELAY"]);
     Ok(vec![intake, dispatch, status, delivery_peak, status_peak])
 }
 

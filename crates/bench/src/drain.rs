@@ -5,7 +5,7 @@ use crate::memory::resident;
 use crate::settings::Settings;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
-use crate::{bare_producer, pace};
+use crate::{bare_producer, speed};
 
 /// A backlog, kept aside so that every round has the same.
 const KEEP: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
@@ -16,6 +16,10 @@ const MORE_EVENTS: &str = "INSERT INTO sales.outbox_events
     FROM sales.outbox_events WHERE seq % 3 = 0 ORDER BY seq";
 const REFILL: &str = "INSERT INTO sales.outbox_events
     OVERRIDING SYSTEM VALUE SELECT * FROM sales.bench_backlog ORDER BY seq";
+/// What the relay is to reach, in events a second; and where a machine can't do that, in parts of the bare producer.
+const DRAINED: f64 = 106_000.0;
+const OF_BARE: f64 = 0.75;
+
 /// Bare producer and relay follow each other in every round.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let orders = settings.backlog / 4 * 3;
@@ -27,8 +31,8 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
 
     let mut bare = Row::new("bare producer, awaits every 2,000", "events/s");
     let mut drained =
-        Row::with_target("relay drains a backlog", "events/s", Target::AtLeast(106_000.0));
-    let mut ratios = Row::with_target("relay / bare producer", "x", Target::AtLeast(0.75));
+        Row::with_target("relay drains a backlog", "events/s", Target::AtLeast(DRAINED));
+    let mut ratios = Vec::new();
     let mut peak = Row::with_target("outbox-relay resident, peak", "MB", Target::AtMost(80.0));
     for round in 1..=settings.rounds {
         eprintln!("drain: round {round} of {}, bare producer", settings.rounds);
@@ -38,7 +42,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.empty_tables()?;
         system.sql(&[REFILL, "VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
         system.start_services(&["outbox-relay"])?;
-        let rate = pace::of(system, "outbox-relay", "outbox_published_total", events)?;
+        let rate = speed::of(system, "outbox-relay", "outbox_published_total", events)?;
         peak.extend(resident(process_of("outbox-relay")?).map(|it| it.peak));
         system.stop_service("outbox-relay")?;
 
@@ -47,5 +51,14 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         ratios.push(rate / floor);
     }
     system.sql(&["DROP TABLE sales.bench_backlog"])?;
-    Ok(vec![bare, drained, ratios, peak])
+    let is_slow = drained.median().is_some_and(|rate| rate < DRAINED);
+    let mut of_bare = if is_slow {
+        Row::with_target("relay / bare producer", "x", Target::AtLeast(OF_BARE))
+    } else {
+        Row::new("relay / bare producer", "x")
+    };
+    for ratio in ratios {
+        of_bare.push(ratio);
+    }
+    Ok(vec![bare, drained, of_bare, peak])
 }

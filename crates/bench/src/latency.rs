@@ -68,7 +68,6 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.stop_service(service)?;
     }
     system.sql(&FORGET)?;
-    system.unset(&["ORDER_EVENTS_TOPIC"]);
     Ok(vec![p50, p99])
 }
 

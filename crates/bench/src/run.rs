@@ -55,7 +55,7 @@ fn measure(
 ) -> Result<(), Failure> {
     let mut system = System::start(stop, runtime)?;
     for measure in chosen {
-        table.extend(measure(&mut system, settings)?);
+        table.extend(system.apart(|system| measure(system, settings))?);
     }
     Ok(())
 }

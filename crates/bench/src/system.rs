@@ -120,9 +120,15 @@ impl System {
         self.variables.insert(name.to_owned(), value.to_string());
     }
 
-    /// Leaves variables to their defaults again.
-    pub(crate) fn unset(&mut self, names: &[&str]) {
-        self.variables.retain(|name, _| !names.contains(&name.as_str()));
+    /// Measures with settings of its own, which nobody finds afterwards.
+    pub(crate) fn apart<T>(
+        &mut self,
+        measure: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let before = self.variables.clone();
+        let outcome = measure(self);
+        self.variables = before;
+        outcome
     }
 
     /// Makes the topics that the variables name.

@@ -49,13 +49,6 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     for service in SERVICES {
         system.stop_service(service)?;
     }
-    system.unset(&[
-        "ORDER_EVENTS_TOPIC",
-        "DELIVERY_EVENTS_TOPIC",
-        "DELIVERY_GROUP",
-        "STATUS_GROUP",
-    ]);
-    system.unset(&["DELIVERY_MIN_DELAY", "DELIVERY_MAX_DELAY"]);
     Ok(vec![placed, delivered])
 }
 

@@ -9,15 +9,35 @@ use rdkafka::error::KafkaError;
 use crate::{KafkaSettings, PublishError, Publisher, Record};
 
 /// What a dead letter says beside the headers that the record came with.
-pub(crate) mod header {
-    pub(crate) const ORIGINAL_TOPIC: &str = "dlq-original-topic";
-    pub(crate) const ORIGINAL_PARTITION: &str = "dlq-original-partition";
-    pub(crate) const ORIGINAL_OFFSET: &str = "dlq-original-offset";
-    pub(crate) const ORIGINAL_TIMESTAMP: &str = "dlq-original-timestamp";
-    pub(crate) const ERROR_CLASS: &str = "dlq-error-class";
-    pub(crate) const ERROR_MESSAGE: &str = "dlq-error-message";
-    pub(crate) const FIRST_FAILED_AT: &str = "dlq-first-failed-at";
-    pub(crate) const REDRIVE_COUNT: &str = "dlq-redrive-count";
+pub mod header {
+    /// The topic that the record stood in.
+    pub const ORIGINAL_TOPIC: &str = "dlq-original-topic";
+    /// Its partition.
+    pub const ORIGINAL_PARTITION: &str = "dlq-original-partition";
+    /// Its offset.
+    pub const ORIGINAL_OFFSET: &str = "dlq-original-offset";
+    /// Its timestamp, in milliseconds since 1970; empty where it had none.
+    pub const ORIGINAL_TIMESTAMP: &str = "dlq-original-timestamp";
+    /// Why it was put aside, as a short name that never changes.
+    pub const ERROR_CLASS: &str = "dlq-error-class";
+    /// The same in words, 1 KiB at most.
+    pub const ERROR_MESSAGE: &str = "dlq-error-message";
+    /// When it was put aside for the first time (RFC 3339).
+    pub const FIRST_FAILED_AT: &str = "dlq-first-failed-at";
+    /// How often it was sent back.
+    pub const REDRIVE_COUNT: &str = "dlq-redrive-count";
+
+    /// All of them.
+    pub const ALL: [&str; 8] = [
+        ORIGINAL_TOPIC,
+        ORIGINAL_PARTITION,
+        ORIGINAL_OFFSET,
+        ORIGINAL_TIMESTAMP,
+        ERROR_CLASS,
+        ERROR_MESSAGE,
+        FIRST_FAILED_AT,
+        REDRIVE_COUNT,
+    ];
 }
 
 /// The most bytes of an error message that a dead letter carries.

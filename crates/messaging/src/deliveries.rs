@@ -7,14 +7,12 @@ use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
 
-use crate::context::{quiet_error, quiet_log};
+use crate::context::QuietContext;
 
 /// Records that were sent together.
 #[derive(Debug, Default)]
@@ -80,20 +78,7 @@ impl Drop for Ticket {
 }
 
 /// What a producer does with an answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deliveries;
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        quiet_log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        quiet_error(&error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
+impl ProducerContext for QuietContext {
     type DeliveryOpaque = Box<Ticket>;
 
     fn delivery(&self, answer: &DeliveryResult<'_>, ticket: Box<Ticket>) {

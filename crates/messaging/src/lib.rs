@@ -9,6 +9,7 @@ mod publisher;
 pub mod reader;
 mod record;
 pub mod redrive;
+mod renewed_producer;
 mod settings;
 pub mod topic_admin;
 

@@ -1,8 +1,8 @@
 //! Publishing: every record of a batch is sent, then every answer is awaited.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use std::{fmt, mem};
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use contracts::cloud_events::Attributes;
 use futures::FutureExt;
@@ -10,17 +10,14 @@ use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use tokio::time::{Instant, timeout_at};
+use rdkafka::producer::{BaseRecord, Producer as _};
 
-use crate::deliveries::{Batch, Deliveries};
+use crate::deliveries::Batch;
+use crate::renewed_producer::RenewedProducer;
 use crate::{KafkaSettings, Record};
 
 /// How long a broker may take to answer a readiness check.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
-
-/// The client looks for records whose time is up once a second.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// An event on its way to a topic.
 #[derive(Clone, Debug)]
@@ -109,13 +106,13 @@ impl PublishError {
     }
 }
 
-type Producer = Arc<ThreadedProducer<Deliveries>>;
-
-/// A producer that is idempotent and waits for all in-sync replicas. Cheap to clone.
-#[derive(Clone)]
+/// A publisher whose producers are idempotent and wait for all in-sync replicas. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Publisher {
-    config: Arc<ClientConfig>,
-    producer: Arc<Mutex<Producer>>,
+    /// Gathers records into sets, from everybody who publishes.
+    together: Arc<RenewedProducer>,
+    /// Sends each record as a set of its own.
+    apart: Arc<RenewedProducer>,
     /// Within it, everything that is published together is answered.
     timeout: Duration,
 }
@@ -135,57 +132,32 @@ impl Publisher {
         settings: &KafkaSettings,
         max_bytes: u32,
     ) -> Result<Self, KafkaError> {
-        let timeout_ms = settings.kafka_publish_timeout.as_millis().to_string();
+        let timeout = settings.kafka_publish_timeout;
         let mut config = settings.client(client_id);
         config
             .set("enable.idempotence", "true")
             .set("message.max.bytes", max_bytes.to_string())
-            .set("message.timeout.ms", &timeout_ms)
-            .set("request.timeout.ms", &timeout_ms)
-            .set("linger.ms", "5")
             .set("compression.type", "lz4")
             // Where Java's clients put a key, so that any tool finds an order in the partition it expects.
-            .set("partitioner", "murmur2_random");
-        let producer: ThreadedProducer<_> = config.create_with_context(Deliveries)?;
-        let producer = Arc::new(Mutex::new(Arc::new(producer)));
-        Ok(Self { config: Arc::new(config), producer, timeout: settings.kafka_publish_timeout })
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "5");
+        answer_within(timeout, &mut config);
+        let mut config_apart = config.clone();
+        config_apart.set("batch.num.messages", "1").set("linger.ms", "0");
+        answer_within(timeout / 2, &mut config_apart);
+        let together = RenewedProducer::new(config);
+        // A setting that the client refuses shows here.
+        together.get()?;
+        let apart = RenewedProducer::new(config_apart);
+        Ok(Self { together: Arc::new(together), apart: Arc::new(apart), timeout })
     }
 
     /// Sends all of them, then waits for the answer to each; in the order given. It takes no longer than one record may.
     pub async fn publish(&self, events: &[Publication]) -> Vec<Result<(), PublishError>> {
-        let deadline = Instant::now() + self.timeout;
-        let producer = self.producer();
-        let mut unsent = Vec::new();
-        let everything: Vec<usize> = (0..events.len()).collect();
-        // A broker refuses a whole set of records for one of them. Each has a right to an answer of its own, so each half
-        // is tried again by itself, as long as there is time for an answer. What is left then is tried with the next batch.
-        let mut sets = vec![everything];
-        while let Some(set) = sets.pop() {
-            let answer = send(&producer, &set, |place| record(&events[place]));
-            let refused = if set.len() == events.len() {
-                // The client itself sees to it that this ends in time.
-                answer.await
-            } else if Instant::now() + self.timeout / 2 > deadline {
-                set.iter().copied().map(Unsent::untried).collect()
-            } else {
-                let answer = timeout_at(deadline + GRACE, answer).await;
-                answer.unwrap_or_else(|_| set.iter().copied().map(Unsent::untried).collect())
-            };
-            let (of_a_set, alone): (Vec<_>, Vec<_>) =
-                refused.into_iter().partition(|it| set.len() > 1 && it.by_set());
-            unsent.extend(alone);
-            let mut places: Vec<usize> = of_a_set.into_iter().map(|it| it.place).collect();
-            if !places.is_empty() {
-                places.sort_unstable();
-                let second = places.split_off(places.len() / 2);
-                sets.extend([second, places].into_iter().filter(|half| !half.is_empty()));
-            }
-        }
         let mut answers: Vec<_> = events.iter().map(|_| Ok(())).collect();
-        if unsent.iter().any(Unsent::is_fatal) {
-            self.replace(&producer);
-        }
-        for Unsent { place, error, .. } in unsent {
+        for Unsent { place, error, .. } in
+            self.send(events.len(), |place| record(&events[place])).await
+        {
             answers[place] = Err(PublishError::from_kafka(error));
         }
         answers
@@ -213,54 +185,69 @@ impl Publisher {
                 headers,
             }
         };
-        let producer = self.producer();
-        let Some(unsent) = send(&producer, &[0], copy).await.pop() else { return Ok(()) };
-        if unsent.is_fatal() {
-            self.replace(&producer);
+        match self.send(1, copy).await.pop() {
+            None => Ok(()),
+            Some(unsent) => Err(PublishError::from_kafka(unsent.error)),
         }
-        Err(PublishError::from_kafka(unsent.error))
+    }
+
+    /// Sends a record for each place up to `count`, and returns those that were not written.
+    ///
+    /// A broker refuses a whole set of records for one of them, and each has a right to an answer of its own. So what was
+    /// refused, perhaps for another's fault, is sent once more by itself, as long as there is time for that; else it counts
+    /// as unanswered, and can come with the next batch.
+    async fn send<'a>(&self, count: usize, record: impl Fn(usize) -> Outgoing<'a>) -> Vec<Unsent> {
+        let started = Instant::now();
+        let everything: Vec<usize> = (0..count).collect();
+        // The client itself sees to it that each of the two ends in time.
+        let unsent = send(&self.together, &everything, &record).await;
+        let (of_a_set, mut unsent): (Vec<_>, Vec<_>) = unsent.into_iter().partition(Unsent::by_set);
+        let again: Vec<usize> = of_a_set.into_iter().map(|it| it.place).collect();
+        unsent.extend(if started.elapsed() <= self.timeout / 2 {
+            send(&self.apart, &again, &record).await
+        } else {
+            again.into_iter().map(Unsent::unanswered).collect()
+        });
+        unsent
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
     pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
-        let publisher = self.clone();
+        let together = self.together.clone();
         move || {
-            let producer = publisher.producer();
-            let ask = move || producer.client().fetch_metadata(None, PROBE_TIMEOUT).is_ok();
-            async move { tokio::task::spawn_blocking(ask).await.unwrap_or(false) }.boxed()
-        }
-    }
-
-    fn producer(&self) -> Producer {
-        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// An idempotent producer that met a fatal error answers nothing else for the rest of its life, so the next publish
-    /// gets a new one; unless somebody has put one in its place already.
-    fn replace(&self, failed: &Producer) {
-        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&current, failed) {
-            return;
-        }
-        match self.config.create_with_context(Deliveries) {
-            Ok(fresh) => {
-                let failed = mem::replace(&mut *current, Arc::new(fresh));
-                // Its end waits for its own thread. Where there is no thread to wait on, it ends here.
-                drop(std::thread::Builder::new().spawn(move || drop(failed)));
-            }
-            Err(error) => tracing::error!(%error, "no new producer after a fatal error"),
+            let together = together.clone();
+            let ask = move || {
+                let producer = together.get()?;
+                producer.client().fetch_metadata(None, PROBE_TIMEOUT)
+            };
+            async move { tokio::task::spawn_blocking(ask).await.is_ok_and(|answer| answer.is_ok()) }
+                .boxed()
         }
     }
 }
 
+/// An answer is due within `time`, be it that there was none.
+fn answer_within(time: Duration, config: &mut ClientConfig) {
+    let ms = time.as_millis().to_string();
+    config.set("message.timeout.ms", &ms).set("request.timeout.ms", &ms);
+}
+
 /// Sends a record for each place, all before the first answer is awaited, and returns those that were not written.
 async fn send<'a>(
-    producer: &Producer,
+    through: &RenewedProducer,
     places: &[usize],
     record: impl Fn(usize) -> Outgoing<'a>,
 ) -> Vec<Unsent> {
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let unsent = |place, by_broker, error| Unsent { place, by_broker, error };
+    let producer = match through.get() {
+        Ok(producer) => producer,
+        Err(error) => return places.iter().map(|it| unsent(*it, false, error.clone())).collect(),
+    };
     let batch = Arc::new(Batch::default());
-    let mut unsent = Vec::new();
+    let mut failed = Vec::new();
     for place in places {
         let Outgoing { topic, key, payload, headers } = record(*place);
         let mut record =
@@ -268,12 +255,15 @@ async fn send<'a>(
         (record.key, record.payload) = (key, payload);
         if let Err((error, record)) = producer.send(record) {
             record.delivery_opaque.withdraw();
-            unsent.push(Unsent { place: *place, by_broker: false, error });
+            failed.push(unsent(*place, false, error));
         }
     }
     let refused = batch.refusals().await.into_iter();
-    unsent.extend(refused.map(|(place, error)| Unsent { place, by_broker: true, error }));
-    unsent
+    failed.extend(refused.map(|(place, error)| unsent(place, true, error)));
+    if failed.iter().any(Unsent::is_fatal) {
+        through.replace(&producer);
+    }
+    failed
 }
 
 /// A record before it is sent.
@@ -294,7 +284,7 @@ struct Unsent {
 
 impl Unsent {
     /// The time was up before there was an answer.
-    fn untried(place: usize) -> Self {
+    fn unanswered(place: usize) -> Self {
         Self { place, by_broker: false, error: KafkaError::Canceled }
     }
 
@@ -320,32 +310,5 @@ fn record(event: &Publication) -> Outgoing<'_> {
         key: Some(event.key.as_bytes()),
         payload: Some(event.payload.as_bytes()),
         headers,
-    }
-}
-
-impl fmt::Debug for Publisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publisher").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_producer_that_failed_for_good_is_replaced_once() {
-        let settings = KafkaSettings {
-            kafka_brokers: "127.0.0.1:1".to_owned(),
-            kafka_publish_timeout: Duration::from_secs(1),
-        };
-        let publisher = Publisher::new("test", &settings).unwrap();
-        let failed = publisher.producer();
-        publisher.replace(&failed);
-        let fresh = publisher.producer();
-        assert!(!Arc::ptr_eq(&failed, &fresh));
-        // Another lane has met the same failure.
-        publisher.replace(&failed);
-        assert!(Arc::ptr_eq(&publisher.producer(), &fresh));
     }
 }

@@ -1,11 +1,12 @@
 //! A consumer group as the broker sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupMemberInfo;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
@@ -13,6 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use crate::{Stack, eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A consumer group that reads one topic.
 #[derive(Clone, Debug)]
@@ -42,15 +44,15 @@ impl Group {
         let group = self.clone();
         self.ask(move |consumer| {
             let mut all = TopicPartitionList::new();
-            for partition in partitions(consumer, &group.topic) {
+            for partition in partitions(consumer, &group.topic)? {
                 all.add_partition(&group.topic, partition);
             }
-            let committed = consumer.committed_offsets(all, TIMEOUT).expect("the offsets");
+            let committed = consumer.committed_offsets(all, TIMEOUT)?;
             let elements = committed.elements();
             let offset = |element: &TopicPartitionListElem<'_>| {
                 Some((element.partition(), element.offset().to_raw().filter(|raw| *raw >= 0)?))
             };
-            elements.iter().filter_map(offset).collect()
+            Ok(elements.iter().filter_map(offset).collect())
         })
         .await
     }
@@ -60,12 +62,10 @@ impl Group {
         let group = self.clone();
         self.ask(move |consumer| {
             let end = |partition| {
-                let (_, end) = consumer
-                    .fetch_watermarks(&group.topic, partition, TIMEOUT)
-                    .expect("the watermarks");
-                (partition, end)
+                let watermarks = consumer.fetch_watermarks(&group.topic, partition, TIMEOUT);
+                watermarks.map(|(_, end)| (partition, end))
             };
-            partitions(consumer, &group.topic).into_iter().map(end).collect()
+            partitions(consumer, &group.topic)?.into_iter().map(end).collect()
         })
         .await
     }
@@ -74,13 +74,13 @@ impl Group {
     pub async fn members(&self) -> (bool, BTreeSet<GroupMember>) {
         let group = self.clone();
         self.ask(move |consumer| {
-            let list = consumer.fetch_group_list(Some(&group.name), TIMEOUT).expect("the group");
-            let Some(info) = list.groups().first() else { return (false, BTreeSet::new()) };
+            let list = consumer.fetch_group_list(Some(&group.name), TIMEOUT)?;
+            let Some(info) = list.groups().first() else { return Ok((false, BTreeSet::new())) };
             let member = |member: &GroupMemberInfo| GroupMember {
                 id: member.id().to_owned(),
                 partitions: member.assignment().map(assigned).unwrap_or_default(),
             };
-            (info.state() == "Stable", info.members().iter().map(member).collect())
+            Ok((info.state() == "Stable", info.members().iter().map(member).collect()))
         })
         .await
     }
@@ -108,9 +108,10 @@ impl Group {
         .await;
     }
 
+    /// A group that is just being made, or a broker that has just started, answers later.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BaseConsumer) -> T + Send + 'static,
+        question: impl Fn(&BaseConsumer) -> KafkaResult<T> + Send + 'static,
     ) -> T {
         let (brokers, name) = (self.stack.kafka_brokers.clone(), self.name.clone());
         let answer = move || {
@@ -120,15 +121,22 @@ impl Group {
                 .set("group.id", &name)
                 .create()
                 .expect("a consumer");
-            question(&consumer)
+            let asked = Instant::now();
+            loop {
+                match question(&consumer) {
+                    Ok(answer) => return answer,
+                    Err(error) => assert!(asked.elapsed() < TIMEOUT, "no answer: {error}"),
+                }
+                consumer.poll(PAUSE);
+            }
         };
         tokio::task::spawn_blocking(answer).await.expect("an answer")
     }
 }
 
-fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
-    metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect()
+fn partitions(consumer: &BaseConsumer, topic: &str) -> KafkaResult<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    Ok(metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect())
 }
 
 /// The partitions in a member's assignment: a version, then topics with their partitions

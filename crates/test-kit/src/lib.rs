@@ -9,6 +9,7 @@
 mod database;
 mod group;
 mod management;
+mod outbox;
 mod poison;
 mod process;
 pub mod process_checks;
@@ -22,6 +23,7 @@ mod world;
 pub use database::{TableLock, TestDatabase};
 pub use group::{Group, GroupMember};
 pub use management::{is_ready, metrics, until_processed};
+pub use outbox::{outbox_event, put_into_outbox};
 pub use poison::{PlainRecord, unreadable};
 pub use process::{Process, free_port, run_to_end};
 pub use proxy::Proxy;

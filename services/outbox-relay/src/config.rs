@@ -54,6 +54,10 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         all_of(&[
             (
+                self.database.database_pool_size >= self.outbox_lanes,
+                "DATABASE_POOL_SIZE must be at least OUTBOX_LANES, or lanes wait for each other",
+            ),
+            (
                 self.outbox_lease * 2 / 3 >= self.publish_and_mark(),
                 "OUTBOX_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1000)",
             ),

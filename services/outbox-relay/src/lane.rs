@@ -25,7 +25,7 @@ use crate::wake::Wakes;
 
 /// What the lanes of a relay have in common.
 #[derive(Debug)]
-pub(crate) struct Ways {
+pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) publisher: Publisher,
     pub(crate) dead_letters_topic: String,
@@ -41,7 +41,7 @@ pub(crate) struct Ways {
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) number: usize,
-    ways: Arc<Ways>,
+    shared: Arc<Shared>,
     outage: Outage,
 }
 
@@ -88,8 +88,8 @@ pub enum RelayError {
 }
 
 impl Lane {
-    pub(crate) fn new(number: usize, ways: Arc<Ways>, outage: Outage) -> Self {
-        Self { number, ways, outage }
+    pub(crate) fn new(number: usize, shared: Arc<Shared>, outage: Outage) -> Self {
+        Self { number, shared, outage }
     }
 
     /// Steps until the tenure is over, or until `shutdown`. The step in hand is finished.
@@ -98,7 +98,7 @@ impl Lane {
             let (pause, woken) = match self.step(&tenure).await {
                 Ok(step) => {
                     self.outage.over();
-                    (self.pause_after(step), self.ways.wakes.woken(self.number).left_future())
+                    (self.pause_after(step), self.shared.wakes.woken(self.number).left_future())
                 }
                 // Whoever commits an event ends no outage.
                 Err(error) => (self.outage.failed(&error), pending().right_future()),
@@ -116,15 +116,15 @@ impl Lane {
 
     /// Publishes the oldest rows of the lane's shards and marks them.
     pub(crate) async fn step(&self, tenure: &Tenure) -> Result<Step, RelayError> {
-        let ways = &*self.ways;
-        let held = tenure.of_lane(self.number, ways.lanes);
+        let shared = &*self.shared;
+        let held = tenure.of_lane(self.number, shared.lanes);
         if held.is_empty() {
             return Ok(Step::default());
         }
         let shards = held.iter().map(|held| held.shard).collect();
         let Claimed { rows, more: behind } = {
-            let mut connection = ways.database.connection().await?;
-            outbox::claim(&mut connection, &shards, ways.per_shard).await?
+            let mut connection = shared.database.connection().await?;
+            outbox::claim(&mut connection, &shards, shared.per_shard).await?
         };
         let seen = rows.len();
         let mut batch = one_an_order(rows);
@@ -132,7 +132,7 @@ impl Lane {
         if batch.is_empty() {
             return Ok(Step { held_back, ..Step::default() });
         }
-        if !tenure.lasts(ways.publish_and_mark) {
+        if !tenure.lasts(shared.publish_and_mark) {
             tracing::warn!(
                 "the claim took so long that the leases may run out, they are renewed first"
             );
@@ -140,12 +140,12 @@ impl Lane {
             return Ok(Step { held_back: seen, ..Step::default() });
         }
         let publications: Vec<_> = batch.iter_mut().map(publication).collect();
-        let answers = ways.publisher.publish(&publications).await;
-        let mut connection = ways.database.connection().await?;
+        let answers = shared.publisher.publish(&publications).await;
+        let mut connection = shared.database.connection().await?;
         let settler = Settler {
             connection: &mut connection,
             held: &held,
-            dead_letters_topic: &ways.dead_letters_topic,
+            dead_letters_topic: &shared.dead_letters_topic,
         };
         let settlement = settler.settle(batch.into_iter().zip(answers)).await?;
         if settlement.lease_lost {
@@ -168,7 +168,7 @@ impl Lane {
     /// Until the next step: none while there is more than one step takes, and a short one where something has to wait.
     /// Otherwise until there is news: to look again at once would find a row or two, at the cost of a commit.
     fn pause_after(&self, step: Step) -> Duration {
-        let poll_interval = self.ways.poll_interval;
+        let poll_interval = self.shared.poll_interval;
         match step {
             Step { behind: true, .. } => Duration::ZERO,
             Step { published: 0, dead_lettered: 0, held_back: 1.., .. } => {
@@ -232,7 +232,7 @@ mod tests {
             headers,
             occurred_at: std::time::SystemTime::UNIX_EPOCH.into(),
         };
-        OutboxRow { shard: 0, seq, event, attempts: 0, due }
+        OutboxRow { shard: 0, seq, event, attempts: 0, redrive_count: 0, due }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::lane::{Lane, RelayError, Step, Ways};
+use crate::lane::{Lane, RelayError, Shared, Step};
 use crate::leases::{Leases, Tenure};
 use crate::wake::Wakes;
 
@@ -31,7 +31,7 @@ impl Relay {
     /// A relay that holds nothing yet.
     pub fn new(config: &Config, database: Database, publisher: Publisher) -> Self {
         let wakes = Wakes::new(config.outbox_lanes);
-        let ways = Arc::new(Ways {
+        let shared = Arc::new(Shared {
             database: database.clone(),
             publisher,
             dead_letters_topic: config.dead_letters_topic.clone(),
@@ -42,7 +42,7 @@ impl Relay {
             wakes: wakes.clone(),
         });
         let outage = Outage::of("outbox or kafka");
-        let lane = |number| Lane::new(number, ways.clone(), outage.shared());
+        let lane = |number| Lane::new(number, shared.clone(), outage.shared());
         let lanes = (0..config.outbox_lanes).map(lane);
         Self {
             leases: Leases::new(database, config.outbox_lease),

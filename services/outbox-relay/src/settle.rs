@@ -83,7 +83,7 @@ impl Settler<'_> {
         let hopeless =
             matches!(error, PublishError::Refused(_)) || row.attempts + 1 >= MAX_ATTEMPTS;
         let lease_held = if hopeless {
-            let announcement = announcement(&row.event, &reason, self.dead_letters_topic);
+            let announcement = announcement(row, &reason, self.dead_letters_topic);
             let moved =
                 outbox::dead_letter(self.connection, place, &reason, announcement.as_ref()).await?;
             if moved {
@@ -119,7 +119,8 @@ fn wait_after(attempts: i16) -> Duration {
 
 /// The small event that tells of a dead letter. It goes through the outbox like any other; one that is refused
 /// itself is not announced again.
-fn announcement(event: &OutboxEvent, reason: &str, topic: &str) -> Option<OutboxEvent> {
+fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<OutboxEvent> {
+    let OutboxRow { event, redrive_count, .. } = row;
     if event.topic == topic {
         return None;
     }
@@ -131,9 +132,10 @@ fn announcement(event: &OutboxEvent, reason: &str, topic: &str) -> Option<Outbox
         reason: reason.to_owned(),
     });
     Some(OutboxEvent {
+        // An event that was put back and is refused again is news.
         event_id: event_id(
             event.aggregate_id,
-            &format!("{OUTBOX_DEAD_LETTERED}/{}", event.event_id),
+            &format!("{OUTBOX_DEAD_LETTERED}/{}/{redrive_count}", event.event_id),
         ),
         aggregate_id: event.aggregate_id,
         topic: topic.to_owned(),

@@ -6,9 +6,9 @@ mod commands;
 mod failure;
 mod latency;
 mod output;
-mod pace;
 mod patience;
 mod progress;
+mod throttle;
 mod token;
 
 use std::io::IsTerminal;

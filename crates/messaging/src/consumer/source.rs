@@ -13,7 +13,7 @@ use super::member::GroupMember;
 use super::offsets::{Holdings, Taken};
 use crate::Record;
 
-/// The shutdown came while a batch waited for something that is away.
+/// While a batch waited for something that is away, the shutdown came, or the end of this member.
 pub(super) struct Stopped;
 
 /// The partitions of one topic that this member holds, read in order.
@@ -86,8 +86,11 @@ impl Source {
                             // It is from a partition that came during the wait.
                             self.pause();
                         }
-                        // It is told once only.
-                        Err(error) if self.fatal_error().is_some() => self.held_error = Some(error),
+                        // It is told once only, and whatever is waited for, it comes too late for this member.
+                        Err(error) if self.fatal_error().is_some() => {
+                            self.held_error = Some(error);
+                            return Err(Stopped);
+                        }
                         // Kafka is away as well; what is waited for is something else.
                         Err(_) => {}
                     }

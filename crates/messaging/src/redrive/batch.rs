@@ -66,13 +66,7 @@ impl Batch {
     ) -> (Step, Result<(), PublishError>) {
         let answers =
             join_all(self.records.iter().map(|(record, sent)| send(publisher, record, *sent)));
-        let mut answers = answers.await;
-        for ((record, sent), answer) in self.records.iter().zip(&mut answers) {
-            // A broker refuses a whole set of records for one of them. Each has a right to an answer of its own.
-            if matches!(answer, Err(PublishError::Refused(_))) {
-                *answer = send(publisher, record, *sent).await;
-            }
-        }
+        let answers = answers.await;
         let mut step = Step::default();
         let mut failure = None;
         let mut stuck = Vec::new();

@@ -64,9 +64,9 @@ pub struct Redrive {
     publisher: Publisher,
     /// Tells this redrive's commits from those of others.
     mark: String,
-    /// Where the next batch begins, in each partition that is read.
     /// Where the plan began.
     planned_from: Vec<Position>,
+    /// Where the next batch begins, in each partition that is read.
     positions: Vec<Position>,
 }
 
@@ -154,8 +154,10 @@ impl Redrive {
             note: self.mark.clone(),
         };
         // Whoever has been at work since the plan was made has sent some of it.
-        let planned = self.planned_from.iter().map(|it| it.partition);
-        if self.reader.positions(planned).await? != self.planned_from {
+        let partitions = || plan.spans.iter().map(|span| span.partition);
+        let now = self.reader.positions(partitions()).await?;
+        let then = self.planned_from.iter().filter(|it| partitions().any(|at| at == it.partition));
+        if !now.iter().eq(then) {
             return Err(RedriveError::Overtaken(self.topic.clone()));
         }
         self.positions = plan.spans.iter().map(position).collect();

@@ -5,5 +5,6 @@ mod handover;
 mod outage;
 mod poison;
 mod recorder;
+mod redrive;
 mod signs_of_life;
 mod static_membership;

@@ -61,6 +61,23 @@ async fn a_restart_within_the_session_timeout_moves_no_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_over_ends_the_one_who_had_it_also_while_it_waits_for_something() {
+    let world = World::create().await;
+    let (group, waiting, recorder) = (group(&world), Recorder::default(), Recorder::default());
+    waiting.set_away(true);
+    let old = start(&world, &waiting, named("the one"));
+    let orders = report(&world, 10).await;
+    eventually("it waits", async || (!waiting.calls().is_empty()).then_some(())).await;
+    let new = start(&world, &recorder, named("the one"));
+    eventually("the old one has ended", async || (!old.is_alive()).then_some(())).await;
+    recorder.ledger.until_handled(&orders).await;
+    group.until_all_is_committed().await;
+    recorder.ledger.assert_each_once(&orders);
+    drop(old);
+    new.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_taken_over_ends_the_one_who_had_it() {
     let world = World::create().await;
     let (group, recorder) = (group(&world), Recorder::default());

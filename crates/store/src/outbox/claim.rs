@@ -1,7 +1,9 @@
 //! Taking rows to publish, and marking what became of them.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Integer, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
 use uuid::Uuid;
@@ -21,6 +23,8 @@ pub struct OutboxRow {
     pub event: OutboxEvent,
     /// How often it was refused so far.
     pub attempts: i16,
+    /// How often it was put back from the dead letters.
+    pub redrive_count: i32,
     /// False while it waits out a refusal; nothing of the same order may overtake it.
     pub due: bool,
 }
@@ -39,9 +43,9 @@ statement! {
     /// they are committed, so a smaller one can appear later, and is simply found the next time.
     /// Rows are counted by their size too: what is taken has to fit into the memory of a relay, however large orders are.
     struct Claim { shards: Vec<i16>, limit: i64, bytes: i64 }
-        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, SmallInt, Bool);
+        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, SmallInt, Integer, Bool);
     "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
-            e.occurred_at, e.attempts, e.due
+            e.occurred_at, e.attempts, e.redrive_count, e.due
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
          SELECT * FROM (
@@ -49,7 +53,7 @@ statement! {
                         - octet_length(o.payload) AS bytes_before
              FROM (
                  SELECT shard, seq, event_id, aggregate_id, topic, event_type, payload::text, headers::text,
-                        occurred_at, attempts, next_attempt_at <= now() AS due
+                        occurred_at, attempts, redrive_count, next_attempt_at <= now() AS due
                  FROM sales.outbox_events o
                  WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
              ) o
@@ -59,7 +63,7 @@ statement! {
      ORDER BY e.shard, e.seq"
 }
 
-type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i16, bool);
+type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i16, i32, bool);
 
 /// The values of one shard that are taken at once, in bytes as they are sent; the last one may go beyond.
 const SHARD_BYTES: i64 = 128 * 1024;
@@ -102,6 +106,7 @@ fn row(row: Row) -> Result<OutboxRow, StoreError> {
         headers,
         occurred_at,
         attempts,
+        redrive_count,
         due,
     ) = row;
     let headers: EventHeaders =
@@ -109,7 +114,7 @@ fn row(row: Row) -> Result<OutboxRow, StoreError> {
     let aggregate_id = OrderId::from(aggregate);
     let event =
         OutboxEvent { event_id, aggregate_id, topic, event_type, payload, headers, occurred_at };
-    Ok(OutboxRow { shard, seq, event, attempts, due })
+    Ok(OutboxRow { shard, seq, event, attempts, redrive_count, due })
 }
 
 statement! {

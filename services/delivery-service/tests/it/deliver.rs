@@ -5,14 +5,20 @@ use test_kit::{Process, Running, World, eventually, is_ready, metrics, read_all,
 
 use crate::shop::{TRACE, announce, delivered, reported, start};
 
+/// An order that a service has delivered, which was stopped then.
+async fn deliver_one(world: &World) -> OrderId {
+    let service = start(world);
+    let order = OrderId::generate();
+    announce(world, order).await;
+    delivered(world, 1).await;
+    service.stop().await;
+    order
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_shipped_and_then_delivered() {
     let world = World::create().await;
-    let service = start(&world);
-    let order = OrderId::generate();
-    announce(&world, order).await;
-    delivered(&world, 1).await;
-    service.stop().await;
+    let order = deliver_one(&world).await;
 
     let reported = reported(&world).await;
     assert_eq!(
@@ -70,11 +76,7 @@ async fn a_step_takes_its_time_and_the_timer_survives_a_kill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same_event() {
     let world = World::create().await;
-    let service = start(&world);
-    let order = OrderId::generate();
-    announce(&world, order).await;
-    delivered(&world, 1).await;
-    service.stop().await;
+    deliver_one(&world).await;
     // As if the service had died between the broker's answer and the mark of the last step.
     let due = reported(&world).await[1].event.at;
     let undo = format!(

@@ -1,9 +1,12 @@
+use std::collections::HashSet;
+
 use contracts::outbox_events::OutboxDeadLettered;
 use domain::OrderId;
+use store::outbox::dead_letters::{DeadLetterFilter, Redrive, plan, redrive};
 use store::outbox::shard_of;
-use test_kit::{World, read_all};
+use test_kit::{World, outbox_event as event, put_into_outbox as put, read_all};
 
-use crate::outbox::{event, put, relay, waiting};
+use crate::outbox::{relay, waiting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_too_large_is_put_aside_whole_and_announced() {
@@ -44,4 +47,23 @@ async fn an_event_that_is_too_large_is_put_aside_whole_and_announced() {
         serde_json::from_slice(announced[0].value.as_deref().unwrap()).unwrap();
     assert_eq!((announcement.order_id, announcement.event_id), (order, huge.event_id));
     assert_eq!((announcement.topic, announcement.reason), (huge.topic, reason));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_put_back_and_refused_again_is_announced_again() {
+    let world = World::create().await;
+    let huge = event(&world, OrderId::generate(), &format!("\"{}\"", "x".repeat(1_100_000)));
+    put(&world, std::slice::from_ref(&huge)).await;
+    let (mut relay, store) = (relay(&world), world.store());
+    for round in 0..2 {
+        assert_eq!(relay.run_once().await.unwrap().dead_lettered, 1);
+        assert_eq!(relay.run_once().await.unwrap().published, 1);
+        let again = Redrive { filter: DeadLetterFilter::default(), max_redrives: 3 };
+        let mut connection = store.connection().await.unwrap();
+        let newest = plan(&mut connection, &again).await.unwrap().newest;
+        assert_eq!(redrive(&mut connection, &again, newest, 10).await.unwrap(), 1, "{round}");
+    }
+    let announced = read_all(&world.stack, &world.topics.dead_letters).await;
+    let ids: HashSet<_> = announced.iter().map(|it| it.header("ce_id").unwrap()).collect();
+    assert_eq!((announced.len(), ids.len()), (2, 2));
 }

@@ -1,9 +1,9 @@
 use domain::OrderId;
 use store::outbox::{HeldShard, PublishedRow, SHARDS, delete_published, share};
-use test_kit::World;
+use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
 
-use crate::outbox::{event, put, relay, waiting};
+use crate::outbox::{relay, waiting};
 
 async fn held_by(world: &World, relay: Uuid, lease_ms: i64) -> Vec<HeldShard> {
     share(&mut world.store().connection().await.unwrap(), relay, lease_ms).await.unwrap()

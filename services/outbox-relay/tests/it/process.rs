@@ -9,6 +9,16 @@ fn settings_that_are_missing_or_wrong_are_reported_together() {
         &[("OUTBOX_SHARD_BATCH", "0")],
         &["DATABASE_URL", "KAFKA_BROKERS", "OUTBOX_SHARD_BATCH"],
     );
+    process_checks::reports_all_faults(
+        BINARY,
+        &[
+            ("DATABASE_URL", "postgres://u@h/d"),
+            ("KAFKA_BROKERS", "h:1"),
+            ("OUTBOX_LANES", "9"),
+            ("OUTBOX_LEASE", "5000"),
+        ],
+        &["DATABASE_POOL_SIZE must be at least OUTBOX_LANES", "OUTBOX_LEASE must be at least"],
+    );
 }
 
 #[test]

@@ -1,8 +1,13 @@
-use domain::OrderId;
-use store::outbox::shard_of;
-use test_kit::{World, read_all};
+use std::time::Duration;
 
-use crate::outbox::{event, put, relay, waiting};
+use contracts::topics::TopicSpec;
+use domain::OrderId;
+use messaging::topic_admin;
+use store::outbox::{OutboxEvent, shard_of};
+use test_kit::{World, outbox_event as event, put_into_outbox as put, read_all};
+use uuid::Uuid;
+
+use crate::outbox::{relay, waiting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_reaches_its_topic_whole_and_leaves_the_outbox() {
@@ -103,4 +108,30 @@ async fn large_events_are_taken_a_few_at_a_time() {
         assert_eq!(relay.run_once().await.unwrap().published, 2);
         assert_eq!(waiting(&world).await, left);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is_not() {
+    let world = World::create().await;
+    let small = TopicSpec {
+        name: format!("{}-small", world.topics.order_events),
+        partitions: 1,
+        retention: Duration::from_hours(1),
+        segment: Duration::from_hours(1),
+        max_message_bytes: Some(20_000),
+    };
+    topic_admin::create(&world.config(), std::slice::from_ref(&small), 1).await.unwrap();
+    let mut events = Vec::new();
+    for number in 0..40 {
+        // Random, so that it is not compressed to what the topic takes; the client lets it pass.
+        let large = || (0..1000).map(|_| Uuid::new_v4().to_string()).collect::<String>();
+        let value = if number % 10 == 3 { large() } else { number.to_string() };
+        let event = event(&world, OrderId::generate(), &format!("\"{value}\""));
+        events.push(OutboxEvent { topic: small.name.clone(), ..event });
+    }
+    put(&world, &events).await;
+    // Its lanes share a producer, so what one of them sends again must not meet what another sends.
+    let step = relay(&world).run_once().await.unwrap();
+    assert_eq!((step.published, step.dead_lettered), (36, 4));
+    assert_eq!(read_all(&world.stack, &small.name).await.len(), 36);
 }

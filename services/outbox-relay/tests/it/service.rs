@@ -1,9 +1,12 @@
 use domain::OrderId;
 use outbox_relay::Application;
 use store::outbox::{Notifier, enqueue, shard_of};
-use test_kit::{Process, Running, World, eventually, is_ready, read_all};
+use test_kit::{
+    Process, Running, World, eventually, is_ready, outbox_event as event, put_into_outbox as put,
+    read_all,
+};
 
-use crate::outbox::{event, put, waiting};
+use crate::outbox::waiting;
 
 fn start(world: &World) -> Running {
     let application = Application::build(&world.config()).unwrap();

@@ -22,8 +22,8 @@ use url::Url;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::pace::parse_rate;
 use crate::progress;
+use crate::throttle::parse_rate;
 use crate::token::{AccessSettings, parse_subject};
 use connection::Target;
 use drive::{Driven, Plan};

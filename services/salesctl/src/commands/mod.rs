@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod orders;
 pub(crate) mod outbox;
+mod redrive;
 pub(crate) mod seed;
 pub(crate) mod token;
 pub(crate) mod topics;

@@ -1,37 +1,12 @@
 //! Events in an outbox, among the dead letters, and what `salesctl` says of them.
 
-use chrono::{SubsecRound, Utc};
-use contracts::cloud_events::data_schema;
 use domain::OrderId;
 use serde_json::json;
-use store::outbox::{EventHeaders, OutboxEvent, enqueue, share};
-use test_kit::World;
+use store::outbox::{OutboxEvent, share};
+use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
 
 use crate::system::{answer, salesctl};
-
-/// An event of `order`, with a value of any size.
-pub(crate) fn event(world: &World, order: OrderId, payload: &str) -> OutboxEvent {
-    OutboxEvent {
-        event_id: Uuid::new_v4(),
-        aggregate_id: order,
-        topic: world.topics.order_events.clone(),
-        event_type: "order.created".into(),
-        payload: payload.into(),
-        headers: EventHeaders {
-            source: "/test".into(),
-            data_schema: data_schema("order.created", "1.0"),
-            correlation_id: Some("checkout-17".into()),
-            traceparent: None,
-            tracestate: None,
-        },
-        occurred_at: Utc::now().trunc_subsecs(3),
-    }
-}
-
-pub(crate) async fn put(world: &World, events: &[OutboxEvent]) {
-    enqueue(&mut world.store().connection().await.unwrap(), events).await.unwrap();
-}
 
 /// Puts these events among the dead letters, as a relay would after Kafka refused them.
 pub(crate) async fn refuse(world: &World, events: &[OutboxEvent], reason: &str) {

@@ -3,9 +3,9 @@ use messaging::Publisher;
 use outbox_relay::Relay;
 use serde_json::json;
 use store::outbox::OutboxEvent;
-use test_kit::{World, eventually, read_all};
+use test_kit::{World, eventually, outbox_event as event, put_into_outbox as put, read_all};
 
-use crate::outbox::{event, put, refuse};
+use crate::outbox::refuse;
 use crate::system::{Ongoing, answer, salesctl};
 
 const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters WHERE redriven_at IS NULL";

@@ -1,18 +1,17 @@
 //! `salesctl dlq redrive`.
 
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use conf::Conf;
 use messaging::KafkaSettings;
 use messaging::redrive::{self, Plan, Refusal, Selection, Tally};
 use serde::Serialize;
-use service_kit::config::number_in;
 
+use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
 use crate::output;
-use crate::pace::{Pace, parse_rate};
 use crate::progress;
+use crate::throttle::Throttle;
 
 /// The most records that are sent together.
 const BATCH: u32 = 500;
@@ -26,25 +25,12 @@ pub(super) struct Redrive {
     #[conf(pos, value_parser = parse_topic)]
     topic: String,
 
-    /// Really does it; without this, it only counts what it would do
-    #[conf(long)]
-    yes: bool,
-
-    /// Most records to send
-    #[conf(long, value_parser = parse_max)]
-    max: Option<u64>,
-
-    /// Most records to send in a second
-    #[conf(long, value_parser = parse_rate)]
-    rate: Option<NonZeroU32>,
+    #[conf(flatten)]
+    settings: RedriveSettings,
 
     /// Only those of this error class
     #[conf(long)]
     class: Option<String>,
-
-    /// Leaves a record alone that was sent back so often
-    #[conf(long, default_value = "3", value_parser = parse_max_redrives)]
-    max_redrives: u32,
 
     /// Prints JSON
     #[conf(long)]
@@ -60,14 +46,6 @@ fn parse_topic(text: &str) -> Result<String, &'static str> {
              put back by `salesctl outbox redrive`)",
         )
     }
-}
-
-fn parse_max(text: &str) -> Result<u64, String> {
-    number_in(text, 1..=1_000_000_000)
-}
-
-fn parse_max_redrives(text: &str) -> Result<u32, String> {
-    number_in(text, 1..=1_000_000)
 }
 
 #[derive(Serialize)]
@@ -106,8 +84,8 @@ impl Redrive {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let selection = Selection {
             class: self.class.clone(),
-            most: self.max,
-            max_redrives: self.max_redrives,
+            most: self.settings.max,
+            max_redrives: self.settings.max_redrives,
         };
         let mut redrive = redrive::Redrive::new(&self.kafka, &self.topic, selection)?;
         let bar = progress::bar("reading  ", 0);
@@ -119,7 +97,7 @@ impl Redrive {
             .await?;
         bar.finish_and_clear();
         let mut report = Report::new(self.topic.clone(), &plan);
-        if self.yes {
+        if self.settings.yes {
             report.dry_run = false;
             if let Err(error) = self.send(&mut redrive, &plan, &mut report).await {
                 eprintln!("{} records were sent; run it again to go on", report.sent);
@@ -136,8 +114,8 @@ impl Redrive {
         plan: &Plan,
         report: &mut Report,
     ) -> Result<(), Failure> {
-        let pace = Pace::start(self.rate);
-        let most = usize::try_from(pace.step(BATCH))?;
+        let throttle = Throttle::start(self.settings.rate);
+        let most = usize::try_from(throttle.step(BATCH))?;
         let bar = progress::bar("redriving", plan.send);
         redrive.begin(plan).await?;
         while let Some(step) = redrive.step(most).await? {
@@ -146,7 +124,7 @@ impl Redrive {
             report.refused.extend(step.refused.into_iter().map(Refused::from));
             bar.set_position(report.sent);
             if report.sent < plan.send {
-                pace.due(report.sent).await;
+                throttle.due(report.sent).await;
             }
         }
         bar.finish_and_clear();

@@ -1,19 +1,17 @@
 //! `salesctl outbox redrive`.
 
-use std::num::NonZeroU32;
-
 use conf::Conf;
 use domain::OrderId;
 use serde::Serialize;
-use service_kit::config::number_in;
 use store::DatabaseSettings;
 use store::outbox::dead_letters::{self, DeadLetterFilter, RedriveGroup, RedrivePlan};
 
 use super::connect;
+use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
 use crate::output;
-use crate::pace::{Pace, parse_rate};
 use crate::progress;
+use crate::throttle::Throttle;
 
 /// The most events that one statement puts back.
 const BATCH: u32 = 500;
@@ -23,17 +21,8 @@ pub(super) struct Redrive {
     #[conf(flatten)]
     database: DatabaseSettings,
 
-    /// Really does it; without this, it only counts what it would do
-    #[conf(long)]
-    yes: bool,
-
-    /// Most events to put back
-    #[conf(long, value_parser = parse_max)]
-    max: Option<u64>,
-
-    /// Most events to put back in a second
-    #[conf(long, value_parser = parse_rate)]
-    rate: Option<NonZeroU32>,
+    #[conf(flatten)]
+    settings: RedriveSettings,
 
     /// Only this dead letter
     #[conf(long)]
@@ -47,21 +36,9 @@ pub(super) struct Redrive {
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Leaves an event alone that was put back so often
-    #[conf(long, default_value = "3", value_parser = parse_max_redrives)]
-    max_redrives: i32,
-
     /// Prints JSON
     #[conf(long)]
     json: bool,
-}
-
-fn parse_max(text: &str) -> Result<u64, String> {
-    number_in(text, 1..=1_000_000_000)
-}
-
-fn parse_max_redrives(text: &str) -> Result<i32, String> {
-    number_in(text, 1..=1_000_000)
 }
 
 #[derive(Serialize)]
@@ -92,12 +69,12 @@ impl Redrive {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let redrive = dead_letters::Redrive {
             filter: DeadLetterFilter { id: self.id, topic: self.topic.clone(), order: self.order },
-            max_redrives: self.max_redrives,
+            max_redrives: i32::try_from(self.settings.max_redrives)?,
         };
         let plan = dead_letters::plan(&mut *connect(&self.database).await?, &redrive).await?;
         let newest = plan.newest;
-        let mut report = Report::new(plan, self.max);
-        if self.yes {
+        let mut report = Report::new(plan, self.settings.max);
+        if self.settings.yes {
             report.dry_run = false;
             let result = self.put_back(&redrive, newest, &mut report).await;
             if let Err(error) = result {
@@ -115,12 +92,12 @@ impl Redrive {
         report: &mut Report,
     ) -> Result<(), Failure> {
         let mut connection = connect(&self.database).await?;
-        let most = self.max.unwrap_or(u64::MAX);
-        let pace = Pace::start(self.rate);
+        let most = self.settings.max.unwrap_or(u64::MAX);
+        let throttle = Throttle::start(self.settings.rate);
         let bar = progress::bar("redriving", report.would_redrive);
         while report.redriven < most {
-            pace.due(report.redriven).await;
-            let limit = u64::from(pace.step(BATCH)).min(most - report.redriven);
+            throttle.due(report.redriven).await;
+            let limit = u64::from(throttle.step(BATCH)).min(most - report.redriven);
             let limit = i64::try_from(limit)?;
             let done = dead_letters::redrive(&mut connection, redrive, newest, limit).await?;
             if done == 0 {

@@ -7,24 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::OrderId;
 use messaging::Record;
+use messaging::dead_letter::header;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::findings::{Findings, Invariant};
 use super::ledger::Stream;
-
-/// The first of the headers that are added to a record.
-const ORIGINAL_TOPIC: &str = "dlq-original-topic";
-const HEADERS: [&str; 8] = [
-    ORIGINAL_TOPIC,
-    "dlq-original-partition",
-    "dlq-original-offset",
-    "dlq-original-timestamp",
-    "dlq-error-class",
-    "dlq-error-message",
-    "dlq-first-failed-at",
-    "dlq-redrive-count",
-];
 
 type Hash = [u8; 32];
 
@@ -96,9 +84,9 @@ impl DeadLetters {
     ) {
         findings.checked(Invariant::DeadLetters, 1);
         let order = order_of(letter);
-        let missing: Vec<_> = HEADERS
+        let missing: Vec<_> = header::ALL
             .into_iter()
-            .filter(|header| !letter.headers.iter().any(|(name, _)| name == header))
+            .filter(|wanted| !letter.headers.iter().any(|(name, _)| name == wanted))
             .collect();
         if !missing.is_empty() {
             findings.violation(Invariant::DeadLetters, order, || {
@@ -106,12 +94,12 @@ impl DeadLetters {
             });
             return;
         }
-        let number = |header| str::from_utf8(letter.header(header)?).ok()?.parse::<i64>().ok();
-        let partition = number("dlq-original-partition").and_then(|it| i32::try_from(it).ok());
+        let number = |name| str::from_utf8(letter.header(name)?).ok()?.parse::<i64>().ok();
+        let partition = number(header::ORIGINAL_PARTITION).and_then(|it| i32::try_from(it).ok());
         let (Some(partition), Some(offset), true) = (
             partition,
-            number("dlq-original-offset"),
-            letter.header(ORIGINAL_TOPIC) == Some(topic.as_bytes()),
+            number(header::ORIGINAL_OFFSET),
+            letter.header(header::ORIGINAL_TOPIC) == Some(topic.as_bytes()),
         ) else {
             findings.violation(Invariant::DeadLetters, order, || {
                 format!("{} names no place in {topic}", named(letter))
@@ -119,7 +107,7 @@ impl DeadLetters {
             return;
         };
         // A record that was redriven brings such headers along; the last ones are those of this letter.
-        let added = letter.headers.iter().rposition(|(name, _)| name == ORIGINAL_TOPIC);
+        let added = letter.headers.iter().rposition(|(name, _)| name == header::ORIGINAL_TOPIC);
         let original = added.map_or(&letter.headers[..], |added| &letter.headers[..added]);
         let letters = self.0.entry((stream, partition, offset)).or_default();
         letters.copies.push((letter.offset, Digests::of(letter, original)));

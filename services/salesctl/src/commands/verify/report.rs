@@ -136,7 +136,12 @@ impl Report {
 
 fn line((id, stand): (&&'static str, &Stand)) -> String {
     let Stand { promise, checked, not_judged, count, .. } = stand;
-    let result = if *count == 0 { "ok".to_owned() } else { format!("{count} VIOLATED") };
+    let result = match (count, checked, not_judged) {
+        // A promise of which nothing could be checked is not kept for that.
+        (0, 0, 1..) => "not judged".to_owned(),
+        (0, ..) => "ok".to_owned(),
+        _ => format!("{count} VIOLATED"),
+    };
     let too_old =
         if *not_judged == 0 { String::new() } else { format!(", {not_judged} not judged") };
     format!("{id}  {result:<12} {checked:>9} {promise}{too_old}")

@@ -2,11 +2,12 @@
 
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
-use test_kit::{eventually, produce, read_all};
+use messaging::dead_letter::{DeadLetters, Verdict};
+use test_kit::{World, eventually, produce, read_all};
 use uuid::Uuid;
 
 use super::{accepted, any_order, assert_broken, cases, delivered, report_step, verify};
-use crate::system::System;
+use crate::system::{System, answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_vanished_from_the_outbox_is_missed() {
@@ -204,4 +205,40 @@ async fn a_dead_letter_that_is_not_whole_is_found() {
     ];
     expected.sort();
     assert_eq!(words, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_excuses_its_order_only_until_it_is_sent_back() {
+    let mut world = World::create().await;
+    world.set("DELIVERY_MIN_DELAY", 3_600_000).set("DELIVERY_MAX_DELAY", 3_600_000);
+    let system = System::start_in(world);
+    let (world, order) = (&system.world, accepted(&system).await);
+    let relay = system.start_relay();
+    let outbox = "SELECT count(*) FROM sales.outbox_events";
+    eventually("it is published", async || (world.database.count(outbox).await == 0).then_some(()))
+        .await;
+    relay.stop().await;
+    // delivery-service reads the order, and loses its shipment.
+    let lose = async || {
+        let delivery = system.start_delivery();
+        let shipments = "SELECT count(*) FROM delivery.shipments";
+        eventually("it is read", async || {
+            (world.database.count(shipments).await == 1).then_some(())
+        })
+        .await;
+        delivery.stop().await;
+        world.database.execute("DELETE FROM delivery.shipments").await;
+    };
+    lose().await;
+    let letters = DeadLetters::new(&world.config(), &world.topics.delivery_group).unwrap();
+    let verdict = Verdict { class: "panic", message: "no".to_owned() };
+    let record = read_all(&world.stack, &world.topics.order_events).await.remove(0);
+    letters.store(&record, &verdict).await.unwrap();
+    let (code, report) = verify(world, &[]).await;
+    assert_eq!(code, 0, "{report:#}");
+
+    let dlq = world.topics.order_events_dlq();
+    assert_eq!(answer(world, &["dlq", "redrive", &dlq, "--yes"]).await["sent"], 1);
+    lose().await;
+    assert_broken(world, &[], &["I4", "I6"], &order, "shipment").await;
 }

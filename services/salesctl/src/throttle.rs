@@ -10,12 +10,12 @@ const STEPS_PER_SECOND: u32 = 10;
 
 /// A rate that is kept from its beginning on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Throttle {
     rate: Option<NonZeroU32>,
     started: Instant,
 }
 
-impl Pace {
+impl Throttle {
     /// Begins now. Without a rate, nothing has to wait.
     pub(crate) fn start(rate: Option<NonZeroU32>) -> Self {
         Self { rate, started: Instant::now() }
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_slow_rate_goes_one_by_one_and_none_goes_as_fast_as_it_can() {
-        let step = |rate| Pace::start(NonZeroU32::new(rate)).step(500);
+        let step = |rate| Throttle::start(NonZeroU32::new(rate)).step(500);
         assert_eq!([0, 3, 200, 1_000_000].map(step), [500, 1, 20, 500]);
     }
 }
