@@ -1,13 +1,21 @@
-//! librdkafka's own voice, turned down.
+//! librdkafka's own voice, turned down, and what it says when a broker does not let it in.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use crate::KafkaSettings;
 
 /// While a broker is away, librdkafka reports it many times a second. The loops report an outage once, so the
 /// library's own lines are kept for `RUST_LOG=librdkafka=debug`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QuietContext;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct QuietContext {
+    pub(crate) refusal: Refusal,
+}
 
 impl ClientContext for QuietContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -15,6 +23,7 @@ impl ClientContext for QuietContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.refusal.observe(&error, reason);
         quiet_error(&error, reason);
     }
 }
@@ -25,4 +34,62 @@ pub(crate) fn quiet_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 pub(crate) fn quiet_error(error: &KafkaError, reason: &str) {
     tracing::debug!(target: "librdkafka", %error, reason);
+}
+
+const UNVERIFIED: &str = ": its certificate is not signed by the CA that is trusted (KAFKA_CA_FILE, or those of the \
+                          system), or not for this host";
+
+/// Why the brokers did not let a client in, as it told last. What was to be done meanwhile just ends in a timeout, which
+/// tells nobody that a password is wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    /// Notes what the client tells, if it is a refusal, by either side.
+    pub(crate) fn observe(&self, error: &KafkaError, reason: &str) {
+        use RDKafkaErrorCode as Code;
+        if let Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) =
+            error.rdkafka_error_code()
+        {
+            // The client speaks of the CA alone.
+            let unverified = reason.contains("certificate verify failed");
+            let hint = if unverified { UNVERIFIED } else { "" };
+            *self.lock() = Some(format!("{reason}{hint}"));
+        }
+    }
+
+    /// The last one.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    /// A broker has answered.
+    pub(crate) fn over(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the brokers why they do not let us in, if so; for clients that do not hear of it by themselves.
+pub(crate) async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let config = settings.client("why");
+    let ask = move || {
+        let client: BaseProducer<QuietContext> =
+            config.create_with_context(QuietContext::default()).ok()?;
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            let answered = client.client().fetch_metadata(None, Duration::from_millis(100)).is_ok();
+            client.poll(Duration::ZERO);
+            let refusal = client.context().refusal.reason();
+            if answered || refusal.is_some() {
+                return refusal;
+            }
+        }
+        None
+    };
+    tokio::task::spawn_blocking(ask).await.ok()?
 }

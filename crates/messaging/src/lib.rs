@@ -10,9 +10,11 @@ pub mod reader;
 mod record;
 pub mod redrive;
 mod renewed_producer;
+mod security;
 mod settings;
 pub mod topic_admin;
 
 pub use publisher::{Publication, PublishError, Publisher};
 pub use record::Record;
+pub use security::{KafkaSecurity, Mechanism, Protocol};
 pub use settings::KafkaSettings;

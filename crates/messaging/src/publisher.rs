@@ -38,6 +38,9 @@ pub enum PublishError {
     /// Broker or topic are away. Nothing is wrong with the record, and it may even have been written.
     #[error("Kafka is unavailable")]
     Unavailable(#[source] KafkaError),
+    /// The broker takes nothing from this client, or the client trusts no broker: a password or a certificate is wrong.
+    #[error("Kafka does not let this client in: {0}")]
+    NotLetIn(String),
     /// Broker or client will refuse this record for ever.
     #[error("Kafka refuses the record")]
     Refused(#[source] KafkaError),
@@ -47,6 +50,11 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// Whether it is nothing about the record: the next one would have met the same.
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::NotLetIn(_))
+    }
+
     /// Anything that a broker, a network or an administrator can mend is an outage; no record is blamed for it.
     fn from_kafka(error: KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
@@ -158,7 +166,7 @@ impl Publisher {
         for Unsent { place, error, .. } in
             self.send(events.len(), |place| record(&events[place])).await
         {
-            answers[place] = Err(PublishError::from_kafka(error));
+            answers[place] = Err(self.failure(error));
         }
         answers
     }
@@ -187,7 +195,17 @@ impl Publisher {
         };
         match self.send(1, copy).await.pop() {
             None => Ok(()),
-            Some(unsent) => Err(PublishError::from_kafka(unsent.error)),
+            Some(unsent) => Err(self.failure(unsent.error)),
+        }
+    }
+
+    /// What a record met. Where no broker lets the client in, all that is heard of a record is that its time was up.
+    fn failure(&self, error: KafkaError) -> PublishError {
+        let failure = PublishError::from_kafka(error);
+        let refusal = || self.together.refusal.reason().or_else(|| self.apart.refusal.reason());
+        match (failure.is_outage(), refusal()) {
+            (true, Some(reason)) => PublishError::NotLetIn(reason),
+            _ => failure,
         }
     }
 
@@ -260,6 +278,9 @@ async fn send<'a>(
     }
     let refused = batch.refusals().await.into_iter();
     failed.extend(refused.map(|(place, error)| unsent(place, true, error)));
+    if failed.len() < places.len() {
+        through.refusal.over();
+    }
     if failed.iter().any(Unsent::is_fatal) {
         through.replace(&producer);
     }

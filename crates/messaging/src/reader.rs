@@ -19,7 +19,7 @@ use service_kit::retry::RetrySchedule;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::context::QuietContext;
+use crate::context::{QuietContext, refusal_of};
 use crate::{KafkaSettings, Record};
 
 /// The longest that one answer of a broker may take.
@@ -70,6 +70,9 @@ pub enum ReadError {
     /// Nothing came in time.
     #[error("Kafka did not answer within {} seconds", PATIENCE.as_secs())]
     Silent,
+    /// A password or a certificate is wrong, on either side.
+    #[error("Kafka does not let this client in: {0}")]
+    NotLetIn(String),
 }
 
 /// Whoever only looks is no group; the client wants a name all the same.
@@ -113,6 +116,7 @@ pub async fn read(
 pub struct TopicReader {
     /// `None` once it is on its way out.
     client: Option<Arc<Client>>,
+    settings: KafkaSettings,
     topic: String,
     /// What is still to be read.
     ahead: Vec<Span>,
@@ -131,8 +135,9 @@ impl TopicReader {
             // Read ahead, but not the 64 MiB of the default.
             .set("queued.max.messages.kbytes", "4096")
             .set("queued.min.messages", "10000")
-            .create_with_context(QuietContext)?;
-        Ok(Self { client: Some(Arc::new(client)), topic: topic.to_owned(), ahead: Vec::new() })
+            .create_with_context(QuietContext::default())?;
+        let client = Some(Arc::new(client));
+        Ok(Self { client, settings: settings.clone(), topic: topic.to_owned(), ahead: Vec::new() })
     }
 
     /// Everything that is in the topic now.
@@ -268,7 +273,10 @@ impl TopicReader {
             let _ = answer.send(answered);
         });
         asked.map_err(|_| KafkaError::Canceled)?;
-        let answer = timeout(PATIENCE, answered).await.map_err(|_| ReadError::Silent)?;
+        let Ok(answer) = timeout(PATIENCE, answered).await else {
+            let refusal = refusal_of(&self.settings).await;
+            return Err(refusal.map_or(ReadError::Silent, ReadError::NotLetIn));
+        };
         answer.unwrap_or(Err(ReadError::Kafka(KafkaError::Canceled)))
     }
 

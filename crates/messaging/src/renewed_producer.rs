@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::ThreadedProducer;
 
-use crate::context::QuietContext;
+use crate::context::{QuietContext, Refusal};
 
 pub(crate) type Producer = Arc<ThreadedProducer<QuietContext>>;
 
@@ -16,12 +16,14 @@ pub(crate) type Producer = Arc<ThreadedProducer<QuietContext>>;
 pub(crate) struct RenewedProducer {
     config: ClientConfig,
     current: Mutex<Option<Producer>>,
+    /// Why brokers did not let it in, if that is so.
+    pub(crate) refusal: Refusal,
 }
 
 impl RenewedProducer {
     /// Nothing is made or connected before it is needed.
     pub(crate) fn new(config: ClientConfig) -> Self {
-        Self { config, current: Mutex::new(None) }
+        Self { config, current: Mutex::new(None), refusal: Refusal::default() }
     }
 
     /// The producer of the day.
@@ -30,7 +32,8 @@ impl RenewedProducer {
         if let Some(producer) = &*current {
             return Ok(producer.clone());
         }
-        let fresh: Producer = Arc::new(self.config.create_with_context(QuietContext)?);
+        let context = QuietContext { refusal: self.refusal.clone() };
+        let fresh: Producer = Arc::new(self.config.create_with_context(context)?);
         *current = Some(fresh.clone());
         Ok(fresh)
     }

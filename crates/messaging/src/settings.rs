@@ -5,6 +5,8 @@ use std::time::Duration;
 use conf::Conf;
 use rdkafka::ClientConfig;
 
+use crate::KafkaSecurity;
+
 /// How a service reaches Kafka.
 #[derive(Clone, Debug, Conf)]
 pub struct KafkaSettings {
@@ -15,6 +17,10 @@ pub struct KafkaSettings {
     /// Most milliseconds until a record is acknowledged or given up
     #[conf(env, default_value = "5000", value_parser = parse_publish_timeout)]
     pub kafka_publish_timeout: Duration,
+
+    /// Who is trusted, and who we are.
+    #[conf(flatten)]
+    pub security: KafkaSecurity,
 }
 
 impl KafkaSettings {
@@ -27,6 +33,7 @@ impl KafkaSettings {
             // A broker that comes back is noticed within a second.
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true");
+        self.security.configure(&mut config);
         config
     }
 }

@@ -9,7 +9,7 @@ use service_kit::retry::FIRST_WAIT;
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaSettings;
-use crate::context::QuietContext;
+use crate::context::{QuietContext, refusal_of};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -28,6 +28,9 @@ pub enum TopicAdminError {
     /// The broker did not answer; trying again can help.
     #[error("Kafka does not answer")]
     Unavailable(#[from] KafkaError),
+    /// A password or a certificate is wrong, on either side.
+    #[error("Kafka does not let this client in: {0}")]
+    NotLetIn(String),
     /// The broker refused one topic.
     #[error("topic {topic} was refused: {code}")]
     Refused {
@@ -49,6 +52,25 @@ pub struct Topic {
 
 /// Makes the topics that are missing. `replication` -1 leaves the number of replicas to the broker.
 pub async fn create(
+    settings: &KafkaSettings,
+    topics: &[TopicSpec],
+    replication: i32,
+) -> Result<Vec<(String, Creation)>, TopicAdminError> {
+    unless_refused(settings, create_all(settings, topics, replication)).await
+}
+
+/// An admin client that is not let in says nothing until its time is up.
+async fn unless_refused<T>(
+    settings: &KafkaSettings,
+    done: impl Future<Output = Result<T, TopicAdminError>>,
+) -> Result<T, TopicAdminError> {
+    tokio::select! {
+        done = done => done,
+        Some(reason) = refusal_of(settings) => Err(TopicAdminError::NotLetIn(reason)),
+    }
+}
+
+async fn create_all(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
     replication: i32,
@@ -101,7 +123,7 @@ async fn until_listed(
 ) -> Result<(), TopicAdminError> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
-        let listed = list(settings).await?;
+        let listed = all(settings).await?;
         if topics.iter().all(|wanted| listed.iter().any(|topic| topic.name == wanted.name)) {
             return Ok(());
         }
@@ -115,6 +137,10 @@ async fn until_listed(
 
 /// The topics of the cluster, by name; Kafka's internal ones are left out.
 pub async fn list(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
+    unless_refused(settings, all(settings)).await
+}
+
+async fn all(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
     let admin = admin(settings)?;
     let fetched = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, TIMEOUT));
     let metadata = fetched.await.unwrap_or(Err(KafkaError::Canceled))?;
@@ -129,5 +155,5 @@ pub async fn list(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminErro
 }
 
 fn admin(settings: &KafkaSettings) -> Result<AdminClient<QuietContext>, KafkaError> {
-    settings.client("topic-admin").create_with_context(QuietContext)
+    settings.client("topic-admin").create_with_context(QuietContext::default())
 }

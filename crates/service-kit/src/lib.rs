@@ -2,6 +2,7 @@
 //! start, a way to stop, and one way to wait when something is away.
 
 pub mod config;
+pub mod credentials;
 pub mod error_chain;
 pub mod health;
 mod healthcheck;

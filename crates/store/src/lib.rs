@@ -4,6 +4,8 @@
 //! across a network call to anything but the database.
 
 pub mod audit;
+mod connect;
+mod database_url;
 mod error;
 pub mod inbox;
 pub mod migrations;
@@ -14,5 +16,6 @@ mod schema;
 pub mod shipments;
 mod statement;
 
+pub use database_url::DatabaseUrl;
 pub use error::StoreError;
-pub use pool::{Connection, Database, DatabaseSettings, PooledConnection, parse_database_url};
+pub use pool::{Connection, Database, DatabaseSettings, PooledConnection};

@@ -1,20 +1,26 @@
 //! The migrations travel inside the binary; `salesctl migrate` is the one who runs them.
 
 use diesel::pg::Pg;
-use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use secrecy::{ExposeSecret, SecretString};
+use service_kit::credentials::CaFile;
 
-use crate::StoreError;
-use crate::pool::{bad, connect, place_of};
+use crate::connect::Connector;
+use crate::{Connection, DatabaseUrl, StoreError};
 
 /// The tables of sales-api, outbox-relay and status-consumer.
-pub const SALES: MigrationSet =
-    MigrationSet { schema: "sales", migrations: embed_migrations!("../../migrations/sales") };
+pub const SALES: MigrationSet = MigrationSet {
+    schema: "sales",
+    migrations: embed_migrations!("../../migrations/sales"),
+    roles: include_str!("../../../migrations/roles/sales.sql"),
+};
 
 /// The tables of delivery-service.
-pub const DELIVERY: MigrationSet =
-    MigrationSet { schema: "delivery", migrations: embed_migrations!("../../migrations/delivery") };
+pub const DELIVERY: MigrationSet = MigrationSet {
+    schema: "delivery",
+    migrations: embed_migrations!("../../migrations/delivery"),
+    roles: include_str!("../../../migrations/roles/delivery.sql"),
+};
 
 /// The migrations of one schema. Each schema keeps its own record of what was run, so that the two can live in
 /// one database or in two.
@@ -22,6 +28,7 @@ pub struct MigrationSet {
     /// The schema that the tables are in.
     pub schema: &'static str,
     migrations: EmbeddedMigrations,
+    roles: &'static str,
 }
 
 /// Why a schema could not be brought up to date.
@@ -42,6 +49,9 @@ pub enum MigrateError {
     /// A migration failed; the ones before it stay.
     #[error("a migration failed")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The roles were left as they were.
+    #[error("the roles cannot be prepared")]
+    Roles(#[source] StoreError),
 }
 
 impl MigrationSet {
@@ -49,20 +59,16 @@ impl MigrationSet {
     ///
     /// Any number of processes may do this at once: they take turns by an advisory lock, which Postgres frees
     /// when the connection ends.
-    pub async fn run(self, database_url: &SecretString) -> Result<Vec<String>, MigrateError> {
-        let connected = async {
-            connect(&database_url.expose_secret().parse().map_err(|error| bad(&error))?).await
-        };
-        let mut connection = connected
-            .await
-            .map_err(|source| MigrateError::Connection { place: place_of(database_url), source })?;
+    pub async fn run(
+        self,
+        database_url: &DatabaseUrl,
+        ca: Option<&CaFile>,
+    ) -> Result<Vec<String>, MigrateError> {
+        let mut connection = self.take_turn(database_url, ca).await?;
         let schema = self.schema;
         connection
             .batch_execute(&format!(
-                "SELECT pg_advisory_lock(hashtext('migrate {schema}'));
-                 SET client_min_messages = warning;
-                 CREATE SCHEMA IF NOT EXISTS {schema};
-                 SET search_path = {schema};"
+                "CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema};"
             ))
             .await
             .map_err(StoreError::from)?;
@@ -77,5 +83,39 @@ impl MigrationSet {
             .await
             .map_err(|error| MigrateError::Migration(error.into()))?
             .map_err(MigrateError::Migration)
+    }
+
+    /// Makes the roles of the services that are missing, and gives each the rights that it needs in this schema, which
+    /// is up to date, and no others.
+    pub async fn grant(
+        self,
+        database_url: &DatabaseUrl,
+        ca: Option<&CaFile>,
+    ) -> Result<(), MigrateError> {
+        let mut connection = self.take_turn(database_url, ca).await?;
+        let roles = self.roles;
+        connection
+            .transaction(async |connection| connection.batch_execute(roles).await)
+            .await
+            .map_err(|error| MigrateError::Roles(error.into()))
+    }
+
+    /// A connection that no other process has of its kind.
+    async fn take_turn(
+        &self,
+        url: &DatabaseUrl,
+        ca: Option<&CaFile>,
+    ) -> Result<Connection, MigrateError> {
+        let connected = Connector::new(url, ca).connect().await;
+        let place = || url.place().to_string();
+        let mut connection =
+            connected.map_err(|source| MigrateError::Connection { place: place(), source })?;
+        let turn = format!(
+            "SET client_min_messages = warning;
+             SELECT pg_advisory_lock(hashtext('migrate {}'))",
+            self.schema
+        );
+        connection.batch_execute(&turn).await.map_err(StoreError::from)?;
+        Ok(connection)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conf::Conf;
 use deadpool::Runtime;
-use diesel::{ConnectionError, ConnectionResult};
+use diesel::ConnectionError;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -14,14 +14,13 @@ use diesel_async::pooled_connection::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{number_in, timeout_millis};
-
+use service_kit::credentials::CaFile;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
-use tokio_postgres::config::Host;
 
-use crate::StoreError;
+use crate::connect::Connector;
+use crate::{DatabaseUrl, StoreError};
 
 /// A connection to Postgres.
 pub type Connection = AsyncPgConnection;
@@ -30,10 +29,15 @@ pub type PooledConnection = Object<AsyncPgConnection>;
 
 /// How a service reaches its database.
 #[derive(Clone, Debug, Conf)]
+#[conf(validation_predicate = DatabaseSettings::check)]
 pub struct DatabaseSettings {
-    /// Where the service's tables are, as in <postgres://user:password@host:5432/database>
-    #[conf(env, secret, value_parser = parse_database_url)]
-    pub database_url: SecretString,
+    /// Where the service's tables are, as in <postgres://user:password@host:5432/database?sslmode=require>
+    #[conf(env, secret, value_parser = DatabaseUrl::parse)]
+    pub database_url: DatabaseUrl,
+
+    /// File with the certificates, in PEM, of who may sign that of the database; those of the system when unset
+    #[conf(env, value_parser = CaFile::read)]
+    pub database_ca_file: Option<CaFile>,
 
     /// Most connections that the service opens
     #[conf(env, default_value = "8", value_parser = parse_pool_size)]
@@ -54,19 +58,11 @@ impl DatabaseSettings {
     pub fn with_pool_size(&self, database_pool_size: usize) -> Self {
         Self { database_pool_size, ..self.clone() }
     }
-}
 
-/// Reads the URL of a database. What is wrong with it is not quoted: it holds a password.
-pub fn parse_database_url(text: &str) -> Result<SecretString, &'static str> {
-    if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
-        return Err("must begin with postgres://");
+    fn check(&self) -> Result<(), String> {
+        let checked = self.database_url.check_ca(self.database_ca_file.as_ref());
+        checked.map_err(|fault| format!("DATABASE_URL {fault}"))
     }
-    let config: tokio_postgres::Config =
-        text.parse().map_err(|_| "must be like postgres://user:password@host:5432/database")?;
-    if config.get_hosts().is_empty() {
-        return Err("names no host");
-    }
-    Ok(text.into())
 }
 
 fn parse_pool_size(text: &str) -> Result<usize, String> {
@@ -121,25 +117,22 @@ impl Database {
         settings: &DatabaseSettings,
         options: impl Into<String>,
     ) -> Self {
-        let options: Arc<str> = options.into().into();
+        let connector =
+            Connector::new(&settings.database_url, settings.database_ca_file.as_ref());
+        let timeout = settings.database_statement_timeout;
+        let connector = connector
+            .configure(|config| let_nothing_hang(config, application, timeout, &options.into()));
         let mut config = ManagerConfig::default();
-        let statement_timeout = settings.database_statement_timeout;
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
-        config.custom_setup = Box::new(move |url| {
-            let established = runtime.spawn(establish(
-                url.to_owned(),
-                application,
-                statement_timeout,
-                options.clone(),
-            ));
+        config.custom_setup = Box::new(move |_| {
+            let connector = connector.clone();
+            let established = runtime.spawn(async move { connector.connect().await });
             let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
             async move { established.await.map_err(ended)? }.boxed()
         });
-        let manager = AsyncDieselConnectionManager::new_with_config(
-            settings.database_url.expose_secret(),
-            config,
-        );
+        let place = settings.database_url.place();
+        let manager = AsyncDieselConnectionManager::new_with_config(&*place, config);
         let timeout = Some(settings.database_connect_timeout);
         let pool = Pool::builder(manager)
             .max_size(settings.database_pool_size)
@@ -155,7 +148,6 @@ impl Database {
                 }
             }))
             .build();
-        let place = place_of(&settings.database_url).into();
         match pool {
             Ok(pool) => Self { pool, connect_timeout: settings.database_connect_timeout, place },
             // The one error is a timeout without a runtime, and the runtime is named above.
@@ -196,15 +188,14 @@ impl fmt::Debug for Database {
     }
 }
 
-/// Opens a connection on which nothing can hang or stay open: a request that is dropped in the middle of a
-/// transaction leaves its locks behind until the server itself ends the transaction.
-async fn establish(
-    url: String,
-    application: &'static str,
+/// On such a connection nothing can hang or stay open: a request that is dropped in the middle of a transaction leaves
+/// its locks behind until the server itself ends the transaction.
+fn let_nothing_hang(
+    config: &mut tokio_postgres::Config,
+    application: &str,
     statement_timeout: Duration,
-    options: Arc<str>,
-) -> ConnectionResult<AsyncPgConnection> {
-    let mut config: tokio_postgres::Config = url.parse().map_err(|error| bad(&error))?;
+    options: &str,
+) {
     let timeout_ms = statement_timeout.as_millis();
     let settings = format!(
         "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}{options}"
@@ -217,56 +208,5 @@ async fn establish(
     config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(DEAD_PEER);
     if config.get_application_name().is_none() {
         config.application_name(application);
-    }
-    connect(&config).await
-}
-
-pub(crate) async fn connect(
-    config: &tokio_postgres::Config,
-) -> ConnectionResult<AsyncPgConnection> {
-    let (client, connection) =
-        config.connect(tokio_postgres::NoTls).await.map_err(|error| bad(&error))?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
-}
-
-pub(crate) fn bad(error: &tokio_postgres::Error) -> ConnectionError {
-    ConnectionError::BadConnection(service_kit::Chain(error).to_string())
-}
-
-/// Where a database is, without the password: `127.0.0.1:5432/sales`.
-pub(crate) fn place_of(url: &SecretString) -> String {
-    let Ok(config) = url.expose_secret().parse::<tokio_postgres::Config>() else {
-        return String::new();
-    };
-    let ports = config.get_ports();
-    let places = config.get_hosts().iter().enumerate().map(|(number, host)| {
-        // One port is that of all hosts.
-        let port = ports.get(number).or_else(|| ports.first()).unwrap_or(&5432);
-        match host {
-            Host::Tcp(name) => format!("{name}:{port}"),
-            #[cfg(unix)]
-            Host::Unix(folder) => format!("{}:{port}", folder.display()),
-        }
-    });
-    let name = config.get_dbname().or(config.get_user()).unwrap_or_default();
-    format!("{}/{name}", places.collect::<Vec<_>>().join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_url_is_checked_before_it_is_used() {
-        assert!(parse_database_url("postgres://sales:secret@localhost:5432/sales").is_ok());
-        for refused in ["", "localhost", "postgres:///sales", "postgres://localhost:port/sales"] {
-            assert!(parse_database_url(refused).is_err(), "{refused:?}");
-        }
-        let place = |url: &str| place_of(&url.into());
-        assert_eq!(place("postgres://u:hunter2@db:6432/sales"), "db:6432/sales");
-        assert_eq!(place("postgres://u:hunter2@a,b/sales"), "a:5432,b:5432/sales");
-        // In quotes, as an env file may hold it; the password must not come back in the message.
-        let quoted = parse_database_url("\"postgres://u:hunter2@h/db?sslmode=disable\"");
-        assert!(!format!("{quoted:?}").contains("hunter2"));
     }
 }

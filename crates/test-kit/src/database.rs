@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use store::DatabaseUrl;
 use store::migrations::{DELIVERY, SALES};
 use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
 use uuid::Uuid;
@@ -132,9 +133,9 @@ async fn template(stack: &Stack) -> String {
     if known.is_empty() {
         let draft = format!("draft_{}", Uuid::new_v4().simple());
         admin.batch_execute(&format!("CREATE DATABASE {draft}")).await.expect("a database");
-        let url = stack.url_of(&draft).into();
-        SALES.run(&url).await.expect("the sales migrations");
-        DELIVERY.run(&url).await.expect("the delivery migrations");
+        let url = DatabaseUrl::parse(&stack.url_of(&draft)).expect("a URL");
+        SALES.run(&url, None).await.expect("the sales migrations");
+        DELIVERY.run(&url, None).await.expect("the delivery migrations");
         admin
             .batch_execute(&format!("ALTER DATABASE {draft} RENAME TO {name}"))
             .await

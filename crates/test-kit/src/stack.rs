@@ -1,6 +1,6 @@
 //! The PostgreSQL and the Kafka that `make test` started, and others that a test can take away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where they are.
@@ -40,16 +40,26 @@ pub struct PrivateStack {
 impl PrivateStack {
     /// Starts a new stack. The name begins with `test-`, so that a killed run's leftovers are found.
     pub fn start(name: &'static str) -> Self {
+        Self::start_with(name, |_| ())
+    }
+
+    /// The same; `prepare` puts files into its folder before anything runs.
+    pub(crate) fn start_with(name: &'static str, prepare: impl FnOnce(&Path)) -> Self {
         let stack = Self { name };
         stack.script(&["wipe"]);
+        std::fs::create_dir_all(stack.folder()).expect("the stack's folder");
+        prepare(&stack.folder());
         stack.script(&["up"]);
         stack
     }
 
+    fn folder(&self) -> PathBuf {
+        root().canonicalize().expect("the root").join(".local").join(self.name)
+    }
+
     /// Where it is.
     pub fn addresses(&self) -> Stack {
-        let env = root().join(".local").join(self.name).join("env");
-        let env = std::fs::read_to_string(env).expect("the stack's env file");
+        let env = std::fs::read_to_string(self.folder().join("env")).expect("the stack's env file");
         let value = |name: &str| {
             let line = env.lines().find_map(|line| {
                 line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('=')
@@ -72,6 +82,11 @@ impl PrivateStack {
     /// Brings it back, on the same port.
     pub fn bring_back(&self, process: &str) {
         self.script(&["start", process]);
+    }
+
+    /// Runs one of Kafka's own tools.
+    pub(crate) fn kafka_tool(&self, class: &str, arguments: &[&str]) {
+        self.script(&[&["kafka-tool", class], arguments].concat());
     }
 
     fn script(&self, arguments: &[&str]) {

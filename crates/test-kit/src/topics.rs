@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use conf::Conf;
 use contracts::topics::{Names, TopicSpec};
 use messaging::{KafkaSettings, Record, topic_admin};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -34,10 +35,8 @@ pub(crate) async fn create_topics(stack: &Stack) -> Names {
     let smaller =
         |spec: TopicSpec| TopicSpec { partitions: spec.partitions.min(MOST_PARTITIONS), ..spec };
     let specs: Vec<TopicSpec> = names.specs().into_iter().map(smaller).collect();
-    let settings = KafkaSettings {
-        kafka_brokers: stack.kafka_brokers.clone(),
-        kafka_publish_timeout: TIMEOUT,
-    };
+    let brokers = [("KAFKA_BROKERS", &stack.kafka_brokers)];
+    let settings = KafkaSettings::try_parse_from(["test"], brokers).expect("settings");
     topic_admin::create(&settings, &specs, 1).await.expect("the test's topics");
     names
 }

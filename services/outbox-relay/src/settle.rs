@@ -54,7 +54,7 @@ impl Settler<'_> {
             let place = PublishedRow { held: *held, seq: row.seq };
             match answer {
                 Ok(()) => published.push(place),
-                Err(error @ PublishError::Unavailable(_)) => {
+                Err(error) if error.is_outage() => {
                     settlement.unavailable = Some((row.event.topic, error));
                 }
                 Err(error) => refused.push((row, place, error)),

@@ -14,7 +14,7 @@ use rdkafka::{Statistics, TopicPartitionList};
 use super::lag::Lag;
 use super::offsets::Holdings;
 use super::watchdog::Watchdog;
-use crate::context::{quiet_error, quiet_log};
+use crate::context::{Refusal, quiet_error, quiet_log};
 
 /// What the client tells.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub(super) struct RebalanceContext {
     pub(super) holdings: Holdings,
     pub(super) lag: Lag,
     pub(super) watchdog: Watchdog,
+    pub(super) refusal: Refusal,
 }
 
 impl ClientContext for RebalanceContext {
@@ -30,6 +31,7 @@ impl ClientContext for RebalanceContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.refusal.observe(&error, reason);
         quiet_error(&error, reason);
     }
 

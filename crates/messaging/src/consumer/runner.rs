@@ -22,6 +22,7 @@ use super::settings::RunnerOptions;
 use super::source::{Source, Stopped};
 use super::watchdog::Watchdog;
 use crate::KafkaSettings;
+use crate::context::Refusal;
 use crate::dead_letter::{DeadLetters, Verdict};
 
 /// Why a runner could not be made, or ended.
@@ -33,12 +34,16 @@ pub enum ConsumerError {
     /// The client can never read again, for example because another instance took its name.
     #[error("the Kafka client gave up: {0}")]
     Fatal(String),
+    /// The broker tells nothing to this client, or the client trusts no broker: a password or a certificate is wrong.
+    #[error("Kafka does not let this client in: {0}")]
+    NotLetIn(String),
 }
 
 /// Reads a topic for a group and feeds a handler.
 pub struct Runner<H> {
     source: Source,
     holdings: Holdings,
+    refusal: Refusal,
     dead_letters: DeadLetters,
     handler: H,
     heartbeat: Heartbeat,
@@ -52,17 +57,18 @@ impl<H: Handler> Runner<H> {
         options: RunnerOptions,
         handler: H,
     ) -> Result<Self, ConsumerError> {
-        let holdings = Holdings::default();
+        let (holdings, refusal) = (Holdings::default(), Refusal::default());
         let context = RebalanceContext {
             holdings: holdings.clone(),
             lag: Lag::of(&options.topic),
             watchdog: Watchdog { heartbeat: options.heartbeat.clone() },
+            refusal: refusal.clone(),
         };
         let member = GroupMember::join(settings, &options, context)?;
         let dead_letters = DeadLetters::new(settings, &options.group)?;
         let RunnerOptions { topic, batch_size, heartbeat, .. } = options;
         let source = Source::new(member, holdings.clone(), topic.clone(), batch_size);
-        Ok(Self { source, holdings, dead_letters, handler, heartbeat, topic })
+        Ok(Self { source, holdings, refusal, dead_letters, handler, heartbeat, topic })
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
@@ -79,6 +85,7 @@ impl<H: Handler> Runner<H> {
             match next {
                 Ok(batch) => {
                     outage.over();
+                    self.refusal.over();
                     // A stop keeps what is in hand from being stored.
                     let _: Result<(), Stopped> = self.process(batch, &shutdown).await;
                 }
@@ -87,7 +94,10 @@ impl<H: Handler> Runner<H> {
                 Err(error) => {
                     metrics::counter!("consumer_errors_total", "topic" => self.topic.clone())
                         .increment(1);
-                    outage.failed(&error);
+                    match self.refusal.reason() {
+                        Some(reason) => outage.failed(&ConsumerError::NotLetIn(reason)),
+                        None => outage.failed(&error),
+                    };
                     if let Some(reason) = self.source.fatal_error() {
                         return Err(ConsumerError::Fatal(reason));
                     }

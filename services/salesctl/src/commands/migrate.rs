@@ -4,24 +4,33 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
-use secrecy::SecretString;
 use serde::Serialize;
+use service_kit::credentials::CaFile;
+use store::DatabaseUrl;
 use store::migrations::{DELIVERY, MigrateError, MigrationSet, SALES};
-use store::parse_database_url;
 
 use crate::failure::Failure;
 use crate::output;
 use crate::patience::{parse_wait, wait_for};
 
 #[derive(Conf)]
+#[conf(validation_predicate = Migrate::check)]
 pub(crate) struct Migrate {
     /// Database of the schema `sales`
-    #[conf(env, secret, value_parser = parse_database_url)]
-    database_url: SecretString,
+    #[conf(env, secret, value_parser = DatabaseUrl::parse)]
+    database_url: DatabaseUrl,
 
     /// Database of the schema `delivery`; the same one when unset
-    #[conf(env, secret, value_parser = parse_database_url)]
-    delivery_database_url: Option<SecretString>,
+    #[conf(env, secret, value_parser = DatabaseUrl::parse)]
+    delivery_database_url: Option<DatabaseUrl>,
+
+    /// File with the certificates, in PEM, of who may sign those of the databases; those of the system when unset
+    #[conf(env, value_parser = CaFile::read)]
+    database_ca_file: Option<CaFile>,
+
+    /// Makes a role for each service too, with the rights that it needs
+    #[conf(long)]
+    roles: bool,
 
     /// Seconds to wait for a database that is still starting
     #[conf(long, default_value = "60", value_parser = parse_wait)]
@@ -36,6 +45,7 @@ pub(crate) struct Migrate {
 struct Migrated {
     schema: &'static str,
     run: Vec<String>,
+    roles: bool,
 }
 
 impl Migrate {
@@ -46,9 +56,12 @@ impl Migrate {
             self.migrate(|| DELIVERY, delivery_url).await?,
         ];
         output::print(self.json, &migrated, |migrated| {
-            let lines = migrated.iter().map(|Migrated { schema, run }| match run.len() {
-                0 => format!("{schema}: up to date"),
-                _ => format!("{schema}: ran {}", run.join(", ")),
+            let lines = migrated.iter().map(|Migrated { schema, run, roles }| {
+                let run = match run.len() {
+                    0 => "up to date".to_owned(),
+                    _ => format!("ran {}", run.join(", ")),
+                };
+                format!("{schema}: {run}{}", if *roles { ", roles granted" } else { "" })
             });
             lines.collect::<Vec<_>>().join("\n")
         })?;
@@ -58,11 +71,31 @@ impl Migrate {
     async fn migrate(
         &self,
         set: fn() -> MigrationSet,
-        url: &SecretString,
+        url: &DatabaseUrl,
     ) -> Result<Migrated, Failure> {
+        let ca = self.database_ca_file.as_ref();
         let patience = Duration::from_secs(self.wait);
         let passing = |error: &MigrateError| matches!(error, MigrateError::Connection { .. });
-        let run = wait_for("postgres", patience, passing, async || set().run(url).await).await?;
-        Ok(Migrated { schema: set().schema, run })
+        let run = wait_for("postgres", patience, passing, async || set().run(url, ca).await).await?;
+        if self.roles {
+            set().grant(url, ca).await?;
+        }
+        Ok(Migrated { schema: set().schema, run, roles: self.roles })
     }
+
+    fn check(&self) -> Result<(), String> {
+        check_ca("DATABASE_URL", Some(&self.database_url), self.database_ca_file.as_ref())?;
+        let delivery = self.delivery_database_url.as_ref();
+        check_ca("DELIVERY_DATABASE_URL", delivery, self.database_ca_file.as_ref())
+    }
+}
+
+/// Whether a CA that is to be trusted would be asked at all.
+pub(crate) fn check_ca(
+    variable: &str,
+    url: Option<&DatabaseUrl>,
+    ca: Option<&CaFile>,
+) -> Result<(), String> {
+    let checked = url.map_or(Ok(()), |url| url.check_ca(ca));
+    checked.map_err(|fault| format!("{variable} {fault}"))
 }

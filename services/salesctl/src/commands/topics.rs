@@ -113,7 +113,8 @@ impl Create {
     async fn run(self) -> Result<(), Failure> {
         let wanted = topics::Names::from(self.names).specs();
         let patience = Duration::from_secs(self.wait);
-        let passing = |error: &TopicAdminError| matches!(error, TopicAdminError::Unavailable(_));
+        // Not let in, it may be because the users are still being made.
+        let passing = |error: &TopicAdminError| !matches!(error, TopicAdminError::Refused { .. });
         let attempt =
             async || topic_admin::create(&self.kafka, &wanted, self.replication_factor).await;
         let results = wait_for("kafka", patience, passing, attempt).await?;

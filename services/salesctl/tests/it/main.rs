@@ -13,6 +13,8 @@ mod orders;
 mod outages;
 mod outbox;
 mod outbox_redrive;
+mod roles;
+mod secure_connections;
 mod storm;
 mod system;
 mod topics;

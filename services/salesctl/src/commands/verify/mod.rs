@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use conf::Conf;
 use messaging::KafkaSettings;
-use secrecy::SecretString;
 use service_kit::config::number_in;
-use store::{Database, DatabaseSettings, parse_database_url};
+use store::{Database, DatabaseSettings, DatabaseUrl};
 
 use self::report::Report;
 use self::run::Run;
 use self::scope::Selected;
+use super::migrate::check_ca;
 use super::topics::TopicSettings;
 use crate::failure::Failure;
 use crate::output;
@@ -33,13 +33,14 @@ use crate::output;
 const VIOLATED: u8 = 3;
 
 #[derive(Conf)]
+#[conf(validation_predicate = Verify::check)]
 pub(crate) struct Verify {
     #[conf(flatten)]
     database: DatabaseSettings,
 
     /// Database of the schema `delivery`; the same one when unset
-    #[conf(env, secret, value_parser = parse_database_url)]
-    delivery_database_url: Option<SecretString>,
+    #[conf(env, secret, value_parser = DatabaseUrl::parse)]
+    delivery_database_url: Option<DatabaseUrl>,
 
     #[conf(flatten)]
     kafka: KafkaSettings,
@@ -68,6 +69,11 @@ fn parse_stuck_after(text: &str) -> Result<u64, String> {
 }
 
 impl Verify {
+    fn check(&self) -> Result<(), String> {
+        let ca = self.database.database_ca_file.as_ref();
+        check_ca("DELIVERY_DATABASE_URL", self.delivery_database_url.as_ref(), ca)
+    }
+
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let names = self.names.into();
         let sales = Database::new("salesctl", &self.database);

@@ -1,0 +1,279 @@
+//! Who the brokers have to be, and who the client is to them.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use conf::Conf;
+use rdkafka::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::config::all_of;
+use service_kit::credentials::{CaFile, certificate_file, key_file};
+
+/// How the way to Kafka is secured.
+#[derive(Clone, Debug, Conf)]
+#[conf(validation_predicate = KafkaSecurity::check)]
+pub struct KafkaSecurity {
+    /// How brokers are talked to: PLAINTEXT, SSL (encrypted, the broker's certificate verified), `SASL_PLAINTEXT` (with
+    /// a user and a password) or `SASL_SSL` (both)
+    #[conf(env, default_value = "PLAINTEXT")]
+    pub kafka_security_protocol: Protocol,
+
+    /// How the password is shown to be known, with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+    #[conf(env)]
+    pub kafka_sasl_mechanism: Option<Mechanism>,
+
+    /// User, with SASL
+    #[conf(env)]
+    pub kafka_sasl_username: Option<String>,
+
+    /// Password of the user, with SASL
+    #[conf(env, secret, value_parser = parse_password)]
+    pub kafka_sasl_password: Option<SecretString>,
+
+    /// File with the certificates, in PEM, of who may sign those of the brokers; those of the system when unset
+    #[conf(env, value_parser = CaFile::read)]
+    pub kafka_ca_file: Option<CaFile>,
+
+    /// File with the client's own certificate, in PEM, for brokers that want one
+    #[conf(env, value_parser = certificate_file)]
+    pub kafka_certificate_file: Option<PathBuf>,
+
+    /// File with the private key of that certificate, in PEM and not encrypted
+    #[conf(env, value_parser = key_file)]
+    pub kafka_key_file: Option<PathBuf>,
+}
+
+/// What is spoken to a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Nothing is secured.
+    Plaintext,
+    /// TLS.
+    Ssl,
+    /// A user logs in.
+    SaslPlaintext,
+    /// A user logs in over TLS.
+    SaslSsl,
+}
+
+/// How a user logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// With the password itself.
+    Plain,
+    /// Without it ever being sent (RFC 7677).
+    ScramSha256,
+    /// The same with a longer hash.
+    ScramSha512,
+}
+
+impl Protocol {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+
+    const fn encrypts(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    const fn logs_in(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl];
+        let found = all.into_iter().find(|protocol| protocol.name() == text);
+        found.ok_or("must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    }
+}
+
+impl Mechanism {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl FromStr for Mechanism {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
+        let found = all.into_iter().find(|mechanism| mechanism.name() == text);
+        found.ok_or("must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    }
+}
+
+/// Any; it has a type that is never printed.
+#[expect(clippy::unnecessary_wraps, reason = "it has the form of a parser")]
+fn parse_password(text: &str) -> Result<SecretString, &'static str> {
+    Ok(text.into())
+}
+
+impl KafkaSecurity {
+    /// A setting that would have no effect is a mistake: somebody believes that it has one.
+    fn check(&self) -> Result<(), String> {
+        let Self { kafka_security_protocol: protocol, .. } = self;
+        let login = [
+            self.kafka_sasl_mechanism.is_some(),
+            self.kafka_sasl_username.is_some(),
+            self.kafka_sasl_password.is_some(),
+        ];
+        let certificate = [self.kafka_certificate_file.is_some(), self.kafka_key_file.is_some()];
+        all_of(&[
+            (
+                protocol.logs_in() || !login.contains(&true),
+                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD mean nothing unless \
+                 KAFKA_SECURITY_PROTOCOL is SASL_SSL or SASL_PLAINTEXT",
+            ),
+            (
+                !protocol.logs_in() || !login.contains(&false),
+                "a KAFKA_SECURITY_PROTOCOL with SASL needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and \
+                 KAFKA_SASL_PASSWORD",
+            ),
+            (
+                protocol.encrypts() || (self.kafka_ca_file.is_none() && !certificate.contains(&true)),
+                "KAFKA_CA_FILE, KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE mean nothing unless \
+                 KAFKA_SECURITY_PROTOCOL is SSL or SASL_SSL",
+            ),
+            (
+                certificate[0] == certificate[1],
+                "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE belong together",
+            ),
+        ])
+    }
+
+    /// Sets what it takes.
+    pub(crate) fn configure(&self, config: &mut ClientConfig) {
+        config.set("security.protocol", self.kafka_security_protocol.name());
+        if self.kafka_security_protocol.encrypts() {
+            let ca = self.kafka_ca_file.as_ref();
+            // Else those of the system, wherever it keeps them.
+            let ca = ca.map_or("probe".into(), |ca| ca.path().to_string_lossy());
+            config
+                .set("ssl.ca.location", ca)
+                .set("enable.ssl.certificate.verification", "true")
+                .set("ssl.endpoint.identification.algorithm", "https");
+        }
+        for (name, file) in [
+            ("ssl.certificate.location", &self.kafka_certificate_file),
+            ("ssl.key.location", &self.kafka_key_file),
+        ] {
+            if let Some(file) = file {
+                config.set(name, file.to_string_lossy());
+            }
+        }
+        if let Some(mechanism) = self.kafka_sasl_mechanism {
+            config.set("sasl.mechanism", mechanism.name());
+        }
+        if let Some(user) = &self.kafka_sasl_username {
+            config.set("sasl.username", user);
+        }
+        if let Some(password) = &self.kafka_sasl_password {
+            config.set("sasl.password", password.expose_secret());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(env: &[(&str, &str)]) -> Result<KafkaSecurity, String> {
+        KafkaSecurity::try_parse_from(["service"], env.iter().copied())
+            .map_err(|error| error.to_string())
+    }
+
+    const LOGIN: [(&str, &str); 3] = [
+        ("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"),
+        ("KAFKA_SASL_USERNAME", "relay"),
+        ("KAFKA_SASL_PASSWORD", "hunter2"),
+    ];
+
+    fn protocol(name: &'static str) -> (&'static str, &'static str) {
+        ("KAFKA_SECURITY_PROTOCOL", name)
+    }
+
+    #[test]
+    fn nothing_is_secured_unless_it_is_asked_for() {
+        let security = parse(&[]).unwrap();
+        assert_eq!(security.kafka_security_protocol, Protocol::Plaintext);
+        let mut config = ClientConfig::new();
+        security.configure(&mut config);
+        assert_eq!(config.config_map().len(), 1, "{config:?}");
+    }
+
+    #[test]
+    fn a_setting_that_would_have_no_effect_is_refused_and_no_password_is_shown() {
+        let sasl_ssl = protocol("SASL_SSL");
+        let path = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+        for (settings, fault) in [
+            (&[LOGIN[0]][..], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
+            (&[LOGIN[1], protocol("SSL")], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
+            (&LOGIN, "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
+            (&[sasl_ssl], "with SASL needs KAFKA_SASL_MECHANISM"),
+            (&[sasl_ssl, LOGIN[0], LOGIN[1]], "and KAFKA_SASL_PASSWORD"),
+            (&[sasl_ssl, LOGIN[0], LOGIN[2]], "needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME"),
+            (&[sasl_ssl, LOGIN[1], LOGIN[2]], "needs KAFKA_SASL_MECHANISM"),
+            (&[protocol("TLS")], "must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+            (&[("KAFKA_SASL_MECHANISM", "GSSAPI")], "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+            (&[protocol("SSL"), ("KAFKA_CA_FILE", "/nowhere.pem")], "/nowhere.pem cannot be read"),
+            (&[protocol("SSL"), ("KAFKA_CA_FILE", &path)], "no certificate in it"),
+            (&[protocol("SSL"), ("KAFKA_KEY_FILE", &path)], "no private key in it"),
+        ] {
+            let report = parse(settings).unwrap_err();
+            assert!(report.contains(fault), "{report}");
+            assert!(!report.contains("hunter2"), "{report}");
+        }
+        let security = parse(&[&LOGIN[..], &[sasl_ssl]].concat()).unwrap();
+        assert!(!format!("{security:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn every_mechanism_goes_with_every_protocol_that_logs_in_and_the_client_knows_all() {
+        for name in ["SASL_SSL", "SASL_PLAINTEXT"] {
+            for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                let env = [protocol(name), ("KAFKA_SASL_MECHANISM", mechanism), LOGIN[1], LOGIN[2]];
+                let mut config = ClientConfig::new();
+                parse(&env).unwrap().configure(&mut config);
+                assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+                config.create_native_config().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_concerns_certificates_takes_encryption_and_a_certificate_its_key() {
+        let path = std::env::temp_dir().join(format!("kafka-security-{}.pem", std::process::id()));
+        let path = path.to_str().unwrap();
+        let certificate = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        let key = "-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n";
+        std::fs::write(path, [certificate, key].concat()).unwrap();
+        let ca = ("KAFKA_CA_FILE", path);
+        let own = [("KAFKA_CERTIFICATE_FILE", path), ("KAFKA_KEY_FILE", path)];
+        assert!(parse(&[protocol("SSL"), ca, own[0], own[1]]).is_ok());
+        for (settings, fault) in [
+            (&[ca][..], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SSL"),
+            (&[LOGIN[0], LOGIN[1], LOGIN[2], protocol("SASL_PLAINTEXT"), ca], "is SSL or SASL_SSL"),
+            (&own, "mean nothing unless KAFKA_SECURITY_PROTOCOL is SSL"),
+            (&[protocol("SSL"), own[0]], "belong together"),
+            (&[protocol("SSL"), own[1]], "belong together"),
+        ] {
+            let report = parse(settings).unwrap_err();
+            assert!(report.contains(fault), "{report}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}

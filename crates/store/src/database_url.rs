@@ -1,0 +1,235 @@
+//! Where a database is, and how much of the way to it is secured.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use service_kit::credentials::CaFile;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+use url::form_urlencoded;
+
+/// A URL as in `postgres://user:password@host:5432/database?sslmode=require`.
+///
+/// Its `sslmode` is one of libpq's, but what is encrypted because it has to be is always verified too:
+///
+/// | `sslmode` | |
+/// |---|---|
+/// | `disable` | never encrypted |
+/// | `prefer`, and nothing said | encrypted where the server can, with whatever certificate it shows |
+/// | `require`, `verify-full`, and nothing said but a CA given | encrypted; the certificate must be for the host in the URL, and signed by the CA, or, where none is given, by one that the system trusts |
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    /// Without what is said about TLS.
+    config: Box<Config>,
+    mode: Option<Mode>,
+    roots: Option<Roots>,
+    place: Arc<str>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Disable,
+    Prefer,
+    Require,
+}
+
+/// Whose signature counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Roots {
+    /// Whom the system trusts.
+    System,
+    /// Whom a file names.
+    File(CaFile),
+}
+
+/// What happens on a connection before anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    None,
+    /// If the server can. Nobody who listens learns anything; somebody in between could have said that it can't.
+    Opportunistic,
+    Verified(Roots),
+}
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "disable" => Ok(Self::Disable),
+            "prefer" => Ok(Self::Prefer),
+            // What libpq's `require` leaves out is not left out here.
+            "require" | "verify-full" => Ok(Self::Require),
+            _ => Err("has an sslmode that is none of disable, prefer and require"),
+        }
+    }
+}
+
+const NOT_VERIFIED: &str =
+    "names a CA (DATABASE_CA_FILE or sslrootcert), which takes sslmode=require";
+
+impl DatabaseUrl {
+    /// Reads a URL. What is wrong with it is not quoted: it holds a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+            return Err("must begin with postgres://".to_owned());
+        }
+        // A password may have a question mark in it.
+        let credentials = text.find('@').unwrap_or(0);
+        let (server, query) = match text[credentials..].find('?') {
+            Some(at) => (&text[..credentials + at], &text[credentials + at + 1..]),
+            None => (text, ""),
+        };
+        let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("sslmode", value)) => mode = Some(value.parse()?),
+                Some(("sslrootcert", value)) => roots = Some(Roots::named(value)?),
+                _ => rest.push(pair),
+            }
+        }
+        let config: Config = format!("{server}?{}", rest.join("&"))
+            .parse()
+            .map_err(|_| "must be like postgres://user:password@host:5432/database")?;
+        if config.get_hosts().is_empty() {
+            return Err("names no host".to_owned());
+        }
+        let place = place_of(&config).into();
+        let url = Self { config: config.into(), mode, roots, place };
+        url.check_ca(None)?;
+        Ok(url)
+    }
+
+    /// Whether a CA that is to be trusted would be asked at all.
+    pub fn check_ca(&self, ca: Option<&CaFile>) -> Result<(), &'static str> {
+        let named = ca.is_some() || self.roots.is_some();
+        let ignored = matches!(self.mode, Some(Mode::Disable | Mode::Prefer));
+        if named && ignored { Err(NOT_VERIFIED) } else { Ok(()) }
+    }
+
+    /// Where the database is, without the password: `127.0.0.1:5432/sales`.
+    pub(crate) fn place(&self) -> Arc<str> {
+        self.place.clone()
+    }
+
+    /// How to connect, where `ca` is trusted unless the URL itself names somebody.
+    pub(crate) fn resolve(&self, ca: Option<&CaFile>) -> (Config, Encryption) {
+        let roots = self.roots.clone().or_else(|| ca.cloned().map(Roots::File));
+        let otherwise = if roots.is_some() { Mode::Require } else { Mode::Prefer };
+        let (mode, encryption) = match self.mode.unwrap_or(otherwise) {
+            Mode::Disable => (SslMode::Disable, Encryption::None),
+            Mode::Prefer => (SslMode::Prefer, Encryption::Opportunistic),
+            Mode::Require => {
+                (SslMode::Require, Encryption::Verified(roots.unwrap_or(Roots::System)))
+            }
+        };
+        let mut config = Config::clone(&self.config);
+        config.ssl_mode(mode);
+        (config, encryption)
+    }
+}
+
+impl Roots {
+    fn named(value: &str) -> Result<Self, String> {
+        // A plus is one here, though not in forms.
+        let pair = format!("path={}", value.replace('+', "%2B"));
+        let path = form_urlencoded::parse(pair.as_bytes()).next();
+        match path.as_ref().map(|(_, path)| path.as_ref()) {
+            Some("system") => Ok(Self::System),
+            path => CaFile::read(path.unwrap_or_default())
+                .map(Self::File)
+                .map_err(|fault| format!("has an sslrootcert that is of no use: {fault}")),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DatabaseUrl").field(&self.place).finish()
+    }
+}
+
+fn place_of(config: &Config) -> String {
+    let ports = config.get_ports();
+    let places = config.get_hosts().iter().enumerate().map(|(number, host)| {
+        // One port is that of all hosts.
+        let port = ports.get(number).or_else(|| ports.first()).unwrap_or(&5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            #[cfg(unix)]
+            Host::Unix(folder) => format!("{}:{port}", folder.display()),
+        }
+    });
+    let name = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    format!("{}/{name}", places.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_is_checked_before_it_is_used() {
+        assert!(DatabaseUrl::parse("postgres://sales:secret@localhost:5432/sales").is_ok());
+        for refused in ["", "localhost", "postgres:///sales", "postgres://localhost:port/sales"] {
+            assert!(DatabaseUrl::parse(refused).is_err(), "{refused:?}");
+        }
+        let place = |url: &str| DatabaseUrl::parse(url).unwrap().place().to_string();
+        assert_eq!(place("postgres://u:hunter2@db:6432/sales"), "db:6432/sales");
+        assert_eq!(place("postgres://u:hunter2@a,b/sales?sslmode=disable"), "a:5432,b:5432/sales");
+        assert_eq!(place("postgres://u:hunter?2@a/sales"), "a:5432/sales");
+        // In quotes, as an env file may hold it; the password must not come back in the message.
+        let quoted = DatabaseUrl::parse("\"postgres://u:hunter2@h/db?sslmode=disable\"");
+        assert!(!format!("{quoted:?}").contains("hunter2"));
+        let whole = DatabaseUrl::parse("postgres://u:hunter2@h/db").unwrap();
+        assert!(!format!("{whole:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_has_to_be_encrypted_is_verified_and_nothing_else_claims_to_be() {
+        let path = std::env::temp_dir().join(format!("database url+{}.pem", std::process::id()));
+        let path = path.to_str().unwrap();
+        let certificate = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        std::fs::write(path, certificate).unwrap();
+        let ca = CaFile::read(path).unwrap();
+        let of_file = Encryption::Verified(Roots::File(ca.clone()));
+        let of_system = Encryption::Verified(Roots::System);
+        let named = format!("sslrootcert={}", path.replace(' ', "%20"));
+
+        let url = |query: &str| DatabaseUrl::parse(&format!("postgres://u@h/d?{query}"));
+        for (query, ca, expected) in [
+            ("", None, &Encryption::Opportunistic),
+            ("sslmode=prefer", None, &Encryption::Opportunistic),
+            ("sslmode=disable", None, &Encryption::None),
+            ("sslmode=require", None, &of_system),
+            ("application_name=x&sslmode=verify-full", None, &of_system),
+            ("sslrootcert=system", None, &of_system),
+            (&named, None, &of_file),
+            ("", Some(&ca), &of_file),
+            ("sslmode=require", Some(&ca), &of_file),
+            // The URL knows better: another database may have another CA.
+            ("sslrootcert=system", Some(&ca), &of_system),
+        ] {
+            let url = url(query).unwrap();
+            assert_eq!(url.check_ca(ca), Ok(()), "{query}");
+            assert_eq!(&url.resolve(ca).1, expected, "{query}");
+        }
+        for mode in ["disable", "prefer"] {
+            let with_ca = url(&format!("sslmode={mode}")).unwrap().check_ca(Some(&ca));
+            assert_eq!(with_ca, Err(NOT_VERIFIED));
+            assert_eq!(url(&format!("sslmode={mode}&{named}")).unwrap_err(), NOT_VERIFIED);
+        }
+        for (query, fault) in [
+            ("sslmode=verify-ca", "none of disable, prefer and require"),
+            ("sslmode=", "none of disable, prefer and require"),
+            ("sslrootcert=/nowhere.pem", "/nowhere.pem cannot be read"),
+            ("sslcert=/client.pem", "must be like"),
+        ] {
+            let refused = url(query).unwrap_err();
+            assert!(refused.contains(fault), "{refused}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}

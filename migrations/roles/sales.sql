@@ -1,0 +1,51 @@
+-- Who may do what with the tables of the schema `sales`: a group role for each service, with just the rights that its
+-- statements need. A login becomes a member: CREATE ROLE api LOGIN PASSWORD '...' IN ROLE sales_api.
+--
+-- `salesctl migrate --roles` runs this after the migrations, in one transaction, as the owner of the tables, who needs
+-- CREATEROLE as long as a role is missing. It can be run again at any time: what is not granted here is taken away.
+-- A new table gives nobody anything until it stands here too.
+DO $$
+DECLARE
+    role text;
+    roles text[] := ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator'];
+BEGIN
+    FOREACH role IN ARRAY roles LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL; -- Somebody who prepares another database of this server was faster.
+            END;
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        EXECUTE format('REVOKE ALL ON SCHEMA sales FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA sales FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA sales FROM %I', role);
+        EXECUTE format('GRANT USAGE ON SCHEMA sales TO %I', role);
+    END LOOP;
+END
+$$;
+
+-- sales-api takes orders and shows them. Of events it only knows that it has written them.
+GRANT SELECT, INSERT ON sales.orders, sales.order_items, sales.order_status_history TO sales_api;
+GRANT INSERT, SELECT (event_id, aggregate_id) ON sales.outbox_events TO sales_api;
+
+-- outbox-relay owns the outbox, and writes announcements of dead letters into it. Orders are none of its business.
+GRANT SELECT, INSERT, DELETE, UPDATE (attempts, next_attempt_at, last_error) ON sales.outbox_events TO outbox_relay;
+GRANT SELECT, UPDATE (owner, token, lease_until) ON sales.outbox_shards TO outbox_relay;
+GRANT SELECT, INSERT, DELETE, UPDATE (lease_until) ON sales.outbox_relays TO outbox_relay;
+GRANT INSERT ON sales.outbox_dead_letters TO outbox_relay;
+
+-- status-consumer moves orders, and sees neither whose they are nor what is in them. Rows of the inbox are never
+-- changed; without the right to, they could not be locked.
+GRANT SELECT (id, status), UPDATE (status) ON sales.orders TO status_consumer;
+GRANT INSERT, SELECT (event_id) ON sales.order_status_history TO status_consumer;
+GRANT SELECT, INSERT, DELETE, UPDATE (received_at) ON sales.inbox TO status_consumer;
+
+-- For people: `salesctl verify`, `outbox status` and `outbox dead-letters`.
+GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.outbox_shards,
+    sales.outbox_relays, sales.outbox_dead_letters, sales.inbox TO sales_reader, sales_operator;
+
+-- `salesctl outbox redrive`.
+GRANT UPDATE (redriven_at, redrive_count) ON sales.outbox_dead_letters TO sales_operator;
+GRANT INSERT ON sales.outbox_events TO sales_operator;

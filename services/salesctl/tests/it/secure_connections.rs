@@ -1,0 +1,240 @@
+//! Every way that the services go to PostgreSQL and Kafka, encrypted and with passwords, and what becomes of those who
+//! trust the wrong ones or know the wrong password.
+
+use contracts::cloud_events::Attributes;
+use contracts::order_events::ORDER_CREATED;
+use messaging::topic_admin::{self, TopicAdminError};
+use messaging::{KafkaSettings, Publication, PublishError, Publisher};
+use outbox_relay::{Relay, RelayError};
+use service_kit::Chain;
+use store::{Database, DatabaseSettings};
+use test_kit::{
+    KAFKA_PASSWORD, KAFKA_USER, Running, SecureStack, Stack, World, eventually, metrics, read_all,
+};
+use uuid::Uuid;
+
+use crate::system::{System, answer, salesctl};
+
+const LOGIN: &str = "SCRAM-SHA-512";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
+    let secure = SecureStack::start("test-secure").await;
+    databases_are_verified(&secure).await;
+    brokers_are_verified(&secure).await;
+    clients_are_verified(&secure).await;
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", LOGIN] {
+        orders_are_delivered(&secure, mechanism).await;
+    }
+    who_is_not_let_in_waits(&secure).await;
+}
+
+/// The secured parts of a world, for those who know what to trust.
+async fn world(secure: &SecureStack, mechanism: &str) -> World {
+    let mut world = World::create_on(secure.addresses()).await;
+    let url = format!("{}?sslmode=require", world.database.url());
+    for (name, value) in [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_CA_FILE", &secure.ca_file()),
+        ("KAFKA_BROKERS", &secure.login_brokers()),
+        ("KAFKA_CA_FILE", &secure.ca_file()),
+        ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+        ("KAFKA_SASL_MECHANISM", mechanism),
+        ("KAFKA_SASL_USERNAME", KAFKA_USER),
+        ("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD),
+        ("KAFKA_PUBLISH_TIMEOUT", "1500"),
+    ] {
+        world.set(name, value);
+    }
+    world
+}
+
+async fn databases_are_verified(secure: &SecureStack) {
+    let plain = Stack::from_env().database_url;
+    let url = secure.addresses().database_url;
+    let by_name = format!("{}?hostaddr=127.0.0.1&", url.replace("127.0.0.1", "localhost"));
+    let (ca, stranger) = (secure.ca_file(), secure.strange_ca_file());
+    for (url, ca, fault) in [
+        (format!("{url}?sslmode=require"), Some(&ca), None),
+        (format!("{url}?sslmode=require&sslnegotiation=direct"), Some(&ca), None),
+        (format!("{url}?sslrootcert={ca}"), None, None),
+        (url.clone(), Some(&ca), None),
+        (url.clone(), None, None),
+        (format!("{url}?sslmode=disable"), None, None),
+        (plain.clone(), None, None),
+        (format!("{by_name}sslmode=prefer"), None, None),
+        (format!("{url}?sslmode=require"), Some(&stranger), Some("is not signed by the CA that is trusted")),
+        (format!("{url}?sslmode=require"), None, Some("is not signed by the CA that is trusted")),
+        (format!("{by_name}sslmode=require"), Some(&ca), Some("not valid for name \"localhost\"")),
+        (format!("{plain}?sslmode=require"), Some(&ca), Some("server does not support TLS")),
+    ] {
+        let mut variables = vec![("DATABASE_URL", url.as_str())];
+        variables.extend(ca.map(|ca| ("DATABASE_CA_FILE", ca.as_str())));
+        let settings = conf::Conf::try_parse_from(["test"], variables);
+        let settings: DatabaseSettings = settings.expect("settings");
+        let answer = Database::new("test", &settings).ping().await;
+        let error = answer.map_err(|error| Chain(&error).to_string()).err();
+        match fault {
+            None => assert_eq!(error, None, "{url} {ca:?}"),
+            Some(fault) => assert!(error.as_ref().is_some_and(|it| it.contains(fault)), "{url} {ca:?}: {error:?}"),
+        }
+    }
+    // What is preferred is done.
+    let world = World::create_on(secure.addresses()).await;
+    let _held = world.store().connection().await.unwrap();
+    assert_eq!(encrypted(&world).await, (1, 0));
+}
+
+/// How many connections of the code under test are encrypted, and how many are not. The test's own have no name.
+async fn encrypted(world: &World) -> (i64, i64) {
+    let counts = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl)
+        FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+        WHERE datname = current_database() AND application_name <> ''";
+    let row = &world.database.query(counts).await[0];
+    (row.get(0), row.get(1))
+}
+
+async fn brokers_are_verified(secure: &SecureStack) {
+    let mut world = world(secure, LOGIN).await;
+    topics(&world).await.unwrap();
+    world.set("KAFKA_CA_FILE", secure.strange_ca_file());
+    assert_not_let_in(&world, "certificate verify failed").await;
+    // Those of the system.
+    world.unset("KAFKA_CA_FILE");
+    assert_not_let_in(&world, "certificate verify failed").await;
+    world.set("KAFKA_CA_FILE", secure.ca_file());
+    world.set("KAFKA_BROKERS", secure.login_brokers().replace("127.0.0.1", "localhost"));
+    assert_not_let_in(&world, "not for this host").await;
+}
+
+async fn clients_are_verified(secure: &SecureStack) {
+    let mut world = world(secure, LOGIN).await;
+    for wrong in [("KAFKA_SASL_PASSWORD", "wrong"), ("KAFKA_SASL_USERNAME", "nobody")] {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", LOGIN] {
+            world.set("KAFKA_SASL_MECHANISM", mechanism).set("KAFKA_SASL_USERNAME", KAFKA_USER);
+            world.set("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD).set(wrong.0, wrong.1);
+            assert_not_let_in(&world, "Authentication failed").await;
+        }
+    }
+    let refused = salesctl(&world, &["topics", "list"]).await;
+    let report = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{report}");
+    assert!(report.contains("Kafka does not let this client in: "), "{report}");
+    assert!(!report.contains(KAFKA_PASSWORD), "{report}");
+
+    // A password without encryption.
+    world.set("KAFKA_SASL_USERNAME", KAFKA_USER).set("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD);
+    world.unset("KAFKA_CA_FILE").set("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT");
+    world.set("KAFKA_BROKERS", secure.plain_login_brokers());
+    topics(&world).await.unwrap();
+
+    // A certificate instead of a password.
+    for name in ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] {
+        world.unset(name);
+    }
+    world.set("KAFKA_SECURITY_PROTOCOL", "SSL").set("KAFKA_CA_FILE", secure.ca_file());
+    world.set("KAFKA_BROKERS", secure.certificate_brokers());
+    // Without one the broker just hangs up, which may be anything.
+    let publisher = Publisher::new("test", &world.config()).unwrap();
+    let answers = publisher.publish(&[event(&world)]).await;
+    assert!(answers[0].as_ref().is_err_and(PublishError::is_outage), "{answers:?}");
+    world.set("KAFKA_CERTIFICATE_FILE", secure.client_file());
+    world.set("KAFKA_KEY_FILE", secure.client_file());
+    topics(&world).await.unwrap();
+}
+
+async fn topics(world: &World) -> Result<(), TopicAdminError> {
+    topic_admin::list(&world.config()).await.map(|_| ())
+}
+
+/// Whoever looks is told the reason, and whoever publishes too: the record is not to blame.
+async fn assert_not_let_in(world: &World, reason: &str) {
+    let settings: KafkaSettings = world.config();
+    let publisher = Publisher::new("test", &settings).unwrap();
+    let events = [event(world)];
+    let (listed, answers) = tokio::join!(topics(world), publisher.publish(&events));
+    match listed {
+        Err(TopicAdminError::NotLetIn(told)) => assert!(told.contains(reason), "{told}"),
+        other => panic!("{reason}: {other:?}"),
+    }
+    match &answers[0] {
+        Err(error @ PublishError::NotLetIn(told)) => {
+            assert!(told.contains(reason) && error.is_outage(), "{told}");
+        }
+        other => panic!("{reason}: {other:?}"),
+    }
+}
+
+fn event(world: &World) -> Publication {
+    let order = Uuid::now_v7();
+    Publication {
+        topic: world.topics.order_events.clone(),
+        key: order.to_string(),
+        attributes: Attributes {
+            id: Uuid::new_v4(),
+            source: "/test".to_owned(),
+            event_type: ORDER_CREATED.to_owned(),
+            time: chrono::Utc::now(),
+            subject: order,
+            data_schema: "urn:sales:order.created:1.0".to_owned(),
+            correlation_id: None,
+            trace: None,
+        },
+        payload: "{}".to_owned(),
+    }
+}
+
+async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {
+    let world = world(secure, mechanism).await;
+    assert!(answer(&world, &["migrate"]).await[0]["run"].as_array().unwrap().is_empty());
+    assert_eq!(answer(&world, &["topics", "create"]).await.as_array().unwrap().len(), 5);
+    let system = System::start_in(world);
+    let services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    let (delivered, report) = system.demo(&["--orders", "3"]).await;
+    assert!(delivered, "{report}");
+    let (encrypted, plain) = encrypted(&system.world).await;
+    // Each of the four services, and the ones that listen and notify.
+    assert!(encrypted >= 6 && plain == 0, "{encrypted} {plain}");
+    assert_eq!(answer(&system.world, &["verify", "--drained"]).await["orders"]["delivered"], 3);
+    for service in services {
+        service.stop().await;
+    }
+}
+
+async fn who_is_not_let_in_waits(secure: &SecureStack) {
+    let mut system = System::start_in(world(secure, LOGIN).await);
+    system.world.set("KAFKA_SASL_PASSWORD", "wrong");
+    let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
+    let port = delivery.management_port().unwrap();
+    let delivery = Running::start(|shutdown| delivery.run(shutdown));
+    let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
+    assert!(placed.status.success());
+    eventually("the consumer is not let in", async || {
+        let metrics = metrics(port).await;
+        metrics.contains("consumer_errors_total").then_some(())
+    })
+    .await;
+    assert!(delivery.is_alive());
+    delivery.stop().await;
+    let publisher = Publisher::new("test", &system.world.config()).unwrap();
+    let mut relay = Relay::new(&system.world.config(), system.world.store(), publisher);
+    match relay.run_once().await {
+        Err(RelayError::Kafka { source: PublishError::NotLetIn(_), .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    drop(relay);
+    let database = &system.world.database;
+    let untouched = "SELECT count(*) FROM sales.outbox_events WHERE attempts = 0";
+    assert_eq!(database.count(untouched).await, 1);
+    assert_eq!(database.count("SELECT count(*) FROM sales.outbox_dead_letters").await, 0);
+    let letters = system.world.topics.order_events_dlq();
+    assert!(read_all(&system.world.stack, &letters).await.is_empty());
+
+    system.world.set("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD);
+    let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    let delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
+    eventually("the order is delivered", async || {
+        (system.world.database.count(delivered).await == 1).then_some(())
+    })
+    .await;
+}
