@@ -73,8 +73,25 @@ impl Refusal {
     }
 }
 
-/// Asks the brokers why they do not let us in, if so; for clients that do not hear of it by themselves.
-pub(crate) async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
+/// Waits for `answer`, and where it takes long asks the brokers whether they let us in at all; for clients that do not
+/// hear of it by themselves, and just stay silent.
+pub(crate) async fn unless_refused<T>(
+    settings: &KafkaSettings,
+    answer: impl Future<Output = T>,
+) -> Result<T, String> {
+    /// Nothing is wrong with a broker that takes longer.
+    const LONG: Duration = Duration::from_secs(2);
+    let refused = async {
+        tokio::time::sleep(LONG).await;
+        refusal_of(settings).await
+    };
+    tokio::select! {
+        answer = answer => Ok(answer),
+        Some(reason) = refused => Err(reason),
+    }
+}
+
+async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
     const PATIENCE: Duration = Duration::from_secs(3);
     let config = settings.client("why");
     let ask = move || {

@@ -19,7 +19,7 @@ use service_kit::retry::RetrySchedule;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::context::{QuietContext, refusal_of};
+use crate::context::{QuietContext, unless_refused};
 use crate::{KafkaSettings, Record};
 
 /// The longest that one answer of a broker may take.
@@ -273,10 +273,8 @@ impl TopicReader {
             let _ = answer.send(answered);
         });
         asked.map_err(|_| KafkaError::Canceled)?;
-        let Ok(answer) = timeout(PATIENCE, answered).await else {
-            let refusal = refusal_of(&self.settings).await;
-            return Err(refusal.map_or(ReadError::Silent, ReadError::NotLetIn));
-        };
+        let answered = unless_refused(&self.settings, timeout(PATIENCE, answered)).await;
+        let answer = answered.map_err(ReadError::NotLetIn)?.map_err(|_| ReadError::Silent)?;
         answer.unwrap_or(Err(ReadError::Kafka(KafkaError::Canceled)))
     }
 

@@ -144,7 +144,8 @@ impl KafkaSecurity {
                  KAFKA_SASL_PASSWORD",
             ),
             (
-                protocol.encrypts() || (self.kafka_ca_file.is_none() && !certificate.contains(&true)),
+                protocol.encrypts()
+                    || (self.kafka_ca_file.is_none() && !certificate.contains(&true)),
                 "KAFKA_CA_FILE, KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE mean nothing unless \
                  KAFKA_SECURITY_PROTOCOL is SSL or SASL_SSL",
             ),
@@ -221,14 +222,20 @@ mod tests {
         let path = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
         for (settings, fault) in [
             (&[LOGIN[0]][..], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
-            (&[LOGIN[1], protocol("SSL")], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
+            (
+                &[LOGIN[1], protocol("SSL")],
+                "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL",
+            ),
             (&LOGIN, "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
             (&[sasl_ssl], "with SASL needs KAFKA_SASL_MECHANISM"),
             (&[sasl_ssl, LOGIN[0], LOGIN[1]], "and KAFKA_SASL_PASSWORD"),
             (&[sasl_ssl, LOGIN[0], LOGIN[2]], "needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME"),
             (&[sasl_ssl, LOGIN[1], LOGIN[2]], "needs KAFKA_SASL_MECHANISM"),
             (&[protocol("TLS")], "must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
-            (&[("KAFKA_SASL_MECHANISM", "GSSAPI")], "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+            (
+                &[("KAFKA_SASL_MECHANISM", "GSSAPI")],
+                "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+            ),
             (&[protocol("SSL"), ("KAFKA_CA_FILE", "/nowhere.pem")], "/nowhere.pem cannot be read"),
             (&[protocol("SSL"), ("KAFKA_CA_FILE", &path)], "no certificate in it"),
             (&[protocol("SSL"), ("KAFKA_KEY_FILE", &path)], "no private key in it"),

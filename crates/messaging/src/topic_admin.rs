@@ -9,7 +9,7 @@ use service_kit::retry::FIRST_WAIT;
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaSettings;
-use crate::context::{QuietContext, refusal_of};
+use crate::context::{QuietContext, unless_refused};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -56,18 +56,8 @@ pub async fn create(
     topics: &[TopicSpec],
     replication: i32,
 ) -> Result<Vec<(String, Creation)>, TopicAdminError> {
-    unless_refused(settings, create_all(settings, topics, replication)).await
-}
-
-/// An admin client that is not let in says nothing until its time is up.
-async fn unless_refused<T>(
-    settings: &KafkaSettings,
-    done: impl Future<Output = Result<T, TopicAdminError>>,
-) -> Result<T, TopicAdminError> {
-    tokio::select! {
-        done = done => done,
-        Some(reason) = refusal_of(settings) => Err(TopicAdminError::NotLetIn(reason)),
-    }
+    let done = unless_refused(settings, create_all(settings, topics, replication)).await;
+    done.unwrap_or_else(|reason| Err(TopicAdminError::NotLetIn(reason)))
 }
 
 async fn create_all(
@@ -137,7 +127,8 @@ async fn until_listed(
 
 /// The topics of the cluster, by name; Kafka's internal ones are left out.
 pub async fn list(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
-    unless_refused(settings, all(settings)).await
+    let done = unless_refused(settings, all(settings)).await;
+    done.unwrap_or_else(|reason| Err(TopicAdminError::NotLetIn(reason)))
 }
 
 async fn all(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {

@@ -66,8 +66,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, text: &str) -> String {
-        let path =
-            std::env::temp_dir().join(format!("credentials-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("credentials-{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
@@ -87,7 +86,11 @@ mod tests {
         for (refused, path, why) in [
             (read(&key), &key, "no certificate"),
             (read("/nowhere/ca.pem"), &"/nowhere/ca.pem".to_owned(), "cannot be read"),
-            (key_file(&file("sealed.pem", &sealed)).map(|_| ()), &"sealed.pem".to_owned(), "not encrypted"),
+            (
+                key_file(&file("sealed.pem", &sealed)).map(|_| ()),
+                &"sealed.pem".to_owned(),
+                "not encrypted",
+            ),
             (key_file(&broken).map(|_| ()), &broken, "no private key"),
         ] {
             let fault = refused.unwrap_err();

@@ -117,8 +117,7 @@ impl Database {
         settings: &DatabaseSettings,
         options: impl Into<String>,
     ) -> Self {
-        let connector =
-            Connector::new(&settings.database_url, settings.database_ca_file.as_ref());
+        let connector = Connector::new(&settings.database_url, settings.database_ca_file.as_ref());
         let timeout = settings.database_statement_timeout;
         let connector = connector
             .configure(|config| let_nothing_hang(config, application, timeout, &options.into()));

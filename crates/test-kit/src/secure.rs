@@ -58,7 +58,10 @@ impl SecureStack {
                 scope.spawn(move || {
                     let user = ["--entity-type", "users", "--entity-name", KAFKA_USER];
                     let change = ["--alter", "--add-config", &login];
-                    stack.kafka_tool("kafka.admin.ConfigCommand", &[&user[..], &change[..]].concat());
+                    stack.kafka_tool(
+                        "kafka.admin.ConfigCommand",
+                        &[&user[..], &change[..]].concat(),
+                    );
                 });
             }
         });
@@ -189,9 +192,8 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
         let jaas = |mechanism: &str, module: &str| {
             format!("listener.name.{listener}.{mechanism}.sasl.jaas.config={security}.{module}\n")
         };
-        let plain = format!(
-            "plain.PlainLoginModule required user_{KAFKA_USER}=\"{KAFKA_PASSWORD}\";"
-        );
+        let plain =
+            format!("plain.PlainLoginModule required user_{KAFKA_USER}=\"{KAFKA_PASSWORD}\";");
         properties += &jaas("plain", &plain);
         for mechanism in ["scram-sha-256", "scram-sha-512"] {
             properties += &jaas(mechanism, "scram.ScramLoginModule required;");

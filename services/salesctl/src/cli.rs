@@ -19,6 +19,10 @@ pub(crate) struct Cli {
     command: Command,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, for as long as the process lives"
+)]
 #[derive(Subcommands)]
 enum Command {
     /// Brings the database up to date; safe to run again, and by several at once

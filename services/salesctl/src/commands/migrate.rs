@@ -76,7 +76,8 @@ impl Migrate {
         let ca = self.database_ca_file.as_ref();
         let patience = Duration::from_secs(self.wait);
         let passing = |error: &MigrateError| matches!(error, MigrateError::Connection { .. });
-        let run = wait_for("postgres", patience, passing, async || set().run(url, ca).await).await?;
+        let run =
+            wait_for("postgres", patience, passing, async || set().run(url, ca).await).await?;
         if self.roles {
             set().grant(url, ca).await?;
         }

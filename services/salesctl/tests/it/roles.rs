@@ -8,9 +8,7 @@ use outbox_relay::Relay;
 use serde_json::json;
 use status_consumer::Reaper;
 use store::outbox::{PublishedRow, claim, record_failure, release, share};
-use test_kit::{
-    World, bearer_with, eventually, outbox_event, put_into_outbox, seconds_from_now,
-};
+use test_kit::{World, bearer_with, eventually, outbox_event, put_into_outbox, seconds_from_now};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -54,11 +52,7 @@ const RIGHTS: &[(&str, &str, &[&str])] = &[
         "sales.outbox_shards",
         &["SELECT", "UPDATE(owner)", "UPDATE(token)", "UPDATE(lease_until)"],
     ),
-    (
-        "outbox_relay",
-        "sales.outbox_relays",
-        &["SELECT", "INSERT", "DELETE", "UPDATE(lease_until)"],
-    ),
+    ("outbox_relay", "sales.outbox_relays", &["SELECT", "INSERT", "DELETE", "UPDATE(lease_until)"]),
     ("outbox_relay", "sales.outbox_dead_letters", &["INSERT"]),
     (
         "delivery_service",
@@ -152,7 +146,7 @@ async fn each_service_carries_an_order_on_with_the_rights_of_its_role() {
     let (delivered, report) = system.demo(&["--orders", "4"]).await;
     assert!(delivered, "{report}");
     let listed = answer(&system.world, &["orders", "list"]).await;
-    assert_eq!(listed["orders"].as_array().map(Vec::len), Some(5), "{listed}");
+    assert_eq!(listed.as_array().map(Vec::len), Some(5), "{listed}");
     let all_delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
     eventually("all are delivered", async || {
         (system.world.database.count(all_delivered).await == 5).then_some(())
@@ -166,13 +160,12 @@ async fn each_service_carries_an_order_on_with_the_rights_of_its_role() {
     let verdict = answer(&system.world, &["verify", "--drained"]).await;
     assert_eq!(verdict["orders"]["delivered"], 5, "{verdict:#}");
     let status = answer(&system.world, &["outbox", "status"]).await;
-    assert_eq!(status["deadLetters"]["waiting"], 0, "{status}");
+    assert_eq!(status["deadLetters"]["count"], 0, "{status}");
 }
 
 async fn simulate(system: &System, order: &str) {
     let api = &system.world.variables()["API_URL"];
-    let claims =
-        json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) });
+    let claims = json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) });
     let answer = reqwest::Client::new()
         .post(format!("{api}/api/orders/{order}/simulate-delivery"))
         .header("Authorization", bearer_with(&claims))
@@ -184,7 +177,8 @@ async fn simulate(system: &System, order: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_the_rights_of_a_role() {
+async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_the_rights_of_a_role()
+{
     let mut world = world().await;
     let large = format!("\"{}\"", "x".repeat(1_100_000));
     put_into_outbox(&world, &[outbox_event(&world, OrderId::generate(), &large)]).await;
@@ -202,7 +196,9 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     become_member(&mut world, "outbox_relay").await;
     let mut connection = world.store().connection().await.unwrap();
     let successor = Uuid::new_v4();
-    world.database.execute("UPDATE sales.outbox_shards SET lease_until = '-infinity'").await;
+    let all_free = "UPDATE sales.outbox_shards SET owner = NULL, lease_until = '-infinity';
+        DELETE FROM sales.outbox_relays";
+    world.database.execute(all_free).await;
     let held = share(&mut connection, successor, 60_000).await.unwrap();
     let shards = held.iter().map(|held| held.shard).collect();
     let claimed = claim(&mut connection, &shards, 10).await.unwrap();
@@ -259,13 +255,17 @@ async fn no_role_has_a_right_that_is_not_in_the_table_and_none_that_is_lacks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_role_has_no_right_to_is_refused_by_the_database() {
     let mut world = world().await;
-    let mut refused = 0;
+    let mut attempts = 0;
     for role in ROLES {
         become_member(&mut world, role).await;
         let login = connect(&world.variables()["DATABASE_URL"]).await;
         let refuses = async |statement: &str| {
             let error = login.batch_execute(statement).await.unwrap_err();
-            assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{role}: {statement}");
+            assert_eq!(
+                error.code(),
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+                "{role}: {statement}"
+            );
         };
         for table in TABLES {
             let column = first_column(&world, table).await;
@@ -279,17 +279,22 @@ async fn what_a_role_has_no_right_to_is_refused_by_the_database() {
             ] {
                 if !may(role, table, privilege) {
                     refuses(&statement).await;
-                    refused += 1;
+                    attempts += 1;
                 }
             }
         }
-        for statement in ["CREATE TABLE sales.mine (id int)", "CREATE SCHEMA mine", "CREATE ROLE mine"] {
+        for statement in
+            ["CREATE TABLE sales.mine (id int)", "CREATE SCHEMA mine", "CREATE ROLE mine"]
+        {
             refuses(statement).await;
         }
     }
     // 6 roles, 11 tables and 6 attempts, without what they may.
-    let allowed: usize = RIGHTS.iter().map(|(.., rights)| rights.iter().filter(|right| !right.contains('(')).count()).sum();
-    assert_eq!(refused, 6 * 11 * 6 - allowed);
+    let allowed: usize = RIGHTS
+        .iter()
+        .map(|(.., rights)| rights.iter().filter(|right| !right.contains('(')).count())
+        .sum();
+    assert_eq!(attempts, 6 * 11 * 6 - allowed);
 }
 
 async fn first_column(world: &World, table: &str) -> String {

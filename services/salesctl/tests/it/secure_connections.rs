@@ -3,6 +3,7 @@
 
 use contracts::cloud_events::Attributes;
 use contracts::order_events::ORDER_CREATED;
+use futures::future::join_all;
 use messaging::topic_admin::{self, TopicAdminError};
 use messaging::{KafkaSettings, Publication, PublishError, Publisher};
 use outbox_relay::{Relay, RelayError};
@@ -20,13 +21,15 @@ const LOGIN: &str = "SCRAM-SHA-512";
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
     let secure = SecureStack::start("test-secure").await;
-    databases_are_verified(&secure).await;
-    brokers_are_verified(&secure).await;
-    clients_are_verified(&secure).await;
-    for mechanism in ["PLAIN", "SCRAM-SHA-256", LOGIN] {
-        orders_are_delivered(&secure, mechanism).await;
-    }
-    who_is_not_let_in_waits(&secure).await;
+    tokio::join!(
+        databases_are_verified(&secure),
+        brokers_are_verified(&secure),
+        clients_are_verified(&secure),
+        who_is_not_let_in_waits(&secure),
+        orders_are_delivered(&secure, "PLAIN"),
+        orders_are_delivered(&secure, "SCRAM-SHA-256"),
+        orders_are_delivered(&secure, LOGIN),
+    );
 }
 
 /// The secured parts of a world, for those who know what to trust.
@@ -43,6 +46,8 @@ async fn world(secure: &SecureStack, mechanism: &str) -> World {
         ("KAFKA_SASL_USERNAME", KAFKA_USER),
         ("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD),
         ("KAFKA_PUBLISH_TIMEOUT", "1500"),
+        // It must not outlive a relay for long that does not give it back.
+        ("OUTBOX_LEASE", "3750"),
     ] {
         world.set(name, value);
     }
@@ -63,7 +68,11 @@ async fn databases_are_verified(secure: &SecureStack) {
         (format!("{url}?sslmode=disable"), None, None),
         (plain.clone(), None, None),
         (format!("{by_name}sslmode=prefer"), None, None),
-        (format!("{url}?sslmode=require"), Some(&stranger), Some("is not signed by the CA that is trusted")),
+        (
+            format!("{url}?sslmode=require"),
+            Some(&stranger),
+            Some("is not signed by the CA that is trusted"),
+        ),
         (format!("{url}?sslmode=require"), None, Some("is not signed by the CA that is trusted")),
         (format!("{by_name}sslmode=require"), Some(&ca), Some("not valid for name \"localhost\"")),
         (format!("{plain}?sslmode=require"), Some(&ca), Some("server does not support TLS")),
@@ -76,7 +85,10 @@ async fn databases_are_verified(secure: &SecureStack) {
         let error = answer.map_err(|error| Chain(&error).to_string()).err();
         match fault {
             None => assert_eq!(error, None, "{url} {ca:?}"),
-            Some(fault) => assert!(error.as_ref().is_some_and(|it| it.contains(fault)), "{url} {ca:?}: {error:?}"),
+            Some(fault) => assert!(
+                error.as_ref().is_some_and(|it| it.contains(fault)),
+                "{url} {ca:?}: {error:?}"
+            ),
         }
     }
     // What is preferred is done.
@@ -97,25 +109,29 @@ async fn encrypted(world: &World) -> (i64, i64) {
 async fn brokers_are_verified(secure: &SecureStack) {
     let mut world = world(secure, LOGIN).await;
     topics(&world).await.unwrap();
+    let unverified = "certificate verify failed";
     world.set("KAFKA_CA_FILE", secure.strange_ca_file());
-    assert_not_let_in(&world, "certificate verify failed").await;
+    let by_a_stranger = not_let_in(&world, unverified);
     // Those of the system.
     world.unset("KAFKA_CA_FILE");
-    assert_not_let_in(&world, "certificate verify failed").await;
+    let by_the_system = not_let_in(&world, unverified);
     world.set("KAFKA_CA_FILE", secure.ca_file());
     world.set("KAFKA_BROKERS", secure.login_brokers().replace("127.0.0.1", "localhost"));
-    assert_not_let_in(&world, "not for this host").await;
+    let by_name = not_let_in(&world, "not for this host");
+    tokio::join!(by_a_stranger, by_the_system, by_name);
 }
 
 async fn clients_are_verified(secure: &SecureStack) {
     let mut world = world(secure, LOGIN).await;
+    let mut wrongs = Vec::new();
     for wrong in [("KAFKA_SASL_PASSWORD", "wrong"), ("KAFKA_SASL_USERNAME", "nobody")] {
         for mechanism in ["PLAIN", "SCRAM-SHA-256", LOGIN] {
             world.set("KAFKA_SASL_MECHANISM", mechanism).set("KAFKA_SASL_USERNAME", KAFKA_USER);
             world.set("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD).set(wrong.0, wrong.1);
-            assert_not_let_in(&world, "Authentication failed").await;
+            wrongs.push(not_let_in(&world, "Authentication failed"));
         }
     }
+    join_all(wrongs).await;
     let refused = salesctl(&world, &["topics", "list"]).await;
     let report = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{report}");
@@ -148,20 +164,23 @@ async fn topics(world: &World) -> Result<(), TopicAdminError> {
 }
 
 /// Whoever looks is told the reason, and whoever publishes too: the record is not to blame.
-async fn assert_not_let_in(world: &World, reason: &str) {
+fn not_let_in(world: &World, reason: &'static str) -> impl Future<Output = ()> + use<> {
     let settings: KafkaSettings = world.config();
-    let publisher = Publisher::new("test", &settings).unwrap();
     let events = [event(world)];
-    let (listed, answers) = tokio::join!(topics(world), publisher.publish(&events));
-    match listed {
-        Err(TopicAdminError::NotLetIn(told)) => assert!(told.contains(reason), "{told}"),
-        other => panic!("{reason}: {other:?}"),
-    }
-    match &answers[0] {
-        Err(error @ PublishError::NotLetIn(told)) => {
-            assert!(told.contains(reason) && error.is_outage(), "{told}");
+    async move {
+        let publisher = Publisher::new("test", &settings).unwrap();
+        let (listed, answers) =
+            tokio::join!(topic_admin::list(&settings), publisher.publish(&events));
+        match listed {
+            Err(TopicAdminError::NotLetIn(told)) => assert!(told.contains(reason), "{told}"),
+            other => panic!("{reason}: {other:?}"),
         }
-        other => panic!("{reason}: {other:?}"),
+        match &answers[0] {
+            Err(error @ PublishError::NotLetIn(told)) => {
+                assert!(told.contains(reason) && error.is_outage(), "{told}");
+            }
+            other => panic!("{reason}: {other:?}"),
+        }
     }
 }
 
