@@ -24,7 +24,7 @@ def main():
     arguments = options.parse_args()
     project = Project(ROOT)
     if arguments.write_rules:
-        prometheus_rule.write(project, arguments.kustomize)
+        prometheus_rule.write(project)
         return
     schemas = Schemas(arguments.keda)
     overlays = sorted(path for path in (ROOT / "deploy/kubernetes/overlays").iterdir() if path.is_dir())

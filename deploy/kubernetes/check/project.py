@@ -63,11 +63,15 @@ class Project:
         for service in self.services:
             code = self.read(f"services/{service}/src/config.rs")
             found = re.findall(
-                r'default_value = "(\d+)", value_parser = parse_port\)\]\s+(?:pub\(crate\) )?(port|management_port):', code
+                r'default_value = "(\d+)", value_parser = parse_port\)\]\s+(?:pub\(crate\) )?(port|management_port):',
+                code,
             )
             ports[service] = {"http" if name == "port" else "management": int(port) for port, name in found}
             image = self.find("deploy/docker/Dockerfile", rf"^FROM runtime AS {service}\n(?:(?!^FROM).*\n)*?^ENV (.*)$")
-            shown = {"http" if name == "PORT" else "management": int(port) for name, port in re.findall(r"(\w+)=(\d+)", image)}
+            shown = {
+                "http" if name == "PORT" else "management": int(port)
+                for name, port in re.findall(r"(\w+)=(\d+)", image)
+            }
             if shown != ports[service]:
                 raise Unreadable(f"the Dockerfile has {shown} for {service}, its config.rs {ports[service]}")
         return ports
@@ -75,7 +79,9 @@ class Project:
     @cached_property
     def topics(self):
         """{group: topic} of the two consumers."""
-        names = dict(re.findall(r'^pub const (\w+): &str = "([^"]+)";', self.read("crates/contracts/src/topics.rs"), re.M))
+        names = dict(
+            re.findall(r'^pub const (\w+): &str = "([^"]+)";', self.read("crates/contracts/src/topics.rs"), re.M)
+        )
         return {names["DELIVERY_GROUP"]: names["ORDER_EVENTS"], names["STATUS_GROUP"]: names["DELIVERY_EVENTS"]}
 
     @cached_property

@@ -4,8 +4,6 @@ kustomize reads no file outside its folder, so the object is a file of its own. 
 check holds it against the rules file.
 """
 
-import subprocess
-
 import yaml
 
 FOLDER = "deploy/kubernetes/components/monitoring"
@@ -20,7 +18,7 @@ def specs(project):
     return [{"groups": groups}]
 
 
-def write(project, kustomize):
+def write(project):
     found = specs(project)
     if not found:
         raise SystemExit(f"there is no {project.alert_rules.relative_to(project.root)}")
@@ -34,9 +32,11 @@ def write(project, kustomize):
     folder = project.root / FOLDER
     text = yaml.dump(rule, Dumper=Readable, sort_keys=False, width=120, allow_unicode=True)
     (folder / "prometheus-rule.yaml").write_text(HEAD + text, encoding="utf-8")
-    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
-    if "prometheus-rule.yaml" not in kustomization["resources"]:
-        subprocess.run([kustomize, "edit", "add", "resource", "prometheus-rule.yaml"], cwd=folder, check=True)
+    kustomization = folder / "kustomization.yaml"
+    listing = kustomization.read_text(encoding="utf-8")
+    if "prometheus-rule.yaml" not in listing:
+        listing = listing.replace("resources:\n", "resources:\n  - prometheus-rule.yaml\n", 1)
+        kustomization.write_text(listing, encoding="utf-8")
 
 
 class Readable(yaml.SafeDumper):

@@ -44,7 +44,10 @@ def probes(environment, project):
             asked = container.get(probe)
             if not asked:
                 yield f"{where}: no {probe}"
-            elif program(container) in project.services and asked.get("httpGet") != {"path": path, "port": "management"}:
+            elif program(container) in project.services and asked.get("httpGet") != {
+                "path": path,
+                "port": "management",
+            }:
                 yield f"{where}: {probe} does not ask {path} of the management port"
 
 
@@ -171,7 +174,7 @@ def secrets(environment, project):
 
 @rule
 def references(environment, project):
-    for pod, container, where in containers(environment):
+    for _, container, where in containers(environment):
         for source in container.get("envFrom", []):
             name = source["configMapRef"]["name"] if "configMapRef" in source else None
             if not environment.get("ConfigMap", name):
@@ -249,7 +252,9 @@ def termination(environment, project):
         service = program(container)
         if not pod.stays or service not in project.services:
             continue
-        timeout = environment.variables(container).get("SHUTDOWN_TIMEOUT") or project.default(service, "SHUTDOWN_TIMEOUT")
+        timeout = environment.variables(container).get("SHUTDOWN_TIMEOUT") or project.default(
+            service, "SHUTDOWN_TIMEOUT"
+        )
         waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         if service == "sales-api" and not waits:
             yield f"{where}: stops while requests are still sent to it"
@@ -338,7 +343,11 @@ def trigger_faults(environment, project, scaler, target, trigger, most):
 def monitoring(environment, project):
     monitors = environment.of("ServiceMonitor")
     for monitor in monitors:
-        meant = [service for service in environment.of("Service") if matches(monitor["spec"]["selector"], service["metadata"]["labels"])]
+        meant = [
+            service
+            for service in environment.of("Service")
+            if matches(monitor["spec"]["selector"], service["metadata"]["labels"])
+        ]
         shown = {port["name"] for service in meant for port in service["spec"]["ports"]}
         for endpoint in monitor["spec"]["endpoints"]:
             if endpoint["port"] not in shown:
@@ -356,7 +365,9 @@ def monitoring(environment, project):
 def labels(environment, project):
     for document in environment.documents:
         wanted = LABELS if document["kind"] in ("ConfigMap", "Secret") else [*LABELS, "name", "component"]
-        missing = [label for label in wanted if f"app.kubernetes.io/{label}" not in document["metadata"].get("labels", {})]
+        missing = [
+            label for label in wanted if f"app.kubernetes.io/{label}" not in document["metadata"].get("labels", {})
+        ]
         if missing:
             yield f"{title(document)}: no label {', '.join(missing)}"
 
@@ -376,7 +387,11 @@ def namespaces(environment, project):
 @rule
 def migration(environment, project):
     jobs = [pod for pod in environment.pods if pod.owner["kind"] == "Job"]
-    runs = [container.get("args", [])[:2] for pod in jobs for container in pod.spec.get("initContainers", []) + pod.spec["containers"]]
+    runs = [
+        container.get("args", [])[:2]
+        for pod in jobs
+        for container in pod.spec.get("initContainers", []) + pod.spec["containers"]
+    ]
     if [run[:1] for run in runs] != [["migrate"], ["topics"]]:
         yield f"the Job runs {runs}, not first migrate and then topics"
     for pod in jobs:

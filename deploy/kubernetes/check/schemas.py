@@ -60,7 +60,9 @@ DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w|y))+$"}
 
 
 def a_kind(spec):
-    return an_object(["apiVersion", "kind", "metadata", "spec"], apiVersion=TEXT, kind=TEXT, metadata={"type": "object"}, spec=spec)
+    return an_object(
+        ["apiVersion", "kind", "metadata", "spec"], apiVersion=TEXT, kind=TEXT, metadata={"type": "object"}, spec=spec
+    )
 
 
 ENDPOINT = an_object(["port"], port=TEXT, path=TEXT, interval=DURATION, scrapeTimeout=DURATION)
@@ -74,7 +76,9 @@ RULE = an_object(
     labels=TEXTS,
     annotations=TEXTS,
 ) | {"oneOf": [{"required": ["alert"]}, {"required": ["record"]}]}
-GROUP = an_object(["name", "rules"], name=TEXT, interval=DURATION, rules={"type": "array", "minItems": 1, "items": RULE})
+GROUP = an_object(
+    ["name", "rules"], name=TEXT, interval=DURATION, rules={"type": "array", "minItems": 1, "items": RULE}
+)
 
 PROMETHEUS_OPERATOR = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"): a_kind(
