@@ -190,6 +190,35 @@ pub async fn until_next(
     Ok(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
 }
 
+/// Shipments whose next step is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// How many; at most 10,000 are counted.
+    pub shipments: i64,
+    /// How long the oldest of them has been due.
+    pub oldest: Duration,
+}
+
+/// The most due shipments that are counted.
+const MOST_DUE: i64 = 10_000;
+
+statement! {
+    struct Due { limit: i64 } -> (BigInt, BigInt);
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(due.next_step_at)) * 1000, 0)::bigint
+     FROM (
+         SELECT next_step_at FROM delivery.shipments
+         WHERE next_step_at <= now() ORDER BY next_step_at LIMIT " {BigInt = limit} "
+     ) due"
+}
+
+/// Looks at what is due now.
+pub async fn overdue(connection: &mut Connection) -> Result<Overdue, StoreError> {
+    let (shipments, oldest_ms): (i64, i64) =
+        Due { limit: &MOST_DUE }.get_result(connection).await?;
+    let oldest = Duration::from_millis(u64::try_from(oldest_ms).unwrap_or(0));
+    Ok(Overdue { shipments, oldest })
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -199,7 +228,7 @@ mod tests {
     use test_kit::World;
     use uuid::Uuid;
 
-    use super::{Lease, UntilNext};
+    use super::{Due, Lease, UntilNext};
     use crate::statement::plan_by_index;
 
     #[tokio::test]
@@ -210,6 +239,7 @@ mod tests {
         for plan in [
             plan_by_index(&world, &lease).await,
             plan_by_index(&world, &UntilNext { longest_ms: &1000 }).await,
+            plan_by_index(&world, &Due { limit: &1000 }).await,
         ] {
             assert!(plan.contains("Index Scan using shipments_due"), "{plan}");
             assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
