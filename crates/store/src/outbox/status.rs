@@ -162,3 +162,38 @@ fn by_topic(rows: Vec<DepthRow>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool)
     let topics = topics.into_iter().map(|(topic, depth)| TopicDepth { topic, ..depth });
     (topics.collect(), complete)
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::OrderId;
+    use test_kit::{World, outbox_event, put_into_outbox};
+
+    use super::{Depth, glance, status};
+    use crate::statement::plan_by_index;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_glance_looks_at_fewer_rows_and_knows_that_there_are_more() {
+        let world = World::create().await;
+        let order = OrderId::generate();
+        let events: Vec<_> = (0..100).map(|_| outbox_event(&world, order, "{}")).collect();
+        put_into_outbox(&world, &events).await;
+        let mut connection = world.store().connection().await.unwrap();
+
+        let all = status(&mut connection).await.unwrap();
+        assert_eq!((all.topics[0].events, all.complete), (100, true));
+        let some = glance(&mut connection).await.unwrap();
+        assert_eq!((some.topics[0].events, some.complete), (64, false));
+        // The oldest are among those.
+        assert!(some.topics[0].oldest_age >= all.topics[0].oldest_age);
+        assert_eq!(some.unheld_shards, 64);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_rows_are_found_by_their_key_though_there_were_none_when_it_was_planned() {
+        let world = World::create().await;
+        world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
+        let plan = plan_by_index(&world, &Depth { limit: &64 }).await;
+        assert!(plan.contains("using outbox_events_pkey on"), "{plan}");
+        assert!(!plan.contains("Seq Scan on outbox_events"), "{plan}");
+    }
+}
