@@ -16,12 +16,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{number_in, timeout_millis};
-
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_postgres::config::Host;
 
-use crate::StoreError;
+use crate::{StoreError, pool_metrics};
 
 /// A connection to Postgres.
 pub type Connection = AsyncPgConnection;
@@ -90,6 +90,7 @@ pub struct Database {
     pool: Pool<AsyncPgConnection>,
     connect_timeout: Duration,
     place: Arc<str>,
+    name: &'static str,
 }
 
 impl Database {
@@ -157,7 +158,11 @@ impl Database {
             .build();
         let place = place_of(&settings.database_url).into();
         match pool {
-            Ok(pool) => Self { pool, connect_timeout: settings.database_connect_timeout, place },
+            Ok(pool) => {
+                let connect_timeout = settings.database_connect_timeout;
+                pool_metrics::show(application, &pool);
+                Self { pool, connect_timeout, place, name: application }
+            }
             // The one error is a timeout without a runtime, and the runtime is named above.
             Err(error) => unreachable!("{error}"),
         }
@@ -166,7 +171,9 @@ impl Database {
     /// A connection, within the connect timeout.
     pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
         // To wait for a place and then for a connection can take twice the time; together they may not.
+        let started = Instant::now();
         let connection = tokio::time::timeout(self.connect_timeout, self.pool.get()).await;
+        pool_metrics::waited(self.name, started.elapsed(), matches!(connection, Ok(Ok(_))));
         let place = || self.place.to_string();
         connection
             .map_err(|_| StoreError::Late { place: place() })?

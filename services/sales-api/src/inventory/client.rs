@@ -12,6 +12,7 @@ use contracts::problem::Shortage;
 use domain::OrderLine;
 use futures::future::select_ok;
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
+use tokio::time::Instant;
 use url::Url;
 
 use super::breaker::{Breaker, BreakerState, InventoryError};
@@ -66,7 +67,17 @@ impl Inventory {
     /// inventory.
     pub(crate) async fn ensure_available(&self, lines: &[OrderLine]) -> Result<(), StockError> {
         let wanted = wanted(lines);
-        match self.breaker.call(self.ask(&wanted)).await {
+        let started = Instant::now();
+        let answer = self.breaker.call(self.ask(&wanted)).await;
+        let outcome = match &answer {
+            Ok(shortages) if shortages.is_empty() => "enough",
+            Ok(_) => "insufficient",
+            Err(InventoryError::Open) => "rejected",
+            Err(_) => "failed",
+        };
+        metrics::histogram!("inventory_request_duration_seconds", "outcome" => outcome)
+            .record(started.elapsed());
+        match answer {
             Ok(shortages) if shortages.is_empty() => Ok(()),
             Ok(shortages) => Err(StockError::Insufficient(shortages)),
             Err(source) => {

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use metrics::Histogram;
+use service_kit::metrics::on_scrape;
 use store::StoreError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// The most calls in one batch. Larger ones gained nothing and make the first call of a batch wait for its last.
 const LARGEST: usize = 64;
@@ -29,11 +31,13 @@ pub(crate) enum BatchError {
 /// The end that takes calls.
 pub(crate) struct Batcher<I, O> {
     queue: mpsc::Sender<Call<I, O>>,
+    name: &'static str,
 }
 
 /// The end that works on them.
 pub(crate) struct Batches<I, O> {
     size: Histogram,
+    duration: Histogram,
     queue: mpsc::Receiver<Call<I, O>>,
     calls: Vec<Call<I, O>>,
 }
@@ -46,16 +50,36 @@ struct Call<I, O> {
 }
 
 /// Both ends of a queue that holds so many calls. The name is for metrics.
-pub(crate) fn batcher<I, O>(name: &'static str, capacity: usize) -> (Batcher<I, O>, Batches<I, O>) {
+pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
+    name: &'static str,
+    capacity: usize,
+) -> (Batcher<I, O>, Batches<I, O>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let size = metrics::histogram!("batch_size", "queue" => name);
-    let batches = Batches { size, queue: receiver, calls: Vec::with_capacity(LARGEST) };
-    (Batcher { queue: sender }, batches)
+    show_waiting(name, &sender);
+    let batches = Batches {
+        size: metrics::histogram!("order_writer_batch_size", "queue" => name),
+        duration: metrics::histogram!("order_writer_batch_duration_seconds", "queue" => name),
+        queue: receiver,
+        calls: Vec::with_capacity(LARGEST),
+    };
+    (Batcher { queue: sender, name }, batches)
+}
+
+/// Shows how many calls wait, for as long as anybody can call.
+fn show_waiting<C: Send + 'static>(name: &'static str, queue: &mpsc::Sender<C>) {
+    let queue = queue.downgrade();
+    on_scrape(move || {
+        let Some(queue) = queue.upgrade() else { return false };
+        let waiting = queue.max_capacity() - queue.capacity();
+        metrics::gauge!("order_writer_queue_size", "queue" => name)
+            .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        true
+    });
 }
 
 impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self { queue: self.queue.clone(), name: self.name }
     }
 }
 
@@ -64,7 +88,10 @@ impl<I, O> Batcher<I, O> {
     pub(crate) async fn call(&self, item: I) -> Result<O, BatchError> {
         let (answer, outcome) = oneshot::channel();
         self.queue.try_send(Call { item, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => BatchError::Full,
+            mpsc::error::TrySendError::Full(_) => {
+                metrics::counter!("order_writer_refused_total", "queue" => self.name).increment(1);
+                BatchError::Full
+            }
             mpsc::error::TrySendError::Closed(_) => BatchError::Gone,
         })?;
         Ok(outcome.await.map_err(|_| BatchError::Gone)??)
@@ -89,7 +116,10 @@ impl<I, O> Batches<I, O> {
         self.size.record(f64::from(u32::try_from(self.calls.len()).unwrap_or(u32::MAX)));
         let (items, answers): (Vec<_>, Vec<_>) =
             self.calls.drain(..).map(|call| (call.item, call.answer)).unzip();
-        for (answer, outcome) in answers.into_iter().zip(outcomes(&items, run).await) {
+        let started = Instant::now();
+        let outcomes = outcomes(&items, run).await;
+        self.duration.record(started.elapsed());
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // It may have been given up meanwhile.
             let _ = answer.send(outcome);
         }
