@@ -4,7 +4,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test bench check-api contracts lint fmt clean prerequisites
+.PHONY: help demo up down status logs build test bench check-api k8s-check k8s-rules observability-check
+.PHONY: prometheus-check contracts lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -18,7 +19,7 @@ local := deploy/local
 salesctl := $(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/salesctl
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "More: $(local)/stack --help, $(local)/services --help"
 
@@ -51,6 +52,18 @@ test: prerequisites ## run the tests on a stack of their own; TEST filters by na
 
 check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
 	TOKEN=$$($(salesctl) token --operator) $(local)/with-env $(local)/check-api $(ARGS)
+
+k8s-check: ## build the Kubernetes overlays, check them against the schemas and our own rules (needs Python)
+	$(local)/check-kubernetes
+
+k8s-rules: ## write the PrometheusRule for Kubernetes from Prometheus' own rules file
+	$(local)/check-kubernetes --write-rules
+
+observability-check: ## check the rules of the alerts and run their tests
+	$(local)/observability rules
+
+prometheus-check: ## let a Prometheus scrape the local system until every alert has been evaluated
+	$(local)/observability scrape
 
 bench: ## measure the speed beside its targets, on a stack of its own; ARGS as in: make bench ARGS="--rounds 1"
 	$(local)/prerequisites bench

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
-use crate::{load, pgbench, speed};
+use crate::{load, pgbench, speed, whole};
 
 /// Events that wait while orders are placed, and are drained then.
 const WAITING: u64 = 1_000_000;
@@ -16,6 +16,10 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     system.create_topics()?;
     let mut creates = Row::new("API on empty tables", "orders/s");
     let mut drains = Row::new("relay on empty tables", "events/s");
+    let mut wholes = Row::new("whole system on empty tables", "orders/s");
+    system.empty_tables()?;
+    eprintln!("big-tables: the whole system");
+    whole::delivered(system, settings, "bench.whole-empty", &mut wholes)?;
     system.empty_tables()?;
     placed(system, settings, &mut creates)?;
     drained(system, settings, &mut drains)?;
@@ -29,12 +33,31 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     let mut big_drains = Row::new("relay on full tables", "events/s");
     placed(system, settings, &mut big_creates)?;
     drained(system, settings, &mut big_drains)?;
+    let mut big_wholes = Row::new("whole system on full tables", "orders/s");
+    eprintln!("big-tables: the whole system");
+    whole::delivered(system, settings, "bench.whole-full", &mut big_wholes)?;
 
-    let mut creates_kept = Row::with_target("API: full / empty", "x", Target::AtLeast(0.9));
-    creates_kept.extend(big_creates.median().zip(creates.median()).map(|(big, empty)| big / empty));
-    let mut drains_kept = Row::with_target("relay: full / empty", "x", Target::AtLeast(0.9));
-    drains_kept.extend(big_drains.median().zip(drains.median()).map(|(big, empty)| big / empty));
-    Ok(vec![creates, big_creates, creates_kept, drains, big_drains, drains_kept])
+    let creates_kept = kept("API: full / empty", &creates, &big_creates);
+    let drains_kept = kept("relay: full / empty", &drains, &big_drains);
+    let wholes_kept = kept("whole system: full / empty", &wholes, &big_wholes);
+    Ok(vec![
+        creates,
+        big_creates,
+        creates_kept,
+        drains,
+        big_drains,
+        drains_kept,
+        wholes,
+        big_wholes,
+        wholes_kept,
+    ])
+}
+
+/// What is left of a rate.
+fn kept(what: &'static str, empty: &Row, full: &Row) -> Row {
+    let mut row = Row::with_target(what, "x", Target::AtLeast(0.9));
+    row.extend(full.median().zip(empty.median()).map(|(full, empty)| full / empty));
+    row
 }
 
 /// Orders that are placed as fast as it goes; their events stay in the outbox.

@@ -204,6 +204,13 @@ impl System {
         })
     }
 
+    /// The text that a query returns, if it returns a row.
+    pub(crate) fn text(&self, query: &str) -> Result<Option<String>, Failure> {
+        self.with_database(async |client| {
+            Ok(client.query_opt(query, &[]).await?.map(|row| row.get(0)))
+        })
+    }
+
     /// Asks the database.
     pub(crate) fn with_database<T>(
         &self,

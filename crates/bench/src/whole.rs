@@ -16,56 +16,105 @@ const CONNECTIONS: u32 = 64;
 const DELAY_MS: u32 = 1_000;
 const SERVICES: [&str; 5] =
     ["inventory-mock", "sales-api", "outbox-relay", "delivery-service", "status-consumer"];
-const DELIVERED: &str = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
 
-/// Orders are placed at a rate; when the first have been delivered, what is delivered is counted until the load ends.
+/// Orders a second of a round.
+struct Round {
+    placed: f64,
+    delivered: f64,
+}
+
+/// Each round on empty tables.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
-    system.set("DELIVERY_MIN_DELAY", DELAY_MS);
-    system.set("DELIVERY_MAX_DELAY", DELAY_MS);
-    system.set("ORDER_EVENTS_TOPIC", "bench.whole.order-events");
-    system.set("DELIVERY_EVENTS_TOPIC", "bench.whole.delivery-events");
-    system.set("DELIVERY_GROUP", "bench-whole-delivery");
-    system.set("STATUS_GROUP", "bench-whole-status");
-    system.create_topics()?;
-    system.start_services(&SERVICES)?;
     let mut placed = Row::new("whole system, placed", "orders/s");
     let mut delivered =
         Row::with_target("whole system, delivered", "orders/s", Target::AtLeast(3_500.0));
-    for round in 1..=settings.rounds {
-        eprintln!("whole: round {round} of {}", settings.rounds);
-        system.empty_tables()?;
-        let seconds = 2 * settings.seconds + 6;
-        let (load, rate) = thread::scope(|scope| {
-            let counted = scope.spawn(|| delivered_per_second(system, settings.seconds));
-            let pace = format!("--rate={RATE}");
-            let load = load::run_as_far_as_it_goes(system, &pace, CONNECTIONS, seconds);
-            (load, counted.join())
-        });
-        placed.push(load?.rate);
-        delivered.push(rate.map_err(|_| "the counting panicked")??);
-        // What is still under way belongs to no other round.
-        drained(system)?;
-    }
-    for service in SERVICES {
-        system.stop_service(service)?;
-    }
+    with_services(system, "bench.whole", |system| {
+        for number in 1..=settings.rounds {
+            eprintln!("whole: round {number} of {}", settings.rounds);
+            system.empty_tables()?;
+            let round = round(system, settings)?;
+            placed.push(round.placed);
+            delivered.push(round.delivered);
+        }
+        Ok(())
+    })?;
     Ok(vec![placed, delivered])
 }
 
-/// The second half of the load, when everything has long been under way.
-fn delivered_per_second(system: &System, seconds: u32) -> Result<f64, Failure> {
-    let window = Duration::from_secs(seconds.into());
+/// What is delivered in each round beside all that is in the tables; `name` is for topics that nobody has used.
+pub(crate) fn delivered(
+    system: &mut System,
+    settings: &Settings,
+    name: &str,
+    row: &mut Row,
+) -> Result<(), Failure> {
+    let measure = |system: &mut System| {
+        with_services(system, name, |system| {
+            for _ in 0..settings.rounds {
+                row.push(round(system, settings)?.delivered);
+            }
+            Ok(())
+        })
+    };
+    system.apart(measure)
+}
+
+/// Everything runs, on topics and with groups of its own.
+fn with_services(
+    system: &mut System,
+    name: &str,
+    measure: impl FnOnce(&System) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    system.set("DELIVERY_MIN_DELAY", DELAY_MS);
+    system.set("DELIVERY_MAX_DELAY", DELAY_MS);
+    system.set("ORDER_EVENTS_TOPIC", format!("{name}.order-events"));
+    system.set("DELIVERY_EVENTS_TOPIC", format!("{name}.delivery-events"));
+    system.set("DELIVERY_GROUP", format!("{name}.delivery"));
+    system.set("STATUS_GROUP", format!("{name}.status"));
+    system.create_topics()?;
+    system.start_services(&SERVICES)?;
+    measure(system)?;
+    SERVICES.iter().try_for_each(|service| system.stop_service(service))
+}
+
+/// Orders are placed at a rate; when the first have been delivered, what is delivered is counted until the load ends.
+fn round(system: &System, settings: &Settings) -> Result<Round, Failure> {
+    // Ids carry the time: what comes now is greater than what is there.
+    let newest = system.text("SELECT id::text FROM sales.orders ORDER BY id DESC LIMIT 1")?;
+    let newest = newest.unwrap_or_else(|| "00000000-0000-0000-0000-000000000000".to_owned());
+    let count = |status: &str| {
+        system.count(&format!(
+            "SELECT count(*) FROM sales.orders WHERE id > '{newest}' AND status {status}"
+        ))
+    };
+    let (load, delivered) = thread::scope(|scope| {
+        let counted =
+            scope.spawn(|| per_second_of_the_second_half(settings, || count("= 'Delivered'")));
+        let (pace, seconds) = (format!("--rate={RATE}"), 2 * settings.seconds + 6);
+        let load = load::run_as_far_as_it_goes(system, &pace, CONNECTIONS, seconds);
+        (load, counted.join())
+    });
+    // What is still under way belongs to no other round.
+    drained(|| count("<> 'Delivered'"))?;
+    Ok(Round { placed: load?.rate, delivered: delivered.map_err(|_| "the counting panicked")?? })
+}
+
+/// When everything has long been under way.
+fn per_second_of_the_second_half(
+    settings: &Settings,
+    count: impl Fn() -> Result<u64, Failure>,
+) -> Result<f64, Failure> {
+    let window = Duration::from_secs(settings.seconds.into());
     thread::sleep(window + Duration::from_secs(5));
-    let (started, before) = (Instant::now(), system.count(DELIVERED)?);
+    let (started, before) = (Instant::now(), count()?);
     thread::sleep(window);
-    let (elapsed, after) = (started.elapsed(), system.count(DELIVERED)?);
+    let (elapsed, after) = (started.elapsed(), count()?);
     Ok(f64::from(u32::try_from(after - before)?) / elapsed.as_secs_f64())
 }
 
-fn drained(system: &System) -> Result<(), Failure> {
-    let left = "SELECT count(*) FROM sales.orders WHERE status <> 'Delivered'";
+fn drained(left: impl Fn() -> Result<u64, Failure>) -> Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_mins(2);
-    while system.count(left)? > 0 {
+    while left()? > 0 {
         if Instant::now() > deadline {
             return Err("not every order is delivered two minutes after the load".into());
         }

@@ -162,12 +162,14 @@ impl Publisher {
 
     /// Sends all of them, then waits for the answer to each; in the order given. It takes no longer than one record may.
     pub async fn publish(&self, events: &[Publication]) -> Vec<Result<(), PublishError>> {
+        let started = Instant::now();
         let mut answers: Vec<_> = events.iter().map(|_| Ok(())).collect();
         for Unsent { place, error, .. } in
             self.send(events.len(), |place| record(&events[place])).await
         {
             answers[place] = Err(self.failure(error));
         }
+        measure(&answers, started.elapsed());
         answers
     }
 
@@ -241,6 +243,23 @@ impl Publisher {
             async move { tokio::task::spawn_blocking(ask).await.is_ok_and(|answer| answer.is_ok()) }
                 .boxed()
         }
+    }
+}
+
+/// Counts what came of a batch.
+fn measure(answers: &[Result<(), PublishError>], duration: Duration) {
+    metrics::histogram!("kafka_publish_duration_seconds").record(duration);
+    metrics::histogram!("kafka_publish_batch_size")
+        .record(f64::from(u32::try_from(answers.len()).unwrap_or(u32::MAX)));
+    for (outcome, answered_so) in [
+        ("acknowledged", Result::is_ok as fn(&Result<(), PublishError>) -> bool),
+        ("unavailable", |answer| matches!(answer, Err(PublishError::Unavailable(_)))),
+        ("refused", |answer| matches!(answer, Err(PublishError::Refused(_)))),
+        ("failed", |answer| matches!(answer, Err(PublishError::Failed(_)))),
+    ] {
+        let records = answers.iter().filter(|answer| answered_so(answer)).count();
+        metrics::counter!("kafka_publish_records_total", "outcome" => outcome)
+            .increment(records as u64);
     }
 }
 

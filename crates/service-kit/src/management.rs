@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::Readiness;
 use crate::heartbeat::Heartbeat;
-use crate::metrics;
+use crate::metrics::{self, Runtime, catalogue};
 
 /// Between two looks at whether the service is ready.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,6 +33,17 @@ impl Management {
         metrics::install().map_err(io::Error::other)?;
         let listener = bind(host, port)?;
         Ok(Self { listener, readiness, heartbeats: Vec::new() })
+    }
+
+    /// Shows the metrics of `service`; what is counted begins at 0.
+    #[must_use]
+    pub fn exposing(self, service: &'static str) -> Self {
+        catalogue::begin(service);
+        ::metrics::gauge!(
+            "sales_build_info", "service" => service, "version" => env!("CARGO_PKG_VERSION")
+        )
+        .set(1.0);
+        self
     }
 
     /// Counts a loop among those without which the service is not alive.
@@ -59,10 +70,12 @@ impl Management {
     fn server(self, shutdown: CancellationToken) -> io::Result<Server> {
         let readiness = web::Data::new(self.readiness);
         let heartbeats = web::Data::new(self.heartbeats);
+        let runtime = web::Data::new(Runtime::current());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(readiness.clone())
                 .app_data(heartbeats.clone())
+                .app_data(runtime.clone())
                 .route("/livez", web::get().to(livez))
                 .route("/readyz", web::get().to(readyz))
                 .route("/metrics", web::get().to(prometheus))
@@ -90,6 +103,10 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
     loop {
         metrics::upkeep();
         let checks = readiness.check().await;
+        for (check, holds) in &checks {
+            ::metrics::gauge!("readiness_check", "check" => *check)
+                .set(f64::from(u8::from(*holds)));
+        }
         let ready = checks.values().all(|holds| *holds);
         if was_ready.replace(ready) != Some(ready) {
             if ready {
@@ -126,7 +143,11 @@ async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     answer.json(serde_json::json!({ "ready": ready, "checks": checks }))
 }
 
-async fn prometheus() -> HttpResponse {
+async fn prometheus(
+    runtime: web::Data<Runtime>,
+    heartbeats: web::Data<Vec<Heartbeat>>,
+) -> HttpResponse {
+    metrics::looks(&runtime, &heartbeats);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(metrics::render())

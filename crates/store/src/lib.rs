@@ -12,6 +12,7 @@ pub mod migrations;
 pub mod orders;
 pub mod outbox;
 mod pool;
+mod pool_metrics;
 mod schema;
 pub mod shipments;
 mod statement;

@@ -18,9 +18,10 @@ use service_kit::config::{number_in, timeout_millis};
 use service_kit::credentials::CaFile;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 
 use crate::connect::Connector;
-use crate::{DatabaseUrl, StoreError};
+use crate::{DatabaseUrl, StoreError, pool_metrics};
 
 /// A connection to Postgres.
 pub type Connection = AsyncPgConnection;
@@ -86,6 +87,7 @@ pub struct Database {
     pool: Pool<AsyncPgConnection>,
     connect_timeout: Duration,
     place: Arc<str>,
+    name: &'static str,
 }
 
 impl Database {
@@ -148,7 +150,11 @@ impl Database {
             }))
             .build();
         match pool {
-            Ok(pool) => Self { pool, connect_timeout: settings.database_connect_timeout, place },
+            Ok(pool) => {
+                let connect_timeout = settings.database_connect_timeout;
+                pool_metrics::show(application, &pool);
+                Self { pool, connect_timeout, place, name: application }
+            }
             // The one error is a timeout without a runtime, and the runtime is named above.
             Err(error) => unreachable!("{error}"),
         }
@@ -157,7 +163,9 @@ impl Database {
     /// A connection, within the connect timeout.
     pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
         // To wait for a place and then for a connection can take twice the time; together they may not.
+        let started = Instant::now();
         let connection = tokio::time::timeout(self.connect_timeout, self.pool.get()).await;
+        pool_metrics::waited(self.name, started.elapsed(), matches!(connection, Ok(Ok(_))));
         let place = || self.place.to_string();
         connection
             .map_err(|_| StoreError::Late { place: place() })?

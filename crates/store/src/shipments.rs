@@ -190,6 +190,35 @@ pub async fn until_next(
     Ok(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
 }
 
+/// Shipments whose next step is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// How many; at most 10,000 are counted.
+    pub shipments: i64,
+    /// How long the oldest of them has been due.
+    pub oldest: Duration,
+}
+
+/// The most due shipments that are counted.
+const MOST_DUE: i64 = 10_000;
+
+statement! {
+    struct Due { limit: i64 } -> (BigInt, BigInt);
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(due.next_step_at)) * 1000, 0)::bigint
+     FROM (
+         SELECT next_step_at FROM delivery.shipments
+         WHERE next_step_at <= now() ORDER BY next_step_at LIMIT " {BigInt = limit} "
+     ) due"
+}
+
+/// Looks at what is due now.
+pub async fn overdue(connection: &mut Connection) -> Result<Overdue, StoreError> {
+    let (shipments, oldest_ms): (i64, i64) =
+        Due { limit: &MOST_DUE }.get_result(connection).await?;
+    let oldest = Duration::from_millis(u64::try_from(oldest_ms).unwrap_or(0));
+    Ok(Overdue { shipments, oldest })
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -199,8 +228,37 @@ mod tests {
     use test_kit::World;
     use uuid::Uuid;
 
-    use super::{Lease, UntilNext};
+    use super::{Due, Lease, UntilNext};
+    use super::{Duration, NewShipment, OrderId, Overdue, insert, overdue};
     use crate::statement::plan_by_index;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_overdue_is_counted_and_what_is_not_due_is_not() {
+        let world = World::create().await;
+        let database = world.store();
+        let mut connection = database.connection().await.unwrap();
+        let nothing = Overdue { shipments: 0, oldest: Duration::ZERO };
+        assert_eq!(overdue(&mut connection).await.unwrap(), nothing);
+
+        let hour = Duration::from_hours(1);
+        let shipment = |delay| NewShipment {
+            order_id: OrderId::generate(),
+            delay,
+            correlation_id: None,
+            trace: None,
+        };
+        let new = [Duration::ZERO, Duration::ZERO, hour].map(shipment);
+        insert(&mut connection, &new).await.unwrap();
+        world
+            .database
+            .execute(
+                "UPDATE delivery.shipments SET next_step_at = next_step_at - interval '1 minute'",
+            )
+            .await;
+        let Overdue { shipments, oldest } = overdue(&mut connection).await.unwrap();
+        assert_eq!(shipments, 2);
+        assert!((60..120).contains(&oldest.as_secs()), "{oldest:?}");
+    }
 
     #[tokio::test]
     async fn due_shipments_are_found_by_their_index_though_there_were_none_when_it_was_planned() {
@@ -210,8 +268,9 @@ mod tests {
         for plan in [
             plan_by_index(&world, &lease).await,
             plan_by_index(&world, &UntilNext { longest_ms: &1000 }).await,
+            plan_by_index(&world, &Due { limit: &1000 }).await,
         ] {
-            assert!(plan.contains("Index Scan using shipments_due"), "{plan}");
+            assert!(plan.contains("using shipments_due on"), "{plan}");
             assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
         }
     }

@@ -19,6 +19,7 @@ use crate::Config;
 use crate::delays::Delays;
 use crate::dispatch::Dispatcher;
 use crate::intake::Intake;
+use crate::observe::observe;
 
 /// Most new orders that are taken in together.
 const INTAKE_BATCH: usize = 1000;
@@ -29,6 +30,7 @@ pub struct Application {
     management: Management,
     intake: Runner<Intake>,
     dispatcher: Dispatcher,
+    database: Database,
     shutdown_timeout: Duration,
 }
 
@@ -46,6 +48,7 @@ impl Application {
         let dispatching = Heartbeat::new("dispatch", limit);
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
+                .exposing("delivery-service")
                 .watching(taking_in.clone())
                 .watching(dispatching.clone());
         let delays =
@@ -65,7 +68,7 @@ impl Application {
         )
         .map_err(io::Error::other)?;
         let dispatcher = Dispatcher {
-            database,
+            database: database.clone(),
             publisher,
             topic: config.delivery_events_topic.clone(),
             delays,
@@ -78,6 +81,7 @@ impl Application {
             management,
             intake,
             dispatcher,
+            database,
             shutdown_timeout: config.common.shutdown_timeout,
         })
     }
@@ -92,6 +96,7 @@ impl Application {
         let mut tasks = Tasks::new(shutdown);
         tasks.spawn("management", self.management.run(tasks.shutdown()));
         tasks.spawn("intake", self.intake.run(tasks.shutdown()));
+        tasks.spawn("observer", observe(self.database, tasks.shutdown()));
         tasks.spawn("dispatch", self.dispatcher.run(tasks.shutdown()));
         tasks.join(self.shutdown_timeout).await
     }

@@ -107,6 +107,7 @@ impl Dispatcher {
         let mut connection = self.database.connection().await?;
         let marked = shipments::mark_done(&mut connection, token, &done).await?;
         if marked < done.len() {
+            metrics::counter!("delivery_leases_lost_total").increment((done.len() - marked) as u64);
             tracing::warn!(
                 lost = done.len() - marked,
                 "a lease ran out, steps will be published again"

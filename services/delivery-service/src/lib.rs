@@ -8,6 +8,7 @@ mod config;
 mod delays;
 mod dispatch;
 mod intake;
+mod observe;
 
 pub use application::Application;
 pub use config::Config;

@@ -33,7 +33,8 @@ impl Application {
                 &config.common.host,
                 config.management_port(),
                 Readiness::default(),
-            )?,
+            )?
+            .exposing("inventory-mock"),
             listener: management::bind(&config.common.host, config.port)?,
             behaviour: config.behaviour(),
             shutdown_timeout: config.common.shutdown_timeout,

@@ -11,7 +11,7 @@ use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Relay, wake};
+use crate::{Config, Relay, observe, wake};
 
 /// A relay with its management endpoint, ready to run.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Application {
         let relay = Relay::new(config, database.clone(), publisher);
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
+                .exposing("outbox-relay")
                 .watching(relay.heartbeat());
         let shutdown_timeout = config.common.shutdown_timeout;
         Ok(Self { management, database, relay, shutdown_timeout })
@@ -48,6 +49,8 @@ impl Application {
         let mut tasks = Tasks::new(shutdown);
         tasks.spawn("management", self.management.run(tasks.shutdown()));
         let wakes = self.relay.wakes();
+        let observer = observe::observe(self.database.clone(), wakes.clone(), tasks.shutdown());
+        tasks.spawn("observer", observer);
         tasks.spawn("listener", wake::listen(self.database, wakes, tasks.shutdown()));
         tasks.spawn("relay", self.relay.run(tasks.shutdown()));
         tasks.join(self.shutdown_timeout).await

@@ -54,7 +54,10 @@ impl Leases {
     fn note(&mut self, now: HashSet<i16>) {
         if now != self.held {
             let gained = now.difference(&self.held).count();
+            let released = self.held.difference(&now).count();
             tracing::info!(shards = now.len(), gained, "shards changed hands");
+            metrics::counter!("outbox_shards_gained_total").increment(gained as u64);
+            metrics::counter!("outbox_shards_released_total").increment(released as u64);
         }
         metrics::gauge!("outbox_shards_held")
             .set(f64::from(u32::try_from(now.len()).unwrap_or(u32::MAX)));
@@ -91,6 +94,7 @@ impl Tenure {
 
     /// Notes that another relay has taken over. Only the database knows what is left.
     pub(crate) fn lose(&self) {
+        metrics::counter!("outbox_leases_lost_total").increment(1);
         self.lost.store(true, Ordering::Relaxed);
     }
 }

@@ -7,6 +7,7 @@ mod application;
 mod config;
 mod lane;
 mod leases;
+mod observe;
 mod relay;
 mod settle;
 mod wake;

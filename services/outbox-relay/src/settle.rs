@@ -88,7 +88,7 @@ impl Settler<'_> {
                 outbox::dead_letter(self.connection, place, &reason, announcement.as_ref()).await?;
             if moved {
                 settlement.dead_lettered += 1;
-                report(&row.event, &reason);
+                report(&row.event, error, &reason);
             }
             moved
         } else {
@@ -101,8 +101,12 @@ impl Settler<'_> {
     }
 }
 
-fn report(event: &OutboxEvent, reason: &str) {
-    metrics::counter!("outbox_dead_letters_total").increment(1);
+fn report(event: &OutboxEvent, error: &PublishError, reason: &str) {
+    let class = match error {
+        PublishError::Refused(_) => "refused",
+        _ => "attempts-exhausted",
+    };
+    metrics::counter!("outbox_dead_letters_total", "class" => class).increment(1);
     tracing::error!(
         order_id = %event.aggregate_id,
         event_id = %event.event_id,

@@ -32,6 +32,12 @@ impl Wakes {
         self.held.store(shards.bits(), Ordering::Relaxed);
     }
 
+    /// Whether this relay is the one that looks at the outbox as a whole: the one that holds the first shard, so that no
+    /// two do.
+    pub(crate) fn observes(&self) -> bool {
+        self.held.load(Ordering::Relaxed) & 1 == 1
+    }
+
     /// Waits until the lane has something to do. A bell that rang before is heard, once.
     pub(crate) async fn woken(&self, lane: usize) {
         match self.bells.get(lane) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
+use service_kit::metrics::on_scrape;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::ApiError;
@@ -37,7 +38,16 @@ pub(crate) struct Place {
 
 impl Admission {
     pub(crate) fn new(places: usize) -> Self {
+        let most = places;
         let [places, room] = [places, ROOM_KIB].map(|it| Arc::new(Semaphore::new(it)));
+        let taken = Arc::downgrade(&places);
+        on_scrape(move || {
+            let Some(places) = taken.upgrade() else { return false };
+            let active = most.saturating_sub(places.available_permits());
+            metrics::gauge!("http_server_active_requests")
+                .set(f64::from(u32::try_from(active).unwrap_or(u32::MAX)));
+            true
+        });
         Self { places, room }
     }
 

@@ -19,8 +19,9 @@ use crate::config::Origins;
 use crate::cors::cors;
 use crate::order_writer::{OrderWriter, OrderWriterThread};
 use crate::outbox_bell::OutboxBell;
+use crate::request_metrics::begin_requests;
 use crate::request_scope::request_scope;
-use crate::routes;
+use crate::routes::{self, ROUTES};
 use crate::shared::Shared;
 use crate::unread_body::hold_unread_body;
 
@@ -44,7 +45,9 @@ impl Application {
         let database = Database::new("sales-api", &config.database);
         let readiness = Readiness::default().probe("postgres", database.probe());
         let management =
-            Management::bind(&config.common.host, config.management_port(), readiness)?;
+            Management::bind(&config.common.host, config.management_port(), readiness)?
+                .exposing("sales-api");
+        begin_requests(&ROUTES);
         let bell = OutboxBell::default();
         let (writer, writer_thread) = OrderWriter::start(&config.database, bell.clone())?;
         Ok(Self {

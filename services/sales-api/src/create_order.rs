@@ -1,11 +1,18 @@
 //! The use case of the whole system: take an order, once.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use contracts::cloud_events::TraceContext;
 use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderStatus, Owner};
 use store::orders::{NewOrder, Order, Origin};
+use tokio::time::timeout;
 
 use crate::inventory::{Inventory, StockError};
 use crate::order_writer::{BatchError, OrderWriter};
+
+/// How long the inventory may take before it is looked whether the order is a repeat, which needs no inventory.
+const PROMPT: Duration = Duration::from_millis(50);
 
 /// What a client asks for, and how to recognise it when it asks again.
 #[derive(Clone)]
@@ -40,6 +47,7 @@ pub(crate) enum CreateOrderError {
     NoWinner,
 }
 
+#[derive(Clone)]
 pub(crate) struct CreateOrder {
     pub(crate) inventory: Inventory,
     pub(crate) writer: OrderWriter,
@@ -47,24 +55,37 @@ pub(crate) struct CreateOrder {
 }
 
 impl CreateOrder {
+    /// The same, for a thread that answers requests.
+    pub(crate) fn of_this_thread(&self) -> Self {
+        Self { inventory: self.inventory.of_this_thread(), ..self.clone() }
+    }
+
     /// Accepts an order, or finds the one that was accepted under the same key. A refusal consumes no key.
+    ///
+    /// Nearly every create is the first under its key, and the insert itself tells when it is not. So a key is looked up
+    /// only where a repeat would get another answer than its first one, or would have to wait for it.
     pub(crate) async fn place(
         &self,
         request: CreateOrderRequest,
     ) -> Result<Placed, CreateOrderError> {
-        let fingerprint = Fingerprint::of(&request.draft);
-        if let Some(order) = self.placed_before(&request, &fingerprint).await? {
+        let mut stock = pin!(self.inventory.ensure_available(request.draft.lines()));
+        let prompt = timeout(PROMPT, &mut stock).await;
+        if !matches!(prompt, Ok(Ok(())))
+            && let Some(order) = self.placed_before(&request).await?
+        {
             return Ok(Placed::Before(order));
         }
-        self.inventory.ensure_available(request.draft.lines()).await?;
+        match prompt {
+            Ok(stock) => stock?,
+            Err(_) => stock.await?,
+        }
         let order = self.new_order(&request)?;
         let answer = accepted(&order);
         if self.writer.accept(order).await? {
             return Ok(Placed::Now(answer));
         }
         // The key is taken, and whoever took it has committed.
-        let winner = self.placed_before(&request, &fingerprint).await?;
-        let winner = winner.ok_or(CreateOrderError::NoWinner)?;
+        let winner = self.placed_before(&request).await?.ok_or(CreateOrderError::NoWinner)?;
         // This very order, if its first answer was lost on the way from the database.
         Ok(if winner.id == answer.id { Placed::Now(winner) } else { Placed::Before(winner) })
     }
@@ -78,8 +99,8 @@ impl CreateOrder {
     async fn placed_before(
         &self,
         request: &CreateOrderRequest,
-        fingerprint: &Fingerprint,
     ) -> Result<Option<Order>, CreateOrderError> {
+        let fingerprint = Fingerprint::of(&request.draft);
         match self.writer.find(request.owner.clone(), request.key.clone()).await? {
             Some(known) if known.fingerprint == fingerprint.as_bytes() => Ok(Some(known.order)),
             Some(_) => Err(CreateOrderError::KeyReused),

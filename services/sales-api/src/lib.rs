@@ -19,6 +19,7 @@ mod outbox_bell;
 mod problem;
 mod rate_limit;
 mod request;
+mod request_metrics;
 mod request_scope;
 mod routes;
 mod shared;

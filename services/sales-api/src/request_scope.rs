@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::cors;
 use crate::problem::{ApiError, framework_answer};
 use crate::rate_limit::Allowance;
+use crate::request_metrics;
 
 /// Ties together all that one request causes. A client may choose it; otherwise it is a new UUID.
 #[derive(Clone, Debug)]
@@ -61,11 +62,7 @@ pub(crate) async fn request_scope(
 
     let status = answer.status().as_u16();
     span.record("http.response.status_code", status);
-    metrics::histogram!(
-        "http_server_request_duration_seconds",
-        "method" => method, "route" => route, "status" => status.to_string()
-    )
-    .record(started.elapsed());
+    request_metrics::answered(method, &route, status, started.elapsed());
     // Under which trace the request can be found (W3C Trace Context).
     if let Some(trace) = trace
         && let Ok(value) = HeaderValue::try_from(trace.traceparent)

@@ -24,7 +24,7 @@ use crate::tokens::TokenVerifier;
 pub(crate) struct Shared {
     admission: Data<Admission>,
     body_timeout: Data<BodyTimeout>,
-    create_order: Data<CreateOrder>,
+    create_order: CreateOrder,
     cursors: Data<Cursors>,
     database: Data<Database>,
     pulse: Data<Pulse>,
@@ -54,7 +54,7 @@ impl Shared {
         Ok(Self {
             admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
             body_timeout: Data::new(BodyTimeout(config.limits.request_read_timeout)),
-            create_order: Data::new(create_order),
+            create_order,
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
             pulse: Data::new(Pulse::new(database.clone())),
@@ -69,7 +69,7 @@ impl Shared {
     pub(crate) fn register(&self, app: &mut ServiceConfig) {
         app.app_data(self.admission.clone())
             .app_data(self.body_timeout.clone())
-            .app_data(self.create_order.clone())
+            .app_data(Data::new(self.create_order.of_this_thread()))
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
             .app_data(self.pulse.clone())

@@ -47,6 +47,7 @@ impl Application {
             .probe("kafka", consumer.probe());
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
+                .exposing("status-consumer")
                 .watching(heartbeat);
         let reaper = Reaper::new(config, database);
         let management = management.watching(reaper.heartbeat());

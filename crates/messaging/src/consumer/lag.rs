@@ -89,34 +89,6 @@ fn records(partition: &Partition) -> Option<i64> {
     known.into_iter().find(|(valid, lag)| *valid && *lag >= 0).map(|(_, lag)| lag)
 }
 
-/// Says what the metrics of consumers mean.
-pub(super) fn describe() {
-    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-    describe_gauge!(
-        "consumer_lag_records",
-        Unit::Count,
-        "Records of a partition that are yet to be handled, as of the last fetch; 0 where another instance holds it"
-    );
-    describe_gauge!(
-        "consumer_lag_seconds",
-        Unit::Seconds,
-        "Age of the oldest record that is yet to be handled, over the partitions that this instance holds"
-    );
-    describe_counter!("consumer_records_total", "Records that were handled or put aside");
-    describe_counter!("consumer_dead_letters_total", "Records that were put aside, by error class");
-    describe_counter!("consumer_errors_total", "Errors that the Kafka client reported");
-    describe_counter!(
-        "consumer_rebalances_total",
-        "Rebalances of the group that this instance took part in"
-    );
-    describe_histogram!("consumer_batch_size", "Records that were handled together");
-    describe_histogram!(
-        "consumer_batch_duration_seconds",
-        Unit::Seconds,
-        "From a batch in hand to its last effect, waits included"
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use contracts::envelope::Envelope;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
+use service_kit::metrics::catalogue;
 use service_kit::outage::Outage;
 use service_kit::{Chain, Heartbeat};
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Suspect};
 use super::handler::{Handler, HandlerError};
-use super::lag::{Lag, describe};
+use super::lag::Lag;
 use super::member::GroupMember;
 use super::offsets::{Holdings, Mark, Taken};
 use super::rebalance::RebalanceContext;
@@ -79,7 +80,7 @@ impl<H: Handler> Runner<H> {
     /// Reads and handles until `shutdown`, or until the client can never read again. What is in hand is finished
     /// first, unless it waits for something that is away: that comes again, since its offset was not stored.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), ConsumerError> {
-        describe();
+        catalogue::begin_for("topic", &self.topic);
         let mut outage = Outage::of("kafka");
         while let Some(next) = shutdown.run_until_cancelled(self.source.gather()).await {
             match next {

@@ -16,7 +16,7 @@ pub use claim::{Claimed, OutboxRow, PublishedRow, claim, delete_published, recor
 pub use dead_letters::dead_letter;
 pub use enqueue::enqueue;
 pub use leases::{HeldShard, release, share};
-pub use status::{LiveRelay, Status, TopicDepth, status};
+pub use status::{LiveRelay, Status, TopicDepth, glance, status};
 pub use wake::{Listener, Notifier, Shards};
 
 /// The number of shards that the outbox is split into: the most relays that can work at once.

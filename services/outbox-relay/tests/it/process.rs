@@ -1,4 +1,8 @@
-use test_kit::process_checks;
+use domain::OrderId;
+use store::outbox::OutboxEvent;
+use test_kit::{
+    Process, World, eventually, metrics, outbox_event, process_checks, put_into_outbox,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_outbox-relay");
 
@@ -29,4 +33,32 @@ fn help_names_every_variable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_process_cleanly() {
     process_checks::ends_on_a_signal(BINARY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_the_relays_shows_how_much_waits_and_for_how_long() {
+    let world = World::create().await;
+    // Nobody has made this topic, so the event waits.
+    let topic = format!("{}.missing", world.topics.order_events);
+    let event = OutboxEvent { topic, ..outbox_event(&world, OrderId::generate(), "{}") };
+    put_into_outbox(&world, &[event]).await;
+    let relays = [Process::start(BINARY, &world).await, Process::start(BINARY, &world).await];
+
+    // Events, relays, shards that nobody holds, and whether an age and the time of a look are shown.
+    let shown = async |relay: &Process| {
+        let text = metrics(relay.management_port()).await;
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name} is missing in: {text}")).parse().unwrap()
+        };
+        let counts = ["outbox_events", "outbox_live_relays", "outbox_unheld_shards"].map(value);
+        let ages = ["outbox_oldest_age_seconds", "outbox_observed_timestamp_seconds"].map(value);
+        (counts, ages.map(|age| age > 0.0))
+    };
+    let (observes, leaves_it) = (([1.0, 2.0, 0.0], [true; 2]), ([0.0; 3], [false; 2]));
+    eventually("one shows it and the other does not", async || {
+        let both = [shown(&relays[0]).await, shown(&relays[1]).await];
+        (both == [observes, leaves_it] || both == [leaves_it, observes]).then_some(())
+    })
+    .await;
 }

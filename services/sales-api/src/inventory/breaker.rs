@@ -111,12 +111,12 @@ impl Observer {
 }
 
 impl Instrument for Observer {
-    fn on_call_rejected(&self) {
-        metrics::counter!("inventory_breaker_rejected_total").increment(1);
-    }
+    // The client measures these.
+    fn on_call_rejected(&self) {}
 
     fn on_open(&self) {
         self.enter(BreakerState::Open);
+        metrics::counter!("inventory_breaker_opened_total").increment(1);
         tracing::warn!("inventory breaker opened");
     }
 

@@ -1,6 +1,7 @@
 //! The question, put with patience and with an end to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::ExponentialBackoffBuilder;
@@ -11,6 +12,7 @@ use contracts::problem::Shortage;
 use domain::OrderLine;
 use futures::future::select_ok;
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
+use tokio::time::Instant;
 use url::Url;
 
 use super::breaker::{Breaker, BreakerState, InventoryError};
@@ -26,12 +28,13 @@ pub(crate) enum StockError {
 }
 
 /// The inventory, behind its circuit breaker.
+#[derive(Clone)]
 pub(crate) struct Inventory {
     client: reqwest::Client,
     availability: Url,
     timeout: Duration,
     reset_timeout: Duration,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
 }
 
 impl Inventory {
@@ -39,13 +42,21 @@ impl Inventory {
         settings: &InventorySettings,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let reset_timeout = settings.circuit_breaker_reset_timeout;
+        let breaker = Breaker::new(settings.circuit_breaker_failure_threshold, reset_timeout);
         Ok(Self {
-            client: reqwest::Client::builder().no_proxy().build()?,
+            client: client()?,
             availability: settings.inventory_url.join(AVAILABILITY_PATH)?,
             timeout: settings.circuit_breaker_timeout,
             reset_timeout,
-            breaker: Breaker::new(settings.circuit_breaker_failure_threshold, reset_timeout),
+            breaker: Arc::new(breaker),
         })
+    }
+
+    /// The same, with connections of its own. A connection is driven by the thread that opened it; one that is shared
+    /// wakes that thread for each question of another.
+    pub(crate) fn of_this_thread(&self) -> Self {
+        let client = client().unwrap_or_else(|_| self.client.clone());
+        Self { client, ..self.clone() }
     }
 
     pub(crate) fn state(&self) -> BreakerState {
@@ -56,7 +67,17 @@ impl Inventory {
     /// inventory.
     pub(crate) async fn ensure_available(&self, lines: &[OrderLine]) -> Result<(), StockError> {
         let wanted = wanted(lines);
-        match self.breaker.call(self.ask(&wanted)).await {
+        let started = Instant::now();
+        let answer = self.breaker.call(self.ask(&wanted)).await;
+        let outcome = match &answer {
+            Ok(shortages) if shortages.is_empty() => "enough",
+            Ok(_) => "insufficient",
+            Err(InventoryError::Open) => "rejected",
+            Err(_) => "failed",
+        };
+        metrics::histogram!("inventory_request_duration_seconds", "outcome" => outcome)
+            .record(started.elapsed());
+        match answer {
             Ok(shortages) if shortages.is_empty() => Ok(()),
             Ok(shortages) => Err(StockError::Insufficient(shortages)),
             Err(source) => {
@@ -119,6 +140,10 @@ impl Inventory {
         }
         Ok(answer.json::<AvailabilityResponse>().await?.items)
     }
+}
+
+fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().no_proxy().build()
 }
 
 /// Whether the same question can get an answer the next time: it was not heard, or not in time, or the inventory

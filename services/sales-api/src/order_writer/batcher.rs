@@ -4,19 +4,15 @@
 //! round trip and one commit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::future::join;
 use metrics::Histogram;
+use service_kit::metrics::on_scrape;
 use store::StoreError;
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// The most calls in one batch. Larger ones gained nothing and make the first call of a batch wait for its last.
 const LARGEST: usize = 64;
-
-/// How long one queue waits for the other: one that is stuck must not hold up both.
-const LONGEST_STEP: Duration = Duration::from_millis(10);
 
 /// Why a call has no outcome.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,11 +31,13 @@ pub(crate) enum BatchError {
 /// The end that takes calls.
 pub(crate) struct Batcher<I, O> {
     queue: mpsc::Sender<Call<I, O>>,
+    name: &'static str,
 }
 
 /// The end that works on them.
 pub(crate) struct Batches<I, O> {
     size: Histogram,
+    duration: Histogram,
     queue: mpsc::Receiver<Call<I, O>>,
     calls: Vec<Call<I, O>>,
 }
@@ -52,11 +50,37 @@ struct Call<I, O> {
 }
 
 /// Both ends of a queue that holds so many calls. The name is for metrics.
-pub(crate) fn batcher<I, O>(name: &'static str, capacity: usize) -> (Batcher<I, O>, Batches<I, O>) {
+pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
+    name: &'static str,
+    capacity: usize,
+) -> (Batcher<I, O>, Batches<I, O>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let size = metrics::histogram!("batch_size", "queue" => name);
-    let batches = Batches { size, queue: receiver, calls: Vec::with_capacity(LARGEST) };
-    (Batcher { queue: sender }, batches)
+    show_waiting(name, &sender);
+    let batches = Batches {
+        size: metrics::histogram!("order_writer_batch_size", "queue" => name),
+        duration: metrics::histogram!("order_writer_batch_duration_seconds", "queue" => name),
+        queue: receiver,
+        calls: Vec::with_capacity(LARGEST),
+    };
+    (Batcher { queue: sender, name }, batches)
+}
+
+/// Shows how many calls wait, for as long as anybody can call.
+fn show_waiting<C: Send + 'static>(name: &'static str, queue: &mpsc::Sender<C>) {
+    let queue = queue.downgrade();
+    on_scrape(move || {
+        let Some(queue) = queue.upgrade() else { return false };
+        let waiting = queue.max_capacity() - queue.capacity();
+        metrics::gauge!("order_writer_queue_size", "queue" => name)
+            .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        true
+    });
+}
+
+impl<I, O> Clone for Batcher<I, O> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), name: self.name }
+    }
 }
 
 impl<I, O> Batcher<I, O> {
@@ -64,7 +88,10 @@ impl<I, O> Batcher<I, O> {
     pub(crate) async fn call(&self, item: I) -> Result<O, BatchError> {
         let (answer, outcome) = oneshot::channel();
         self.queue.try_send(Call { item, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => BatchError::Full,
+            mpsc::error::TrySendError::Full(_) => {
+                metrics::counter!("order_writer_refused_total", "queue" => self.name).increment(1);
+                BatchError::Full
+            }
             mpsc::error::TrySendError::Closed(_) => BatchError::Gone,
         })?;
         Ok(outcome.await.map_err(|_| BatchError::Gone)??)
@@ -72,21 +99,14 @@ impl<I, O> Batcher<I, O> {
 }
 
 impl<I, O> Batches<I, O> {
-    /// Waits until somebody calls, and takes all who do. False when nobody ever will again.
-    async fn fill(&mut self) -> bool {
-        self.queue.recv_many(&mut self.calls, LARGEST).await > 0
-    }
-
-    /// Takes all who have called.
-    fn fill_now(&mut self) {
-        while self.calls.len() < LARGEST
-            && let Ok(call) = self.queue.try_recv()
-        {
-            self.calls.push(call);
+    /// Waits for calls and answers all who have called together, until the last [`Batcher`] is gone and the queue empty.
+    /// `run` has one outcome for each item, in their order.
+    pub(crate) async fn serve(mut self, run: impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
+        while self.queue.recv_many(&mut self.calls, LARGEST).await > 0 {
+            self.answer(&run).await;
         }
     }
 
-    /// Answers those who were taken. `run` has one outcome for each item, in their order.
     async fn answer(&mut self, run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
         // Nobody waits for what a client has given up.
         self.calls.retain(|call| !call.answer.is_closed());
@@ -96,38 +116,14 @@ impl<I, O> Batches<I, O> {
         self.size.record(f64::from(u32::try_from(self.calls.len()).unwrap_or(u32::MAX)));
         let (items, answers): (Vec<_>, Vec<_>) =
             self.calls.drain(..).map(|call| (call.item, call.answer)).unzip();
-        for (answer, outcome) in answers.into_iter().zip(outcomes(&items, run).await) {
+        let started = Instant::now();
+        let outcomes = outcomes(&items, run).await;
+        self.duration.record(started.elapsed());
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // It may have been given up meanwhile.
             let _ = answer.send(outcome);
         }
     }
-}
-
-/// Works on two queues, until the last [`Batcher`] of each is gone and both are empty.
-///
-/// What comes to the quick one while the slow one is at work waits for that to end, so that it goes together. Left
-/// alone, the quick one would take its calls a few at a time, and a statement costs more than what it is about.
-pub(crate) async fn serve_in_step<I1, O1, I2, O2>(
-    mut slow: Batches<I1, O1>,
-    run_slow: impl AsyncFn(&[I1]) -> Result<Vec<O1>, StoreError>,
-    mut quick: Batches<I2, O2>,
-    run_quick: impl AsyncFn(&[I2]) -> Result<Vec<O2>, StoreError>,
-) {
-    let at_work = Mutex::new(());
-    let slow = async {
-        while slow.fill().await {
-            let _at_work = at_work.lock().await;
-            slow.answer(&run_slow).await;
-        }
-    };
-    let quick = async {
-        while quick.fill().await {
-            drop(timeout(LONGEST_STEP, at_work.lock()).await);
-            quick.fill_now();
-            quick.answer(&run_quick).await;
-        }
-    };
-    join(slow, quick).await;
 }
 
 /// All together; if that fails, one by one, so that no call fails for another's fault.
@@ -176,23 +172,13 @@ async fn one_by_one<I, O>(
 mod tests {
     use std::cell::RefCell;
 
-    use futures::future::join_all;
+    use futures::future::{join, join_all};
     use tokio::sync::Notify;
 
     use super::*;
 
     fn corrupt() -> StoreError {
         StoreError::Corrupt { what: "number", source: "unlucky".into() }
-    }
-
-    /// Serves one queue beside another that nobody calls.
-    async fn serve_alone(
-        batches: Batches<u32, u32>,
-        run: impl AsyncFn(&[u32]) -> Result<Vec<u32>, StoreError>,
-    ) {
-        let (nobody, silence) = batcher::<(), ()>("silence", 1);
-        drop(nobody);
-        serve_in_step(batches, run, silence, async |_: &[()]| Ok(Vec::new())).await;
     }
 
     /// Sends these numbers at once, and returns what each call got, and the batches they went in.
@@ -211,7 +197,7 @@ mod tests {
             let caller = caller;
             join_all(numbers.iter().map(|number| caller.call(*number))).await
         };
-        let (outcomes, ()) = join(calls, serve_alone(batches, record)).await;
+        let (outcomes, ()) = join(calls, batches.serve(record)).await;
         (outcomes, seen.into_inner())
     }
 
@@ -274,61 +260,6 @@ mod tests {
             leave.notify_one();
             assert!(second.await.is_ok());
         };
-        join(calls, serve_alone(batches, slow)).await;
-    }
-
-    #[tokio::test]
-    async fn a_queue_that_is_stuck_holds_up_the_other_for_a_moment_only() {
-        let (slow_caller, slow_batches) = batcher("slow", 8);
-        let (quick_caller, quick_batches) = batcher("quick", 8);
-        let leave = Notify::new();
-        let stuck = async |items: &[u32]| {
-            leave.notified().await;
-            Ok(items.to_vec())
-        };
-        let quick = async |items: &[u32]| Ok(items.to_vec());
-        let calls = async {
-            let (slow_caller, quick_caller) = (slow_caller, quick_caller);
-            let release = async {
-                assert!(quick_caller.call(1).await.is_ok());
-                leave.notify_one();
-            };
-            assert!(join(slow_caller.call(0), release).await.0.is_ok());
-        };
-        join(calls, serve_in_step(slow_batches, stuck, quick_batches, quick)).await;
-    }
-
-    #[tokio::test]
-    async fn what_comes_to_one_queue_while_the_other_is_at_work_goes_together_in_the_next_step() {
-        let (slow_caller, slow_batches) = batcher("slow", 8);
-        let (quick_caller, quick_batches) = batcher("quick", 8);
-        let (entered, leave) = (Notify::new(), Notify::new());
-        let slow = async |items: &[u32]| {
-            entered.notify_one();
-            leave.notified().await;
-            Ok(items.to_vec())
-        };
-        let seen = RefCell::new(Vec::new());
-        let quick = async |items: &[u32]| {
-            seen.borrow_mut().push(items.to_vec());
-            Ok(items.to_vec())
-        };
-        let calls = async {
-            let (slow_caller, quick_caller) = (slow_caller, quick_caller);
-            let first = join(slow_caller.call(0), async {
-                entered.notified().await;
-                let calls = join_all([1, 2, 3].map(|item| quick_caller.call(item)));
-                tokio::pin!(calls);
-                assert!(futures::poll!(&mut calls).is_pending());
-                tokio::task::yield_now().await;
-                assert!(seen.borrow().is_empty());
-                leave.notify_one();
-                calls.await
-            });
-            let (slow, quick) = first.await;
-            assert!(slow.is_ok() && quick.iter().all(Result::is_ok));
-        };
-        join(calls, serve_in_step(slow_batches, slow, quick_batches, quick)).await;
-        assert_eq!(seen.into_inner(), [[1, 2, 3]]);
+        join(calls, batches.serve(slow)).await;
     }
 }

@@ -7,11 +7,12 @@ use std::io;
 use std::thread;
 
 use domain::{IdempotencyKey, Owner};
+use futures::future::join;
 use store::orders::{self, KnownOrder, NewOrder};
 use store::{Database, DatabaseSettings, StoreError};
 use tokio::sync::oneshot;
 
-use batcher::{Batcher, Batches, batcher, serve_in_step};
+use batcher::{Batcher, Batches, batcher};
 
 pub(crate) use batcher::BatchError;
 
@@ -25,7 +26,8 @@ const CONNECTIONS: usize = 2;
 
 type OrderKey = (Owner, IdempotencyKey);
 
-/// Takes what is to be written or looked for.
+/// Takes what is to be written or looked for. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct OrderWriter {
     lookups: Batcher<OrderKey, Option<KnownOrder>>,
     inserts: Batcher<NewOrder, bool>,
@@ -94,7 +96,7 @@ async fn work(
         orders::find_by_keys(&mut *database.connection().await?, keys).await
     };
     let insert = async |orders: &[NewOrder]| insert(&database, bell, orders).await;
-    serve_in_step(inserts, insert, lookups, find).await;
+    join(inserts.serve(insert), lookups.serve(find)).await;
 }
 
 async fn insert(

@@ -51,13 +51,25 @@ async fn a_repeat_needs_no_inventory() {
     let api = Api::start().await;
     let first = api.create("key-1", &order_of("widget", 1)).await;
     let inventory = &api.world.variables()["INVENTORY_URL"];
-    let broken = json!({ "failureRate": 100, "latencyMinMs": 0, "latencyMaxMs": 0 });
     let url = format!("{inventory}/admin/behaviour");
-    assert!(
-        reqwest::Client::new().put(url).json(&broken).send().await.unwrap().status().is_success()
-    );
-    let again = api.create("key-1", &order_of("widget", 1)).await;
-    assert_eq!((again.status, again.text), (201, first.text));
+    let broken = json!({ "failureRate": 100, "latencyMinMs": 0, "latencyMaxMs": 0 });
+    // Longer than the client waits for an answer.
+    let silent = json!({ "failureRate": 0, "latencyMinMs": 60_000, "latencyMaxMs": 60_000 });
+    for behaviour in [broken, silent] {
+        let changed = reqwest::Client::new().put(&url).json(&behaviour).send().await.unwrap();
+        assert!(changed.status().is_success());
+        let again = api.create("key-1", &order_of("widget", 1)).await;
+        assert_eq!((again.status, &again.text), (201, &first.text));
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_taken_is_told_before_what_is_missing_in_stock() {
+    let api = Api::start().await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+    let other = api.create("key-1", &order_of("out-of-stock", 1)).await;
+    assert_eq!(other.problem(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ mod dlq;
 mod dlq_redrive;
 mod documentation;
 mod load;
+mod observability;
 mod orders;
 mod outages;
 mod outbox;

@@ -126,7 +126,10 @@ async fn dead_letters_are_listed_newest_first_and_shown_whole() {
             "topic": world.topics.order_events, "eventType": "order.created", "attempts": 1, "reason": "too large",
             "deadLetteredAt": null, "enqueuedAt": null, "redrivenAt": null, "redriveCount": 0,
             "occurredAt": contracts::timestamp_text(first.occurred_at), "payload": first.payload,
-            "headers": { "source": "/test", "data_schema": "urn:sales:order.created:1.0", "correlation_id": "checkout-17" },
+            "headers": {
+                "source": "/test", "data_schema": "urn:sales:order.created:1.0", "correlation_id": "checkout-17",
+                "traceparent": first.headers.traceparent,
+            },
         })
     );
     let unknown = salesctl(&world, &["outbox", "dead-letters", "show", "4711"]).await;

@@ -7,7 +7,7 @@ use messaging::Publisher;
 use outbox_relay::Relay;
 use serde_json::json;
 use status_consumer::Reaper;
-use store::outbox::{PublishedRow, claim, record_failure, release, share};
+use store::outbox::{PublishedRow, claim, glance, record_failure, release, share};
 use test_kit::{World, bearer_with, eventually, outbox_event, put_into_outbox, seconds_from_now};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
@@ -53,7 +53,7 @@ const RIGHTS: &[(&str, &str, &[&str])] = &[
         &["SELECT", "UPDATE(owner)", "UPDATE(token)", "UPDATE(lease_until)"],
     ),
     ("outbox_relay", "sales.outbox_relays", &["SELECT", "INSERT", "DELETE", "UPDATE(lease_until)"]),
-    ("outbox_relay", "sales.outbox_dead_letters", &["INSERT"]),
+    ("outbox_relay", "sales.outbox_dead_letters", &["INSERT", "SELECT(redriven_at)"]),
     (
         "delivery_service",
         "delivery.shipments",
@@ -207,6 +207,8 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     let place = PublishedRow { held, seq: row.seq };
     assert!(record_failure(&mut connection, place, 1000, "unknown").await.unwrap());
     release(&mut connection, successor).await.unwrap();
+    // What its metrics tell.
+    assert_eq!(glance(&mut connection).await.unwrap().dead_letters, 0);
 
     let old = "INSERT INTO sales.inbox SELECT gen_random_uuid(), now() - interval '9 days'
         FROM generate_series(1, 3)";

@@ -1,0 +1,35 @@
+//! What a pool of connections shows of itself: how full it is, and how long it is waited for.
+
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::Pool;
+use service_kit::metrics::{catalogue, on_scrape};
+
+/// Shows how full a pool is for as long as there is one.
+pub(crate) fn show(name: &'static str, pool: &Pool<AsyncPgConnection>) {
+    let pool = pool.weak();
+    on_scrape(move || {
+        let Some(pool) = pool.upgrade() else { return false };
+        catalogue::begin_for("pool", name);
+        let status = pool.status();
+        for (metric, connections) in [
+            ("database_pool_max_connections", status.max_size),
+            ("database_pool_open_connections", status.size),
+            ("database_pool_used_connections", status.size.saturating_sub(status.available)),
+            ("database_pool_waiters", status.waiting),
+        ] {
+            metrics::gauge!(metric, "pool" => name)
+                .set(f64::from(u32::try_from(connections).unwrap_or(u32::MAX)));
+        }
+        true
+    });
+}
+
+/// Notes how long somebody waited for a connection, and whether there was one.
+pub(crate) fn waited(name: &'static str, wait: Duration, served: bool) {
+    metrics::histogram!("database_pool_wait_seconds", "pool" => name).record(wait);
+    if !served {
+        metrics::counter!("database_pool_failures_total", "pool" => name).increment(1);
+    }
+}

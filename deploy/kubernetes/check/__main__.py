@@ -1,0 +1,79 @@
+"""Builds every overlay and checks it: against the schemas, against the project's own rules, and both against planted
+faults. Run by deploy/local/check-kubernetes, which brings what it needs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import prometheus_rule
+from environment import Environment, title
+from faults import FAULTS
+from project import Project, Unreadable
+from rules import RULES
+from schemas import NEWEST, OLDEST, Schemas
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--kustomize", required=True, help="the program")
+    options.add_argument("--keda", required=True, type=Path, help="folder with the definitions of KEDA")
+    options.add_argument("--write-rules", action="store_true", help="write the PrometheusRule instead")
+    arguments = options.parse_args()
+    project = Project(ROOT)
+    if arguments.write_rules:
+        prometheus_rule.write(project)
+        return
+    schemas = Schemas(arguments.keda)
+    overlays = sorted(path for path in (ROOT / "deploy/kubernetes/overlays").iterdir() if path.is_dir())
+    environments = {path.name: Environment.build(path.name, path, arguments.kustomize) for path in overlays}
+
+    wrong = []
+    for name, environment in environments.items():
+        found = [f"{name}: {fault}" for fault in check(environment, project, schemas)]
+        print(f"{name}: {len(environment.documents)} objects, {len(found)} faults")
+        wrong += found
+    if not wrong:
+        unseen = list(unnoticed(environments, project, schemas))
+        print(f"{len(FAULTS)} planted faults, {len(unseen)} of them not found")
+        wrong += unseen
+    for fault in wrong:
+        print(fault, file=sys.stderr)
+    if wrong:
+        raise SystemExit(1)
+    print(f"valid for Kubernetes {OLDEST} and {NEWEST}, and by {len(RULES)} rules of the project's own")
+
+
+def check(environment, project, schemas):
+    for document in environment.documents:
+        yield from (f"{title(document)}: {fault}" for fault in schemas.faults(document))
+    for name in RULES:
+        yield from rule_faults(name, environment, project)
+
+
+def rule_faults(name, environment, project):
+    return (f"{fault} ({name})" for fault in RULES[name](environment, project))
+
+
+def unnoticed(environments, project, schemas):
+    """The planted faults that are not found by the rule that they break, and the rules that no fault breaks."""
+    for rule in RULES.keys() - {rule for rule, *_ in FAULTS}:
+        yield f"nothing shows that the rule '{rule}' can fail"
+    for rule, name, plant in FAULTS:
+        broken = environments[name].copy()
+        plant(broken)
+        if rule == "schemas":
+            changed = [document for document in broken.documents if document not in environments[name].documents]
+            found = any(schemas.faults(document) for document in changed)
+        else:
+            found = any(rule_faults(rule, broken, project))
+        if not found:
+            yield f"the planted fault '{plant.__name__}' was not found by '{rule}'"
+
+
+try:
+    main()
+except Unreadable as error:
+    raise SystemExit(f"check-kubernetes: {error}") from error

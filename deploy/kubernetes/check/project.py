@@ -1,0 +1,107 @@
+"""What the rest of the project says, which the manifests have to agree with.
+
+Nothing is written down here a second time: settings come from the README's table (a test holds it against the code),
+ports from the code and the Dockerfile, topics and partitions from `contracts`, secrets from docs/OPERATIONS.md.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+
+class Unreadable(Exception):
+    """A file of the project does not have what is looked for."""
+
+
+@dataclass(frozen=True)
+class Project:
+    root: Path
+
+    def read(self, file):
+        return (self.root / file).read_text(encoding="utf-8")
+
+    def find(self, file, pattern):
+        match = re.search(pattern, self.read(file), re.MULTILINE)
+        if not match:
+            raise Unreadable(f"{file} has nothing like {pattern}")
+        return match[1]
+
+    @cached_property
+    def services(self):
+        """The programs that run all the time; each is also an image, as salesctl is."""
+        return {path.parents[1].name for path in self.root.glob("services/*/src/config.rs")}
+
+    @cached_property
+    def settings(self):
+        """{service: {variable: default}}, from the README's table."""
+        rows = [
+            [cell.strip().replace("`", "") for cell in line.split("|")[1:-1]]
+            for line in self.read("README.md").splitlines()
+            if line.startswith("| `") and line.count("|") == 6
+        ]
+        if not rows:
+            raise Unreadable("README.md has no table of settings")
+        known = {name: {} for name in self.services}
+        for variable, default, _, users, _ in rows:
+            for service in known:
+                if users == "all" or service in users.split(", "):
+                    known[service][variable] = default
+        # It talks to everything, so it knows what everything is told.
+        known["salesctl"] = {variable: "none" for variable, *_ in rows}
+        return known
+
+    def default(self, service, variable):
+        return self.settings[service][variable].split(", ")[0]
+
+    @cached_property
+    def ports(self):
+        """{service: {"http": 3000, "management": 9101}}: what the code takes by default, and so does the image."""
+        ports = {}
+        for service in self.services:
+            code = self.read(f"services/{service}/src/config.rs")
+            found = re.findall(
+                r'default_value = "(\d+)", value_parser = parse_port\)\]\s+(?:pub\(crate\) )?(port|management_port):',
+                code,
+            )
+            ports[service] = {"http" if name == "port" else "management": int(port) for port, name in found}
+            image = self.find("deploy/docker/Dockerfile", rf"^FROM runtime AS {service}\n(?:(?!^FROM).*\n)*?^ENV (.*)$")
+            shown = {
+                "http" if name == "PORT" else "management": int(port)
+                for name, port in re.findall(r"(\w+)=(\d+)", image)
+            }
+            if shown != ports[service]:
+                raise Unreadable(f"the Dockerfile has {shown} for {service}, its config.rs {ports[service]}")
+        return ports
+
+    @cached_property
+    def topics(self):
+        """{group: topic} of the two consumers."""
+        names = dict(
+            re.findall(r'^pub const (\w+): &str = "([^"]+)";', self.read("crates/contracts/src/topics.rs"), re.M)
+        )
+        return {names["DELIVERY_GROUP"]: names["ORDER_EVENTS"], names["STATUS_GROUP"]: names["DELIVERY_EVENTS"]}
+
+    @cached_property
+    def partitions(self):
+        return int(self.find("crates/contracts/src/topics.rs", r"partitions: (\d+),"))
+
+    @cached_property
+    def version(self):
+        return self.find("Cargo.toml", r'^version = "([^"]+)"')
+
+    @cached_property
+    def compose_images(self):
+        compose = yaml.safe_load(self.read("docker-compose.yml"))
+        return {service["image"] for service in compose["services"].values() if "image" in service}
+
+    @cached_property
+    def documented_secrets(self):
+        """{(secret, key)} of the table in docs/OPERATIONS.md."""
+        return set(re.findall(r"^\| `([\w-]+)` \| `([\w.-]+)` \|", self.read("docs/OPERATIONS.md"), re.M))
+
+    @property
+    def alert_rules(self):
+        return self.root / "deploy/observability/prometheus/rules/sales.yml"

@@ -1,0 +1,67 @@
+//! The outbox as a whole, for metrics: how much waits, how old it is, whether all shards are held.
+//!
+//! One relay looks, now and then, at the oldest rows of each shard, so that it costs the same with a million events
+//! waiting as with none.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use chrono::Utc;
+use service_kit::outage::Outage;
+use store::outbox::{self, Status};
+use store::{Database, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::wake::Wakes;
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks until `shutdown`.
+pub(crate) async fn observe(
+    database: Database,
+    wakes: Wakes,
+    shutdown: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut outage = Outage::of("outbox metrics");
+    while !shutdown.is_cancelled() {
+        let pause = match observe_once(&database, wakes.observes()).await {
+            Ok(()) => {
+                outage.over();
+                INTERVAL
+            }
+            Err(error) => outage.failed(&error),
+        };
+        shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
+    Ok(())
+}
+
+/// Shows what there is, or nothing where another relay shows it: the largest value is the one that counts.
+async fn observe_once(database: &Database, observes: bool) -> Result<(), StoreError> {
+    if observes {
+        let status = outbox::glance(&mut *database.connection().await?).await?;
+        show(&status, Utc::now().timestamp());
+    } else {
+        show(&Status::default(), 0);
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of rows and seconds are far below 2^52")]
+fn show(status: &Status, observed: i64) {
+    let topics = || status.topics.iter();
+    let counted: i64 = topics().map(|topic| topic.events).sum();
+    let events = if status.complete { counted } else { status.estimate.max(counted) };
+    let oldest = topics().map(|topic| topic.oldest_age).fold(0.0, f64::max);
+    let claimable = topics().filter_map(|topic| topic.oldest_claimable_age).fold(0.0, f64::max);
+    let refused: i64 = topics().map(|topic| topic.refused).sum();
+    metrics::gauge!("outbox_events").set(events as f64);
+    metrics::gauge!("outbox_refused_events").set(refused as f64);
+    metrics::gauge!("outbox_oldest_age_seconds").set(oldest);
+    metrics::gauge!("outbox_oldest_claimable_age_seconds").set(claimable);
+    metrics::gauge!("outbox_unheld_shards").set(status.unheld_shards as f64);
+    metrics::gauge!("outbox_live_relays").set(status.relays.len() as f64);
+    metrics::gauge!("outbox_dead_letters_waiting").set(status.dead_letters as f64);
+    metrics::gauge!("outbox_observed_timestamp_seconds").set(observed as f64);
+}

@@ -1,0 +1,196 @@
+//! Alerts, dashboards and the operator's table speak of metrics that there are; and the services show just those.
+
+mod exposed;
+mod promql;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use service_kit::metrics::catalogue::CATALOGUE;
+
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(file(path)).unwrap()
+}
+
+/// YAML as JSON: what is read here has no more than that.
+fn yaml(path: &str) -> Value {
+    serde_yaml_ng::from_str(&read(path)).unwrap()
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} of {value}"))
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn alerts() -> Vec<Value> {
+    let rules = yaml("deploy/observability/prometheus/rules/sales.yml");
+    list(&rules, "/groups").iter().flat_map(|group| list(group, "/rules").to_vec()).collect()
+}
+
+/// The anchors of a document's headings, as they are made by whoever renders it.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let headings = document.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let text: String = heading.trim_start_matches('#').trim().chars().filter(kept).collect();
+        text.to_lowercase().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_alert_asks_for_metrics_that_there_are() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 10);
+    for alert in &alerts {
+        promql::check(text(alert, "/expr"));
+    }
+}
+
+#[test]
+fn every_query_of_the_dashboard_asks_for_metrics_that_there_are() {
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/observability/grafana/dashboards/sales.json")).unwrap();
+    let panels = list(&dashboard, "/panels");
+    let queries: Vec<&str> = panels
+        .iter()
+        .flat_map(|panel| list(panel, "/targets"))
+        .map(|target| text(target, "/expr"))
+        .collect();
+    assert!(queries.len() > 50);
+    let mut asked_for = BTreeSet::new();
+    for query in queries {
+        asked_for.extend(promql::check(query));
+    }
+    for variable in list(&dashboard, "/templating/list") {
+        let query = text(variable, "/query/query");
+        let inner = query.strip_prefix("label_values(").and_then(|it| it.split_once(',')).unwrap();
+        promql::check(inner.0);
+    }
+    // Whoever adds a metric thinks about where it is looked at.
+    let unseen: Vec<&str> =
+        CATALOGUE.iter().map(|it| it.name).filter(|it| !asked_for.contains(*it)).collect();
+    assert_eq!(
+        unseen,
+        [
+            "process_virtual_memory_bytes",
+            "process_virtual_memory_max_bytes",
+            "process_threads",
+            "tokio_workers",
+        ]
+    );
+}
+
+#[test]
+fn the_dashboard_has_a_row_for_each_service_and_finds_its_data_source() {
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/observability/grafana/dashboards/sales.json")).unwrap();
+    let panels = list(&dashboard, "/panels");
+    let rows: Vec<&str> =
+        panels.iter().filter(|it| it["type"] == "row").map(|it| text(it, "/title")).collect();
+    for service in ["sales-api", "outbox-relay", "delivery-service", "status-consumer"] {
+        assert!(rows.contains(&service), "{service}");
+    }
+    let sources = yaml("deploy/observability/grafana/provisioning/datasources/prometheus.yml");
+    let uid = text(&sources, "/datasources/0/uid");
+    for panel in panels.iter().filter(|it| it["type"] != "row") {
+        assert_eq!(text(panel, "/datasource/uid"), uid, "{}", panel["title"]);
+        assert!(!list(panel, "/targets").is_empty(), "{}", panel["title"]);
+    }
+}
+
+#[test]
+fn every_alert_has_its_runbook_and_says_how_bad_it_is() {
+    let anchors = anchors(&read("docs/OPERATIONS.md"));
+    for alert in alerts() {
+        let name = text(&alert, "/alert");
+        let (document, anchor) = text(&alert, "/annotations/runbook_url").split_once('#').unwrap();
+        assert_eq!((document, anchor), ("docs/OPERATIONS.md", &*name.to_lowercase()));
+        assert!(anchors.contains(anchor), "there is no runbook for {name}");
+        assert!(["critical", "warning"].contains(&text(&alert, "/labels/severity")), "{name}");
+        for annotation in ["/annotations/summary", "/annotations/description"] {
+            assert!(!text(&alert, annotation).is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_is_tested_to_fire_and_to_be_silent() {
+    let tests = yaml("deploy/observability/prometheus/tests/sales.yml");
+    let expectations: Vec<(&str, bool)> = list(&tests, "/tests")
+        .iter()
+        .flat_map(|test| list(test, "/alert_rule_test"))
+        .map(|it| (text(it, "/alertname"), !list(it, "/exp_alerts").is_empty()))
+        .collect();
+    for alert in alerts() {
+        let name = text(&alert, "/alert");
+        for fires in [true, false] {
+            assert!(expectations.contains(&(name, fires)), "{name}, fires: {fires}");
+        }
+    }
+}
+
+#[test]
+fn prometheus_scrapes_every_service_by_its_name_in_compose() {
+    let config = yaml("deploy/observability/prometheus/prometheus.yml");
+    let compose = yaml("docker-compose.yml");
+    for service in service_kit::metrics::catalogue::ALL {
+        let jobs = list(&config, "/scrape_configs");
+        let job = jobs.iter().find(|it| it["job_name"] == *service).expect(service);
+        assert_eq!(text(job, "/dns_sd_configs/0/names/0"), *service);
+        assert!(compose["services"][service].is_object(), "{service}");
+        let port = job["dns_sd_configs"][0]["port"].as_u64().unwrap();
+        let readme = read("README.md");
+        let row = readme.lines().find(|it| it.starts_with("| `MANAGEMENT_PORT`")).unwrap();
+        assert!(row.contains(&port.to_string()), "{service}: {port}");
+    }
+}
+
+#[test]
+fn the_operators_table_names_every_metric_and_no_other() {
+    let document = read("docs/OPERATIONS.md");
+    let (_, table) = document.split_once("\n## Metrics\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let documented: BTreeSet<String> = table
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    let known: BTreeSet<String> = CATALOGUE
+        .iter()
+        .map(|metric| {
+            let labels: Vec<&str> = metric.labels.iter().map(|(name, _)| *name).collect();
+            let labels = labels.join(",");
+            if labels.is_empty() {
+                metric.name.into()
+            } else {
+                format!("{}{{{labels}}}", metric.name)
+            }
+        })
+        .collect();
+    let differing: Vec<&String> = documented.symmetric_difference(&known).collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
+}
+
+#[test]
+fn the_runbook_explains_every_class_of_dead_letter_that_is_counted() {
+    let document = read("docs/OPERATIONS.md");
+    let metric = CATALOGUE.iter().find(|it| it.name == "consumer_dead_letters_total").unwrap();
+    let (_, classes) = metric.labels.iter().find(|(name, _)| *name == "class").unwrap();
+    assert!(!classes.is_empty());
+    for class in *classes {
+        assert!(document.contains(&format!("`{class}`")), "{class}");
+    }
+}
