@@ -11,6 +11,7 @@ mod record;
 pub mod redrive;
 mod renewed_producer;
 mod settings;
+mod spans;
 pub mod topic_admin;
 
 pub use publisher::{Publication, PublishError, Publisher};

@@ -51,7 +51,11 @@ pub(crate) async fn request_scope(
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = method_name(request.method());
     let span = request_span(&request, method, &route, &correlation);
-    let trace = span.in_scope(trace::current);
+    let trace = span.in_scope(|| {
+        trace::note("url.path", request.path());
+        trace::note("url.scheme", request.connection_info().scheme());
+        trace::current()
+    });
     request
         .extensions_mut()
         .insert(Cause { correlation: correlation.clone(), trace: trace.clone() });
