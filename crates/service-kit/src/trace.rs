@@ -29,9 +29,9 @@ pub fn continue_from(span: &Span, trace: &TraceContext) {
 }
 
 /// Says something about the current span to whoever reads traces, if anybody does. Log lines do not have it.
-pub fn note(key: &'static str, value: &str) {
+pub fn note(key: &'static str, value: &impl ToString) {
     if recorder().is_some() {
-        Span::current().set_attribute(key, value.to_owned());
+        Span::current().set_attribute(key, value.to_string());
     }
 }
 

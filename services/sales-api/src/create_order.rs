@@ -86,7 +86,7 @@ impl CreateOrder {
         }
         let order = self.new_order(&request)?;
         let answer = accepted(&order);
-        trace::note("order_id", &order.id.to_string());
+        trace::note("order_id", &order.id);
         let written = {
             let _span = recorder().and_then(|it| it.begin(request.trace.as_ref(), insert_span));
             self.writer.accept(order).await?

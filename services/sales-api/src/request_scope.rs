@@ -52,8 +52,9 @@ pub(crate) async fn request_scope(
     let method = method_name(request.method());
     let span = request_span(&request, method, &route, &correlation);
     let trace = span.in_scope(|| {
-        trace::note("url.path", request.path());
-        trace::note("url.scheme", request.connection_info().scheme());
+        let scheme = if request.app_config().secure() { "https" } else { "http" };
+        trace::note("url.path", &request.path());
+        trace::note("url.scheme", &scheme);
         trace::current()
     });
     request

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use test_kit::{Log, Process, Running, World, bearer, eventually, free_port};
 
-/// The services that send traces of orders, in the order in which they stop.
+/// The services that an order passes.
 pub(crate) const SERVICES: [&str; 4] =
     ["sales-api", "outbox-relay", "delivery-service", "status-consumer"];
 

@@ -1,6 +1,8 @@
 //! One trace from the request of a client to the last status of its order, through four processes and two topics.
 
-use test_kit::{CollectedSpan, Collector, World, eventually};
+use reqwest::StatusCode;
+use serde_json::json;
+use test_kit::{CollectedSpan, Collector, World, eventually, produce};
 
 use crate::processes::{SERVICES, Shop};
 
@@ -138,4 +140,44 @@ async fn records_that_are_processed_together_link_to_the_span_of_their_batch() {
         let count = linked.count().to_string();
         assert_eq!(batch.attribute("messaging.batch.message_count"), count);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_marked_as_failed_in_its_trace() {
+    let collector = Collector::start().await;
+    let mut shop = shop(&collector, &["delivery-service"]).await;
+    // Nobody listens there.
+    shop.world.set("INVENTORY_URL", "http://127.0.0.1:1").set("CIRCUIT_BREAKER_TIMEOUT", 300);
+    shop.start("sales-api").await;
+    let traceparent = format!("00-{TRACE}-{CLIENT}-01");
+    let item = json!({ "productId": "widget", "quantity": 1, "unitPrice": 1 });
+    let body = json!({ "customerId": "customer-1", "items": [item] }).to_string();
+    let headers = [("traceparent", traceparent.as_str()), ("idempotency-key", "key-1")];
+    shop.post(&headers, &body, StatusCode::SERVICE_UNAVAILABLE).await;
+    // Without the headers of an event, but for its trace.
+    let topic = &shop.world.topics.order_events;
+    let headers = [("traceparent".to_owned(), traceparent.clone())];
+    produce(&shop.world.stack, topic, "no order", Some("{}"), &headers).await;
+
+    let process = format!("process {topic}");
+    let spans = eventually("both failures", async || {
+        let spans = collector.trace(TRACE);
+        ["POST /api/orders", &process]
+            .iter()
+            .all(|name| spans.iter().any(|span| span.name == *name))
+            .then_some(spans)
+    })
+    .await;
+    let request = only(&spans, "sales-api", "POST /api/orders");
+    assert!(request.failed, "{request:#?}");
+    assert_eq!(request.attribute("http.response.status_code"), "503");
+    let questions = named(&spans, "sales-api", "POST");
+    assert!(questions.len() > 1, "{spans:#?}");
+    for question in questions {
+        assert!(question.failed && question.parent_id == request.span_id, "{question:#?}");
+        assert_eq!(question.attribute("error.type"), "transport");
+    }
+    let record = only(&spans, "delivery-service", &process);
+    assert!(record.failed && record.parent_id == CLIENT, "{record:#?}");
+    assert_eq!(record.attribute("error.type"), "invalid-headers");
 }
