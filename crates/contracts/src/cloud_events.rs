@@ -23,6 +23,29 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
+impl TraceContext {
+    /// The trace id, for log lines; nothing in what is no `traceparent`.
+    pub fn trace_id(&self) -> Option<&str> {
+        trace_id(&self.traceparent)
+    }
+
+    /// Whether whoever began the trace records it.
+    pub fn is_sampled(&self) -> bool {
+        is_sampled(&self.traceparent)
+    }
+}
+
+/// The trace id in a `traceparent`, for log lines.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1)
+}
+
+/// Whether a `traceparent` says that its trace is recorded.
+pub fn is_sampled(traceparent: &str) -> bool {
+    let flags = traceparent.split('-').nth(3);
+    flags.and_then(|flags| u8::from_str_radix(flags, 16).ok()).is_some_and(|it| it & 1 == 1)
+}
+
 /// What is said about an event beside its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
@@ -195,6 +218,21 @@ mod tests {
             headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.to_owned();
             assert_eq!(read(&headers), Err(AttributeError::Malformed(name)));
         }
+    }
+
+    #[test]
+    fn a_trace_says_its_id_and_whether_it_is_sampled() {
+        let trace = |flags: &str| TraceContext {
+            traceparent: format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7{flags}"),
+            tracestate: None,
+        };
+        assert_eq!(trace("-01").trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert!(trace("-01").is_sampled() && trace("-03").is_sampled());
+        for unsampled in ["-00", "-02", "-xx", "", "-"] {
+            assert!(!trace(unsampled).is_sampled(), "{unsampled}");
+        }
+        let malformed = TraceContext { traceparent: "garbage".into(), tracestate: None };
+        assert_eq!((malformed.trace_id(), malformed.is_sampled()), (None, false));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Records that a group can never process: kept whole, with the reason, in a topic of their own.
 
 use chrono::{DateTime, Utc};
+use contracts::cloud_events::trace_id;
 use contracts::timestamp_text;
 use contracts::topics::{DEAD_LETTER_MAX_BYTES, dead_letter_topic};
 use futures::future::BoxFuture;
@@ -50,6 +51,8 @@ pub struct Verdict {
     pub class: &'static str,
     /// The error in words.
     pub message: String,
+    /// Whether these words may quote the record. Then they stay where the record is and are not logged.
+    pub quotes_record: bool,
 }
 
 /// Where one group puts its dead letters.
@@ -78,12 +81,17 @@ impl DeadLetters {
         self.publisher.forward(record, &topic, &headers(record, verdict, Utc::now())).await?;
         metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => verdict.class)
             .increment(1);
+        let header = |name| record.header(name).and_then(|value| str::from_utf8(value).ok());
         tracing::error!(
+            order_id = header("ce_subject"),
+            event_id = header("ce_id"),
+            correlation_id = header("ce_correlationid"),
+            trace_id = header("traceparent").and_then(trace_id),
             topic = record.topic,
             partition = record.partition,
             offset = record.offset,
             error.class = verdict.class,
-            error = verdict.message,
+            error = (!verdict.quotes_record).then_some(&verdict.message),
             "record dead-lettered"
         );
         Ok(())
@@ -136,14 +144,15 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let verdict = Verdict { class: "invalid-value", message: "ü".repeat(1000) };
+        let verdict =
+            Verdict { class: "invalid-value", message: "ü".repeat(1000), quotes_record: true };
         let headers = headers(&record(vec![]), &verdict, Utc::now());
         assert_eq!(look_up(&headers, "dlq-error-message").map(str::len), Some(1024));
     }
 
     #[test]
     fn a_redriven_record_keeps_its_first_failure() {
-        let verdict = Verdict { class: "gap", message: String::new() };
+        let verdict = Verdict { class: "gap", message: String::new(), quotes_record: false };
         let first = headers(&record(vec![]), &verdict, Utc::now());
         assert_eq!(look_up(&first, "dlq-redrive-count"), Some("0"));
         let again = record(vec![

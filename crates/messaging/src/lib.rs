@@ -12,6 +12,7 @@ pub mod redrive;
 mod renewed_producer;
 mod security;
 mod settings;
+mod spans;
 pub mod topic_admin;
 
 pub use publisher::{Publication, PublishError, Publisher};

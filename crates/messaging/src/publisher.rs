@@ -11,9 +11,11 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
+use service_kit::Chain;
 
 use crate::deliveries::Batch;
 use crate::renewed_producer::RenewedProducer;
+use crate::spans;
 use crate::{KafkaSettings, Record};
 
 /// How long a broker may take to answer a readiness check.
@@ -53,6 +55,16 @@ impl PublishError {
     /// Whether it is nothing about the record: the next one would have met the same.
     pub const fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::NotLetIn(_))
+    }
+
+    /// A short name that never changes.
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::NotLetIn(_) => "not-let-in",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+        }
     }
 
     /// Anything that a broker, a network or an administrator can mend is an outage; no record is blamed for it.
@@ -161,13 +173,20 @@ impl Publisher {
     }
 
     /// Sends all of them, then waits for the answer to each; in the order given. It takes no longer than one record may.
-    pub async fn publish(&self, events: &[Publication]) -> Vec<Result<(), PublishError>> {
+    ///
+    /// Where a record's trace is recorded, its headers go on from the span of its sending.
+    pub async fn publish(&self, mut events: Vec<Publication>) -> Vec<Result<(), PublishError>> {
         let started = Instant::now();
+        let mut sends = spans::begin_sends(&mut events);
         let mut answers: Vec<_> = events.iter().map(|_| Ok(())).collect();
         for Unsent { place, error, .. } in
             self.send(events.len(), |place| record(&events[place])).await
         {
-            answers[place] = Err(self.failure(error));
+            let error = self.failure(error);
+            if let Some(span) = sends.get_mut(&place) {
+                span.fail(error.class(), Chain(&error).to_string());
+            }
+            answers[place] = Err(error);
         }
         measure(&answers, started.elapsed());
         answers

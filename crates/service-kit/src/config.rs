@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use crate::trace_settings::TraceSettings;
 use crate::usage;
 
 /// The exit code for a wrong or missing setting (`EX_CONFIG` of BSD's `sysexits.h`).
@@ -37,9 +38,9 @@ pub struct CommonSettings {
     #[conf(env, default_value = "info,actix_server=warn", value_parser = parse_directives)]
     pub rust_log: String,
 
-    /// Where traces are sent (OTLP over HTTP), for example <http://127.0.0.1:4318>; no traces when unset
-    #[conf(env)]
-    pub otel_exporter_otlp_endpoint: Option<String>,
+    /// Where traces go, and which.
+    #[conf(flatten)]
+    pub traces: TraceSettings,
 
     /// Most milliseconds that a stop may take before work in hand is given up
     #[conf(env, value_parser = timeout_millis, default_value = "10000")]

@@ -10,12 +10,14 @@ pub mod heartbeat;
 pub mod management;
 pub mod metrics;
 pub mod outage;
+pub mod recorder;
 pub mod retry;
 pub mod service;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;
 pub mod trace;
+pub mod trace_settings;
 pub mod usage;
 
 pub use error_chain::Chain;

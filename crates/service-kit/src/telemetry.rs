@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
@@ -13,6 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{CommonSettings, LogFormat};
+use crate::recorder;
+use crate::trace_settings::TraceSettings;
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,10 @@ impl Telemetry {
     pub fn start(service: &'static str, settings: &CommonSettings) -> Result<Self, TelemetryError> {
         let filter = EnvFilter::try_new(&settings.rust_log)?;
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-        let traces = tracer_provider(service, settings)?;
+        let traces = tracer_provider(service, &settings.traces)?;
+        if settings.traces.otel_exporter_otlp_endpoint.is_some() {
+            recorder::install(traces.tracer(service));
+        }
         // Where in the source, on which thread, and for how long at rest costs two looks at the clock each time a span is
         // entered, and tells an operator nothing.
         let spans = tracing_opentelemetry::layer()
@@ -65,14 +69,15 @@ impl Telemetry {
 
 fn tracer_provider(
     service: &'static str,
-    settings: &CommonSettings,
+    settings: &TraceSettings,
 ) -> Result<SdkTracerProvider, TelemetryError> {
     let provider = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(service).build());
+        .with_sampler(settings.sampler())
+        .with_resource(settings.resource(service));
     let Some(endpoint) = &settings.otel_exporter_otlp_endpoint else {
         return Ok(provider.build());
     };
-    let traces = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+    let traces = format!("{endpoint}v1/traces");
     let exporter = SpanExporter::builder().with_http().with_endpoint(traces).build()?;
     Ok(provider.with_batch_exporter(exporter).build())
 }

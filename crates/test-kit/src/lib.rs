@@ -6,6 +6,7 @@
 //! A fault in the scaffolding ends the test, so this crate panics where the others return errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+mod collector;
 mod database;
 mod group;
 mod management;
@@ -21,12 +22,13 @@ mod topics;
 mod wait;
 mod world;
 
+pub use collector::{CollectedSpan, Collector};
 pub use database::{TableLock, TestDatabase};
 pub use group::{Group, GroupMember};
 pub use management::{is_ready, metrics, until_processed};
 pub use outbox::{outbox_event, put_into_outbox};
 pub use poison::{PlainRecord, unreadable};
-pub use process::{Process, free_port, run_to_end};
+pub use process::{Log, Process, free_port, run_to_end};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};

@@ -1,8 +1,11 @@
 //! A service as a real process.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::wait::eventually;
 use crate::{World, is_ready};
@@ -21,10 +24,35 @@ pub fn run_to_end(
         .expect("the binary runs")
 }
 
+/// What a process has logged so far.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// All of it.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.lock()).into_owned()
+    }
+
+    /// Reads until the other end is closed.
+    fn read(self, mut from: impl Read) {
+        let mut some = [0; 4096];
+        while let Ok(count @ 1..) = from.read(&mut some) {
+            self.lock().extend_from_slice(&some[..count]);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A service that runs as a process of its own; killed when it is dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    log: Log,
+    log_reader: Option<JoinHandle<()>>,
     management_port: u16,
 }
 
@@ -32,14 +60,17 @@ impl Process {
     /// Starts `binary` in `world` and waits until it is ready.
     pub async fn start(binary: &str, world: &World) -> Self {
         let management_port = free_port();
-        let child = Command::new(binary)
+        let mut child = Command::new(binary)
             .env_clear()
             .envs(world.variables())
             .env("MANAGEMENT_PORT", management_port.to_string())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
-        let process = Self { child, management_port };
+        let log = Log::default();
+        let (stderr, reading) = (child.stderr.take().expect("a pipe"), log.clone());
+        let log_reader = Some(std::thread::spawn(move || reading.read(stderr)));
+        let process = Self { child, log, log_reader, management_port };
         eventually("the process is ready", async || is_ready(management_port).await.then_some(()))
             .await;
         process
@@ -48,6 +79,11 @@ impl Process {
     /// The port of its management endpoint.
     pub fn management_port(&self) -> u16 {
         self.management_port
+    }
+
+    /// What it logs; all of it once it was terminated.
+    pub fn log(&self) -> Log {
+        self.log.clone()
     }
 
     /// Sends SIGKILL and waits for the end: nothing is handed over, nothing is committed.
@@ -63,7 +99,11 @@ impl Process {
             .status()
             .expect("kill runs");
         assert!(killed.success());
-        eventually("the process ends", async || self.child.try_wait().expect("a status")).await
+        let status =
+            eventually("the process ends", async || self.child.try_wait().expect("a status")).await;
+        let reader = self.log_reader.take().expect("a reader");
+        reader.join().expect("the log is read");
+        status
     }
 }
 

@@ -90,7 +90,7 @@ impl Dispatcher {
         }
         let publications =
             due.iter().map(|due| self.publication(due)).collect::<Result<Vec<_>, _>>()?;
-        let answers = self.publisher.publish(&publications).await;
+        let answers = self.publisher.publish(publications).await;
 
         let mut done = Vec::with_capacity(due.len());
         let mut waiting = Vec::new();

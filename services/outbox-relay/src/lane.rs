@@ -140,7 +140,7 @@ impl Lane {
             return Ok(Step { held_back: seen, ..Step::default() });
         }
         let publications: Vec<_> = batch.iter_mut().map(publication).collect();
-        let answers = shared.publisher.publish(&publications).await;
+        let answers = shared.publisher.publish(publications).await;
         let mut connection = shared.database.connection().await?;
         let settler = Settler {
             connection: &mut connection,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contracts::cloud_events::data_schema;
+use contracts::cloud_events::{data_schema, trace_id};
 use contracts::event_id::event_id;
 use contracts::outbox_events::{
     OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, OutboxDeadLettered,
@@ -111,6 +111,7 @@ fn report(event: &OutboxEvent, error: &PublishError, reason: &str) {
         order_id = %event.aggregate_id,
         event_id = %event.event_id,
         correlation_id = event.headers.correlation_id,
+        trace_id = event.headers.traceparent.as_deref().and_then(trace_id),
         error = reason,
         "event dead-lettered"
     );

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use contracts::cloud_events::TraceContext;
 use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderStatus, Owner};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanBuilder, SpanKind};
+use service_kit::recorder::recorder;
+use service_kit::trace;
 use store::orders::{NewOrder, Order, Origin};
 use tokio::time::timeout;
 
@@ -68,7 +72,8 @@ impl CreateOrder {
         &self,
         request: CreateOrderRequest,
     ) -> Result<Placed, CreateOrderError> {
-        let mut stock = pin!(self.inventory.ensure_available(request.draft.lines()));
+        let mut stock =
+            pin!(self.inventory.ensure_available(request.draft.lines(), request.trace.as_ref()));
         let prompt = timeout(PROMPT, &mut stock).await;
         if !matches!(prompt, Ok(Ok(())))
             && let Some(order) = self.placed_before(&request).await?
@@ -81,7 +86,12 @@ impl CreateOrder {
         }
         let order = self.new_order(&request)?;
         let answer = accepted(&order);
-        if self.writer.accept(order).await? {
+        trace::note("order_id", &order.id);
+        let written = {
+            let _span = recorder().and_then(|it| it.begin(request.trace.as_ref(), insert_span));
+            self.writer.accept(order).await?
+        };
+        if written {
             return Ok(Placed::Now(answer));
         }
         // The key is taken, and whoever took it has committed.
@@ -107,6 +117,15 @@ impl CreateOrder {
             None => Ok(None),
         }
     }
+}
+
+/// The wait for the batch that an order is written with, and the batch.
+fn insert_span() -> SpanBuilder {
+    SpanBuilder::from_name("INSERT sales.orders").with_kind(SpanKind::Client).with_attributes([
+        KeyValue::new("db.system.name", "postgresql"),
+        KeyValue::new("db.operation.name", "INSERT"),
+        KeyValue::new("db.collection.name", "sales.orders"),
+    ])
 }
 
 /// The order as it will be read back.

@@ -52,7 +52,12 @@ pub(crate) async fn request_scope(
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = method_name(request.method());
     let span = request_span(&request, method, &route, &correlation);
-    let trace = span.in_scope(trace::current);
+    let trace = span.in_scope(|| {
+        let scheme = if request.app_config().secure() { "https" } else { "http" };
+        trace::note("url.path", &request.path());
+        trace::note("url.scheme", &scheme);
+        trace::current()
+    });
     request
         .extensions_mut()
         .insert(Cause { correlation: correlation.clone(), trace: trace.clone() });

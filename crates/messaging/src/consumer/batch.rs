@@ -31,13 +31,20 @@ impl<E: Event> Batch<E> {
             let record = &taken.record;
             let header = |name: &str| record.header(name);
             match Envelope::decode(record.key.as_deref(), record.value.as_deref(), header) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    // What a handler causes goes on from here.
+                    if let Some(span) = &taken.span {
+                        event.attributes.trace = span.trace();
+                    }
                     batch.events.push(event);
                     batch.records.push(taken);
                 }
                 Err(error) => {
                     let message = Chain(&error).to_string();
-                    unreadable.push((taken, Verdict { class: error.class(), message }));
+                    unreadable.push((
+                        taken,
+                        Verdict { class: error.class(), message, quotes_record: true },
+                    ));
                 }
             }
         }
@@ -109,7 +116,7 @@ mod tests {
             value: good.then(|| event.encode().unwrap().into_bytes()),
             headers: headers.map(|(name, value)| (name, Some(value.into_bytes()))).collect(),
         };
-        Taken { record, term: 1 }
+        Taken { record, term: 1, span: None }
     }
 
     /// The offsets of a batch, after a look that each event is still beside its own record.

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use service_kit::recorder::RecordedSpan;
+
 use crate::Record;
 
 /// A record, and the term of its partition under which it was read.
@@ -14,6 +16,8 @@ use crate::Record;
 pub(super) struct Taken {
     pub(super) record: Record,
     pub(super) term: u64,
+    /// From here on, where its trace is recorded.
+    pub(super) span: Option<RecordedSpan>,
 }
 
 /// A record without what is in it.
@@ -92,7 +96,7 @@ impl Holdings {
     /// Ties a record to the current term of its partition; `None` if it is not held.
     pub(super) fn take(&self, record: Record) -> Option<Taken> {
         let term = self.lock().held.get(&record.partition)?.term;
-        Some(Taken { record, term })
+        Some(Taken { record, term, span: None })
     }
 
     /// Whether the record's term still lasts. If not, the record is somebody else's, or comes again.

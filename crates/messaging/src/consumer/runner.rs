@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 use service_kit::metrics::catalogue;
 use service_kit::outage::Outage;
+use service_kit::recorder::{RecordedSpan, recorder};
 use service_kit::{Chain, Heartbeat};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,9 +23,9 @@ use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use super::source::{Source, Stopped};
 use super::watchdog::Watchdog;
-use crate::KafkaSettings;
 use crate::context::Refusal;
 use crate::dead_letter::{DeadLetters, Verdict};
+use crate::{KafkaSettings, spans};
 
 /// Why a runner could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,7 @@ pub struct Runner<H> {
     handler: H,
     heartbeat: Heartbeat,
     topic: String,
+    group: String,
 }
 
 impl<H: Handler> Runner<H> {
@@ -67,9 +69,9 @@ impl<H: Handler> Runner<H> {
         };
         let member = GroupMember::join(settings, &options, context)?;
         let dead_letters = DeadLetters::new(settings, &options.group)?;
-        let RunnerOptions { topic, batch_size, heartbeat, .. } = options;
+        let RunnerOptions { topic, group, batch_size, heartbeat, .. } = options;
         let source = Source::new(member, holdings.clone(), topic.clone(), batch_size);
-        Ok(Self { source, holdings, refusal, dead_letters, handler, heartbeat, topic })
+        Ok(Self { source, holdings, refusal, dead_letters, handler, heartbeat, topic, group })
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
@@ -113,7 +115,7 @@ impl<H: Handler> Runner<H> {
     /// else's by now. Only then its offsets are stored.
     async fn process(
         &mut self,
-        records: Vec<Taken>,
+        mut records: Vec<Taken>,
         shutdown: &CancellationToken,
     ) -> Result<(), Stopped> {
         let (started, count) = (Instant::now(), records.len());
@@ -121,11 +123,13 @@ impl<H: Handler> Runner<H> {
             .record(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
         let marks: Vec<Mark> = records.iter().map(Taken::mark).collect();
         self.holdings.begin(&marks);
+        // It ends with the batch; that of a record when the record is done with.
+        let _span = self.begin_spans(&mut records);
         let (batch, unreadable) = Batch::read(records);
         self.handle_all(batch, shutdown).await?;
         // Last, when nothing can bring the batch back any more: each is put aside once.
         for (taken, verdict) in unreadable {
-            self.bury(&taken, verdict, shutdown).await?;
+            self.bury(taken, verdict, shutdown).await?;
         }
         self.source.store(&self.holdings.finish(&marks));
         self.source.resume();
@@ -135,6 +139,25 @@ impl<H: Handler> Runner<H> {
         metrics::histogram!("consumer_batch_duration_seconds", "topic" => self.topic.clone())
             .record(started.elapsed());
         Ok(())
+    }
+
+    /// Begins the span of each record whose trace is recorded. Returns that of the batch, where there is more in it than
+    /// one record.
+    fn begin_spans(&self, records: &mut [Taken]) -> Option<RecordedSpan> {
+        let recorder = recorder()?;
+        let count = records.len();
+        let mut batch = None;
+        for taken in records {
+            let record = &taken.record;
+            if let Some(trace) = spans::sampled_trace(record) {
+                if batch.is_none() && count > 1 {
+                    batch = spans::begin_batch(recorder, &self.topic, &self.group, count);
+                }
+                taken.span =
+                    spans::begin_process(recorder, record, &trace, &self.group, batch.as_ref());
+            }
+        }
+        batch
     }
 
     /// Hands over everything at once. Where that can never succeed, each half is tried by itself, first half
@@ -164,7 +187,12 @@ impl<H: Handler> Runner<H> {
                     Suspect::Halves(first, second) => parts.extend([second, first]),
                     Suspect::One(taken) => {
                         let message = Chain(&*source).to_string();
-                        self.bury(&taken, Verdict { class, message }, shutdown).await?;
+                        self.bury(
+                            taken,
+                            Verdict { class, message, quotes_record: false },
+                            shutdown,
+                        )
+                        .await?;
                     }
                 },
             }
@@ -182,12 +210,15 @@ impl<H: Handler> Runner<H> {
     /// Puts a record aside. It never gives up: a record that is in neither place would be lost.
     async fn bury(
         &mut self,
-        taken: &Taken,
+        mut taken: Taken,
         verdict: Verdict,
         shutdown: &CancellationToken,
     ) -> Result<(), Stopped> {
         let mut outage = Outage::of("dead letter topic");
-        while self.holdings.still_holds(taken) {
+        if let Some(span) = &mut taken.span {
+            span.fail(verdict.class, verdict.message.clone());
+        }
+        while self.holdings.still_holds(&taken) {
             self.heartbeat.beat();
             match self.dead_letters.store(&taken.record, &verdict).await {
                 Ok(()) => {

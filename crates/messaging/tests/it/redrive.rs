@@ -13,7 +13,7 @@ async fn a_redrive_whose_plan_another_has_carried_out_sends_nothing() {
     let world = World::create().await;
     let settings: KafkaSettings = world.config();
     let letters = DeadLetters::new(&settings, &world.topics.status_group).unwrap();
-    let verdict = Verdict { class: "panic", message: "no".to_owned() };
+    let verdict = Verdict { class: "panic", message: "no".to_owned(), quotes_record: false };
     for offset in 0..3 {
         let topic = world.topics.delivery_events.clone();
         let (timestamp_ms, key, value) = (None, Some(b"a".to_vec()), Some(b"{}".to_vec()));

@@ -21,8 +21,21 @@ pub(crate) enum InventoryError {
     Transport(#[from] reqwest::Error),
     #[error("the inventory answered with status {0}")]
     Status(u16),
-    #[error("the inventory did not say how much there is of {0}")]
-    Incomplete(String),
+    #[error("the inventory did not say how much there is of every product")]
+    Incomplete,
+}
+
+impl InventoryError {
+    /// A short name that never changes.
+    pub(crate) const fn class(&self) -> &'static str {
+        match self {
+            Self::Open => "breaker-open",
+            Self::Timeout(_) => "timeout",
+            Self::Transport(_) => "transport",
+            Self::Status(_) => "status",
+            Self::Incomplete => "incomplete",
+        }
+    }
 }
 
 /// Whether calls go through.

@@ -5,12 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::ExponentialBackoffBuilder;
+use contracts::cloud_events::TraceContext;
 use contracts::inventory::{
     AVAILABILITY_PATH, AvailabilityRequest, AvailabilityResponse, StockedItem, WantedItem,
 };
 use contracts::problem::Shortage;
 use domain::OrderLine;
 use futures::future::select_ok;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanBuilder, SpanKind};
+use reqwest::{RequestBuilder, Response};
+use service_kit::Chain;
+use service_kit::recorder::{RecordedSpan, recorder};
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
 use tokio::time::Instant;
 use url::Url;
@@ -65,10 +71,14 @@ impl Inventory {
 
     /// Fails unless there is enough of everything. Too little is an answer like any other, not a failure of the
     /// inventory.
-    pub(crate) async fn ensure_available(&self, lines: &[OrderLine]) -> Result<(), StockError> {
+    pub(crate) async fn ensure_available(
+        &self,
+        lines: &[OrderLine],
+        trace: Option<&TraceContext>,
+    ) -> Result<(), StockError> {
         let wanted = wanted(lines);
         let started = Instant::now();
-        let answer = self.breaker.call(self.ask(&wanted)).await;
+        let answer = self.breaker.call(self.ask(&wanted, trace)).await;
         let outcome = match &answer {
             Ok(shortages) if shortages.is_empty() => "enough",
             Ok(_) => "insufficient",
@@ -91,7 +101,11 @@ impl Inventory {
     }
 
     /// Asks until there is an answer or the time is up. What can't pass by itself is not asked again.
-    async fn ask(&self, wanted: &[WantedItem]) -> Result<Vec<Shortage>, InventoryError> {
+    async fn ask(
+        &self,
+        wanted: &[WantedItem],
+        trace: Option<&TraceContext>,
+    ) -> Result<Vec<Shortage>, InventoryError> {
         let request = AvailabilityRequest { items: wanted.to_vec() };
         let schedule = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST_WAIT)
@@ -100,7 +114,7 @@ impl Inventory {
             .with_max_elapsed_time(Some(self.timeout))
             .build();
         let answer = backoff::future::retry(schedule, || async {
-            let stock = self.ask_hedged(&request).await;
+            let stock = self.ask_hedged(&request, trace).await;
             let stock = stock.and_then(|stock| shortages(wanted, &stock));
             stock.map_err(|error| {
                 if is_passing(&error) {
@@ -121,24 +135,72 @@ impl Inventory {
     async fn ask_hedged(
         &self,
         request: &AvailabilityRequest,
+        trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        let mut first = Box::pin(self.ask_once(request));
+        let mut first = Box::pin(self.ask_once(request, trace));
         if let Ok(answer) = tokio::time::timeout(self.timeout / 2, &mut first).await {
             return answer;
         }
-        let (stock, _) = select_ok([first, Box::pin(self.ask_once(request))]).await?;
+        let (stock, _) = select_ok([first, Box::pin(self.ask_once(request, trace))]).await?;
         Ok(stock)
     }
 
     async fn ask_once(
         &self,
         request: &AvailabilityRequest,
+        trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        let answer = self.client.post(self.availability.clone()).json(request).send().await?;
-        if !answer.status().is_success() {
-            return Err(InventoryError::Status(answer.status().as_u16()));
+        // It ends with the question, also with one that nobody waits for any more.
+        let mut span = recorder().and_then(|it| it.begin(trace, || self.span()));
+        let question = self.client.post(self.availability.clone()).json(request);
+        let below = span.as_ref().and_then(RecordedSpan::trace);
+        let answer = match below.as_ref().or(trace) {
+            Some(trace) => trace_headers(question, trace),
+            None => question,
+        };
+        let answer = stock(answer.send().await, span.as_mut()).await;
+        if let (Err(error), Some(span)) = (&answer, &mut span) {
+            span.fail(error.class(), Chain(error).to_string());
         }
-        Ok(answer.json::<AvailabilityResponse>().await?.items)
+        answer
+    }
+
+    /// OpenTelemetry's names for an HTTP client's span.
+    fn span(&self) -> SpanBuilder {
+        let url = &self.availability;
+        let mut attributes = vec![
+            KeyValue::new("http.request.method", "POST"),
+            KeyValue::new("url.full", url.to_string()),
+            KeyValue::new("server.address", url.host_str().unwrap_or_default().to_owned()),
+        ];
+        attributes.extend(
+            url.port_or_known_default().map(|it| KeyValue::new("server.port", i64::from(it))),
+        );
+        SpanBuilder::from_name("POST").with_kind(SpanKind::Client).with_attributes(attributes)
+    }
+}
+
+async fn stock(
+    answer: Result<Response, reqwest::Error>,
+    span: Option<&mut RecordedSpan>,
+) -> Result<Vec<StockedItem>, InventoryError> {
+    let answer = answer?;
+    let status = answer.status();
+    if let Some(span) = span {
+        let code = i64::from(status.as_u16());
+        span.note(KeyValue::new("http.response.status_code", code));
+    }
+    if !status.is_success() {
+        return Err(InventoryError::Status(status.as_u16()));
+    }
+    Ok(answer.json::<AvailabilityResponse>().await?.items)
+}
+
+fn trace_headers(question: RequestBuilder, trace: &TraceContext) -> RequestBuilder {
+    let question = question.header("traceparent", &trace.traceparent);
+    match &trace.tracestate {
+        Some(state) => question.header("tracestate", state),
+        None => question,
     }
 }
 
@@ -152,7 +214,7 @@ fn is_passing(error: &InventoryError) -> bool {
     match error {
         InventoryError::Transport(error) => error.is_connect() || error.is_request(),
         InventoryError::Status(status) => *status >= 500,
-        InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Incomplete(_) => false,
+        InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Incomplete => false,
     }
 }
 
@@ -177,7 +239,7 @@ fn shortages(
         let stocked = stock
             .iter()
             .find(|stocked| stocked.product_id == item.product_id)
-            .ok_or_else(|| InventoryError::Incomplete(item.product_id.clone()))?;
+            .ok_or(InventoryError::Incomplete)?;
         if !stocked.available {
             shortages.push(Shortage {
                 product_id: item.product_id.clone(),

@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use contracts::problem::{CONTENT_TYPE, Fault, Problem, Shortage};
-use service_kit::Chain;
+use service_kit::{Chain, trace};
 use store::StoreError;
 
 use crate::create_order::CreateOrderError;
@@ -136,7 +136,14 @@ impl ApiError {
         if self.is_by_design() {
             tracing::debug!(code, "request refused");
         } else if status.is_server_error() {
-            tracing::error!(code, error = %Chain(self), "request failed");
+            tracing::error!(
+                correlation_id,
+                trace_id = trace::current_id(),
+                path,
+                code,
+                error = %Chain(self),
+                "request failed"
+            );
         }
         let mut answer = HttpResponse::build(status);
         if let Some(header) = self.header() {
@@ -206,7 +213,13 @@ pub(crate) fn framework_answer(
         return ApiError::NotAcceptable.answer(path, correlation_id);
     }
     if status.is_server_error() {
-        tracing::error!(status = status.as_u16(), "request failed");
+        tracing::error!(
+            correlation_id,
+            trace_id = trace::current_id(),
+            path,
+            status = status.as_u16(),
+            "request failed"
+        );
     }
     let title = status.canonical_reason().unwrap_or("Error");
     let code = title.to_uppercase().replace([' ', '-'], "_");

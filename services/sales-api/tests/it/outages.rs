@@ -169,15 +169,17 @@ async fn inventory_that_answers(
     (address, asked)
 }
 
-/// Hears a question, and says that there are widgets.
-async fn answer(client: &mut TcpStream, status: &str) {
+/// Hears a question, and says that there are widgets. Returns the question.
+pub(crate) async fn answer(client: &mut TcpStream, status: &str) -> String {
     // A question is one small packet.
     let mut question = [0; 4096];
-    let _ = client.read(&mut question).await;
+    let length = client.read(&mut question).await.unwrap_or(0);
+    let question = String::from_utf8_lossy(&question[..length]).into_owned();
     let body = r#"{"items":[{"productId":"widget","available":true,"availableQuantity":9}]}"#;
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     let _ = client.write_all(format!("{head}{body}").as_bytes()).await;
+    question
 }

@@ -1,6 +1,9 @@
-use test_kit::{Process, World, free_port, process_checks};
+use test_kit::{Process, World, bearer, free_port, process_checks};
+use tokio::net::TcpListener;
 
+use crate::api::two_widgets;
 use crate::keys::KeyPair;
+use crate::outages::answer;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sales-api");
 
@@ -77,4 +80,31 @@ async fn an_answer_goes_on_with_the_trace_of_its_request() {
     let answer = request.header("traceparent", &parent).send().await.unwrap();
     let continued = answer.headers()["traceparent"].to_str().unwrap();
     assert!(continued.starts_with(trace) && continued != parent, "{continued}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inventory_is_told_of_the_trace() {
+    let inventory = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free_port();
+    let mut world = World::create().await;
+    world.set("INVENTORY_URL", format!("http://{}", inventory.local_addr().unwrap()));
+    world.set("PORT", port);
+    let _api = Process::start(BINARY, &world).await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736";
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let create = client
+        .post(format!("http://127.0.0.1:{port}/api/orders"))
+        .header("authorization", bearer("alice"))
+        .header("idempotency-key", "key-1")
+        .header("traceparent", format!("{trace}-00f067aa0ba902b7-01"))
+        .header("tracestate", "vendor=1")
+        .json(&two_widgets());
+    let asked = async {
+        let (mut client, _) = inventory.accept().await.unwrap();
+        answer(&mut client, "200 OK").await
+    };
+    let (created, question) = tokio::join!(create.send(), asked);
+    assert_eq!(created.unwrap().status(), 201);
+    assert!(question.contains(&format!("traceparent: {trace}-")), "{question}");
+    assert!(question.contains("tracestate: vendor=1"), "{question}");
 }

@@ -29,7 +29,8 @@ pub(crate) fn record(world: &World, key: &str, value: &[u8]) -> Record {
 pub(crate) async fn bury(world: &World, records: &[(Record, &'static str)]) {
     let letters = DeadLetters::new(&world.config(), &world.topics.status_group).unwrap();
     for (record, class) in records {
-        let verdict = Verdict { class, message: format!("because of {class}") };
+        let verdict =
+            Verdict { class, message: format!("because of {class}"), quotes_record: false };
         letters.store(record, &verdict).await.unwrap();
     }
 }

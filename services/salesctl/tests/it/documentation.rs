@@ -86,10 +86,11 @@ fn every_setting_in_the_documents_is_read_by_somebody() {
 #[test]
 fn the_example_file_names_every_setting() {
     let example = read(".env.example");
-    let own_ports = ["PORT", "MANAGEMENT_PORT", "CONSUMER_INSTANCE"];
+    // Those that are different for each service or each instance.
+    let own_values = ["PORT", "MANAGEMENT_PORT", "CONSUMER_INSTANCE", "OTEL_SERVICE_NAME"];
     for (service, variables) in services() {
         for (variable, _) in
-            variables.iter().filter(|(variable, _)| !own_ports.contains(&variable.as_str()))
+            variables.iter().filter(|(variable, _)| !own_values.contains(&variable.as_str()))
         {
             let named = example
                 .lines()

@@ -150,7 +150,7 @@ async fn clients_are_verified(secure: &SecureStack) {
     world.set("KAFKA_BROKERS", secure.certificate_brokers());
     // Without one the broker just hangs up, which may be anything.
     let publisher = Publisher::new("test", &world.config()).unwrap();
-    let answers = publisher.publish(&[event(&world)]).await;
+    let answers = publisher.publish(vec![event(&world)]).await;
     assert!(answers[0].as_ref().is_err_and(PublishError::is_outage), "{answers:?}");
     world.set("KAFKA_CERTIFICATE_FILE", secure.client_file());
     world.set("KAFKA_KEY_FILE", secure.client_file());
@@ -164,11 +164,11 @@ async fn topics(world: &World) -> Result<(), TopicAdminError> {
 /// Whoever looks is told the reason, and whoever publishes too: the record is not to blame.
 fn not_let_in(world: &World, reason: &'static str) -> impl Future<Output = ()> + use<> {
     let settings: KafkaSettings = world.config();
-    let events = [event(world)];
+    let events = vec![event(world)];
     async move {
         let publisher = Publisher::new("test", &settings).unwrap();
         let (listed, answers) =
-            tokio::join!(topic_admin::list(&settings), publisher.publish(&events));
+            tokio::join!(topic_admin::list(&settings), publisher.publish(events));
         match listed {
             Err(TopicAdminError::NotLetIn(told)) => assert!(told.contains(reason), "{told}"),
             other => panic!("{reason}: {other:?}"),

@@ -1,0 +1,117 @@
+//! Spans of records, with the names of OpenTelemetry's conventions for messaging.
+//!
+//! A record goes on from the span of its sending, and what it causes from the span of its processing, so that a trace
+//! reads from the request to its last effect. Nothing is done where no traces are sent, and little for a record whose
+//! trace is not recorded: its headers stay as they are.
+
+use std::collections::BTreeMap;
+
+use contracts::cloud_events::{TraceContext, is_sampled};
+use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
+use opentelemetry::{KeyValue, Value};
+use service_kit::recorder::{RecordedSpan, Recorder, recorder};
+
+use crate::{Publication, Record};
+
+/// Begins the span of each event that is recorded, by its place, and lets the event go on from there.
+pub(crate) fn begin_sends(events: &mut [Publication]) -> BTreeMap<usize, RecordedSpan> {
+    let Some(recorder) = recorder() else {
+        return BTreeMap::new();
+    };
+    let begin = |(place, event): (usize, &mut Publication)| {
+        let span = recorder.begin(event.attributes.trace.as_ref(), || send_span(event))?;
+        event.attributes.trace = span.trace();
+        Some((place, span))
+    };
+    events.iter_mut().enumerate().filter_map(begin).collect()
+}
+
+fn send_span(event: &Publication) -> SpanBuilder {
+    let mut attributes = operation("send", &event.topic);
+    attributes.extend([
+        KeyValue::new("messaging.message.id", event.attributes.id.to_string()),
+        KeyValue::new("messaging.kafka.message.key", event.key.clone()),
+        KeyValue::new("order_id", event.attributes.subject.to_string()),
+    ]);
+    let correlation_id = event.attributes.correlation_id.clone();
+    attributes.extend(correlation_id.map(|id| KeyValue::new("correlation_id", id)));
+    span("send", &event.topic, SpanKind::Producer, attributes)
+}
+
+/// The trace that a record says it belongs to, if that is recorded.
+pub(crate) fn sampled_trace(record: &Record) -> Option<TraceContext> {
+    let text = |name| str::from_utf8(record.header(name)?).ok();
+    let traceparent = text("traceparent").filter(|it| is_sampled(it))?.to_owned();
+    Some(TraceContext { traceparent, tracestate: text("tracestate").map(str::to_owned) })
+}
+
+/// Begins the span of a record that is processed.
+pub(crate) fn begin_process(
+    recorder: &Recorder,
+    record: &Record,
+    trace: &TraceContext,
+    group: &str,
+    batch: Option<&RecordedSpan>,
+) -> Option<RecordedSpan> {
+    let builder = || {
+        let mut attributes = operation("process", &record.topic);
+        attributes.extend([
+            KeyValue::new("messaging.consumer.group.name", group.to_owned()),
+            KeyValue::new("messaging.destination.partition.id", record.partition.to_string()),
+            KeyValue::new("messaging.kafka.offset", record.offset),
+        ]);
+        // They can be anything, until the record has turned out to be one of ours.
+        let short = |bytes: Option<&[u8]>| {
+            let text = str::from_utf8(bytes?).ok()?;
+            (text.len() <= 128).then(|| Value::from(text.to_owned()))
+        };
+        for (name, value) in [
+            ("messaging.kafka.message.key", record.key.as_deref()),
+            ("messaging.message.id", record.header("ce_id")),
+            ("order_id", record.header("ce_subject")),
+            ("correlation_id", record.header("ce_correlationid")),
+        ] {
+            attributes.extend(short(value).map(|value| KeyValue::new(name, value)));
+        }
+        let links = batch.map(|batch| Link::with_context(batch.context()));
+        span("process", &record.topic, SpanKind::Consumer, attributes)
+            .with_links(links.into_iter().collect())
+    };
+    recorder.begin(Some(trace), builder)
+}
+
+/// Begins the span of records that are processed together. It is the first of a trace of its own: the records belong to
+/// many, and link to it.
+pub(crate) fn begin_batch(
+    recorder: &Recorder,
+    topic: &str,
+    group: &str,
+    count: usize,
+) -> Option<RecordedSpan> {
+    let mut attributes = operation("process", topic);
+    attributes.extend([
+        KeyValue::new("messaging.consumer.group.name", group.to_owned()),
+        KeyValue::new("messaging.batch.message_count", i64::try_from(count).unwrap_or(i64::MAX)),
+    ]);
+    recorder.begin_root(span("process", topic, SpanKind::Consumer, attributes))
+}
+
+fn span(
+    operation: &'static str,
+    topic: &str,
+    kind: SpanKind,
+    attributes: Vec<KeyValue>,
+) -> SpanBuilder {
+    SpanBuilder::from_name(format!("{operation} {topic}"))
+        .with_kind(kind)
+        .with_attributes(attributes)
+}
+
+fn operation(name: &'static str, topic: &str) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.operation.type", name),
+        KeyValue::new("messaging.operation.name", name),
+        KeyValue::new("messaging.destination.name", topic.to_owned()),
+    ]
+}

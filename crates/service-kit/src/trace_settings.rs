@@ -1,0 +1,192 @@
+//! Where traces go and which of them, by the variables that OpenTelemetry has for it.
+
+use std::str::FromStr;
+
+use conf::Conf;
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry_sdk::trace::Sampler;
+use url::Url;
+
+use crate::config::parse_base_url;
+
+/// Where traces are sent, and which.
+#[derive(Clone, Debug, Conf)]
+#[conf(validation_predicate = TraceSettings::check)]
+pub struct TraceSettings {
+    /// Where traces are sent (OTLP over HTTP), for example <http://127.0.0.1:4318>; no traces when unset
+    #[conf(env, value_parser = parse_base_url)]
+    pub otel_exporter_otlp_endpoint: Option<Url>,
+
+    /// Which traces are recorded: `always_on`, `always_off`, `traceidratio`, or one of these with `parentbased_` before
+    /// it, which leaves the choice to whoever began the trace
+    #[conf(env, default_value = "parentbased_always_on")]
+    pub otel_traces_sampler: SamplerName,
+
+    /// Share of the traces that a sampler named `traceidratio` records, from 0 to 1; all when unset
+    #[conf(env, value_parser = parse_ratio)]
+    pub otel_traces_sampler_arg: Option<f64>,
+
+    /// Name of the service in its traces, instead of its own
+    #[conf(env)]
+    pub otel_service_name: Option<String>,
+
+    /// What else is said of the service in its traces, as in `deployment.environment.name=production,team=sales`
+    #[conf(env)]
+    pub otel_resource_attributes: Option<ResourceAttributes>,
+}
+
+/// What decides whether a trace is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SamplerName {
+    root: Root,
+    parent_based: bool,
+}
+
+/// How a trace is chosen that begins here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    AlwaysOn,
+    AlwaysOff,
+    Ratio,
+}
+
+impl FromStr for SamplerName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, parent_based) = match text.strip_prefix("parentbased_") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let root = match name {
+            "always_on" => Root::AlwaysOn,
+            "always_off" => Root::AlwaysOff,
+            "traceidratio" => Root::Ratio,
+            _ => {
+                return Err("must be always_on, always_off or traceidratio, bare or with \
+                    parentbased_ before it");
+            }
+        };
+        Ok(Self { root, parent_based })
+    }
+}
+
+/// Names with values, `name=value,name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceAttributes(Vec<(String, String)>);
+
+impl FromStr for ResourceAttributes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let pairs = text.split_terminator(',').map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let (name, value) = (name.trim(), value.trim());
+            (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+        });
+        pairs.collect::<Option<_>>().map(Self).ok_or("must be a list name=value,name=value")
+    }
+}
+
+impl TraceSettings {
+    fn check(&self) -> Result<(), &'static str> {
+        if self.otel_traces_sampler_arg.is_some() && self.otel_traces_sampler.root != Root::Ratio {
+            return Err("OTEL_TRACES_SAMPLER_ARG means nothing without a sampler traceidratio or \
+                parentbased_traceidratio in OTEL_TRACES_SAMPLER");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sampler(&self) -> Sampler {
+        let SamplerName { root, parent_based } = self.otel_traces_sampler;
+        let root = match root {
+            Root::AlwaysOn => Sampler::AlwaysOn,
+            Root::AlwaysOff => Sampler::AlwaysOff,
+            Root::Ratio => Sampler::TraceIdRatioBased(self.otel_traces_sampler_arg.unwrap_or(1.0)),
+        };
+        if parent_based { Sampler::ParentBased(Box::new(root)) } else { root }
+    }
+
+    /// Who sends the traces. A variable is worth more than what we say of ourselves.
+    pub(crate) fn resource(&self, service: &'static str) -> Resource {
+        let own =
+            [("service.name", service), ("service.version", env!("CARGO_PKG_VERSION"))].into_iter();
+        let given = self.otel_resource_attributes.iter().flat_map(|it| it.0.clone());
+        let name = self.otel_service_name.clone().map(|name| KeyValue::new("service.name", name));
+        Resource::builder_empty()
+            .with_detector(Box::new(TelemetryResourceDetector))
+            .with_attributes(own.map(|(name, value)| KeyValue::new(name, value)))
+            .with_attributes(given.map(|(name, value)| KeyValue::new(name, value)))
+            .with_attributes(name)
+            .build()
+    }
+}
+
+fn parse_ratio(text: &str) -> Result<f64, &'static str> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or("must be a number from 0 to 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(env: &[(&str, &str)]) -> Result<TraceSettings, String> {
+        TraceSettings::try_parse_from(["service"], env.iter().copied())
+            .map_err(|error| error.to_string())
+    }
+
+    fn sampler(name: &str, ratio: Option<&str>) -> String {
+        let mut env = vec![("OTEL_TRACES_SAMPLER", name)];
+        env.extend(ratio.map(|ratio| ("OTEL_TRACES_SAMPLER_ARG", ratio)));
+        format!("{:?}", parse(&env).unwrap().sampler())
+    }
+
+    #[test]
+    fn each_sampler_has_the_name_of_the_standard() {
+        assert_eq!(format!("{:?}", parse(&[]).unwrap().sampler()), "ParentBased(AlwaysOn)");
+        assert_eq!(sampler("always_on", None), "AlwaysOn");
+        assert_eq!(sampler("parentbased_always_off", None), "ParentBased(AlwaysOff)");
+        assert_eq!(sampler("traceidratio", None), "TraceIdRatioBased(1.0)");
+        assert_eq!(
+            sampler("parentbased_traceidratio", Some("0.05")),
+            "ParentBased(TraceIdRatioBased(0.05))"
+        );
+    }
+
+    #[test]
+    fn what_is_no_setting_is_refused_by_name() {
+        for (name, value) in [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+            ("OTEL_TRACES_SAMPLER", "xray"),
+            ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+            ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "production"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "=production"),
+        ] {
+            let report = parse(&[(name, value)]).unwrap_err();
+            assert!(report.contains(name), "{report}");
+        }
+        // A ratio for nothing.
+        let report = parse(&[("OTEL_TRACES_SAMPLER_ARG", "0.5")]).unwrap_err();
+        assert!(report.contains("means nothing without"), "{report}");
+    }
+
+    #[test]
+    fn what_an_operator_says_of_a_service_is_worth_more_than_its_own_word() {
+        let said = |env: &[(&str, &str)], name: &'static str| {
+            let resource = parse(env).unwrap().resource("sales-api");
+            resource.get(&name.into()).unwrap().to_string()
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(said(&[], "service.name"), "sales-api");
+        assert_eq!(said(&[], "service.version"), version);
+        assert_eq!(said(&[], "telemetry.sdk.language"), "rust");
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop, team=sales,");
+        assert_eq!(said(&[attributes], "service.name"), "shop");
+        assert_eq!(said(&[attributes], "team"), "sales");
+        assert_eq!(said(&[attributes, ("OTEL_SERVICE_NAME", "api")], "service.name"), "api");
+    }
+}
