@@ -4,27 +4,8 @@
 -- `salesctl migrate --roles` runs this after the migrations, in one transaction, as the owner of the tables, who needs
 -- CREATEROLE as long as a role is missing. It can be run again at any time: what is not granted here is taken away.
 -- A new table gives nobody anything until it stands here too.
-DO $$
-DECLARE
-    role text;
-    roles text[] := ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator'];
-BEGIN
-    FOREACH role IN ARRAY roles LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            BEGIN
-                EXECUTE format('CREATE ROLE %I NOLOGIN', role);
-            EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL; -- Somebody who prepares another database of this server was faster.
-            END;
-        END IF;
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
-        EXECUTE format('REVOKE ALL ON SCHEMA sales FROM %I', role);
-        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA sales FROM %I', role);
-        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA sales FROM %I', role);
-        EXECUTE format('GRANT USAGE ON SCHEMA sales TO %I', role);
-    END LOOP;
-END
-$$;
+SELECT pg_temp.prepare(role, 'sales')
+FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator']) AS role;
 
 -- sales-api takes orders and shows them. Of events it only knows that it has written them.
 GRANT SELECT, INSERT ON sales.orders, sales.order_items, sales.order_status_history TO sales_api;

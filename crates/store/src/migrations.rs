@@ -22,6 +22,9 @@ pub const DELIVERY: MigrationSet = MigrationSet {
     roles: include_str!("../../../migrations/roles/delivery.sql"),
 };
 
+/// What the roles of every schema begin with.
+const PREPARE_ROLES: &str = include_str!("../../../migrations/roles/prepare.sql");
+
 /// The migrations of one schema. Each schema keeps its own record of what was run, so that the two can live in
 /// one database or in two.
 pub struct MigrationSet {
@@ -95,7 +98,10 @@ impl MigrationSet {
         let mut connection = self.take_turn(database_url, ca).await?;
         let roles = self.roles;
         connection
-            .transaction(async |connection| connection.batch_execute(roles).await)
+            .transaction(async |connection| {
+                connection.batch_execute(PREPARE_ROLES).await?;
+                connection.batch_execute(roles).await
+            })
             .await
             .map_err(|error| MigrateError::Roles(error.into()))
     }
