@@ -21,7 +21,9 @@ const LOGIN: &str = "SCRAM-SHA-512";
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
     let secure = SecureStack::start("test-secure").await;
-    tokio::join!(
+    // To drop a database blocks this task until every connection that is being made has got on, and those of the others
+    // are made by this task too. So nothing is dropped before all are through.
+    let _worlds = tokio::join!(
         databases_are_verified(&secure),
         brokers_are_verified(&secure),
         clients_are_verified(&secure),
@@ -52,7 +54,7 @@ async fn world(secure: &SecureStack, mechanism: &str) -> World {
     world
 }
 
-async fn databases_are_verified(secure: &SecureStack) {
+async fn databases_are_verified(secure: &SecureStack) -> World {
     let plain = Stack::from_env().database_url;
     let url = secure.addresses().database_url;
     let by_name = format!("{}?hostaddr=127.0.0.1&", url.replace("127.0.0.1", "localhost"));
@@ -93,6 +95,7 @@ async fn databases_are_verified(secure: &SecureStack) {
     let world = World::create_on(secure.addresses()).await;
     let _held = world.store().connection().await.unwrap();
     assert_eq!(encrypted(&world).await, (1, 0));
+    world
 }
 
 /// How many connections of the code under test are encrypted, and how many are not. The test's own have no name.
@@ -104,7 +107,7 @@ async fn encrypted(world: &World) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-async fn brokers_are_verified(secure: &SecureStack) {
+async fn brokers_are_verified(secure: &SecureStack) -> World {
     let mut world = world(secure, LOGIN).await;
     topics(&world).await.unwrap();
     let unverified = "certificate verify failed";
@@ -117,9 +120,10 @@ async fn brokers_are_verified(secure: &SecureStack) {
     world.set("KAFKA_BROKERS", secure.login_brokers().replace("127.0.0.1", "localhost"));
     let by_name = not_let_in(&world, "not for this host");
     tokio::join!(by_a_stranger, by_the_system, by_name);
+    world
 }
 
-async fn clients_are_verified(secure: &SecureStack) {
+async fn clients_are_verified(secure: &SecureStack) -> World {
     let mut world = world(secure, LOGIN).await;
     let mut wrongs = Vec::new();
     for wrong in [("KAFKA_SASL_PASSWORD", "wrong"), ("KAFKA_SASL_USERNAME", "nobody")] {
@@ -155,6 +159,7 @@ async fn clients_are_verified(secure: &SecureStack) {
     world.set("KAFKA_CERTIFICATE_FILE", secure.client_file());
     world.set("KAFKA_KEY_FILE", secure.client_file());
     topics(&world).await.unwrap();
+    world
 }
 
 async fn topics(world: &World) -> Result<(), TopicAdminError> {
@@ -201,7 +206,7 @@ fn event(world: &World) -> Publication {
     }
 }
 
-async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {
+async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) -> System {
     let world = world(secure, mechanism).await;
     assert!(answer(&world, &["migrate"]).await[0]["run"].as_array().unwrap().is_empty());
     assert_eq!(answer(&world, &["topics", "create"]).await.as_array().unwrap().len(), 5);
@@ -216,9 +221,10 @@ async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {
     for service in services {
         service.stop().await;
     }
+    system
 }
 
-async fn who_is_not_let_in_waits(secure: &SecureStack) {
+async fn who_is_not_let_in_waits(secure: &SecureStack) -> System {
     let mut system = System::start_in(world(secure, LOGIN).await);
     system.world.set("KAFKA_SASL_PASSWORD", "wrong");
     let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
@@ -258,4 +264,5 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
         (system.world.database.count(delivered).await == 1).then_some(())
     })
     .await;
+    system
 }
