@@ -217,10 +217,11 @@ async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) -> System {
     let (encrypted, plain) = encrypted(&system.world).await;
     // Each of the four services, and the ones that listen and notify.
     assert!(encrypted >= 6 && plain == 0, "{encrypted} {plain}");
-    assert_eq!(answer(&system.world, &["verify", "--drained"]).await["orders"]["delivered"], 3);
+    // An order can be delivered a moment before its shipment says so; a service that stops finishes what it has in hand.
     for service in services {
         service.stop().await;
     }
+    assert_eq!(answer(&system.world, &["verify", "--drained"]).await["orders"]["delivered"], 3);
     system
 }
 

@@ -74,7 +74,8 @@ pub(crate) async fn salesctl(world: &World, arguments: &[&str]) -> Output {
 /// What `salesctl` printed as JSON; it has to end well.
 pub(crate) async fn answer(world: &World, arguments: &[&str]) -> Value {
     let output = salesctl(world, &[arguments, &["--json"]].concat()).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
+    assert!(output.status.success(), "{arguments:?}: {said}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
