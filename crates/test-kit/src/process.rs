@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::ports::free_port;
 use crate::wait::eventually;
 use crate::{World, is_ready};
 
@@ -70,9 +70,14 @@ impl Process {
         let log = Log::default();
         let (stderr, reading) = (child.stderr.take().expect("a pipe"), log.clone());
         let log_reader = Some(std::thread::spawn(move || reading.read(stderr)));
-        let process = Self { child, log, log_reader, management_port };
-        eventually("the process is ready", async || is_ready(management_port).await.then_some(()))
-            .await;
+        let mut process = Self { child, log, log_reader, management_port };
+        eventually("the process is ready", async || {
+            if let Some(status) = process.child.try_wait().expect("a status") {
+                panic!("{binary} ended with {status}: {}", process.log.text());
+            }
+            is_ready(management_port).await.then_some(())
+        })
+        .await;
         process
     }
 
@@ -112,10 +117,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }

@@ -10,7 +10,7 @@ use rcgen::{
 };
 use tokio_postgres::NoTls;
 
-use crate::process::free_port;
+use crate::ports::free_port;
 use crate::{PrivateStack, Stack, eventually};
 
 /// Who may log in to Kafka.

@@ -75,7 +75,7 @@ pub(crate) async fn salesctl(world: &World, arguments: &[&str]) -> Output {
 pub(crate) async fn answer(world: &World, arguments: &[&str]) -> Value {
     let output = salesctl(world, &[arguments, &["--json"]].concat()).await;
     let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
-    assert!(output.status.success(), "{arguments:?}: {said}");
+    assert!(output.status.success(), "{arguments:?} ended with {}: {said}", output.status);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
