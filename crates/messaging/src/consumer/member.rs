@@ -4,19 +4,15 @@
 //! does not come back. So it happens on a thread of its own, which nobody has to wait for.
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use crate::KafkaSettings;
-
-/// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
-const FAREWELL: Duration = Duration::from_secs(4);
 
 /// A consumer that commits what was stored and leaves its group when it is dropped.
 pub(super) struct GroupMember(Option<StreamConsumer<RebalanceContext>>);
@@ -35,10 +31,10 @@ impl GroupMember {
         Ok(Self(Some(consumer)))
     }
 
-    /// Leaves the group, and waits a moment for that.
-    pub(super) async fn leave(mut self) {
+    /// Leaves the group, and waits for that until `deadline`.
+    pub(super) async fn leave(mut self, deadline: Instant) {
         if let Some(left) = self.depart()
-            && timeout(FAREWELL, left).await.is_err()
+            && timeout_at(deadline, left).await.is_err()
         {
             tracing::warn!("the group was not left in time, some records may come again");
         }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use service_kit::recorder::RecordedSpan;
+use tokio::sync::Notify;
 
 use crate::Record;
 
@@ -38,7 +39,11 @@ impl Taken {
 
 /// The partitions that this member holds. Cheap to clone; the client and the runner share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdings(Arc<Mutex<State>>);
+pub(super) struct Holdings {
+    state: Arc<Mutex<State>>,
+    /// Rung when nothing is left to be committed.
+    all_committed: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -52,11 +57,17 @@ struct Held {
     term: u64,
     /// No record that is yet to be handled is older than this, in milliseconds since 1970.
     handled_up_to: Option<i64>,
+    /// What is handled up to here is not committed yet, as far as is known: the offset of the next record.
+    uncommitted: Option<i64>,
 }
 
 impl State {
     fn lasts(&self, partition: i32, term: u64) -> bool {
         self.held.get(&partition).is_some_and(|held| held.term == term)
+    }
+
+    fn has_uncommitted(&self) -> bool {
+        self.held.values().any(|held| held.uncommitted.is_some())
     }
 
     fn reach(&mut self, mark: &Mark) {
@@ -76,7 +87,7 @@ impl Holdings {
         for partition in partitions {
             state.terms += 1;
             let term = state.terms;
-            state.held.insert(partition, Held { term, handled_up_to: None });
+            state.held.insert(partition, Held { term, handled_up_to: None, uncommitted: None });
         }
     }
 
@@ -120,7 +131,36 @@ impl Holdings {
             state.reach(mark);
         }
         let held = batch.iter().filter(|mark| state.lasts(mark.partition, mark.term));
-        held.map(|mark| (mark.partition, mark.offset)).collect()
+        let offsets: BTreeMap<i32, i64> = held.map(|mark| (mark.partition, mark.offset)).collect();
+        for (partition, offset) in &offsets {
+            if let Some(held) = state.held.get_mut(partition) {
+                held.uncommitted = Some(offset + 1);
+            }
+        }
+        offsets
+    }
+
+    /// The group knows that the partition is done up to this offset, that of the next record.
+    pub(super) fn committed(&self, partition: i32, next: i64) {
+        let mut state = self.lock();
+        if let Some(held) = state.held.get_mut(&partition)
+            && held.uncommitted.is_some_and(|uncommitted| uncommitted <= next)
+        {
+            held.uncommitted = None;
+        }
+        if !state.has_uncommitted() {
+            self.all_committed.notify_one();
+        }
+    }
+
+    /// Whether something is handled and not committed, of what is held.
+    pub(super) fn has_uncommitted(&self) -> bool {
+        self.lock().has_uncommitted()
+    }
+
+    /// Waits until that may have changed.
+    pub(super) async fn until_all_is_committed(&self) {
+        self.all_committed.notified().await;
     }
 
     /// No record of the partition that is yet to be handled is older than this, as far as is known.
@@ -129,7 +169,7 @@ impl Holdings {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

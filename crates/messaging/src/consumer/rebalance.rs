@@ -7,7 +7,7 @@
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Statistics, TopicPartitionList};
 
@@ -42,6 +42,19 @@ impl ClientContext for RebalanceContext {
 }
 
 impl ConsumerContext for RebalanceContext {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            // It is tried again, a second later or before the group is left.
+            tracing::debug!(%error, "offsets not committed");
+            return;
+        }
+        for partition in offsets.elements() {
+            if let (Ok(()), Some(next)) = (partition.error(), partition.offset().to_raw()) {
+                self.holdings.committed(partition.partition(), next);
+            }
+        }
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(partitions) if partitions.count() > 0 => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures::FutureExt;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::member::GroupMember;
 use super::offsets::{Holdings, Taken};
 use crate::Record;
+
+/// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Until a commit is sent again of which nothing good was heard.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// While a batch waited for something that is away, the shutdown came, or the end of this member.
 pub(super) struct Stopped;
@@ -135,7 +141,34 @@ impl Source {
     }
 
     /// Commits what was stored and leaves the group.
-    pub(super) async fn leave(self) {
-        self.member.leave().await;
+    pub(super) async fn leave(mut self) {
+        let deadline = Instant::now() + FAREWELL;
+        self.commit(deadline).await;
+        self.member.leave(deadline).await;
+    }
+
+    /// Commits what was stored, as often as it takes. A group takes no commit while it is being rebalanced, which is
+    /// when members leave: in a rollout one comes just before. Polling brings the answer, and the rebalance to its end.
+    async fn commit(&mut self, deadline: Instant) {
+        self.pause();
+        while self.holdings.has_uncommitted() && Instant::now() < deadline {
+            if let Err(error) = self.member.commit_consumer_state(CommitMode::Async) {
+                tracing::debug!(%error, "commit not sent");
+            }
+            let next_try = deadline.min(Instant::now() + COMMIT_INTERVAL);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.holdings.until_all_is_committed() => break,
+                    () = sleep_until(next_try) => break,
+                    // It is not taken, so it is the next owner's.
+                    received = self.member.recv() => {
+                        if received.is_ok() {
+                            self.pause();
+                        }
+                    }
+                }
+            }
+        }
     }
 }
