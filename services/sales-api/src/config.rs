@@ -8,8 +8,8 @@ use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{
-    CommonSettings, ServiceConfig, all_of, number_in, parse_base_url, parse_jwt_secret, parse_port,
-    ports_differ, timeout_millis,
+    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_base_url,
+    parse_jwt_secret, parse_port, ports_differ, timeout_millis,
 };
 use store::DatabaseSettings;
 use url::Url;
@@ -35,6 +35,9 @@ pub struct Config {
     /// Threads that answer requests
     #[conf(env, default_value = "2", value_parser = parse_workers)]
     pub(crate) http_workers: usize,
+
+    #[conf(flatten)]
+    pub(crate) intake: IntakeSettings,
 
     #[conf(flatten)]
     pub(crate) limits: LimitSettings,

@@ -17,6 +17,7 @@ mod outbox;
 mod outbox_redrive;
 mod processes;
 mod roles;
+mod rollout;
 mod secure_connections;
 mod storm;
 mod system;
