@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use service_kit::recorder::RecordedSpan;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::Record;
 
@@ -41,8 +41,8 @@ impl Taken {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Holdings {
     state: Arc<Mutex<State>>,
-    /// Rung when nothing is left to be committed.
-    all_committed: Arc<Notify>,
+    /// Tells that a commit was answered, in whichever way.
+    commit_answered: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -64,10 +64,6 @@ struct Held {
 impl State {
     fn lasts(&self, partition: i32, term: u64) -> bool {
         self.held.get(&partition).is_some_and(|held| held.term == term)
-    }
-
-    fn has_uncommitted(&self) -> bool {
-        self.held.values().any(|held| held.uncommitted.is_some())
     }
 
     fn reach(&mut self, mark: &Mark) {
@@ -148,19 +144,21 @@ impl Holdings {
         {
             held.uncommitted = None;
         }
-        if !state.has_uncommitted() {
-            self.all_committed.notify_one();
-        }
+    }
+
+    /// A commit was answered.
+    pub(super) fn answered(&self) {
+        self.commit_answered.send_replace(());
     }
 
     /// Whether something is handled and not committed, of what is held.
     pub(super) fn has_uncommitted(&self) -> bool {
-        self.lock().has_uncommitted()
+        self.lock().held.values().any(|held| held.uncommitted.is_some())
     }
 
-    /// Waits until that may have changed.
-    pub(super) async fn until_all_is_committed(&self) {
-        self.all_committed.notified().await;
+    /// Hears of the next commit that is answered.
+    pub(super) fn commit_answers(&self) -> watch::Receiver<()> {
+        self.commit_answered.subscribe()
     }
 
     /// No record of the partition that is yet to be handled is older than this, as far as is known.
@@ -200,6 +198,22 @@ mod tests {
         holdings.gain([0, 1]);
         let batch = take(&holdings, &[(0, 5), (1, 7), (0, 6)]);
         assert_eq!(holdings.finish(&batch), BTreeMap::from([(0, 6), (1, 7)]));
+    }
+
+    #[test]
+    fn what_is_handled_and_still_held_is_uncommitted_until_the_group_knows() {
+        let holdings = Holdings::default();
+        holdings.gain([0, 1]);
+        holdings.finish(&take(&holdings, &[(0, 5), (1, 7)]));
+        holdings.committed(0, 5);
+        holdings.committed(1, 8);
+        assert!(holdings.has_uncommitted());
+        holdings.committed(0, 6);
+        assert!(!holdings.has_uncommitted());
+        holdings.finish(&take(&holdings, &[(0, 6)]));
+        assert!(holdings.has_uncommitted());
+        holdings.lose([0]);
+        assert!(!holdings.has_uncommitted());
     }
 
     #[test]

@@ -43,16 +43,18 @@ impl ClientContext for RebalanceContext {
 
 impl ConsumerContext for RebalanceContext {
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            // It is tried again, a second later or before the group is left.
-            tracing::debug!(%error, "offsets not committed");
-            return;
-        }
-        for partition in offsets.elements() {
-            if let (Ok(()), Some(next)) = (partition.error(), partition.offset().to_raw()) {
-                self.holdings.committed(partition.partition(), next);
+        match result {
+            Ok(()) => {
+                for partition in offsets.elements() {
+                    if let (Ok(()), Some(next)) = (partition.error(), partition.offset().to_raw()) {
+                        self.holdings.committed(partition.partition(), next);
+                    }
+                }
             }
+            // It is tried again, a second later or before the group is left.
+            Err(error) => tracing::debug!(%error, "offsets not committed"),
         }
+        self.holdings.answered();
     }
 
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {

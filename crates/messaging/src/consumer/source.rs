@@ -1,12 +1,13 @@
 //! Where records come from: gathering what is there, and waiting without losing the place in the group.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::member::GroupMember;
@@ -16,8 +17,11 @@ use crate::Record;
 /// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
 const FAREWELL: Duration = Duration::from_secs(4);
 
-/// Until a commit is sent again of which nothing good was heard.
-const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
+/// What of that is left for the leaving itself.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Between a commit that was refused and the next try.
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 /// While a batch waited for something that is away, the shutdown came, or the end of this member.
 pub(super) struct Stopped;
@@ -143,29 +147,40 @@ impl Source {
     /// Commits what was stored and leaves the group.
     pub(super) async fn leave(mut self) {
         let deadline = Instant::now() + FAREWELL;
-        self.commit(deadline).await;
+        self.commit(deadline - LEAVING).await;
         self.member.leave(deadline).await;
     }
 
     /// Commits what was stored, as often as it takes. A group takes no commit while it is being rebalanced, which is
     /// when members leave: in a rollout one comes just before. Polling brings the answer, and the rebalance to its end.
+    ///
+    /// One commit at a time: those that wait for a rebalance to end would all be refused, and a client that hears too
+    /// often that its commits are out of date takes its partitions for lost.
     async fn commit(&mut self, deadline: Instant) {
         self.pause();
         while self.holdings.has_uncommitted() && Instant::now() < deadline {
+            let mut answers = self.holdings.commit_answers();
             if let Err(error) = self.member.commit_consumer_state(CommitMode::Async) {
                 tracing::debug!(%error, "commit not sent");
             }
-            let next_try = deadline.min(Instant::now() + COMMIT_INTERVAL);
-            loop {
-                tokio::select! {
-                    biased;
-                    () = self.holdings.until_all_is_committed() => break,
-                    () = sleep_until(next_try) => break,
-                    // It is not taken, so it is the next owner's.
-                    received = self.member.recv() => {
-                        if received.is_ok() {
-                            self.pause();
-                        }
+            self.poll(timeout_at(deadline, answers.changed())).await;
+            if self.holdings.has_uncommitted() {
+                let next_try = deadline.min(Instant::now() + COMMIT_PAUSE);
+                self.poll(timeout_at(next_try, answers.changed())).await;
+            }
+        }
+    }
+
+    /// Polls until `moment`. What is received is not taken, so it is the next owner's.
+    async fn poll(&mut self, moment: impl Future) {
+        let mut moment = pin!(moment);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut moment => return,
+                received = self.member.recv() => {
+                    if received.is_ok() {
+                        self.pause();
                     }
                 }
             }
