@@ -4,9 +4,10 @@
 //! does not come back. So it happens on a thread of its own, which nobody has to wait for.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
-use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,7 +16,7 @@ use super::settings::RunnerOptions;
 use crate::KafkaSettings;
 
 /// A consumer that commits what was stored and leaves its group when it is dropped.
-pub(super) struct GroupMember(Option<StreamConsumer<RebalanceContext>>);
+pub(super) struct GroupMember(Option<Arc<StreamConsumer<RebalanceContext>>>);
 
 impl GroupMember {
     /// Subscribes; the client connects by itself.
@@ -28,7 +29,22 @@ impl GroupMember {
         options.configure(&mut config);
         let consumer: StreamConsumer<_> = config.create_with_context(context)?;
         consumer.subscribe(&[&options.topic])?;
-        Ok(Self(Some(consumer)))
+        Ok(Self(Some(Arc::new(consumer))))
+    }
+
+    /// Commits what was stored. A thread of its own waits for the answer, for as long as it takes, while the member is
+    /// polled.
+    pub(super) fn commit(&self) -> oneshot::Receiver<KafkaResult<()>> {
+        let (tell, answer) = oneshot::channel();
+        if let Some(consumer) = self.0.clone() {
+            let commit = move || {
+                // Nobody listens after the deadline.
+                let _ = tell.send(consumer.commit_consumer_state(CommitMode::Sync));
+            };
+            // Without a thread there is no answer.
+            drop(std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(commit));
+        }
+        answer
     }
 
     /// Leaves the group, and waits for that until `deadline`.

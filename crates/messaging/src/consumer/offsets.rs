@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use service_kit::recorder::RecordedSpan;
-use tokio::sync::watch;
 
 use crate::Record;
 
@@ -39,11 +38,7 @@ impl Taken {
 
 /// The partitions that this member holds. Cheap to clone; the client and the runner share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdings {
-    state: Arc<Mutex<State>>,
-    /// Tells that a commit was answered, in whichever way.
-    commit_answered: watch::Sender<()>,
-}
+pub(super) struct Holdings(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -57,8 +52,6 @@ struct Held {
     term: u64,
     /// No record that is yet to be handled is older than this, in milliseconds since 1970.
     handled_up_to: Option<i64>,
-    /// What is handled up to here is not committed yet, as far as is known: the offset of the next record.
-    uncommitted: Option<i64>,
 }
 
 impl State {
@@ -83,7 +76,7 @@ impl Holdings {
         for partition in partitions {
             state.terms += 1;
             let term = state.terms;
-            state.held.insert(partition, Held { term, handled_up_to: None, uncommitted: None });
+            state.held.insert(partition, Held { term, handled_up_to: None });
         }
     }
 
@@ -127,38 +120,7 @@ impl Holdings {
             state.reach(mark);
         }
         let held = batch.iter().filter(|mark| state.lasts(mark.partition, mark.term));
-        let offsets: BTreeMap<i32, i64> = held.map(|mark| (mark.partition, mark.offset)).collect();
-        for (partition, offset) in &offsets {
-            if let Some(held) = state.held.get_mut(partition) {
-                held.uncommitted = Some(offset + 1);
-            }
-        }
-        offsets
-    }
-
-    /// The group knows that the partition is done up to this offset, that of the next record.
-    pub(super) fn committed(&self, partition: i32, next: i64) {
-        let mut state = self.lock();
-        if let Some(held) = state.held.get_mut(&partition)
-            && held.uncommitted.is_some_and(|uncommitted| uncommitted <= next)
-        {
-            held.uncommitted = None;
-        }
-    }
-
-    /// A commit was answered.
-    pub(super) fn answered(&self) {
-        self.commit_answered.send_replace(());
-    }
-
-    /// Whether something is handled and not committed, of what is held.
-    pub(super) fn has_uncommitted(&self) -> bool {
-        self.lock().held.values().any(|held| held.uncommitted.is_some())
-    }
-
-    /// Hears of the next commit that is answered.
-    pub(super) fn commit_answers(&self) -> watch::Receiver<()> {
-        self.commit_answered.subscribe()
+        held.map(|mark| (mark.partition, mark.offset)).collect()
     }
 
     /// No record of the partition that is yet to be handled is older than this, as far as is known.
@@ -167,7 +129,7 @@ impl Holdings {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,22 +160,6 @@ mod tests {
         holdings.gain([0, 1]);
         let batch = take(&holdings, &[(0, 5), (1, 7), (0, 6)]);
         assert_eq!(holdings.finish(&batch), BTreeMap::from([(0, 6), (1, 7)]));
-    }
-
-    #[test]
-    fn what_is_handled_and_still_held_is_uncommitted_until_the_group_knows() {
-        let holdings = Holdings::default();
-        holdings.gain([0, 1]);
-        holdings.finish(&take(&holdings, &[(0, 5), (1, 7)]));
-        holdings.committed(0, 5);
-        holdings.committed(1, 8);
-        assert!(holdings.has_uncommitted());
-        holdings.committed(0, 6);
-        assert!(!holdings.has_uncommitted());
-        holdings.finish(&take(&holdings, &[(0, 6)]));
-        assert!(holdings.has_uncommitted());
-        holdings.lose([0]);
-        assert!(!holdings.has_uncommitted());
     }
 
     #[test]

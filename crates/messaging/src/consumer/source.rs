@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::member::GroupMember;
@@ -151,33 +151,31 @@ impl Source {
         self.member.leave(deadline).await;
     }
 
-    /// Commits what was stored, as often as it takes. A group takes no commit while it is being rebalanced, which is
-    /// when members leave: in a rollout one comes just before. Polling brings the answer, and the rebalance to its end.
-    ///
-    /// One commit at a time: those that wait for a rebalance to end would all be refused, and a client that hears too
-    /// often that its commits are out of date takes its partitions for lost.
+    /// Commits what was stored, and waits until the group has taken it. It takes nothing while it is being rebalanced,
+    /// which is when members leave: in a rollout one comes just before. Polling brings the rebalance to the point at
+    /// which it does.
     async fn commit(&mut self, deadline: Instant) {
         self.pause();
-        while self.holdings.has_uncommitted() && Instant::now() < deadline {
-            let mut answers = self.holdings.commit_answers();
-            if let Err(error) = self.member.commit_consumer_state(CommitMode::Async) {
-                tracing::debug!(%error, "commit not sent");
+        loop {
+            let answer = self.member.commit();
+            match self.poll_until(timeout_at(deadline, answer)).await {
+                Ok(Ok(Err(error))) if !is_nothing_to_commit(&error) => {
+                    tracing::debug!(%error, "offsets not committed");
+                }
+                // It is done, or there is no time left.
+                _ => return,
             }
-            self.poll(timeout_at(deadline, answers.changed())).await;
-            if self.holdings.has_uncommitted() {
-                let next_try = deadline.min(Instant::now() + COMMIT_PAUSE);
-                self.poll(timeout_at(next_try, answers.changed())).await;
-            }
+            self.poll_until(sleep(COMMIT_PAUSE)).await;
         }
     }
 
-    /// Polls until `moment`. What is received is not taken, so it is the next owner's.
-    async fn poll(&mut self, moment: impl Future) {
+    /// Polls all the while. What is received is not taken, so it is the next owner's.
+    async fn poll_until<T>(&mut self, moment: impl Future<Output = T>) -> T {
         let mut moment = pin!(moment);
         loop {
             tokio::select! {
                 biased;
-                _ = &mut moment => return,
+                reached = &mut moment => return reached,
                 received = self.member.recv() => {
                     if received.is_ok() {
                         self.pause();
@@ -186,4 +184,8 @@ impl Source {
             }
         }
     }
+}
+
+fn is_nothing_to_commit(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset))
 }
