@@ -38,8 +38,11 @@ impl GroupMember {
         let (tell, answer) = oneshot::channel();
         if let Some(consumer) = self.0.clone() {
             let commit = move || {
+                let answer = consumer.commit_consumer_state(CommitMode::Sync);
+                // Whoever hears the answer may leave the group, for which nobody else may have the consumer.
+                drop(consumer);
                 // Nobody listens after the deadline.
-                let _ = tell.send(consumer.commit_consumer_state(CommitMode::Sync));
+                let _ = tell.send(answer);
             };
             // Without a thread there is no answer.
             drop(std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(commit));
@@ -50,7 +53,7 @@ impl GroupMember {
     /// Leaves the group, and waits for that until `deadline`.
     pub(super) async fn leave(mut self, deadline: Instant) {
         if let Some(left) = self.depart()
-            && timeout_at(deadline, left).await.is_err()
+            && !matches!(timeout_at(deadline, left).await, Ok(Ok(())))
         {
             tracing::warn!("the group was not left in time, some records may come again");
         }
@@ -60,9 +63,12 @@ impl GroupMember {
         let consumer = self.0.take()?;
         let (done, left) = oneshot::channel();
         let farewell = move || {
-            drop(consumer);
-            // Nobody listens after a drop.
-            let _ = done.send(());
+            // It is left by the last one who lets go. A commit that is not answered keeps it, and its thread leaves then.
+            if let Some(consumer) = Arc::into_inner(consumer) {
+                drop(consumer);
+                // Nobody listens after a drop.
+                let _ = done.send(());
+            }
         };
         let thread = std::thread::Builder::new().name("kafka-farewell".to_owned()).spawn(farewell);
         thread.map(|_| left).ok()

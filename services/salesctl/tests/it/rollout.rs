@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use test_kit::{Balancer, Group, Process, World, bearer, eventually, free_port, is_ready, metrics};
+use test_kit::{
+    Balancer, Group, Log, Process, World, bearer, eventually, free_port, is_ready, metrics,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +76,18 @@ struct Fleet {
     inventory: Balancer,
     api: Balancer,
     running: Vec<(&'static str, Process)>,
+    logs: Vec<(&'static str, Log)>,
+}
+
+/// A failure shows what each process has logged.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (service, log) in &self.logs {
+                eprintln!("---- {service}\n{}", log.text());
+            }
+        }
+    }
 }
 
 impl Fleet {
@@ -87,7 +101,7 @@ impl Fleet {
         for held in ["DELIVERY_LEASE", "CONSUMER_SESSION_TIMEOUT"] {
             world.set(held, HELD.as_millis());
         }
-        Self { world, inventory, api, running: Vec::new() }
+        Self { world, inventory, api, running: Vec::new(), logs: Vec::new() }
     }
 
     /// One more instance, which is led to as soon as it is ready.
@@ -98,6 +112,7 @@ impl Fleet {
         if let Some(balancer) = self.balancer(service) {
             balancer.add(port, process.management_port()).await;
         }
+        self.logs.push((service, process.log()));
         self.running.push((service, process));
     }
 
