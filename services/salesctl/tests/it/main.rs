@@ -23,3 +23,4 @@ mod system;
 mod topics;
 mod traces;
 mod verify;
+mod versions;
