@@ -8,6 +8,7 @@ mod demo;
 mod dlq;
 mod dlq_redrive;
 mod documentation;
+mod documented_commands;
 mod load;
 mod logs;
 mod observability;
