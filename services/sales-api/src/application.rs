@@ -42,7 +42,7 @@ pub struct Application {
 impl Application {
     /// Takes the ports. Needs no database yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
-        let database = Database::new("sales-api", &config.database);
+        let database = Database::by_index("sales-api", &config.database);
         let readiness = Readiness::default().probe("postgres", database.probe());
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
