@@ -56,6 +56,11 @@ enum Command {
 }
 
 impl Cli {
+    /// Whether SIGINT is something that the command sees to itself.
+    pub(crate) fn handles_interrupts(&self) -> bool {
+        matches!(self.command, Command::Load(_))
+    }
+
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Migrate(command) => command.run().await,

@@ -19,6 +19,7 @@ mod outbox_redrive;
 mod processes;
 mod roles;
 mod secure_connections;
+mod signals;
 mod storm;
 mod system;
 mod topics;
