@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use crate::health::ReadinessSettings;
 use crate::trace_settings::TraceSettings;
 use crate::usage;
 
@@ -41,6 +42,15 @@ pub struct CommonSettings {
     /// Where traces go, and which.
     #[conf(flatten)]
     pub traces: TraceSettings,
+
+    /// How soon readiness follows what the service needs.
+    #[conf(flatten)]
+    pub readiness: ReadinessSettings,
+
+    // A restart mends little and costs much, so a loop has time.
+    /// Milliseconds that a loop may be silent beyond its longest step until the service is not alive any more
+    #[conf(env, default_value = "60000", value_parser = timeout_millis)]
+    pub liveness_grace: Duration,
 
     /// Most milliseconds that a stop may take before work in hand is given up
     #[conf(env, value_parser = timeout_millis, default_value = "10000")]
@@ -108,6 +118,15 @@ fn in_millis(text: &str, least: u64) -> Option<Duration> {
 /// Reads a secret that tokens are signed with. Its length is that of the hash (RFC 7518, section 3.2).
 pub fn parse_jwt_secret(text: &str) -> Result<SecretString, &'static str> {
     if text.len() < 32 { Err("must be at least 32 bytes long") } else { Ok(text.into()) }
+}
+
+/// How a service that requests are sent to ends its intake.
+#[derive(Clone, Copy, Debug, Conf)]
+pub struct IntakeSettings {
+    /// Milliseconds from the signal to stop until no request is taken any more: time for whoever sends them to notice that
+    /// the service is not ready
+    #[conf(env, default_value = "5000", value_parser = millis)]
+    pub shutdown_delay: Duration,
 }
 
 /// Joins what is wrong with settings that are right each by itself, so that all of it is reported.

@@ -1,72 +1,205 @@
 //! Whether a service can do its next piece of work.
+//!
+//! What it needs is looked at all the time, not when somebody asks, and one look decides nothing: a lost packet would
+//! take an instance away, and a database that comes and goes would have it come and go as often. Only so many looks in a
+//! row that say otherwise change what is told. The first one that succeeds is enough, for a service that has just started.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use conf::Conf;
+use futures::future::join_all;
+
+use crate::config::{number_in, timeout_millis};
 
 type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// A check that takes longer than this has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Named checks; a service is ready when all of them hold.
-#[derive(Clone, Default)]
+/// How soon readiness follows what the service needs.
+#[derive(Clone, Copy, Debug, Conf)]
+pub struct ReadinessSettings {
+    /// Milliseconds between two looks at what the service needs to be ready
+    #[conf(env, default_value = "2000", value_parser = timeout_millis)]
+    pub readiness_interval: Duration,
+
+    /// Looks in a row that have to fail until a service that was ready no longer is
+    #[conf(env, default_value = "3", value_parser = parse_looks)]
+    pub readiness_failures: u32,
+
+    /// Looks in a row that have to succeed until it is ready again
+    #[conf(env, default_value = "2", value_parser = parse_looks)]
+    pub readiness_successes: u32,
+}
+
+fn parse_looks(text: &str) -> Result<u32, String> {
+    number_in(text, 1..=100)
+}
+
+/// Named checks; a service is ready when all of them hold. Cheap to clone.
+#[derive(Clone)]
 pub struct Readiness {
+    settings: ReadinessSettings,
     probes: BTreeMap<&'static str, Probe>,
+    checks: Arc<Mutex<BTreeMap<&'static str, Check>>>,
+}
+
+/// What is told of one check.
+#[derive(Clone, Copy, Debug, Default)]
+struct Check {
+    holds: bool,
+    /// It has held once.
+    has_held: bool,
+    /// Looks in a row, up to the last one, that said otherwise.
+    otherwise: u32,
+}
+
+impl Check {
+    fn observe(&mut self, holds: bool, settings: &ReadinessSettings) {
+        if holds == self.holds {
+            self.otherwise = 0;
+            return;
+        }
+        self.otherwise += 1;
+        let enough = match (holds, self.has_held) {
+            (false, _) => settings.readiness_failures,
+            (true, true) => settings.readiness_successes,
+            (true, false) => 1,
+        };
+        if self.otherwise >= enough {
+            *self = Self { holds, has_held: self.has_held || holds, otherwise: 0 };
+        }
+    }
 }
 
 impl Readiness {
-    /// Adds a check that asks when it is asked.
+    /// Nothing is needed yet.
+    pub fn new(settings: ReadinessSettings) -> Self {
+        Self { settings, probes: BTreeMap::new(), checks: Arc::default() }
+    }
+
+    /// Adds something that is needed. Until it has been looked at, it is not there.
     #[must_use]
     pub fn probe<F, Fut>(mut self, name: &'static str, probe: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = bool> + Send + 'static,
     {
+        self.checks().insert(name, Check::default());
         self.probes.insert(name, Arc::new(move || Box::pin(probe())));
         self
     }
 
-    /// Runs every check.
-    pub async fn check(&self) -> BTreeMap<&'static str, bool> {
-        let mut results = BTreeMap::new();
-        for (name, probe) in &self.probes {
+    /// What is told, by check.
+    pub fn told(&self) -> BTreeMap<&'static str, bool> {
+        self.checks().iter().map(|(name, check)| (*name, check.holds)).collect()
+    }
+
+    /// Looks at everything, all at once.
+    pub async fn look(&self) {
+        let looks = self.probes.iter().map(async |(name, probe)| {
             let holds = tokio::time::timeout(PROBE_TIMEOUT, probe()).await.unwrap_or(false);
-            results.insert(*name, holds);
+            (*name, holds)
+        });
+        for (name, holds) in join_all(looks).await {
+            self.checks().entry(name).or_default().observe(holds, &self.settings);
         }
-        results
+    }
+
+    /// Between two looks.
+    pub(crate) fn interval(&self) -> Duration {
+        self.settings.readiness_interval
+    }
+
+    fn checks(&self) -> MutexGuard<'_, BTreeMap<&'static str, Check>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.probes.keys()).finish()
+        f.debug_map().entries(self.told()).finish()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
+    pub(crate) fn defaults() -> ReadinessSettings {
+        ReadinessSettings::try_parse_from(["service"], [("", ""); 0]).unwrap()
+    }
+
+    /// Readiness with one dependency, and the switch of it.
+    pub(crate) fn with_a_database() -> (Readiness, Arc<AtomicBool>) {
+        let up = Arc::new(AtomicBool::new(true));
+        let asked = up.clone();
+        let probe = move || std::future::ready(asked.load(Ordering::Relaxed));
+        (Readiness::new(defaults()).probe("postgres", probe), up)
+    }
+
+    /// What is told after each of these looks.
+    async fn told_after(looks: &[bool]) -> Vec<bool> {
+        let (readiness, up) = with_a_database();
+        let mut told = Vec::new();
+        for look in looks {
+            up.store(*look, Ordering::Relaxed);
+            readiness.look().await;
+            told.push(readiness.told()["postgres"]);
+        }
+        told
+    }
+
     #[tokio::test]
-    async fn every_check_is_asked_each_time() {
-        let kafka = Arc::new(AtomicBool::new(false));
-        let asked = kafka.clone();
-        let readiness = Readiness::default()
+    async fn nothing_is_ready_before_it_was_looked_at_and_one_success_is_enough_then() {
+        assert!(!with_a_database().0.told()["postgres"]);
+        assert_eq!(told_after(&[false, false, true]).await, [false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_fails_once_or_twice_takes_nothing_away() {
+        assert_eq!(told_after(&[true, false, false, true, false, false]).await, [true; 6]);
+    }
+
+    #[tokio::test]
+    async fn readiness_goes_after_three_failures_in_a_row_and_comes_back_after_two_successes() {
+        let looks = [true, false, false, false, true, true];
+        assert_eq!(told_after(&looks).await, [true, true, true, false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_dependency_that_flaps_does_not_flap_readiness() {
+        let mut looks = vec![true];
+        looks.extend([false, true].repeat(10));
+        assert_eq!(told_after(&looks).await, [true; 21]);
+        let mut looks = vec![true, false, false, false];
+        looks.extend([true, false].repeat(10));
+        assert!(told_after(&looks).await[3..].iter().all(|told| !told));
+    }
+
+    #[tokio::test]
+    async fn each_check_is_told_for_itself() {
+        let readiness = Readiness::new(defaults())
             .probe("postgres", || std::future::ready(true))
-            .probe("kafka", move || std::future::ready(asked.load(Ordering::Relaxed)));
-        assert_eq!(readiness.check().await, BTreeMap::from([("kafka", false), ("postgres", true)]));
-        kafka.store(true, Ordering::Relaxed);
-        assert_eq!(readiness.check().await, BTreeMap::from([("kafka", true), ("postgres", true)]));
+            .probe("kafka", || std::future::ready(false));
+        readiness.look().await;
+        assert_eq!(readiness.told(), BTreeMap::from([("kafka", false), ("postgres", true)]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_check_that_hangs_has_failed() {
-        let readiness = Readiness::default().probe("postgres", std::future::pending);
-        assert_eq!(readiness.check().await, BTreeMap::from([("postgres", false)]));
+    async fn checks_that_hang_have_failed_and_hold_up_nobody() {
+        let readiness = Readiness::new(defaults())
+            .probe("kafka", std::future::pending)
+            .probe("postgres", std::future::pending);
+        let begun = tokio::time::Instant::now();
+        readiness.look().await;
+        assert_eq!(readiness.told(), BTreeMap::from([("kafka", false), ("postgres", false)]));
+        assert_eq!(begun.elapsed(), PROBE_TIMEOUT);
     }
 }

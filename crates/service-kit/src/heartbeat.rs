@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much longer than its longest step a loop may be silent. A restart mends little and costs much, so it has time.
-pub const GRACE: Duration = Duration::from_mins(1);
+/// What [`Inner::last`] says of a loop that rests.
+const RESTING: u64 = u64::MAX;
 
 /// The sign of life of one loop. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ struct Inner {
     name: &'static str,
     limit: Duration,
     begun: Instant,
-    /// Milliseconds since `begun`.
+    /// Milliseconds since `begun`, or [`RESTING`].
     last: AtomicU64,
 }
 
@@ -37,6 +37,11 @@ impl Heartbeat {
         self.0.last.store(self.now(), Ordering::Relaxed);
     }
 
+    /// The loop has nothing to do until somebody comes, or its time does. Until it beats again, silence is no sign.
+    pub fn rest(&self) {
+        self.0.last.store(RESTING, Ordering::Relaxed);
+    }
+
     /// The loop's name.
     pub fn name(&self) -> &'static str {
         self.0.name
@@ -47,7 +52,7 @@ impl Heartbeat {
         self.silence() <= self.0.limit
     }
 
-    /// How long ago the last step was.
+    /// How long ago the last step was; nothing for a loop that rests.
     pub fn silence(&self) -> Duration {
         Duration::from_millis(self.now().saturating_sub(self.0.last.load(Ordering::Relaxed)))
     }
@@ -75,5 +80,16 @@ mod tests {
         assert!(!heart.is_alive());
         heart.beat();
         assert!(heart.is_alive());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_rests_is_alive_until_it_has_something_to_do() {
+        let heart = Heartbeat::new("loop", Duration::from_secs(10));
+        heart.rest();
+        advance(Duration::from_hours(1)).await;
+        assert!(heart.is_alive());
+        assert_eq!(heart.silence(), Duration::ZERO);
+        heart.beat();
+        advance(Duration::from_millis(10_001)).await;
+        assert!(!heart.is_alive());
     }
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
-use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -15,10 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::build_info;
 use crate::health::Readiness;
 use crate::heartbeat::Heartbeat;
+use crate::last_answers::Stopping;
 use crate::metrics::{self, Runtime, catalogue};
-
-/// Between two looks at whether the service is ready.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bound management endpoint.
 #[derive(Debug)]
@@ -60,22 +57,24 @@ impl Management {
         Ok(self.listener.local_addr()?.port())
     }
 
-    /// Answers until `shutdown`.
-    pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
+    /// Answers until `end`. From `stopping` on, which comes before, the service is not ready.
+    pub async fn run(self, stopping: CancellationToken, end: CancellationToken) -> io::Result<()> {
         let (readiness, heartbeats) = (self.readiness.clone(), self.heartbeats.clone());
-        let server = self.server(shutdown.clone())?;
-        let watch = shutdown.run_until_cancelled(watch(readiness, heartbeats));
+        let server = self.server(stopping, end.clone())?;
+        let watch = end.run_until_cancelled(watch(readiness, heartbeats));
         let (outcome, _) = tokio::join!(server, watch);
         outcome
     }
 
-    fn server(self, shutdown: CancellationToken) -> io::Result<Server> {
+    fn server(self, stopping: CancellationToken, end: CancellationToken) -> io::Result<Server> {
         let readiness = web::Data::new(self.readiness);
+        let stopping = web::Data::new(Stopping(stopping));
         let heartbeats = web::Data::new(self.heartbeats);
         let runtime = web::Data::new(Runtime::current());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(readiness.clone())
+                .app_data(stopping.clone())
                 .app_data(heartbeats.clone())
                 .app_data(runtime.clone())
                 .route("/livez", web::get().to(livez))
@@ -84,7 +83,7 @@ impl Management {
         })
         .workers(1)
         .disable_signals()
-        .shutdown_signal(shutdown.cancelled_owned())
+        .shutdown_signal(end.cancelled_owned())
         .shutdown_timeout(1)
         .listen(self.listener)?;
         Ok(server.run())
@@ -104,7 +103,8 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
     let (mut was_ready, mut was_alive) = (None, true);
     loop {
         metrics::upkeep();
-        let checks = readiness.check().await;
+        readiness.look().await;
+        let checks = readiness.told();
         for (check, holds) in &checks {
             ::metrics::gauge!("readiness_check", "check" => *check)
                 .set(f64::from(u8::from(*holds)));
@@ -123,7 +123,7 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
             tracing::error!(?loops, "a loop stands still, only a restart helps");
         }
         was_alive = all_alive;
-        tokio::time::sleep(WATCH_INTERVAL).await;
+        tokio::time::sleep(readiness.interval()).await;
     }
 }
 
@@ -138,11 +138,17 @@ async fn livez(heartbeats: web::Data<Vec<Heartbeat>>) -> HttpResponse {
     answer.json(serde_json::json!({ "alive": alive, "loops": loops }))
 }
 
-async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
-    let checks = readiness.check().await;
-    let ready = checks.values().all(|holds| *holds);
+/// What was found by the last looks: asking costs nothing, however often it is done.
+async fn readyz(readiness: web::Data<Readiness>, stopping: web::Data<Stopping>) -> HttpResponse {
+    let checks = readiness.told();
+    let stopping = stopping.0.is_cancelled();
+    let ready = !stopping && checks.values().all(|holds| *holds);
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.json(serde_json::json!({ "ready": ready, "checks": checks }))
+    let mut told = serde_json::json!({ "ready": ready, "checks": checks });
+    if stopping {
+        told["stopping"] = true.into();
+    }
+    answer.json(told)
 }
 
 async fn prometheus(
@@ -157,17 +163,38 @@ async fn prometheus(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use actix_web::body::to_bytes;
     use serde_json::{Value, json};
     use tokio::time::advance;
 
     use super::*;
+    use crate::health::tests::with_a_database;
 
     async fn answer(heartbeats: &[Heartbeat]) -> (u16, Value) {
-        let answer = livez(web::Data::new(heartbeats.to_vec())).await;
+        read(livez(web::Data::new(heartbeats.to_vec())).await).await
+    }
+
+    async fn read(answer: HttpResponse) -> (u16, Value) {
         let status = answer.status().as_u16();
         let body = to_bytes(answer.into_body()).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_service_that_was_told_to_stop_is_not_ready_whatever_it_has() {
+        let (readiness, _up) = with_a_database();
+        readiness.look().await;
+        let signal = CancellationToken::new();
+        let (readiness, stopping) =
+            (web::Data::new(readiness), web::Data::new(Stopping(signal.clone())));
+        let ready = json!({ "ready": true, "checks": { "postgres": true } });
+        let ask = async || read(readyz(readiness.clone(), stopping.clone()).await).await;
+        assert_eq!(ask().await, (200, ready));
+        signal.cancel();
+        let told = json!({ "ready": false, "stopping": true, "checks": { "postgres": true } });
+        assert_eq!(ask().await, (503, told));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 //! A fault in the scaffolding ends the test, so this crate panics where the others return errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+mod balancer;
 mod collector;
 mod database;
 mod group;
@@ -23,10 +24,11 @@ mod topics;
 mod wait;
 mod world;
 
+pub use balancer::Balancer;
 pub use collector::{CollectedSpan, Collector};
 pub use database::{TableLock, TestDatabase};
 pub use group::{Group, GroupMember};
-pub use management::{is_ready, metrics, until_processed};
+pub use management::{is_ready, metrics, told, until_processed, until_stalled};
 pub use outbox::{outbox_event, put_into_outbox};
 pub use poison::{PlainRecord, unreadable};
 pub use ports::free_port;

@@ -1,5 +1,7 @@
 //! Looking at a service through its management port.
 
+use serde_json::Value;
+
 use crate::wait::eventually;
 
 /// What `/metrics` says.
@@ -11,6 +13,25 @@ pub async fn metrics(management_port: u16) -> String {
 /// Whether `/readyz` says yes.
 pub async fn is_ready(management_port: u16) -> bool {
     get(management_port, "readyz").await.is_ok_and(|(status, _)| status == 200)
+}
+
+/// What `/readyz` or another path answers: the status, and the document.
+pub async fn told(management_port: u16, path: &str) -> (u16, Value) {
+    let (status, text) = get(management_port, path).await.expect("an answer");
+    (status, serde_json::from_str(&text).expect("JSON"))
+}
+
+/// Waits until `/livez` says of just these loops that they stand still.
+pub async fn until_stalled(management_port: u16, stalled: &[&str]) {
+    eventually("the loops stand still", async || {
+        let (status, document) = told(management_port, "livez").await;
+        let loops = document["loops"].as_object().expect("loops").iter();
+        let red: Vec<&str> =
+            loops.filter(|(_, alive)| **alive == false).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(status, if red.is_empty() { 200 } else { 503 }, "{document}");
+        (red == stalled).then_some(())
+    })
+    .await;
 }
 
 async fn get(port: u16, path: &str) -> reqwest::Result<(u16, String)> {

@@ -98,12 +98,22 @@ impl Process {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub async fn terminate(mut self) -> ExitStatus {
+    pub async fn terminate(self) -> ExitStatus {
+        self.ask_to_stop();
+        self.ended().await
+    }
+
+    /// Sends SIGTERM.
+    pub fn ask_to_stop(&self) {
         let killed = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
             .status()
             .expect("kill runs");
         assert!(killed.success());
+    }
+
+    /// Waits for the end.
+    pub async fn ended(mut self) -> ExitStatus {
         let status =
             eventually("the process ends", async || self.child.try_wait().expect("a status")).await;
         let reader = self.log_reader.take().expect("a reader");

@@ -27,7 +27,7 @@ pub struct World {
 }
 
 impl World {
-    /// A new world. Every port is 0, deliveries take no time.
+    /// A new world. Every port is 0, deliveries take no time, and nobody has to notice that a service stops.
     pub async fn create() -> Self {
         Self::create_on(Stack::from_env()).await
     }
@@ -49,6 +49,8 @@ impl World {
             ("DEAD_LETTERS_TOPIC", &topics.dead_letters),
             ("DELIVERY_GROUP", &topics.delivery_group),
             ("STATUS_GROUP", &topics.status_group),
+            ("READINESS_INTERVAL", "50"),
+            ("SHUTDOWN_DELAY", "0"),
             ("OUTBOX_POLL_INTERVAL", "20"),
             ("DELIVERY_MIN_DELAY", "0"),
             ("DELIVERY_MAX_DELAY", "0"),
@@ -93,6 +95,13 @@ impl World {
         let proxied = format!("{credentials}@{}/{name}", proxy.address());
         self.set("DATABASE_URL", proxied);
         proxy
+    }
+
+    /// Lets loops have little time, for the services that are configured from now on.
+    pub fn set_impatience(&mut self) {
+        self.set("LIVENESS_GRACE", 100).set("KAFKA_PUBLISH_TIMEOUT", 500);
+        self.set("DATABASE_CONNECT_TIMEOUT", 200).set("DATABASE_STATEMENT_TIMEOUT", 500);
+        self.set("OUTBOX_LEASE", 2500);
     }
 
     /// A pool of the test's own.

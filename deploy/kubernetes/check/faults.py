@@ -333,7 +333,7 @@ def a_longer_timeout_than_the_kill_allows(environment):
 
 @fault("termination")
 def an_api_that_stops_at_once(environment):
-    del container(environment)["lifecycle"]
+    settings_of(environment, "sales-api")["SHUTDOWN_DELAY"] = "0"
 
 
 @fault("network policies")

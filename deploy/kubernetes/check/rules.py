@@ -14,6 +14,8 @@ RULES = {}
 LABELS = ["part-of", "instance", "version", "managed-by"]
 # Seconds between the time that a service gives itself to stop and the kill.
 SPARE = 5
+# Seconds in which everybody can hear that an endpoint is withdrawn.
+LEAST_DELAY = 5
 # Which setting an arrow belongs to, and which settings say where it ends.
 ARROWS = {"needs-postgres": "DATABASE_URL", "needs-kafka": "KAFKA_BROKERS", "needs-inventory": "INVENTORY_URL"}
 ENDS = ["KAFKA_BROKERS", "INVENTORY_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"]
@@ -288,13 +290,17 @@ def termination(environment, project):
         service = program(container)
         if not pod.stays or service not in project.services:
             continue
-        timeout = environment.variables(container).get("SHUTDOWN_TIMEOUT") or project.default(
-            service, "SHUTDOWN_TIMEOUT"
-        )
-        waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        if service == "sales-api" and not waits:
+        variables = environment.variables(container)
+
+        def seconds(variable):
+            return int(variables.get(variable) or project.default(service, variable)) / 1000
+
+        # What has this setting is sent requests, by those who take a moment to notice that it stops.
+        is_asked = "SHUTDOWN_DELAY" in project.settings[service]
+        waits = seconds("SHUTDOWN_DELAY") if is_asked else 0
+        if is_asked and waits < LEAST_DELAY:
             yield f"{where}: stops while requests are still sent to it"
-        needed = waits + int(timeout) / 1000 + SPARE
+        needed = waits + seconds("SHUTDOWN_TIMEOUT") + SPARE
         if pod.spec.get("terminationGracePeriodSeconds", 30) < needed:
             yield f"{where}: is killed before the {needed:g} seconds that it may take to stop"
 

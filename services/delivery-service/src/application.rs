@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use messaging::Publisher;
 use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
+use service_kit::Heartbeat;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
-use service_kit::heartbeat::{GRACE, Heartbeat};
 use service_kit::management::Management;
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
@@ -40,10 +40,10 @@ impl Application {
         let database = Database::by_index("delivery-service", &config.database);
         let publisher =
             Publisher::new("delivery-service", &config.kafka).map_err(io::Error::other)?;
-        let readiness = Readiness::default()
+        let readiness = Readiness::new(config.common.readiness)
             .probe("postgres", database.probe())
             .probe("kafka", publisher.probe());
-        let limit = GRACE + config.longest_step();
+        let limit = config.common.liveness_grace + config.longest_step();
         let taking_in = Heartbeat::new("intake", limit);
         let dispatching = Heartbeat::new("dispatch", limit);
         let management =
@@ -94,7 +94,8 @@ impl Application {
     /// Runs until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
-        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        let stopping = tasks.asked();
+        tasks.spawn_last("management", |end| self.management.run(stopping, end));
         tasks.spawn("intake", self.intake.run(tasks.shutdown()));
         tasks.spawn("observer", observe(self.database, tasks.shutdown()));
         tasks.spawn("dispatch", self.dispatcher.run(tasks.shutdown()));

@@ -6,9 +6,11 @@ use std::sync::RwLock;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
+use service_kit::last_answers::{Stopping, last_answers};
 use service_kit::management::{self, Management};
 use service_kit::tasks::{ServiceError, Tasks};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ pub struct Application {
     management: Management,
     listener: TcpListener,
     behaviour: Behaviour,
+    shutdown_delay: Duration,
     shutdown_timeout: Duration,
 }
 
@@ -32,11 +35,12 @@ impl Application {
             management: Management::bind(
                 &config.common.host,
                 config.management_port(),
-                Readiness::default(),
+                Readiness::new(config.common.readiness),
             )?
             .exposing("inventory-mock"),
             listener: management::bind(&config.common.host, config.port)?,
             behaviour: config.behaviour(),
+            shutdown_delay: config.intake.shutdown_delay,
             shutdown_timeout: config.common.shutdown_timeout,
         })
     }
@@ -46,11 +50,13 @@ impl Application {
         Ok(self.listener.local_addr()?.port())
     }
 
-    /// Runs until `shutdown`.
+    /// Answers until `shutdown` and for the delay after it.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
-        let mut tasks = Tasks::new(shutdown);
-        let api = server(self.listener, self.behaviour, tasks.shutdown())?;
-        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        let mut tasks = Tasks::new(shutdown).delayed(self.shutdown_delay);
+        let stopping = tasks.asked();
+        let api =
+            server(self.listener, self.behaviour, Stopping(stopping.clone()), tasks.shutdown())?;
+        tasks.spawn_last("management", |end| self.management.run(stopping, end));
         tasks.spawn("api", api);
         tasks.join(self.shutdown_timeout).await
     }
@@ -59,12 +65,16 @@ impl Application {
 fn server(
     listener: TcpListener,
     behaviour: Behaviour,
+    stopping: Stopping,
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
+    let stopping = web::Data::new(stopping);
     let current = web::Data::new(RwLock::new(behaviour));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(current.clone())
+            .app_data(stopping.clone())
+            .wrap(from_fn(last_answers))
             .route("/availability", web::post().to(routes::availability))
             .route("/admin/behaviour", web::get().to(routes::behaviour))
             .route("/admin/behaviour", web::put().to(routes::set_behaviour))

@@ -3,7 +3,7 @@
 use conf::Conf;
 use service_kit::build_info;
 use service_kit::config::{
-    CommonSettings, ServiceConfig, all_of, number_in, parse_port, ports_differ,
+    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_port, ports_differ,
 };
 
 use crate::behaviour::Behaviour;
@@ -22,6 +22,9 @@ pub struct Config {
     /// Port of /livez, /readyz and /metrics
     #[conf(env, default_value = "9105", value_parser = parse_port)]
     management_port: u16,
+
+    #[conf(flatten)]
+    pub(crate) intake: IntakeSettings,
 
     /// Percent of requests that fail with 500
     #[conf(env, default_value = "0", value_parser = parse_percent)]

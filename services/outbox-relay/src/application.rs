@@ -27,7 +27,7 @@ impl Application {
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("outbox-relay", &config.database);
         let publisher = Publisher::new("outbox-relay", &config.kafka).map_err(io::Error::other)?;
-        let readiness = Readiness::default()
+        let readiness = Readiness::new(config.common.readiness)
             .probe("postgres", database.probe())
             .probe("kafka", publisher.probe());
         let relay = Relay::new(config, database.clone(), publisher);
@@ -47,7 +47,8 @@ impl Application {
     /// Runs until `shutdown`, then hands the shards over and stops.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
-        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        let stopping = tasks.asked();
+        tasks.spawn_last("management", |end| self.management.run(stopping, end));
         let wakes = self.relay.wakes();
         let observer = observe::observe(self.database.clone(), wakes.clone(), tasks.shutdown());
         tasks.spawn("observer", observer);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use messaging::Publisher;
 use service_kit::Chain;
-use service_kit::heartbeat::{GRACE, Heartbeat};
+use service_kit::Heartbeat;
 use service_kit::outage::Outage;
 use store::Database;
 use tokio::task::{JoinError, JoinSet};
@@ -42,13 +42,14 @@ impl Relay {
             wakes: wakes.clone(),
         });
         let outage = Outage::of("outbox or kafka");
+        let limit = config.common.liveness_grace + config.longest_tenure();
         let lane = |number| Lane::new(number, shared.clone(), outage.shared());
         let lanes = (0..config.outbox_lanes).map(lane);
         Self {
             leases: Leases::new(database, config.outbox_lease),
             lanes: lanes.collect(),
             wakes,
-            heartbeat: Heartbeat::new("relay", GRACE + config.longest_tenure()),
+            heartbeat: Heartbeat::new("relay", limit),
             tenure: None,
         }
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, Condition, from_fn};
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, web};
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
+use service_kit::last_answers::{Stopping, last_answers};
 use service_kit::management::{self, Management};
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::config::Origins;
 use crate::cors::cors;
-use crate::order_writer::{OrderWriter, OrderWriterThread};
+use crate::order_writer::{Heartbeats, OrderWriter, OrderWriterThread};
 use crate::outbox_bell::OutboxBell;
 use crate::request_metrics::begin_requests;
 use crate::request_scope::request_scope;
@@ -36,6 +37,7 @@ pub struct Application {
     origins: Origins,
     read_timeout: Duration,
     workers: usize,
+    shutdown_delay: Duration,
     shutdown_timeout: Duration,
 }
 
@@ -43,13 +45,18 @@ impl Application {
     /// Takes the ports. Needs no database yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("sales-api", &config.database);
-        let readiness = Readiness::default().probe("postgres", database.probe());
+        // The inventory can be away for all instances at once, and without it orders can still be read and repeated.
+        let readiness = Readiness::new(config.common.readiness).probe("postgres", database.probe());
+        let bell = OutboxBell::default();
+        let heartbeats = Heartbeats::new(config.common.liveness_grace, &config.database);
+        let (writer, writer_thread) =
+            OrderWriter::start(&config.database, bell.clone(), heartbeats.clone())?;
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
-                .exposing("sales-api");
+                .exposing("sales-api")
+                .watching(heartbeats.inserts)
+                .watching(heartbeats.lookups);
         begin_requests(&ROUTES);
-        let bell = OutboxBell::default();
-        let (writer, writer_thread) = OrderWriter::start(&config.database, bell.clone())?;
         Ok(Self {
             management,
             listener: management::bind(&config.common.host, config.port)?,
@@ -60,6 +67,7 @@ impl Application {
             origins: config.limits.cors_allowed_origins.clone().unwrap_or_default(),
             read_timeout: config.limits.request_read_timeout,
             workers: config.http_workers,
+            shutdown_delay: config.intake.shutdown_delay,
             shutdown_timeout: config.common.shutdown_timeout,
         })
     }
@@ -74,35 +82,42 @@ impl Application {
         self.management.port()
     }
 
-    /// Answers until `shutdown`; requests in hand are answered first.
+    /// Answers until `shutdown` and for the delay after it; requests in hand are answered first.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let shutdown_timeout = self.shutdown_timeout;
-        let mut tasks = Tasks::new(shutdown);
+        let mut tasks = Tasks::new(shutdown).delayed(self.shutdown_delay);
         let rate_limit = self.shared.rate_limit.clone();
         let sweep = tasks.shutdown();
-        let bell = self.bell.clone().run(self.database.clone(), tasks.shutdown());
-        tasks.spawn("outbox bell", bell);
-        let (writer, management, server) = self.into_parts(tasks.shutdown())?;
+        let (bell, database) = (self.bell.clone(), self.database.clone());
+        // The orders that are written last want to be told of too.
+        tasks.spawn_last("outbox bell", |end| bell.run(database, end));
+        let (writer, management, server) =
+            self.into_parts(Stopping(tasks.asked()), tasks.shutdown())?;
         tasks.spawn("order writer", writer.join());
         tasks.spawn("rate limit", async move { rate_limit.sweep(sweep).await });
-        tasks.spawn("management", management.run(tasks.shutdown()));
+        let stopping = tasks.asked();
+        tasks.spawn_last("management", |end| management.run(stopping, end));
         tasks.spawn("api", server);
         tasks.join(shutdown_timeout).await
     }
 
     fn into_parts(
         self,
+        stopping: Stopping,
         shutdown: CancellationToken,
     ) -> io::Result<(OrderWriterThread, Management, Server)> {
         let Self { shared, origins, .. } = self;
+        let stopping = web::Data::new(stopping);
         let server = HttpServer::new(move || {
             App::new()
                 .configure(|app| shared.register(app))
+                .app_data(stopping.clone())
                 .configure(routes::configure)
                 .wrap(Compress::default())
                 .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
                 .wrap(from_fn(request_scope))
                 .wrap(from_fn(hold_unread_body))
+                .wrap(from_fn(last_answers))
         })
         .workers(self.workers)
         // Slow heads; slow bodies are cut where they are read.

@@ -9,8 +9,8 @@ use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::build_info;
 use service_kit::config::{
-    CommonSettings, ServiceConfig, all_of, number_in, parse_base_url, parse_jwt_secret, parse_port,
-    ports_differ, timeout_millis,
+    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_base_url,
+    parse_jwt_secret, parse_port, ports_differ, timeout_millis,
 };
 use store::DatabaseSettings;
 use url::Url;
@@ -36,6 +36,9 @@ pub struct Config {
     /// Threads that answer requests
     #[conf(env, default_value = "2", value_parser = parse_workers)]
     pub(crate) http_workers: usize,
+
+    #[conf(flatten)]
+    pub(crate) intake: IntakeSettings,
 
     #[conf(flatten)]
     pub(crate) limits: LimitSettings,

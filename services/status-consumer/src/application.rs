@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
+use service_kit::Heartbeat;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
-use service_kit::heartbeat::{GRACE, Heartbeat};
 use service_kit::management::Management;
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
@@ -31,7 +31,8 @@ impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("status-consumer", &config.database);
-        let heartbeat = Heartbeat::new("consumer", GRACE + config.longest_step());
+        let limit = config.common.liveness_grace + config.longest_step();
+        let heartbeat = Heartbeat::new("consumer", limit);
         let options = RunnerOptions {
             topic: config.delivery_events_topic.clone(),
             group: config.status_group.clone(),
@@ -42,7 +43,7 @@ impl Application {
         };
         let consumer = Runner::new(&config.kafka, options, Apply { database: database.clone() })
             .map_err(io::Error::other)?;
-        let readiness = Readiness::default()
+        let readiness = Readiness::new(config.common.readiness)
             .probe("postgres", database.probe())
             .probe("kafka", consumer.probe());
         let management =
@@ -63,7 +64,8 @@ impl Application {
     /// Runs until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
-        tasks.spawn("management", self.management.run(tasks.shutdown()));
+        let stopping = tasks.asked();
+        tasks.spawn_last("management", |end| self.management.run(stopping, end));
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
         tasks.spawn("reaper", self.reaper.run(tasks.shutdown()));
         tasks.join(self.shutdown_timeout).await

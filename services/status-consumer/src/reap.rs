@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use service_kit::heartbeat::{GRACE, Heartbeat};
+use service_kit::Heartbeat;
 use service_kit::outage::Outage;
 use store::{Database, StoreError, inbox};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,8 @@ pub struct Reaper {
 impl Reaper {
     /// A reaper that has not begun.
     pub fn new(config: &Config, database: Database) -> Self {
-        let heartbeat = Heartbeat::new("reaper", GRACE + INTERVAL + config.longest_step());
+        let limit = config.common.liveness_grace + config.longest_step();
+        let heartbeat = Heartbeat::new("reaper", limit);
         Self { database, retention: config.inbox_retention, heartbeat }
     }
 
@@ -47,6 +48,7 @@ impl Reaper {
                 }
                 Err(error) => outage.failed(&error),
             };
+            self.heartbeat.rest();
             shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         Ok(())

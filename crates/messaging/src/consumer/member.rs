@@ -4,22 +4,19 @@
 //! does not come back. So it happens on a thread of its own, which nobody has to wait for.
 
 use std::ops::Deref;
-use std::time::Duration;
+use std::sync::Arc;
 
-use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use crate::KafkaSettings;
 
-/// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
-const FAREWELL: Duration = Duration::from_secs(4);
-
 /// A consumer that commits what was stored and leaves its group when it is dropped.
-pub(super) struct GroupMember(Option<StreamConsumer<RebalanceContext>>);
+pub(super) struct GroupMember(Option<Arc<StreamConsumer<RebalanceContext>>>);
 
 impl GroupMember {
     /// Subscribes; the client connects by itself.
@@ -32,13 +29,28 @@ impl GroupMember {
         options.configure(&mut config);
         let consumer: StreamConsumer<_> = config.create_with_context(context)?;
         consumer.subscribe(&[&options.topic])?;
-        Ok(Self(Some(consumer)))
+        Ok(Self(Some(Arc::new(consumer))))
     }
 
-    /// Leaves the group, and waits a moment for that.
-    pub(super) async fn leave(mut self) {
+    /// Commits what was stored. A thread of its own waits for the answer, for as long as it takes, while the member is
+    /// polled.
+    pub(super) fn commit(&self) -> oneshot::Receiver<KafkaResult<()>> {
+        let (tell, answer) = oneshot::channel();
+        if let Some(consumer) = self.0.clone() {
+            let commit = move || {
+                // Nobody listens after the deadline.
+                let _ = tell.send(consumer.commit_consumer_state(CommitMode::Sync));
+            };
+            // Without a thread there is no answer.
+            drop(std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(commit));
+        }
+        answer
+    }
+
+    /// Leaves the group, and waits for that until `deadline`.
+    pub(super) async fn leave(mut self, deadline: Instant) {
         if let Some(left) = self.depart()
-            && timeout(FAREWELL, left).await.is_err()
+            && timeout_at(deadline, left).await.is_err()
         {
             tracing::warn!("the group was not left in time, some records may come again");
         }

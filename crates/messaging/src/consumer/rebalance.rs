@@ -1,12 +1,12 @@
 //! What happens when partitions come and go.
 //!
-//! All of it happens inside of a poll, so never while a handler is at work. Nothing is committed here: the client
+//! All of it happens inside of a poll, so never while a handler is at work. Nothing here waits for a commit: the client
 //! commits by itself what was stored for the partitions that it gives away, and does not ask for the next assignment
-//! before the coordinator has answered. To commit here too would only hold up the thread that polls.
+//! before the coordinator has answered. To wait here too would only hold up the thread that polls.
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Statistics, TopicPartitionList};
@@ -57,6 +57,11 @@ impl ConsumerContext for RebalanceContext {
             Rebalance::Assign(partitions) => {
                 metrics::counter!("consumer_rebalances_total", "topic" => self.lag.topic())
                     .increment(1);
+                // Between one round of a rebalance and the next, which begins with the end of this call, the group takes
+                // a commit. Whoever leaves in the middle of one waits for that.
+                if let Err(error) = consumer.commit_consumer_state(CommitMode::Async) {
+                    tracing::debug!(%error, "commit not sent");
+                }
                 // Most are about the partitions of others.
                 if partitions.count() > 0 {
                     tracing::info!(partitions = partitions.count(), "partitions assigned");

@@ -1,17 +1,27 @@
 //! Where records come from: gathering what is there, and waiting without losing the place in the group.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::member::GroupMember;
 use super::offsets::{Holdings, Taken};
 use crate::Record;
+
+/// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// What of that is left for the leaving itself.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Between a commit that was refused and the next try.
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 /// While a batch waited for something that is away, the shutdown came, or the end of this member.
 pub(super) struct Stopped;
@@ -135,7 +145,47 @@ impl Source {
     }
 
     /// Commits what was stored and leaves the group.
-    pub(super) async fn leave(self) {
-        self.member.leave().await;
+    pub(super) async fn leave(mut self) {
+        let deadline = Instant::now() + FAREWELL;
+        self.commit(deadline - LEAVING).await;
+        self.member.leave(deadline).await;
     }
+
+    /// Commits what was stored, and waits until the group has taken it. It takes nothing while it is being rebalanced,
+    /// which is when members leave: in a rollout one comes just before. Polling brings the rebalance to the point at
+    /// which it does.
+    async fn commit(&mut self, deadline: Instant) {
+        self.pause();
+        loop {
+            let answer = self.member.commit();
+            match self.poll_until(timeout_at(deadline, answer)).await {
+                Ok(Ok(Err(error))) if !is_nothing_to_commit(&error) => {
+                    tracing::debug!(%error, "offsets not committed");
+                }
+                // It is done, or there is no time left.
+                _ => return,
+            }
+            self.poll_until(sleep(COMMIT_PAUSE)).await;
+        }
+    }
+
+    /// Polls all the while. What is received is not taken, so it is the next owner's.
+    async fn poll_until<T>(&mut self, moment: impl Future<Output = T>) -> T {
+        let mut moment = pin!(moment);
+        loop {
+            tokio::select! {
+                biased;
+                reached = &mut moment => return reached,
+                received = self.member.recv() => {
+                    if received.is_ok() {
+                        self.pause();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_nothing_to_commit(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset))
 }

@@ -68,6 +68,33 @@ async fn a_committed_offset_never_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_in_the_middle_of_a_rebalance_hands_over_nothing_that_was_handled() {
+    let world = Arc::new(World::create().await);
+    let (group, recorder) = (group(&world), Recorder::default());
+    let enough = CancellationToken::new();
+    let reporter = keep_reporting(world.clone(), enough.clone());
+    let mut old = start(&world, &recorder, Choice::default());
+    group.until_settled(1).await;
+    for _ in 0..8 {
+        // As in a rollout: the next one is there, and nobody waits until it has its share.
+        let new = start(&world, &recorder, Choice::default());
+        eventually("the group is being rebalanced", async || {
+            (!group.members().await.0).then_some(())
+        })
+        .await;
+        old.stop().await;
+        old = new;
+        group.until_settled(1).await;
+    }
+    enough.cancel();
+    let orders = reporter.await.unwrap();
+    recorder.ledger.until_handled(&orders).await;
+    old.stop().await;
+    recorder.ledger.assert_each_once(&orders);
+    assert_eq!(group.committed().await, group.ends().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_handed_over_during_a_wait_is_neither_handled_again_nor_stored() {
     let world = World::create().await;
     let group = group(&world);

@@ -20,7 +20,6 @@ const DELIVERY: &[&str] = &[DELIVERY_SERVICE];
 const STATUS: &[&str] = &[STATUS_CONSUMER];
 const CONSUMERS: &[&str] = &[DELIVERY_SERVICE, STATUS_CONSUMER];
 const PUBLISHERS: &[&str] = &[OUTBOX_RELAY, DELIVERY_SERVICE];
-const WITH_LOOPS: &[&str] = &[OUTBOX_RELAY, DELIVERY_SERVICE, STATUS_CONSUMER];
 const WITH_DATABASE: &[&str] = &[SALES_API, OUTBOX_RELAY, DELIVERY_SERVICE, STATUS_CONSUMER];
 
 /// What Prometheus makes of a metric.
@@ -117,9 +116,9 @@ pub static CATALOGUE: &[Metric] = &[
     gauge("tokio_workers", ALL, &[], "Threads that run the service's tasks"),
     gauge("tokio_alive_tasks", ALL, &[], "Tasks that have begun and not ended"),
     gauge("tokio_queued_tasks", ALL, &[], "Tasks that wait for any thread"),
-    gauge("readiness_check", WITH_DATABASE, &[("check", &[])], "1 while what the service needs is there, otherwise 0"),
-    gauge("loop_silence_seconds", WITH_LOOPS, &[("loop", &[])], "Time since the loop made its last step"),
-    gauge("loop_stalled", WITH_LOOPS, &[("loop", &[])], "1 when the loop has been silent for longer than anything it rightly waits for: only a restart helps"),
+    gauge("readiness_check", WITH_DATABASE, &[("check", &[])], "1 while what the service needs is there, otherwise 0; one look alone changes nothing"),
+    gauge("loop_silence_seconds", WITH_DATABASE, &[("loop", &[])], "Time since the loop made its last step; 0 while it has nothing to do"),
+    gauge("loop_stalled", WITH_DATABASE, &[("loop", &[])], "1 when the loop has been silent for longer than anything it rightly waits for: only a restart helps"),
 
     // ---- connections to Postgres
     gauge("database_pool_max_connections", WITH_DATABASE, POOL, "Most connections that the pool opens"),

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod deliver;
+mod liveness;
 mod poison;
 mod process;
 mod replicas;

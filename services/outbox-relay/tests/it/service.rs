@@ -3,7 +3,7 @@ use outbox_relay::Application;
 use store::outbox::{Notifier, enqueue, shard_of};
 use test_kit::{
     Process, Running, World, eventually, is_ready, outbox_event as event, put_into_outbox as put,
-    read_all,
+    read_all, until_stalled,
 };
 
 use crate::outbox::waiting;
@@ -86,4 +86,21 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     all_published(&world).await;
     assert!(relay.is_alive());
     relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_waits_for_ever_turns_livez_red() {
+    let mut world = World::create().await;
+    world.set_impatience();
+    let proxy = world.proxy_database().await;
+    let application = Application::build(&world.config()).unwrap();
+    let port = application.management_port().unwrap();
+    let relay = Running::start(|shutdown| application.run(shutdown));
+    put_one(&world).await;
+    all_published(&world).await;
+    until_stalled(port, &[]).await;
+    // Its statements arrive, and no answer ever comes.
+    proxy.lose_answers();
+    until_stalled(port, &["relay"]).await;
+    relay.abort();
 }

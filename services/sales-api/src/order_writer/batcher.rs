@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use metrics::Histogram;
+use service_kit::Heartbeat;
 use service_kit::metrics::on_scrape;
 use store::StoreError;
 use tokio::sync::{mpsc, oneshot};
@@ -40,6 +41,7 @@ pub(crate) struct Batches<I, O> {
     duration: Histogram,
     queue: mpsc::Receiver<Call<I, O>>,
     calls: Vec<Call<I, O>>,
+    heartbeat: Heartbeat,
 }
 
 type Outcome<O> = Result<O, Arc<StoreError>>;
@@ -53,7 +55,10 @@ struct Call<I, O> {
 pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
     name: &'static str,
     capacity: usize,
+    heartbeat: Heartbeat,
 ) -> (Batcher<I, O>, Batches<I, O>) {
+    // Nobody has called.
+    heartbeat.rest();
     let (sender, receiver) = mpsc::channel(capacity);
     show_waiting(name, &sender);
     let batches = Batches {
@@ -61,6 +66,7 @@ pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
         duration: metrics::histogram!("order_writer_batch_duration_seconds", "queue" => name),
         queue: receiver,
         calls: Vec::with_capacity(LARGEST),
+        heartbeat,
     };
     (Batcher { queue: sender, name }, batches)
 }
@@ -103,7 +109,13 @@ impl<I, O> Batches<I, O> {
     /// `run` has one outcome for each item, in their order.
     pub(crate) async fn serve(mut self, run: impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
         while self.queue.recv_many(&mut self.calls, LARGEST).await > 0 {
-            self.answer(&run).await;
+            let heartbeat = self.heartbeat.clone();
+            let step = async |items: &[I]| {
+                heartbeat.beat();
+                run(items).await
+            };
+            self.answer(&step).await;
+            self.heartbeat.rest();
         }
     }
 
@@ -170,9 +182,11 @@ async fn one_by_one<I, O>(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
+    use std::pin::pin;
+    use std::time::Duration;
 
-    use futures::future::{join, join_all};
+    use futures::future::{join, join_all, select};
     use tokio::sync::Notify;
 
     use super::*;
@@ -181,13 +195,40 @@ mod tests {
         StoreError::Corrupt { what: "number", source: "unlucky".into() }
     }
 
+    fn heartbeat() -> Heartbeat {
+        Heartbeat::new("test", Duration::from_secs(10))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_is_alive_while_nobody_calls_and_not_when_a_batch_hangs() {
+        let heartbeat = heartbeat();
+        let (caller, batches) = batcher("test", 1, heartbeat.clone());
+        let hangs = Cell::new(false);
+        let run = async |numbers: &[u32]| {
+            if hangs.get() { std::future::pending().await } else { Ok(numbers.to_vec()) }
+        };
+        let call = async {
+            let alive_after_a_minute = async || {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                heartbeat.is_alive()
+            };
+            assert!(alive_after_a_minute().await);
+            assert_eq!(caller.call(1).await.unwrap(), 1);
+            assert!(alive_after_a_minute().await);
+            hangs.set(true);
+            select(pin!(caller.call(2)), pin!(async { assert!(!alive_after_a_minute().await) }))
+                .await;
+        };
+        select(pin!(batches.serve(run)), pin!(call)).await;
+    }
+
     /// Sends these numbers at once, and returns what each call got, and the batches they went in.
     async fn send(
         numbers: &[u32],
         capacity: usize,
         run: impl AsyncFn(&[u32]) -> Result<Vec<u32>, StoreError>,
     ) -> (Vec<Result<u32, BatchError>>, Vec<Vec<u32>>) {
-        let (caller, batches) = batcher("test", capacity);
+        let (caller, batches) = batcher("test", capacity, heartbeat());
         let seen = RefCell::new(Vec::new());
         let record = async |items: &[u32]| {
             seen.borrow_mut().push(items.to_vec());
@@ -237,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let (caller, batches) = batcher::<u32, u32>("test", 1);
+        let (caller, batches) = batcher::<u32, u32>("test", 1, heartbeat());
         let (entered, leave) = (Notify::new(), Notify::new());
         let slow = async |items: &[u32]| {
             entered.notify_one();

@@ -5,9 +5,11 @@ mod batcher;
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use domain::{IdempotencyKey, Owner};
 use futures::future::join;
+use service_kit::Heartbeat;
 use store::orders::{self, KnownOrder, NewOrder};
 use store::{Database, DatabaseSettings, StoreError};
 use tokio::sync::oneshot;
@@ -23,6 +25,22 @@ const QUEUE: usize = 1024;
 
 /// One connection writes, one looks for keys.
 const CONNECTIONS: usize = 2;
+
+/// The signs of life of both queues: a batch in hand is done with in time, whatever comes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Heartbeats {
+    pub(crate) inserts: Heartbeat,
+    pub(crate) lookups: Heartbeat,
+}
+
+impl Heartbeats {
+    /// One step is one statement, on a connection that may have to be made.
+    pub(crate) fn new(grace: Duration, database: &DatabaseSettings) -> Self {
+        let step = database.database_connect_timeout + database.database_statement_timeout;
+        let of = |name| Heartbeat::new(name, grace + step);
+        Self { inserts: of("order writer inserts"), lookups: of("order writer lookups") }
+    }
+}
 
 type OrderKey = (Owner, IdempotencyKey);
 
@@ -48,9 +66,10 @@ impl OrderWriter {
     pub(crate) fn start(
         settings: &DatabaseSettings,
         bell: OutboxBell,
+        heartbeats: Heartbeats,
     ) -> io::Result<(Self, OrderWriterThread)> {
-        let (lookups, lookup_batches) = batcher("lookups", QUEUE);
-        let (inserts, insert_batches) = batcher("inserts", QUEUE);
+        let (lookups, lookup_batches) = batcher("lookups", QUEUE, heartbeats.lookups);
+        let (inserts, insert_batches) = batcher("inserts", QUEUE, heartbeats.inserts);
         let settings = settings.with_pool_size(CONNECTIONS);
         let (done, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -14,6 +14,7 @@ pub(crate) struct Api {
     client: Client,
     base: String,
     pub(crate) management: String,
+    pub(crate) management_port: u16,
     _services: [Running; 2],
 }
 
@@ -37,13 +38,14 @@ impl Api {
         }
         let api = Application::build(&world.config()).unwrap();
         let base = format!("http://127.0.0.1:{}", api.port().unwrap());
-        let management = format!("http://127.0.0.1:{}", api.management_port().unwrap());
+        let management_port = api.management_port().unwrap();
+        let management = format!("http://127.0.0.1:{management_port}");
         let services = [
             Running::start(|shutdown| inventory.run(shutdown)),
             Running::start(|shutdown| api.run(shutdown)),
         ];
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { world, client, base, management, _services: services }
+        Self { world, client, base, management, management_port, _services: services }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,7 +1,7 @@
 use serde_json::json;
-use test_kit::{World, eventually};
+use test_kit::{World, eventually, told, until_stalled};
 
-use crate::api::Api;
+use crate::api::{Api, two_widgets};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_names_every_part_without_a_token() {
@@ -25,10 +25,42 @@ async fn without_its_database_the_api_is_alive_but_not_ready() {
     };
     assert_eq!(management("/readyz").await, 200);
     proxy.cut();
-    assert_eq!((management("/readyz").await, management("/livez").await), (503, 200));
+    eventually("not ready", async || (management("/readyz").await == 503).then_some(())).await;
+    assert_eq!(management("/livez").await, 200);
     assert_eq!(api.get("/health").await.status, 503);
     proxy.heal();
     eventually("ready again", async || (management("/readyz").await == 200).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_is_away_takes_no_instance_away() {
+    let mut world = World::create().await;
+    // Nobody listens there; nor does anybody at Kafka's address, for which the API has no use.
+    world.set("INVENTORY_URL", "http://127.0.0.1:1").set("KAFKA_BROKERS", "127.0.0.1:1");
+    world.set("CIRCUIT_BREAKER_TIMEOUT", 300).set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
+    let api = Api::start_in(world).await;
+    let refused = api.create("key-1", &two_widgets()).await;
+    assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
+    assert_eq!(api.get("/health").await.json()["services"]["inventory"], "down");
+    let ready = json!({ "ready": true, "checks": { "postgres": true } });
+    assert_eq!(told(api.management_port, "readyz").await, (200, ready));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_writer_that_waits_for_ever_turns_livez_red() {
+    let mut world = World::create().await;
+    world.set_impatience();
+    let proxy = world.proxy_database().await;
+    let api = Api::start_in(world).await;
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+    until_stalled(api.management_port, &[]).await;
+    // The insert arrives, and no answer ever comes.
+    proxy.lose_answers();
+    let order = two_widgets();
+    tokio::select! {
+        answer = api.create("key-2", &order) => panic!("{answer:?}"),
+        () = until_stalled(api.management_port, &["order writer inserts"]) => {}
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,3 +16,4 @@ mod overload;
 mod problems;
 mod process;
 mod simulate_delivery;
+mod stop;

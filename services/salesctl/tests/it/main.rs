@@ -18,6 +18,7 @@ mod outbox;
 mod outbox_redrive;
 mod processes;
 mod roles;
+mod rollout;
 mod secure_connections;
 mod signals;
 mod storm;

@@ -110,6 +110,22 @@ async fn of_a_trace_that_its_client_does_not_record_nothing_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_recorded_is_sent_before_a_service_ends() {
+    let collector = Collector::start().await;
+    let mut shop = shop(&collector, &[]).await;
+    // Long after the test, so that nothing but the end makes them send.
+    shop.world.set("OTEL_BSP_SCHEDULE_DELAY", 3_600_000);
+    for service in SERVICES {
+        shop.start(service).await;
+    }
+    shop.order(&format!("00-{TRACE}-{CLIENT}-01")).await;
+    shop.until_delivered(1).await;
+    assert_eq!(collector.trace(TRACE), []);
+    shop.end().await;
+    assert_eq!(collector.trace(TRACE).len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_that_are_processed_together_link_to_the_span_of_their_batch() {
     let collector = Collector::start().await;
     let mut shop = shop(&collector, &["sales-api", "outbox-relay"]).await;

@@ -3,6 +3,7 @@
 
 mod apply;
 mod lag;
+mod liveness;
 mod members;
 mod poison;
 mod process;

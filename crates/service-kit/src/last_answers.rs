@@ -1,0 +1,56 @@
+//! Clients that keep their connections are sent elsewhere before a service goes.
+//!
+//! A client that has a connection does not ask its balancer again. So once a service is told to stop, each answer is the
+//! last one on its connection: whoever has a next request opens another one, and is led to an instance that stays. What
+//! is still open when intake ends is idle, and is closed.
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use tokio_util::sync::CancellationToken;
+
+/// Cancelled once the service was told to stop; for [`last_answers`], among the data of the app.
+#[derive(Clone, Debug)]
+pub struct Stopping(pub CancellationToken);
+
+/// A layer around all routes: `Connection: close` on each answer of a service that stops.
+pub async fn last_answers<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut answer = next.call(request).await?;
+    let stopping = answer.request().app_data::<Data<Stopping>>();
+    if stopping.is_some_and(|stopping| stopping.0.is_cancelled()) {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse, web};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn answers_end_their_connections_once_the_service_was_told_to_stop() {
+        let signal = CancellationToken::new();
+        let app = App::new()
+            .app_data(Data::new(Stopping(signal.clone())))
+            .route("/", web::get().to(HttpResponse::Ok))
+            .wrap(from_fn(last_answers));
+        let app = init_service(app).await;
+        let ends = async || {
+            let answer = call_service(&app, TestRequest::get().uri("/").to_request()).await;
+            answer.response().head().connection_type() == ConnectionType::Close
+        };
+        assert!(!ends().await);
+        signal.cancel();
+        assert!(ends().await);
+    }
+}

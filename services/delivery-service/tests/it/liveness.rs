@@ -1,0 +1,24 @@
+use delivery_service::Application;
+use domain::OrderId;
+use test_kit::{Running, World, until_stalled};
+
+use crate::shop::{announce, delivered};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_that_waits_for_ever_turns_livez_red() {
+    let mut world = World::create().await;
+    world.set_impatience();
+    let proxy = world.proxy_database().await;
+    let application = Application::build(&world.config()).unwrap();
+    let port = application.management_port().unwrap();
+    let service = Running::start(|shutdown| application.run(shutdown));
+    announce(&world, OrderId::generate()).await;
+    delivered(&world, 1).await;
+    until_stalled(port, &[]).await;
+    // Statements arrive, and no answer ever comes. Whoever has none under way is alive.
+    proxy.lose_answers();
+    until_stalled(port, &["dispatch"]).await;
+    announce(&world, OrderId::generate()).await;
+    until_stalled(port, &["dispatch", "intake"]).await;
+    service.abort();
+}

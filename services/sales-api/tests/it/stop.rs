@@ -1,0 +1,86 @@
+//! What a client meets while an instance stops.
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::json;
+use test_kit::{Process, World, bearer, eventually, free_port, told};
+
+use crate::api::two_widgets;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_sales-api");
+
+/// A process, its inventory, and a client that keeps its connections.
+struct Shop {
+    world: World,
+    client: Client,
+    url: String,
+    _inventory: test_kit::Running,
+}
+
+impl Shop {
+    async fn open(shutdown_delay: u64) -> (Self, Process) {
+        let mut world = World::create().await;
+        let inventory = inventory_mock::Application::build(&world.config()).unwrap();
+        let port = free_port();
+        world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
+        world.set("PORT", port).set("SHUTDOWN_DELAY", shutdown_delay);
+        let inventory = test_kit::Running::start(|shutdown| inventory.run(shutdown));
+        let process = Process::start(BINARY, &world).await;
+        let client = Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        (Self { world, client, url, _inventory: inventory }, process)
+    }
+
+    fn create(&self, key: &str) -> RequestBuilder {
+        self.client
+            .post(format!("{}/api/orders", self.url))
+            .header("authorization", bearer("alice"))
+            .header("idempotency-key", key)
+            .json(&two_widgets())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_not_noticed_that_it_stops_is_still_answered_and_sent_elsewhere() {
+    let (shop, process) = Shop::open(1000).await;
+    let before = shop.create("key-1").send().await.unwrap();
+    assert_eq!((before.status().as_u16(), before.headers().get("connection")), (201, None));
+    process.ask_to_stop();
+    let port = process.management_port();
+    let red = eventually("not ready", async || {
+        let (status, told) = told(port, "readyz").await;
+        (status == 503).then_some(told)
+    })
+    .await;
+    let stopping = json!({ "ready": false, "stopping": true, "checks": { "postgres": true } });
+    assert_eq!(red, stopping);
+    assert_eq!(told(port, "livez").await.0, 200);
+    // On the connection that the client had kept, and on a new one.
+    for key in ["key-2", "key-3"] {
+        let after = shop.create(key).send().await.unwrap();
+        assert_eq!(after.status(), 201);
+        assert_eq!(after.headers()["connection"], "close");
+    }
+    assert_eq!(process.ended().await.code(), Some(0));
+    assert!(shop.create("key-4").send().await.unwrap_err().is_connect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_hand_is_answered_after_intake_has_ended() {
+    let (shop, process) = Shop::open(0).await;
+    let lock = shop.world.database.lock("sales.orders").await;
+    let in_hand = tokio::spawn(shop.create("key-1").send());
+    shop.world.database.until_somebody_waits_for_a_lock().await;
+    process.ask_to_stop();
+    eventually("nobody is let in", async || {
+        shop.client.get(format!("{}/health", shop.url)).send().await.err()
+    })
+    .await;
+    // Until the last answer it says of itself how it is.
+    assert_eq!(told(process.management_port(), "readyz").await.0, 503);
+    lock.release().await;
+    let answer = in_hand.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 201);
+    assert_eq!(process.ended().await.code(), Some(0));
+    let stored = shop.world.database.count("SELECT count(*) FROM sales.orders").await;
+    assert_eq!(stored, 1);
+}

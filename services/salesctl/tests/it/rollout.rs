@@ -1,0 +1,227 @@
+//! Every instance of every service is replaced, one after the other, while orders are placed: what a new version does.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use test_kit::{Balancer, Group, Process, World, bearer, eventually, free_port, is_ready, metrics};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::processes::binary;
+use crate::system::answer;
+
+/// In the order in which they are replaced.
+const SERVICES: [&str; 5] =
+    ["inventory-mock", "sales-api", "outbox-relay", "delivery-service", "status-consumer"];
+const INSTANCES: usize = 2;
+const ORDERS_PER_SECOND: u32 = 30;
+/// Longer than the balancer takes to notice, and than a client keeps a connection that it does not use.
+const SHUTDOWN_DELAY: Duration = Duration::from_millis(1500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
+const KEPT_IDLE: Duration = Duration::from_millis(500);
+/// What is not given back is held for so long: more than this test waits for anything.
+const HELD: Duration = Duration::from_mins(2);
+
+/// What may not happen to anybody: a repeat, or a lease that ran out.
+const NEVER: [&str; 6] = [
+    "outbox_leases_lost_total",
+    "delivery_leases_lost_total",
+    "delivery_duplicates_total",
+    "status_duplicates_total",
+    "status_stale_total",
+    "order_writer_refused_total",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_of_every_service_under_load_loses_nothing_and_answers_no_5xx() {
+    let mut fleet = Fleet::set_up().await;
+    for service in SERVICES {
+        for _ in 0..INSTANCES {
+            fleet.start(service).await;
+        }
+    }
+    let load = Load::begin(fleet.api.url());
+    for service in SERVICES {
+        for _ in 0..INSTANCES {
+            fleet.replace(service).await;
+        }
+    }
+    let placed = load.end().await;
+    assert_eq!((fleet.inventory.lost(), fleet.api.lost()), (0, 0), "connections were lost");
+
+    let count =
+        async |of: &str| fleet.world.database.count(&format!("SELECT count(*) FROM {of}")).await;
+    assert_eq!(count("sales.orders").await, placed);
+    eventually("every order is delivered", async || {
+        let waiting = count("sales.orders WHERE status <> 'Delivered'").await;
+        (waiting == 0 && count("sales.outbox_events").await == 0).then_some(())
+    })
+    .await;
+    fleet.end().await;
+    let verdict = answer(&fleet.world, &["verify", "--drained"]).await;
+    assert_eq!(verdict["orders"]["delivered"], placed, "{verdict:#}");
+    for topic in verdict["topics"].as_array().unwrap() {
+        assert_eq!(topic["duplicates"], 0, "{verdict:#}");
+    }
+}
+
+/// All instances, and what leads to those that are asked something.
+struct Fleet {
+    world: World,
+    inventory: Balancer,
+    api: Balancer,
+    running: Vec<(&'static str, Process)>,
+}
+
+impl Fleet {
+    async fn set_up() -> Self {
+        let (inventory, api) = (Balancer::start().await, Balancer::start().await);
+        let mut world = World::create().await;
+        world.set("INVENTORY_URL", inventory.url());
+        world.set("SHUTDOWN_DELAY", SHUTDOWN_DELAY.as_millis());
+        world.set("SHUTDOWN_TIMEOUT", SHUTDOWN_TIMEOUT.as_millis());
+        world.set("DELIVERY_MAX_DELAY", 300);
+        for held in ["DELIVERY_LEASE", "CONSUMER_SESSION_TIMEOUT"] {
+            world.set(held, HELD.as_millis());
+        }
+        Self { world, inventory, api, running: Vec::new() }
+    }
+
+    /// One more instance, which is led to as soon as it is ready.
+    async fn start(&mut self, service: &'static str) {
+        let port = free_port();
+        self.world.set("PORT", port);
+        let process = Process::start(&binary(service), &self.world).await;
+        if let Some(balancer) = self.balancer(service) {
+            balancer.add(port, process.management_port()).await;
+        }
+        self.running.push((service, process));
+    }
+
+    /// As a rollout does: the next one is ready before the oldest is told to go.
+    async fn replace(&mut self, service: &'static str) {
+        self.start(service).await;
+        let oldest = self.running.iter().position(|(it, _)| *it == service).unwrap();
+        let (_, process) = self.running.remove(oldest);
+        self.stop(service, process).await;
+        if service == "outbox-relay" {
+            self.every_shard_is_free_or_of_a_live_relay().await;
+        }
+    }
+
+    /// Whatever it is at, it says that it is not ready, and goes in time.
+    async fn stop(&self, service: &str, process: Process) {
+        nothing_happened(service, &process).await;
+        process.ask_to_stop();
+        let asked = Instant::now();
+        let management_port = process.management_port();
+        eventually("it is not ready", async || (!is_ready(management_port).await).then_some(()))
+            .await;
+        let log = process.log();
+        let status = timeout(SHUTDOWN_DELAY + SHUTDOWN_TIMEOUT, process.ended())
+            .await
+            .unwrap_or_else(|_| panic!("{service} did not end in time: {}", log.text()));
+        assert_eq!(status.code(), Some(0), "{service}: {}", log.text());
+        if self.balancer(service).is_some() {
+            assert!(asked.elapsed() >= SHUTDOWN_DELAY, "{service} has not waited");
+        }
+    }
+
+    /// A relay that has gone is not there any more, and nobody has to wait until its lease is over.
+    async fn every_shard_is_free_or_of_a_live_relay(&self) {
+        let live = self.running.iter().filter(|(service, _)| *service == "outbox-relay").count();
+        let known = "SELECT count(*) FROM sales.outbox_relays";
+        assert_eq!(self.world.database.count(known).await, i64::try_from(live).unwrap());
+        let held_by_nobody = "SELECT count(*) FROM sales.outbox_shards
+            WHERE owner IS NOT NULL AND owner NOT IN (SELECT relay_id FROM sales.outbox_relays)";
+        assert_eq!(self.world.database.count(held_by_nobody).await, 0);
+    }
+
+    /// Everybody goes; what was handled is committed.
+    async fn end(&mut self) {
+        let running = std::mem::take(&mut self.running);
+        join_all(running.into_iter().map(|(service, process)| self.stop(service, process))).await;
+        self.every_shard_is_free_or_of_a_live_relay().await;
+        let topics = &self.world.topics;
+        for (group, topic) in [
+            (&topics.delivery_group, &topics.order_events),
+            (&topics.status_group, &topics.delivery_events),
+        ] {
+            let group = Group::new(&self.world.stack, group, topic);
+            let mut ends = group.ends().await;
+            ends.retain(|_, end| *end > 0);
+            assert_eq!(group.committed().await, ends, "what was handled is committed");
+        }
+    }
+
+    fn balancer(&self, service: &str) -> Option<&Balancer> {
+        match service {
+            "inventory-mock" => Some(&self.inventory),
+            "sales-api" => Some(&self.api),
+            _ => None,
+        }
+    }
+}
+
+async fn nothing_happened(service: &str, process: &Process) {
+    let metrics = metrics(process.management_port()).await;
+    for line in metrics.lines() {
+        if NEVER.iter().any(|name| line.starts_with(name)) {
+            assert!(line.ends_with(" 0"), "{service}: {line}");
+        }
+    }
+}
+
+/// Orders, placed at a steady rate by a client that keeps its connections.
+struct Load {
+    enough: CancellationToken,
+    placing: tokio::task::JoinHandle<i64>,
+}
+
+impl Load {
+    fn begin(url: String) -> Self {
+        let enough = CancellationToken::new();
+        let placing = tokio::spawn(place(url, enough.clone()));
+        Self { enough, placing }
+    }
+
+    /// Ends it, and returns how many were placed.
+    async fn end(self) -> i64 {
+        self.enough.cancel();
+        self.placing.await.expect("every order is placed")
+    }
+}
+
+async fn place(url: String, enough: CancellationToken) -> i64 {
+    let client =
+        Client::builder().no_proxy().pool_idle_timeout(KEPT_IDLE).build().expect("a client");
+    let mut due = interval(Duration::from_secs(1) / ORDERS_PER_SECOND);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut orders, mut placed) = (JoinSet::new(), 0);
+    while enough.run_until_cancelled(due.tick()).await.is_some() {
+        placed += 1;
+        orders.spawn(place_one(client.clone(), url.clone(), format!("key-{placed}")));
+        while let Some(order) = orders.try_join_next() {
+            order.expect("it is placed");
+        }
+    }
+    orders.join_all().await;
+    placed
+}
+
+/// As it is: no error of the connection is repeated, no other answer is as good as the one that was asked for.
+async fn place_one(client: Client, url: String, key: String) {
+    let item = json!({ "productId": "widget", "quantity": 2, "unitPrice": 29.99 });
+    let request = client
+        .post(format!("{url}/api/orders"))
+        .header("authorization", bearer("customer-1"))
+        .header("idempotency-key", &key)
+        .json(&json!({ "customerId": "customer-1", "items": [item] }));
+    let answer = request.send().await.unwrap_or_else(|error| panic!("{key}: {error:?}"));
+    let status = answer.status();
+    let body: Value = answer.json().await.unwrap_or_else(|error| panic!("{key}: {error:?}"));
+    assert_eq!(status, StatusCode::CREATED, "{key}: {body}");
+}
