@@ -1,5 +1,5 @@
 -- Who may do what with the tables of the schema `sales`: a group role for each service, with just the rights that its
--- statements need. A login becomes a member: CREATE ROLE api LOGIN PASSWORD '...' IN ROLE sales_api.
+-- statements need. A login becomes a member: CREATE ROLE api LOGIN IN ROLE sales_api, and then \password api in psql.
 --
 -- `salesctl migrate --roles` runs this after the migrations, in one transaction, as the owner of the tables, who needs
 -- CREATEROLE as long as a role is missing. It can be run again at any time: what is not granted here is taken away.
