@@ -98,6 +98,11 @@ def no_tag(environment):
     container(environment)["image"] = "registry.example.com:5000/sales/sales-api"
 
 
+@fault("images")
+def a_digest_in_the_place_of_the_tag(environment):
+    container(environment)["image"] = "registry.example.com/sales/sales-api@sha256:" + 64 * "0"
+
+
 @fault("images", "local")
 def another_database_than_compose_has(environment):
     environment.get("StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["image"] = "postgres:17"

@@ -72,7 +72,8 @@ def resources(environment, project):
 def images(environment, project):
     own = project.services | {"salesctl"}
     for _, container, where in containers(environment):
-        image = container["image"]
+        # What is pinned has its digest behind the tag, which says what the digest is of.
+        image = container["image"].partition("@")[0]
         tag = image.rsplit("/", 1)[-1].partition(":")[2]
         if program(container) in own:
             if tag != project.version:
