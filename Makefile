@@ -4,8 +4,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test bench check-api k8s-check k8s-rules observability-check
-.PHONY: prometheus-check contracts lint fmt clean prerequisites
+.PHONY: help demo up down status logs build test bench check-api k8s-check k8s-rules deny sbom
+.PHONY: observability-check prometheus-check contracts lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -58,6 +58,12 @@ k8s-check: ## build the Kubernetes overlays, check them against the schemas and 
 
 k8s-rules: ## write the PrometheusRule for Kubernetes from Prometheus' own rules file
 	$(local)/check-kubernetes --write-rules
+
+deny: ## check licences, bans, sources and advisories of all dependencies; ARGS=--advisories insists on the last
+	$(local)/supply-chain deny $(ARGS)
+
+sbom: ## list what each binary is made of, into .local/sbom or ARGS=FOLDER
+	$(local)/supply-chain sbom $(ARGS)
 
 observability-check: ## check the rules of the alerts and run their tests
 	$(local)/observability rules

@@ -271,6 +271,41 @@ load_env() {
   done
 }
 
+# ---- programs that are downloaded
+
+# Sets `tools` to a folder with what FETCH puts into `new`. Its name tells the VERSIONS, by a checksum of them, and it is
+# moved into place as a whole: if it exists, it is complete.
+locate_tools() { # NAME VERSIONS FETCH
+  local folder=${SALES_TOOLS_DIR:-$root/.local/tools}
+  [[ $folder == /* ]] || folder=$PWD/$folder
+  tools=$folder/$1-$(cksum <<<"$2" | cut -d ' ' -f 1)
+  [[ -d $tools ]] || (fetch_tools "$1" "$3")
+}
+
+fetch_tools() { # NAME FETCH
+  lock "${tools%/*}/$1.lock" "another download of what it takes to check this ($1)"
+  [[ ! -d $tools ]] || return 0
+  # What an interrupted download left.
+  rm -rf "${tools%/*}/new-$1".*
+  new=$(mktemp -d "${tools%/*}/new-$1.XXXXXX")
+  trap 'rm -rf "$new"' EXIT
+  say "fetching what it takes to check this, once ($1)"
+  "$2"
+  rm -rf "$new/venv"
+  # mktemp's 700 would keep other users out of a shared folder.
+  chmod -R u+w,go+rX "$new"
+  mv "$new" "$tools"
+}
+
+# No virtual environment: that could not be moved into its place.
+install_python() { # FOLDER ARGUMENT_OF_PIP...
+  local folder=$1
+  shift
+  [[ -x $new/venv/bin/pip ]] || python3 -m venv "$new/venv"
+  "$new/venv/bin/pip" install --quiet --disable-pip-version-check --target "$folder" "$@" ||
+    fail "pip could not install: $*"
+}
+
 # ---- looking
 
 row() { printf '%-17s %-8s %8s  %-12s %s\n' "$@"; }

@@ -1,4 +1,5 @@
--- Who may do what with the tables of the schema `delivery`; see sales.sql.
+-- Who may do what with the tables of the schema `delivery`; see sales.sql. As there, a right is taken away one release after
+-- the last statement that needs it: the version before still runs, and may come back.
 SELECT pg_temp.prepare(role, 'delivery')
 FROM unnest(ARRAY['delivery_service', 'sales_reader', 'sales_operator']) AS role;
 

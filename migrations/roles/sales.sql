@@ -1,9 +1,12 @@
 -- Who may do what with the tables of the schema `sales`: a group role for each service, with just the rights that its
--- statements need. A login becomes a member: CREATE ROLE api LOGIN PASSWORD '...' IN ROLE sales_api.
+-- statements need. A login becomes a member: CREATE ROLE api LOGIN IN ROLE sales_api, and then \password api in psql.
 --
 -- `salesctl migrate --roles` runs this after the migrations, in one transaction, as the owner of the tables, who needs
 -- CREATEROLE as long as a role is missing. It can be run again at any time: what is not granted here is taken away.
 -- A new table gives nobody anything until it stands here too.
+--
+-- It runs while the services are still those of the version before, which may come back. So a right is taken away here one
+-- release after the last statement that needs it.
 SELECT pg_temp.prepare(role, 'sales')
 FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator']) AS role;
 

@@ -14,7 +14,6 @@ const WARM_UP: u32 = 2;
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     system.start_services(&["inventory-mock", "sales-api"])?;
     let api = process_of("sales-api")?;
-    let idle = resident(api);
     eprintln!("creates: warming up");
     pgbench::orders_per_second(system, WARM_UP)?;
     load::run(system, "--max", pgbench::CLIENTS, WARM_UP)?;
@@ -26,10 +25,8 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     let mut full_p99 = Row::with_target("answer at full rate, p99", "ms", Target::AtMost(15.0));
     let mut half_p50 = Row::new("answer at half of it, p50", "ms");
     let mut half_p99 = Row::with_target("answer at half of it, p99", "ms", Target::AtMost(8.0));
-    let mut at_rest = Row::with_target("sales-api resident, idle", "MB", Target::AtMost(25.0));
     let mut loaded = Row::with_target("sales-api resident, loaded", "MB", Target::AtMost(80.0));
     let mut peak = Row::with_target("sales-api resident, peak", "MB", Target::AtMost(80.0));
-    at_rest.extend(idle.map(|it| it.now));
 
     for round in 1..=settings.rounds {
         let told = |what: &str| eprintln!("creates: round {round} of {}, {what}", settings.rounds);
@@ -59,5 +56,5 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     peak.extend(resident(api).map(|it| it.peak));
     system.stop_service("sales-api")?;
     system.stop_service("inventory-mock")?;
-    Ok(vec![floors, rates, ratios, full_p50, full_p99, half_p50, half_p99, at_rest, loaded, peak])
+    Ok(vec![floors, rates, ratios, full_p50, full_p99, half_p50, half_p99, loaded, peak])
 }

@@ -9,6 +9,7 @@ mod consumers;
 mod creates;
 mod drain;
 mod failure;
+mod idle;
 mod latency;
 mod load;
 mod memory;

@@ -66,6 +66,23 @@ impl System {
         Ok(system)
     }
 
+    /// Makes another database with the tables in it, on the same server.
+    pub(crate) fn create_database(&mut self, name: &str) -> Result<(), Failure> {
+        self.sql(&[&format!("CREATE DATABASE {name}")])?;
+        self.apart(|system| {
+            system.use_database(name)?;
+            system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))
+        })
+    }
+
+    /// Everything that is started from now on uses this database of the server.
+    pub(crate) fn use_database(&mut self, name: &str) -> Result<(), Failure> {
+        let (server, _) = self.variable("DATABASE_URL")?.rsplit_once('/').ok_or("no database")?;
+        let url = format!("{server}/{name}");
+        self.set("DATABASE_URL", url);
+        Ok(())
+    }
+
     /// Starts services on free ports and waits until they are ready. Their output is in the stack's logs.
     pub(crate) fn start_services(&mut self, services: &[&str]) -> Result<(), Failure> {
         // Held together, so that no port is given twice.

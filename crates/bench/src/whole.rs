@@ -41,30 +41,22 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     Ok(vec![placed, delivered])
 }
 
-/// What is delivered in each round beside all that is in the tables; `name` is for topics that nobody has used.
+/// Orders a second that are delivered beside all that is in the tables, in one round; `name` is for topics that nobody
+/// has used.
 pub(crate) fn delivered(
     system: &mut System,
     settings: &Settings,
     name: &str,
-    row: &mut Row,
-) -> Result<(), Failure> {
-    let measure = |system: &mut System| {
-        with_services(system, name, |system| {
-            for _ in 0..settings.rounds {
-                row.push(round(system, settings)?.delivered);
-            }
-            Ok(())
-        })
-    };
-    system.apart(measure)
+) -> Result<f64, Failure> {
+    Ok(with_services(system, name, |system| round(system, settings))?.delivered)
 }
 
 /// Everything runs, on topics and with groups of its own.
-fn with_services(
+fn with_services<T>(
     system: &mut System,
     name: &str,
-    measure: impl FnOnce(&System) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    measure: impl FnOnce(&System) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     system.set("DELIVERY_MIN_DELAY", DELAY_MS);
     system.set("DELIVERY_MAX_DELAY", DELAY_MS);
     system.set("ORDER_EVENTS_TOPIC", format!("{name}.order-events"));
@@ -73,8 +65,9 @@ fn with_services(
     system.set("STATUS_GROUP", format!("{name}.status"));
     system.create_topics()?;
     system.start_services(&SERVICES)?;
-    measure(system)?;
-    SERVICES.iter().try_for_each(|service| system.stop_service(service))
+    let measured = measure(system)?;
+    SERVICES.iter().try_for_each(|service| system.stop_service(service))?;
+    Ok(measured)
 }
 
 /// Orders are placed at a rate; when the first have been delivered, what is delivered is counted until the load ends.

@@ -51,8 +51,15 @@ pub struct Verdict {
     pub class: &'static str,
     /// The error in words.
     pub message: String,
-    /// Whether these words may quote the record. Then they stay where the record is and are not logged.
+    /// Whether these words may quote the record. Then they stay where the record is.
     pub quotes_record: bool,
+}
+
+impl Verdict {
+    /// What may be told where the record is not: in logs and traces.
+    pub fn to_tell(&self) -> Option<&str> {
+        (!self.quotes_record).then_some(&self.message)
+    }
 }
 
 /// Where one group puts its dead letters.
@@ -91,7 +98,7 @@ impl DeadLetters {
             partition = record.partition,
             offset = record.offset,
             error.class = verdict.class,
-            error = (!verdict.quotes_record).then_some(&verdict.message),
+            error = verdict.to_tell(),
             "record dead-lettered"
         );
         Ok(())

@@ -1,6 +1,7 @@
 //! What every service needs around its own work: configuration, telemetry, a management endpoint, a way to
 //! start, a way to stop, and one way to wait when something is away.
 
+pub mod build_info;
 pub mod config;
 pub mod credentials;
 pub mod error_chain;

@@ -11,6 +11,7 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
+use crate::build_info;
 use crate::health::Readiness;
 use crate::heartbeat::Heartbeat;
 use crate::last_answers::Stopping;
@@ -37,7 +38,8 @@ impl Management {
     pub fn exposing(self, service: &'static str) -> Self {
         catalogue::begin(service);
         ::metrics::gauge!(
-            "sales_build_info", "service" => service, "version" => env!("CARGO_PKG_VERSION")
+            "sales_build_info", "service" => service, "version" => build_info::VERSION,
+            "revision" => build_info::revision()
         )
         .set(1.0);
         self

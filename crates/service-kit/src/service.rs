@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, EX_CONFIG, ServiceConfig};
 use crate::tasks::ServiceError;
 use crate::telemetry::Telemetry;
-use crate::{Chain, healthcheck, shutdown};
+use crate::{Chain, build_info, healthcheck, shutdown};
 
 /// Runs a service as a process: reads its configuration, sets up telemetry, runs it until SIGTERM or SIGINT,
 /// flushes.
@@ -57,7 +57,8 @@ where
 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
-        tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
+        let (version, revision) = (build_info::VERSION, build_info::revision());
+        tracing::info!(service = name, version, revision, "starting");
         start(config, shutdown::on_signal()?).await
     });
     // A blocking call that hangs, such as a flush to a broker that is away, must not keep the process.

@@ -1,6 +1,7 @@
 //! Logs and traces of a process.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
@@ -14,6 +15,10 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::config::{CommonSettings, LogFormat};
 use crate::recorder;
 use crate::trace_settings::TraceSettings;
+
+/// How long the end of a service waits for whoever takes its last traces. With what a stop may take, it stays within the
+/// five seconds that containers and pods are given beyond.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +64,9 @@ impl Telemetry {
         Ok(Self { traces })
     }
 
-    /// Sends what is still in memory. Called after the runtime has ended.
+    /// Sends what is still in memory, within a time that every stop has left. Called after the runtime has ended.
     pub fn flush(self) {
-        if let Err(error) = self.traces.shutdown() {
+        if let Err(error) = self.traces.shutdown_with_timeout(FLUSH_TIMEOUT) {
             eprintln!("the last traces were not sent: {error}");
         }
     }

@@ -9,6 +9,7 @@ use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::Sampler;
 use url::Url;
 
+use crate::build_info;
 use crate::config::parse_base_url;
 
 /// Where traces are sent, and which.
@@ -111,8 +112,7 @@ impl TraceSettings {
 
     /// Who sends the traces. A variable is worth more than what we say of ourselves.
     pub(crate) fn resource(&self, service: &'static str) -> Resource {
-        let own =
-            [("service.name", service), ("service.version", env!("CARGO_PKG_VERSION"))].into_iter();
+        let own = [("service.name", service), ("service.version", build_info::VERSION)].into_iter();
         let given = self.otel_resource_attributes.iter().flat_map(|it| it.0.clone());
         let name = self.otel_service_name.clone().map(|name| KeyValue::new("service.name", name));
         Resource::builder_empty()
@@ -180,9 +180,8 @@ mod tests {
             let resource = parse(env).unwrap().resource("sales-api");
             resource.get(&name.into()).unwrap().to_string()
         };
-        let version = env!("CARGO_PKG_VERSION");
         assert_eq!(said(&[], "service.name"), "sales-api");
-        assert_eq!(said(&[], "service.version"), version);
+        assert_eq!(said(&[], "service.version"), build_info::VERSION);
         assert_eq!(said(&[], "telemetry.sdk.language"), "rust");
         let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop, team=sales,");
         assert_eq!(said(&[attributes], "service.name"), "shop");

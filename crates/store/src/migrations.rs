@@ -22,6 +22,9 @@ pub const DELIVERY: MigrationSet = MigrationSet {
     roles: include_str!("../../../migrations/roles/delivery.sql"),
 };
 
+/// How long requests may be held up by a migration that cannot get at its table.
+const LOCK_TIMEOUT: &str = "2s";
+
 /// What the roles of every schema begin with.
 const PREPARE_ROLES: &str = include_str!("../../../migrations/roles/prepare.sql");
 
@@ -49,6 +52,10 @@ pub enum MigrateError {
     /// The preparation failed.
     #[error("the schema cannot be prepared")]
     Prepare(#[from] StoreError),
+    /// Somebody uses a table that a migration changes, and for longer than the others may be made to wait for it; trying
+    /// again can help. The migrations before it stay.
+    #[error("a migration waits for a statement that holds its table")]
+    Locked(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A migration failed; the ones before it stay.
     #[error("a migration failed")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -57,11 +64,23 @@ pub enum MigrateError {
     Roles(#[source] StoreError),
 }
 
+impl MigrateError {
+    fn of_migration(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        // Diesel keeps the server's words and drops its code. In another language it is a failure like any other.
+        if error.to_string().contains("lock timeout") {
+            Self::Locked(error)
+        } else {
+            Self::Migration(error)
+        }
+    }
+}
+
 impl MigrationSet {
     /// Brings the schema up to date and returns the names of the migrations that were run.
     ///
     /// Any number of processes may do this at once: they take turns by an advisory lock, which Postgres frees
-    /// when the connection ends.
+    /// when the connection ends. A migration that waits for a table makes everybody wait who comes after it, so it gives
+    /// up after [`LOCK_TIMEOUT`].
     pub async fn run(
         self,
         database_url: &DatabaseUrl,
@@ -71,7 +90,8 @@ impl MigrationSet {
         let schema = self.schema;
         connection
             .batch_execute(&format!(
-                "CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema};"
+                "CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema};
+                 SET lock_timeout = '{LOCK_TIMEOUT}'"
             ))
             .await
             .map_err(StoreError::from)?;
@@ -85,7 +105,7 @@ impl MigrationSet {
         migrated
             .await
             .map_err(|error| MigrateError::Migration(error.into()))?
-            .map_err(MigrateError::Migration)
+            .map_err(MigrateError::of_migration)
     }
 
     /// Makes the roles of the services that are missing, and gives each the rights that it needs in this schema, which

@@ -96,33 +96,33 @@ impl Database {
     /// Connections are driven by the runtime that this is called on, whoever asks for them: a web server's threads
     /// end before the work that still needs the connections.
     pub fn new(application: &'static str, settings: &DatabaseSettings) -> Self {
-        Self::with_options(application, settings, "")
-    }
-
-    /// A pool for statements that are planned once, whatever their arrays hold. Left to itself, Postgres plans a
-    /// statement over arrays anew for each length, which takes as long as running it. Not for reading from tables that
-    /// are empty at times: a plan made then is a bad one later.
-    pub fn planning_once(application: &'static str, settings: &DatabaseSettings) -> Self {
-        Self::with_options(application, settings, " -c plan_cache_mode=force_generic_plan")
+        Self::with_settings(application, settings, &[])
     }
 
     /// A pool for statements that find everything by an index, in tables that can be empty at one moment and full at the
     /// next. A plan that is made for an empty table reads all of it, which is cheap until there is a backlog, and is kept
-    /// for longer than that takes.
+    /// for longer than that takes. That goes for the plans of foreign keys too.
     pub fn by_index(application: &'static str, settings: &DatabaseSettings) -> Self {
-        let options = BY_INDEX.map(|setting| format!(" -c {setting}")).concat();
-        Self::with_options(application, settings, options)
+        Self::with_settings(application, settings, &BY_INDEX)
     }
 
-    fn with_options(
+    /// The same for statements over arrays: they are planned once, whatever their arrays hold. Left to itself, Postgres
+    /// plans them anew for each length, which takes as long as running them.
+    pub fn planning_once(application: &'static str, settings: &DatabaseSettings) -> Self {
+        let [scans, bitmaps] = BY_INDEX;
+        let once = "plan_cache_mode=force_generic_plan";
+        Self::with_settings(application, settings, &[scans, bitmaps, once])
+    }
+
+    fn with_settings(
         application: &'static str,
-        settings: &DatabaseSettings,
-        options: impl Into<String>,
+        database: &DatabaseSettings,
+        settings: &[&str],
     ) -> Self {
-        let connector = Connector::new(&settings.database_url, settings.database_ca_file.as_ref());
-        let timeout = settings.database_statement_timeout;
-        let connector = connector
-            .configure(|config| let_nothing_hang(config, application, timeout, &options.into()));
+        let connector = Connector::new(&database.database_url, database.database_ca_file.as_ref());
+        let timeout = database.database_statement_timeout;
+        let connector =
+            connector.configure(|config| let_nothing_hang(config, application, timeout, settings));
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
@@ -132,11 +132,11 @@ impl Database {
             let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
             async move { established.await.map_err(ended)? }.boxed()
         });
-        let place = settings.database_url.place();
+        let place = database.database_url.place();
         let manager = AsyncDieselConnectionManager::new_with_config(&*place, config);
-        let timeout = Some(settings.database_connect_timeout);
+        let timeout = Some(database.database_connect_timeout);
         let pool = Pool::builder(manager)
-            .max_size(settings.database_pool_size)
+            .max_size(database.database_pool_size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(timeout)
             .create_timeout(timeout)
@@ -151,7 +151,7 @@ impl Database {
             .build();
         match pool {
             Ok(pool) => {
-                let connect_timeout = settings.database_connect_timeout;
+                let connect_timeout = database.database_connect_timeout;
                 pool_metrics::show(application, &pool);
                 Self { pool, connect_timeout, place, name: application }
             }
@@ -201,17 +201,17 @@ fn let_nothing_hang(
     config: &mut tokio_postgres::Config,
     application: &str,
     statement_timeout: Duration,
-    options: &str,
+    settings: &[&str],
 ) {
     let timeout_ms = statement_timeout.as_millis();
-    let settings = format!(
-        "-c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}{options}"
-    );
-    let settings = match config.get_options() {
-        Some(given) => format!("{settings} {given}"),
-        None => settings,
-    };
-    config.options(settings);
+    let mut options = vec![
+        format!("-c statement_timeout={timeout_ms}"),
+        format!("-c idle_in_transaction_session_timeout={timeout_ms}"),
+    ];
+    options.extend(settings.iter().map(|setting| format!("-c {setting}")));
+    // What the URL says comes last, and counts.
+    options.extend(config.get_options().map(ToOwned::to_owned));
+    config.options(options.join(" "));
     config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(DEAD_PEER);
     if config.get_application_name().is_none() {
         config.application_name(application);

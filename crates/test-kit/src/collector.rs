@@ -34,6 +34,8 @@ pub struct CollectedSpan {
     pub resource: BTreeMap<String, String>,
     /// Whether it stands for a failure.
     pub failed: bool,
+    /// What is said about the failure.
+    pub failure: String,
 }
 
 impl CollectedSpan {
@@ -121,6 +123,7 @@ fn read(span: Span, resource: &BTreeMap<String, String>) -> CollectedSpan {
         parent_id: hex(&span.parent_span_id),
         links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
         failed: span.status.as_ref().is_some_and(|status| status.code == 2),
+        failure: span.status.map(|status| status.message).unwrap_or_default(),
         attributes: texts(span.attributes),
         resource: resource.clone(),
         name: span.name,

@@ -98,6 +98,11 @@ def no_tag(environment):
     container(environment)["image"] = "registry.example.com:5000/sales/sales-api"
 
 
+@fault("images")
+def a_digest_in_the_place_of_the_tag(environment):
+    container(environment)["image"] = "registry.example.com/sales/sales-api@sha256:" + 64 * "0"
+
+
 @fault("images", "local")
 def another_database_than_compose_has(environment):
     environment.get("StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["image"] = "postgres:17"
@@ -195,6 +200,32 @@ def keys_of_tokens_that_are_not_mounted(environment):
     container(environment)["volumeMounts"] = []
 
 
+@fault("settings")
+def a_certificate_under_another_name(environment):
+    pod(environment, "outbox-relay")["volumes"][1]["secret"]["items"][0]["path"] = "kafka.crt"
+
+
+@fault("secure connections")
+def a_database_that_is_not_verified(environment):
+    del settings_of(environment, "common")["DATABASE_CA_FILE"]
+
+
+@fault("secure connections")
+def a_broker_that_is_spoken_to_in_the_open(environment):
+    settings_of(environment, "kafka")["KAFKA_SECURITY_PROTOCOL"] = "SASL_PLAINTEXT"
+
+
+@fault("secure connections")
+def a_user_without_a_password(environment):
+    env = container(environment, "status-consumer")["env"]
+    env[:] = [entry for entry in env if entry["name"] != "KAFKA_SASL_PASSWORD"]
+
+
+@fault("secure connections")
+def a_password_that_nobody_is_told(environment):
+    settings_of(environment, "kafka")["KAFKA_SECURITY_PROTOCOL"] = "SSL"
+
+
 @fault("secrets")
 def a_secret_in_the_repository(environment):
     metadata = {"name": "sales-api", "namespace": "sales"}
@@ -229,6 +260,12 @@ def a_key_that_is_not_documented(environment):
 @fault("references")
 def a_mounted_key_that_is_not_documented(environment):
     pod(environment)["volumes"][0]["secret"]["items"][0]["key"] = "keys.json"
+
+
+@fault("references")
+def a_documented_key_that_nobody_asks_for(environment):
+    env = container(environment, "outbox-relay")["env"]
+    env[:] = [entry for entry in env if entry["name"] != "KAFKA_SASL_PASSWORD"]
 
 
 @fault("references", "local")
@@ -355,6 +392,26 @@ def a_need_without_an_arrow(environment):
     drop(environment, "NetworkPolicy", "to-inventory")
 
 
+@fault("ends of arrows")
+def an_arrow_to_the_port_that_is_not_encrypted(environment):
+    environment.get("NetworkPolicy", "to-kafka")["spec"]["egress"][0]["ports"] = [{"port": 9092}]
+
+
+@fault("ends of arrows")
+def a_collector_in_another_namespace(environment):
+    settings_of(environment, "common")["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://otel-collector.tracing.svc:4318"
+
+
+@fault("ends of arrows")
+def one_of_two_brokers_out_of_reach(environment):
+    settings_of(environment, "kafka")["KAFKA_BROKERS"] += ",kafka.other.svc:9093"
+
+
+@fault("ends of arrows", "local")
+def an_inventory_that_is_another_pod(environment):
+    settings_of(environment, "sales-api")["INVENTORY_URL"] = "http://redpanda:3001"
+
+
 @fault("scaling")
 def a_scaler_of_nothing(environment):
     environment.get("ScaledObject", "outbox-relay")["spec"]["scaleTargetRef"]["name"] = "relay"
@@ -391,6 +448,26 @@ def a_trigger_field_that_is_misspelt(environment):
 def a_variable_that_the_target_does_not_have(environment):
     trigger = environment.get("ScaledObject", "outbox-relay")["spec"]["triggers"][0]
     trigger["metadata"]["connectionFromEnv"] = "POSTGRES_URL"
+
+
+@fault("scaling")
+def a_scaler_that_does_not_encrypt(environment):
+    del environment.get("ScaledObject", "delivery-service")["spec"]["triggers"][0]["metadata"]["tls"]
+
+
+@fault("scaling")
+def a_scaler_with_another_mechanism(environment):
+    settings_of(environment, "kafka")["KAFKA_SASL_MECHANISM"] = "SCRAM-SHA-256"
+
+
+@fault("scaling")
+def a_scaler_that_shows_no_password(environment):
+    del environment.get("TriggerAuthentication", "kafka")["spec"]["env"][1]
+
+
+@fault("scaling")
+def a_scaler_that_trusts_nobody(environment):
+    del environment.get("TriggerAuthentication", "kafka")["spec"]["secretTargetRef"]
 
 
 @fault("monitoring")
@@ -430,6 +507,11 @@ def a_namespace_that_takes_everything(environment):
 def topics_before_tables(environment):
     job = Pod(environment.get("Job", "migrate")).spec
     job["containers"], job["initContainers"] = job["initContainers"], job["containers"]
+
+
+@fault("migration")
+def rights_of_the_version_before(environment):
+    Pod(environment.get("Job", "migrate")).spec["initContainers"][0]["args"].remove("--roles")
 
 
 @fault("migration")

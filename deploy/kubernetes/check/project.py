@@ -95,7 +95,7 @@ class Project:
     @cached_property
     def compose_images(self):
         compose = yaml.safe_load(self.read("docker-compose.yml"))
-        return {service["image"] for service in compose["services"].values() if "image" in service}
+        return {service["image"].partition("@")[0] for service in compose["services"].values() if "image" in service}
 
     @cached_property
     def documented_secrets(self):

@@ -4,6 +4,7 @@
 """
 
 import re
+from urllib.parse import urlsplit
 
 import prometheus_rule
 from environment import matches, plain_name, program, title
@@ -15,8 +16,13 @@ LABELS = ["part-of", "instance", "version", "managed-by"]
 SPARE = 5
 # Seconds in which everybody can hear that an endpoint is withdrawn.
 LEAST_DELAY = 5
-# Which setting an arrow belongs to.
+# Which setting an arrow belongs to, and which settings say where it ends.
 ARROWS = {"needs-postgres": "DATABASE_URL", "needs-kafka": "KAFKA_BROKERS", "needs-inventory": "INVENTORY_URL"}
+ENDS = ["KAFKA_BROKERS", "INVENTORY_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+# What else a service is given where Kafka wants to know who asks.
+SASL = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"]
+# Whom Debian trusts; the Dockerfile puts it there.
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 SECRET = re.compile(r"(SECRET|PASSWORD|TOKEN|PRIVATE_KEY)$|DATABASE_URL$")
 CREDENTIALS = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
 TRIGGERS = {
@@ -66,7 +72,8 @@ def resources(environment, project):
 def images(environment, project):
     own = project.services | {"salesctl"}
     for _, container, where in containers(environment):
-        image = container["image"]
+        # What is pinned has its digest behind the tag, which says what the digest is of.
+        image = container["image"].partition("@")[0]
         tag = image.rsplit("/", 1)[-1].partition(":")[2]
         if program(container) in own:
             if tag != project.version:
@@ -138,7 +145,7 @@ def tokens(environment, project):
 
 @rule
 def settings(environment, project):
-    for _, container, where in containers(environment):
+    for pod, container, where in containers(environment):
         service, given = program(container), environment.variables(container)
         if service not in project.settings:
             continue
@@ -151,10 +158,36 @@ def settings(environment, project):
         keys = {"JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE"} & given.keys()
         if service == "sales-api" and len(keys) != 1:
             yield f"{where}: the key of tokens is set {len(keys)} times"
-        file = given.get("JWT_JWKS_FILE")
-        mounts = [mount["mountPath"] + "/" for mount in container.get("volumeMounts", [])]
-        if file and not any(file.startswith(mount) for mount in mounts):
-            yield f"{where}: JWT_JWKS_FILE is {file}, where nothing is mounted"
+        for variable, file in given.items():
+            if variable.endswith("_FILE") and file not in mounted(pod, container):
+                yield f"{where}: {variable} is {file}, which is not mounted"
+
+
+def mounted(pod, container):
+    """The files that a container gets from Secrets, and the one that each image has."""
+    yield AUTHORITIES
+    folders = {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", [])}
+    for volume in pod.spec.get("volumes", []):
+        for item in volume.get("secret", {}).get("items", []):
+            yield f"{folders.get(volume['name'])}/{item['path']}"
+
+
+@rule
+def secure_connections(environment, project):
+    if environment.name == "local":
+        return
+    for _, container, where in containers(environment):
+        given = environment.variables(container)
+        if "DATABASE_URL" in given and "DATABASE_CA_FILE" not in given:
+            yield f"{where}: DATABASE_URL may do without encryption, since no DATABASE_CA_FILE insists on it"
+        if "KAFKA_BROKERS" not in given:
+            continue
+        protocol = given.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+        if not protocol.endswith("SSL"):
+            yield f"{where}: Kafka is spoken to in the open, by {protocol}"
+        for variable in SASL:
+            if (variable in given) != protocol.startswith("SASL"):
+                yield f"{where}: {variable} does not go with {protocol}"
 
 
 @rule
@@ -190,14 +223,18 @@ def references(environment, project):
                 yield f"{title(pod.owner)}: there is no Secret {secret}"
             elif not held and (plain_name(secret), key) not in project.documented_secrets:
                 yield f"{title(pod.owner)}: docs/OPERATIONS.md does not tell of key {key} of Secret {secret}"
+    if environment.name != "local":
+        asked = {it for pod in environment.pods for it in referred(pod, optional=True)}
+        for secret, key in sorted(project.documented_secrets - asked):
+            yield f"docs/OPERATIONS.md tells of key {key} of Secret {secret}, which no pod asks for"
 
 
-def referred(pod):
-    """The keys of Secrets that a pod can't start without."""
+def referred(pod, optional=False):
+    """The keys of Secrets that a pod can't start without, or also those that it can."""
     for container in pod.containers:
         for entry in container.get("env", []):
             reference = entry.get("valueFrom", {}).get("secretKeyRef")
-            if reference and not reference.get("optional"):
+            if reference and (optional or not reference.get("optional")):
                 yield reference["name"], reference["key"]
     for volume in pod.spec.get("volumes", []):
         for item in volume.get("secret", {}).get("items", []):
@@ -314,6 +351,34 @@ def arrows(environment, project):
 
 
 @rule
+def ends_of_arrows(environment, project):
+    for pod, container, where in containers(environment):
+        given = environment.variables(container)
+        for variable in ENDS:
+            for url in filter(None, (given.get(variable) or "").split(",")):
+                end = urlsplit(url if "://" in url else f"//{url}")
+                if not any(leads_to(environment, policy, pod, end) for policy in environment.of("NetworkPolicy")):
+                    yield f"{where}: no NetworkPolicy lets it reach {variable}, {url}"
+
+
+def leads_to(environment, policy, pod, end):
+    """Whether a policy lets a pod out there: to kafka.namespace.svc, to a Service beside it, or out of the cluster."""
+    service, *rest = end.hostname.split(".")
+    beside = environment.get("Service", service)
+    if rest[1:] == ["svc"]:
+        wanted = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": rest[0]}}}
+    elif not rest and beside:
+        wanted = {"podSelector": {"matchLabels": beside["spec"]["selector"]}}
+    else:
+        wanted = {"ipBlock"}
+    return matches(policy["spec"]["podSelector"], pod.labels) and any(
+        end.port in [port["port"] for port in allowed["ports"]] and (peer == wanted or set(peer) == wanted)
+        for allowed in policy["spec"].get("egress", [])
+        for peer in allowed["to"]
+    )
+
+
+@rule
 def scaling(environment, project):
     for scaler in environment.of("HorizontalPodAutoscaler", "ScaledObject"):
         target = environment.get("Deployment", scaler["spec"]["scaleTargetRef"]["name"])
@@ -338,11 +403,32 @@ def trigger_faults(environment, project, scaler, target, trigger, most):
         if field.endswith("FromEnv") and variable not in given:
             yield f"{title(scaler)}: its target has no {variable}"
     if trigger["type"] == "kafka":
+        yield from credential_faults(environment, scaler, trigger, given)
         reads = trigger["metadata"].get("consumerGroup"), trigger["metadata"].get("topic")
         if reads not in project.topics.items() or reads[0] != target["metadata"]["name"]:
             yield f"{title(scaler)}: {reads[0]} does not read {reads[1]}"
         if most > project.partitions:
             yield f"{title(scaler)}: more than the {project.partitions} partitions can have use for"
+
+
+def credential_faults(environment, scaler, trigger, given):
+    """Whether KEDA comes to Kafka as its target does."""
+    protocol = given.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    wanted = {
+        "tls": "enable" if protocol.endswith("SSL") else None,
+        "sasl": given.get("KAFKA_SASL_MECHANISM", "").lower().replace("-sha-", "_sha") if "SASL" in protocol else None,
+    }
+    for field, value in wanted.items():
+        if trigger["metadata"].get(field) != value:
+            yield f"{title(scaler)}: {field} is not {value}, as for its target"
+    name = trigger.get("authenticationRef", {}).get("name")
+    credentials = environment.get("TriggerAuthentication", name) or {"spec": {}}
+    shown = {it["parameter"]: it["name"] for it in credentials["spec"].get("env", [])}
+    if wanted["sasl"] and shown != {"username": "KAFKA_SASL_USERNAME", "password": "KAFKA_SASL_PASSWORD"}:
+        yield f"{title(scaler)}: does not show the user and the password of its target"
+    trusted = {it["parameter"]: it["name"] for it in credentials["spec"].get("secretTargetRef", [])}
+    if given.get("KAFKA_CA_FILE", AUTHORITIES) != AUTHORITIES and "ca" not in trusted:
+        yield f"{title(scaler)}: does not know the CA of its target"
 
 
 @rule
@@ -398,8 +484,8 @@ def migration(environment, project):
         for pod in jobs
         for container in pod.spec.get("initContainers", []) + pod.spec["containers"]
     ]
-    if [run[:1] for run in runs] != [["migrate"], ["topics"]]:
-        yield f"the Job runs {runs}, not first migrate and then topics"
+    if runs != [["migrate", "--roles"], ["topics", "create"]]:
+        yield f"the Job runs {runs}, not first migrate with the roles and then topics create"
     for pod in jobs:
         if pod.spec.get("restartPolicy") != "Never" or not pod.owner["spec"].get("backoffLimit"):
             yield f"{title(pod.owner)}: is not tried a few times, each in a pod whose log stays"

@@ -6,6 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
+use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, ServiceConfig, all_of, millis, parse_port, timeout_millis,
 };
@@ -13,7 +14,7 @@ use store::DatabaseSettings;
 
 /// delivery-service: ships every new order by itself and reports each step
 #[derive(Clone, Debug, Conf)]
-#[conf(version, validation_predicate = Config::check)]
+#[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,

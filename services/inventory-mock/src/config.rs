@@ -1,6 +1,7 @@
 //! The settings of inventory-mock.
 
 use conf::Conf;
+use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_port, ports_differ,
 };
@@ -9,7 +10,7 @@ use crate::behaviour::Behaviour;
 
 /// inventory-mock: answers availability as a shop's inventory would
 #[derive(Clone, Debug, Conf)]
-#[conf(version, validation_predicate = Config::check)]
+#[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
+use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, ServiceConfig, all_of, number_in, parse_port, timeout_millis,
 };
@@ -12,7 +13,7 @@ use store::DatabaseSettings;
 
 /// outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order
 #[derive(Clone, Debug, Conf)]
-#[conf(version, validation_predicate = Config::check)]
+#[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,

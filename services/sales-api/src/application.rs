@@ -44,7 +44,7 @@ pub struct Application {
 impl Application {
     /// Takes the ports. Needs no database yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
-        let database = Database::new("sales-api", &config.database);
+        let database = Database::by_index("sales-api", &config.database);
         // The inventory can be away for all instances at once, and without it orders can still be read and repeated.
         let readiness = Readiness::new(config.common.readiness).probe("postgres", database.probe());
         let bell = OutboxBell::default();

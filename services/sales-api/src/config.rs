@@ -7,6 +7,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
+use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_base_url,
     parse_jwt_secret, parse_port, ports_differ, timeout_millis,
@@ -19,7 +20,7 @@ use crate::tokens::{Caller, KeySet, VerificationKey};
 
 /// sales-api: takes orders over HTTP
 #[derive(Clone, Debug, Conf)]
-#[conf(version, validation_predicate = Config::check)]
+#[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
+use service_kit::build_info;
 
 use crate::commands::{
     contracts, demo, dlq, load, migrate, orders, outbox, seed, token, topics, verify,
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 `verify` found a broken promise.
 #[derive(Conf)]
-#[conf(version, name = "salesctl")]
+#[conf(version_fn = build_info::version, name = "salesctl")]
 pub(crate) struct Cli {
     #[conf(subcommands)]
     command: Command,
@@ -55,6 +56,11 @@ enum Command {
 }
 
 impl Cli {
+    /// Whether SIGINT is something that the command sees to itself.
+    pub(crate) fn handles_interrupts(&self) -> bool {
+        matches!(self.command, Command::Load(_))
+    }
+
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Migrate(command) => command.run().await,

@@ -8,6 +8,7 @@ mod latency;
 mod output;
 mod patience;
 mod progress;
+mod signals;
 mod throttle;
 mod token;
 
@@ -35,11 +36,16 @@ async fn main() -> ExitCode {
             return ExitCode::from(if message.is_fault { WRONG_USAGE } else { 0 });
         }
     };
-    match cli.run().await {
+    match run(cli).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", Chain(&*error));
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(cli: cli::Cli) -> Result<ExitCode, failure::Failure> {
+    signals::end_at_once(cli.handles_interrupts())?;
+    cli.run().await
 }

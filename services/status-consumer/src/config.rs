@@ -6,12 +6,13 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
+use service_kit::build_info;
 use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, parse_port};
 use store::DatabaseSettings;
 
 /// status-consumer: applies what delivery reports to the orders, each event once
 #[derive(Clone, Debug, Conf)]
-#[conf(version, validation_predicate = Config::check)]
+#[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,

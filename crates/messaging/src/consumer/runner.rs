@@ -216,7 +216,7 @@ impl<H: Handler> Runner<H> {
     ) -> Result<(), Stopped> {
         let mut outage = Outage::of("dead letter topic");
         if let Some(span) = &mut taken.span {
-            span.fail(verdict.class, verdict.message.clone());
+            span.fail(verdict.class, verdict.to_tell().unwrap_or_default().to_owned());
         }
         while self.holdings.still_holds(&taken) {
             self.heartbeat.beat();

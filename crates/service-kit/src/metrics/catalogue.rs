@@ -104,7 +104,7 @@ const QUEUE: &[Values] = &[("queue", &["inserts", "lookups"])];
 #[rustfmt::skip]
 pub static CATALOGUE: &[Metric] = &[
     // ---- every process
-    gauge("sales_build_info", ALL, &[("service", &[]), ("version", &[])], "Always 1; its labels name the service and its version"),
+    gauge("sales_build_info", ALL, &[("service", &[]), ("version", &[]), ("revision", &[])], "Always 1; its labels name the service, its version and the commit that it was built from"),
     counter("process_cpu_seconds_total", ALL, &[], "Processor time that the process has used, of user and system"),
     gauge("process_resident_memory_bytes", ALL, &[], "Memory that the process occupies"),
     gauge("process_virtual_memory_bytes", ALL, &[], "Address space of the process"),

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use store::outbox::{Listener, shard_of};
+use test_kit::eventually;
 use tokio::time::timeout;
 
 use crate::api::{Api, order_of, two_widgets};
@@ -116,4 +117,33 @@ async fn relays_are_told_of_an_order_as_soon_as_it_is_stored() {
     let order = answer.json()["data"]["orderId"].as_str().unwrap().parse().unwrap();
     let shards = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();
     assert_eq!(shards.iter().collect::<Vec<_>>(), [shard_of(order)]);
+}
+
+/// Plans are kept, also those by which foreign keys are checked, and tables grow meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_that_were_made_for_empty_tables_are_good_for_full_ones() {
+    let api = Api::start().await;
+    // Left to itself, Postgres knows now that to read all is fastest.
+    api.world.database.execute("VACUUM ANALYZE").await;
+    for number in 0..10 {
+        let answer = api.create(&format!("key-{number}"), &two_widgets()).await;
+        let path = answer.header("location").unwrap().to_owned();
+        assert_eq!((answer.status, api.get_as("alice", &path).await.status), (201, 200));
+    }
+    let Api { world, .. } = &api;
+    let scans = eventually("the statistics tell of all orders", async || {
+        let rows = world
+            .database
+            .query(
+                "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'sales'
+                 AND (SELECT n_tup_ins = 10 FROM pg_stat_user_tables WHERE relid = 'sales.orders'::regclass)",
+            )
+            .await;
+        (!rows.is_empty()).then_some(rows)
+    })
+    .await;
+    for row in scans {
+        let (table, scans): (&str, i64) = (row.get(0), row.get(1));
+        assert_eq!(scans, 0, "{table}");
+    }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Migrate {
     #[conf(long)]
     roles: bool,
 
-    /// Seconds to wait for a database that is still starting
+    /// Seconds to wait for a database that is still starting, and for others to be done with a table that is changed
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
 
@@ -75,7 +75,9 @@ impl Migrate {
     ) -> Result<Migrated, Failure> {
         let ca = self.database_ca_file.as_ref();
         let patience = Duration::from_secs(self.wait);
-        let passing = |error: &MigrateError| matches!(error, MigrateError::Connection { .. });
+        let passing = |error: &MigrateError| {
+            matches!(error, MigrateError::Connection { .. } | MigrateError::Locked(_))
+        };
         let run =
             wait_for("postgres", patience, passing, async || set().run(url, ca).await).await?;
         if self.roles {

@@ -1,7 +1,8 @@
 use futures::future::join_all;
+use serde_json::{Value, json};
 use test_kit::World;
 
-use crate::system::{System, answer, salesctl};
+use crate::system::{Ongoing, System, answer, salesctl};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -26,6 +27,31 @@ async fn migrations_run_once_however_many_ask_for_them() {
     assert_eq!(ran, 6, "five of sales, one of delivery");
     let again = salesctl(&world, &["migrate"]).await;
     assert_eq!(text(&again.stdout), "sales: up to date\ndelivery: up to date\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_lets_others_go_first_and_comes_again() {
+    let world = World::create().await;
+    // As it was before the last migration.
+    world
+        .database
+        .execute(
+            "ALTER TABLE sales.outbox_events DROP COLUMN redrive_count;
+             DELETE FROM sales.__diesel_schema_migrations WHERE version = '20261125000005'",
+        )
+        .await;
+    let used = world.database.lock("sales.outbox_events").await;
+    let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
+    assert_eq!(failed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert!(said.contains("lock timeout"), "{said}");
+    let waiting = Ongoing::start(&world, &["migrate", "--json"]);
+    world.database.until_somebody_waits_for_a_lock().await;
+    used.release().await;
+    let output = waiting.end().await;
+    assert!(output.status.success(), "{output:?}");
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(run[0]["run"], json!(["20261125000005"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

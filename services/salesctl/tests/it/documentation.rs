@@ -8,6 +8,7 @@ use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
 use contracts::catalogue::{CONTRACTS, async_api};
 use contracts::topics::Names;
+use serde_yaml_ng::Value;
 
 type Variables = Vec<(String, Option<String>)>;
 
@@ -97,6 +98,37 @@ fn the_example_file_names_every_setting() {
                 .any(|line| line.trim_start_matches('#').starts_with(&format!("{variable}=")));
             assert!(named, "{variable} of {service} is not in .env.example");
         }
+    }
+}
+
+#[test]
+fn compose_passes_on_every_setting_of_a_service_and_no_other() {
+    let mut compose: Value = serde_yaml_ng::from_str(&read("docker-compose.yml")).unwrap();
+    // Twice, since some of what is merged merges something itself.
+    compose.apply_merge().unwrap();
+    compose.apply_merge().unwrap();
+    // What the image sets or each instance needs for itself, and names that all containers leave as they are.
+    let left_out = [
+        "HOST",
+        "PORT",
+        "MANAGEMENT_PORT",
+        "CONSUMER_INSTANCE",
+        "OTEL_SERVICE_NAME",
+        "ORDER_EVENTS_TOPIC",
+        "DELIVERY_EVENTS_TOPIC",
+        "DEAD_LETTERS_TOPIC",
+        "DELIVERY_GROUP",
+        "STATUS_GROUP",
+    ];
+    for (service, variables) in services() {
+        let read: BTreeSet<&str> = variables
+            .iter()
+            .map(|(variable, _)| variable.as_str())
+            .filter(|variable| !left_out.contains(variable))
+            .collect();
+        let environment = compose["services"][service]["environment"].as_mapping().unwrap();
+        let passed_on: BTreeSet<&str> = environment.keys().filter_map(Value::as_str).collect();
+        assert_eq!(passed_on, read, "{service}");
     }
 }
 

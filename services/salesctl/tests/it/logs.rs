@@ -7,8 +7,8 @@ use messaging::Record;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use test_kit::{
-    PlainRecord, World, eventually, outbox_event, produce_all, put_into_outbox, read_all,
-    run_to_end, seconds_from_now, signed,
+    Collector, PlainRecord, World, eventually, outbox_event, produce_all, put_into_outbox,
+    read_all, run_to_end, seconds_from_now, signed,
 };
 use uuid::Uuid;
 
@@ -106,11 +106,17 @@ fn spoil(record: &Record) -> PlainRecord {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_secret_or_personal_is_not_logged_and_what_finds_an_order_is() {
-    let (lines, token) = eventful_day(World::create().await).await;
+async fn what_is_secret_or_personal_is_neither_logged_nor_traced_and_what_finds_an_order_is() {
+    let collector = Collector::start().await;
+    let mut world = World::create().await;
+    world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let (lines, token) = eventful_day(world).await;
     let (_, token) = token.split_once(' ').unwrap();
+    let spans: Vec<_> = collector.spans().iter().map(|span| format!("{span:?}")).collect();
+    assert!(spans.iter().any(|span| span.contains("invalid-value")), "{spans:#?}");
     for planted in [CUSTOMER, PRODUCT, SECRET, PASSWORD, NO_TOKEN, token] {
-        let told: Vec<_> = lines.iter().filter(|line| line.contains(planted)).collect();
+        let all = lines.iter().chain(&spans);
+        let told: Vec<_> = all.filter(|line| line.contains(planted)).collect();
         assert!(told.is_empty(), "{planted} is in: {told:#?}");
     }
     let lines: Vec<Value> =

@@ -113,7 +113,7 @@ fn every_alert_has_its_runbook_and_says_how_bad_it_is() {
     let anchors = anchors(&read("docs/OPERATIONS.md"));
     for alert in alerts() {
         let name = text(&alert, "/alert");
-        let (document, anchor) = text(&alert, "/annotations/runbook_url").split_once('#').unwrap();
+        let (document, anchor) = text(&alert, "/annotations/runbook").split_once('#').unwrap();
         assert_eq!((document, anchor), ("docs/OPERATIONS.md", &*name.to_lowercase()));
         assert!(anchors.contains(anchor), "there is no runbook for {name}");
         assert!(["critical", "warning"].contains(&text(&alert, "/labels/severity")), "{name}");

@@ -1,0 +1,54 @@
+//! What the services take while nothing happens.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::memory::resident;
+use crate::settings::Settings;
+use crate::system::{System, process_of};
+use crate::table::{Row, Target};
+
+/// Each with the names of its rows.
+const SERVICES: [(&str, &str, &str); 4] = [
+    ("sales-api", "sales-api resident, idle", "sales-api processor, idle"),
+    ("outbox-relay", "outbox-relay resident, idle", "outbox-relay processor, idle"),
+    ("delivery-service", "delivery-service resident, idle", "delivery-service processor, idle"),
+    ("status-consumer", "status-consumer resident, idle", "status-consumer processor, idle"),
+];
+/// After so long, groups are joined and shards are dealt.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// All of them at once, as they are after the start.
+pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
+    system.empty_tables()?;
+    system.start_services(&SERVICES.map(|(service, ..)| service))?;
+    eprintln!("idle: settling");
+    sleep(SETTLING);
+    let mut memory = SERVICES.map(|(_, row, _)| Row::with_target(row, "MB", Target::AtMost(25.0)));
+    let mut processor =
+        SERVICES.map(|(.., row)| Row::with_target(row, "% of one", Target::AtMost(0.5)));
+    for round in 1..=settings.rounds {
+        eprintln!("idle: round {round} of {}", settings.rounds);
+        let (begun, before) = (Instant::now(), processor_seconds(system)?);
+        sleep(Duration::from_secs(settings.seconds.into()));
+        let (after, elapsed) = (processor_seconds(system)?, begun.elapsed());
+        for (row, (before, after)) in processor.iter_mut().zip(before.into_iter().zip(after)) {
+            row.push(100.0 * (after - before) / elapsed.as_secs_f64());
+        }
+        for (row, (service, ..)) in memory.iter_mut().zip(SERVICES) {
+            row.extend(resident(process_of(service)?).map(|it| it.now));
+        }
+    }
+    for (service, ..) in SERVICES {
+        system.stop_service(service)?;
+    }
+    Ok(memory.into_iter().chain(processor).collect())
+}
+
+/// What each has used so far.
+fn processor_seconds(system: &System) -> Result<Vec<f64>, Failure> {
+    let used =
+        SERVICES.iter().map(|(service, ..)| system.counter(service, "process_cpu_seconds_total"));
+    used.collect()
+}

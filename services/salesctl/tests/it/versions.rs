@@ -1,0 +1,17 @@
+//! Which build a binary is.
+
+use std::process::Command;
+
+use service_kit::build_info;
+
+use crate::processes::{SERVICES, binary};
+
+#[test]
+fn every_binary_tells_its_name_and_its_build_without_any_setting() {
+    for name in SERVICES.into_iter().chain(["inventory-mock", "salesctl"]) {
+        let output = Command::new(binary(name)).arg("--version").env_clear().output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said, format!("{name} {}\n", build_info::version()));
+        assert!(output.status.success(), "{name}: {}", output.status);
+    }
+}
