@@ -56,7 +56,8 @@ async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
             (count? >= 25).then_some(())
         })
         .await;
-        assert!(!is_ready(background.delivery_port).await);
+        eventually("not ready", async || (!is_ready(background.delivery_port).await).then_some(()))
+            .await;
         stack.bring_back("kafka");
         eventually("all arrive soon", async || (delivered().await == 12).then_some(())).await;
     });
