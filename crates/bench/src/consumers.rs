@@ -1,7 +1,7 @@
 //! How fast the consumers replay a topic, and how fast shipments that are due are dispatched.
 
 use crate::failure::Failure;
-use crate::memory::resident;
+use crate::processes::resident;
 use crate::settings::Settings;
 use crate::speed;
 use crate::system::{System, process_of};

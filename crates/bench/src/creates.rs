@@ -1,7 +1,7 @@
 //! Creating orders over HTTP, the whole path (token, key, inventory over HTTP, commit), beside the floor.
 
 use crate::failure::Failure;
-use crate::memory::resident;
+use crate::processes::resident;
 use crate::settings::Settings;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};

@@ -1,7 +1,7 @@
 //! How fast the relay drains a backlog, beside a bare producer of the same records.
 
 use crate::failure::Failure;
-use crate::memory::resident;
+use crate::processes::resident;
 use crate::settings::Settings;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};

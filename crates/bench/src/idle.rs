@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::memory::resident;
+use crate::processes::{processor_time, resident};
 use crate::settings::Settings;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
@@ -30,11 +30,12 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         SERVICES.map(|(.., row)| Row::with_target(row, "% of one", Target::AtMost(0.5)));
     for round in 1..=settings.rounds {
         eprintln!("idle: round {round} of {}", settings.rounds);
-        let (begun, before) = (Instant::now(), processor_seconds(system)?);
+        let (begun, before) = (Instant::now(), processor_times()?);
         sleep(Duration::from_secs(settings.seconds.into()));
-        let (after, elapsed) = (processor_seconds(system)?, begun.elapsed());
+        let (after, elapsed) = (processor_times()?, begun.elapsed());
         for (row, (before, after)) in processor.iter_mut().zip(before.into_iter().zip(after)) {
-            row.push(100.0 * (after - before) / elapsed.as_secs_f64());
+            let used = after.zip(before).map(|(after, before)| after.saturating_sub(before));
+            row.extend(used.map(|used| 100.0 * used.as_secs_f64() / elapsed.as_secs_f64()));
         }
         for (row, (service, ..)) in memory.iter_mut().zip(SERVICES) {
             row.extend(resident(process_of(service)?).map(|it| it.now));
@@ -47,8 +48,6 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
 }
 
 /// What each has used so far.
-fn processor_seconds(system: &System) -> Result<Vec<f64>, Failure> {
-    let used =
-        SERVICES.iter().map(|(service, ..)| system.counter(service, "process_cpu_seconds_total"));
-    used.collect()
+fn processor_times() -> Result<Vec<Option<Duration>>, Failure> {
+    SERVICES.iter().map(|(service, ..)| Ok(processor_time(process_of(service)?))).collect()
 }

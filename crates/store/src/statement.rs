@@ -58,7 +58,9 @@ pub(crate) async fn plan_by_index(
     statement: &impl diesel::query_builder::QueryFragment<diesel::pg::Pg>,
 ) -> String {
     let text = diesel::debug_query::<diesel::pg::Pg, _>(statement).to_string();
-    // Which of its kinds is meant, is told by the type of the value, and here is none.
-    let text = text.replace("UNNEST($1)", "UNNEST($1::smallint[])");
+    // Which of its kinds is meant, is told by the types of the values, and here are none.
+    let text = text
+        .replace("UNNEST($1)", "UNNEST($1::smallint[])")
+        .replace("UNNEST($1, $2)", "UNNEST($1::text[], $2::text[])");
     world.database.generic_plan_with(&crate::pool::BY_INDEX, &text).await
 }

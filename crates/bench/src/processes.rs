@@ -1,6 +1,7 @@
-//! Resident memory of a process, from Linux's `/proc`.
+//! What a process takes, from Linux's `/proc`.
 
 use std::fs;
+use std::time::Duration;
 
 /// Megabytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +15,16 @@ pub(crate) struct Resident {
 /// `None` where there is no `/proc`, as on macOS.
 pub(crate) fn resident(process: u32) -> Option<Resident> {
     parse(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+}
+
+/// The time that its threads have had of a processor so far.
+pub(crate) fn processor_time(process: u32) -> Option<Duration> {
+    let mut time = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{process}/task")).ok()? {
+        let schedule = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        time += Duration::from_nanos(schedule.split_whitespace().next()?.parse().ok()?);
+    }
+    Some(time)
 }
 
 fn parse(status: &str) -> Option<Resident> {
