@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use test_kit::free_port;
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
@@ -85,17 +85,12 @@ impl System {
 
     /// Starts services on free ports and waits until they are ready. Their output is in the stack's logs.
     pub(crate) fn start_services(&mut self, services: &[&str]) -> Result<(), Failure> {
-        // Held together, so that no port is given twice.
-        let mut ports = Vec::new();
-        for service in services {
-            let name = service.to_uppercase().replace('-', "_");
-            for variable in [format!("{name}_PORT"), format!("{name}_MANAGEMENT_PORT")] {
-                let listener = TcpListener::bind("127.0.0.1:0")?;
-                let port = listener.local_addr()?.port().to_string();
-                ports.push((variable, port, listener));
-            }
-        }
-        let ports: Vec<_> = ports.into_iter().map(|(variable, port, _)| (variable, port)).collect();
+        let ports: Vec<_> = services
+            .iter()
+            .map(|service| service.to_uppercase().replace('-', "_"))
+            .flat_map(|name| [format!("{name}_PORT"), format!("{name}_MANAGEMENT_PORT")])
+            .map(|variable| (variable, free_port().to_string()))
+            .collect();
         for (variable, port) in &ports {
             let url = match variable.as_str() {
                 "SALES_API_PORT" => "API_URL",

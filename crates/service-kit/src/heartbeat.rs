@@ -81,6 +81,7 @@ mod tests {
         heart.beat();
         assert!(heart.is_alive());
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_rests_is_alive_until_it_has_something_to_do() {
         let heart = Heartbeat::new("loop", Duration::from_secs(10));

@@ -1,9 +1,8 @@
 use contracts::event_id::event_id;
-use delivery_service::Application;
 use domain::{DeliveryStep, OrderId};
-use test_kit::{Process, Running, World, eventually, is_ready, metrics, read_all, until_processed};
+use test_kit::{Process, World, eventually, is_ready, metrics, read_all, until_processed};
 
-use crate::shop::{TRACE, announce, delivered, reported, start};
+use crate::shop::{TRACE, announce, delivered, reported, start, start_with_port};
 
 /// An order that a service has delivered, which was stopped then.
 async fn deliver_one(world: &World) -> OrderId {
@@ -43,9 +42,7 @@ async fn a_topic_that_is_read_again_from_its_beginning_makes_no_second_shipment(
     }
     // The second round reads the topic as a group that has never read anything.
     for round in 1..=2 {
-        let application = Application::build(&world.config()).unwrap();
-        let port = application.management_port().unwrap();
-        let service = Running::start(|shutdown| application.run(shutdown));
+        let (service, port) = start_with_port(&world);
         until_processed(port, &world.topics.order_events, 3 * round).await;
         delivered(&world, 1).await;
         service.stop().await;
@@ -97,9 +94,7 @@ async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same
 async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    let service = Running::start(|shutdown| application.run(shutdown));
+    let (service, port) = start_with_port(&world);
     announce(&world, OrderId::generate()).await;
     delivered(&world, 1).await;
     proxy.cut();

@@ -1,17 +1,14 @@
-use delivery_service::Application;
 use domain::OrderId;
-use test_kit::{Running, World, until_stalled};
+use test_kit::{World, until_stalled};
 
-use crate::shop::{announce, delivered};
+use crate::shop::{announce, delivered, start_with_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_that_waits_for_ever_turns_livez_red() {
     let mut world = World::create().await;
     world.set_impatience();
     let proxy = world.proxy_database().await;
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    let service = Running::start(|shutdown| application.run(shutdown));
+    let (service, port) = start_with_port(&world);
     announce(&world, OrderId::generate()).await;
     delivered(&world, 1).await;
     until_stalled(port, &[]).await;

@@ -9,8 +9,14 @@ use test_kit::{
 use crate::outbox::waiting;
 
 fn start(world: &World) -> Running {
+    start_with_port(world).0
+}
+
+/// The same, with its management port.
+fn start_with_port(world: &World) -> (Running, u16) {
     let application = Application::build(&world.config()).unwrap();
-    Running::start(|shutdown| application.run(shutdown))
+    let port = application.management_port().unwrap();
+    (Running::start(|shutdown| application.run(shutdown)), port)
 }
 
 async fn put_one(world: &World) {
@@ -74,9 +80,7 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     let mut world = World::create().await;
     let direct = world.store();
     let proxy = world.proxy_database().await;
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    let relay = Running::start(|shutdown| application.run(shutdown));
+    let (relay, port) = start_with_port(&world);
     eventually("ready", async || is_ready(port).await.then_some(())).await;
     proxy.cut();
     eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
@@ -93,9 +97,7 @@ async fn a_relay_that_waits_for_ever_turns_livez_red() {
     let mut world = World::create().await;
     world.set_impatience();
     let proxy = world.proxy_database().await;
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    let relay = Running::start(|shutdown| application.run(shutdown));
+    let (relay, port) = start_with_port(&world);
     put_one(&world).await;
     all_published(&world).await;
     until_stalled(port, &[]).await;
