@@ -28,7 +28,7 @@ pub use balancer::Balancer;
 pub use collector::{CollectedSpan, Collector};
 pub use database::{TableLock, TestDatabase};
 pub use group::{Group, GroupMember};
-pub use management::{is_ready, metrics, told, until_processed, until_stalled};
+pub use management::{is_ready, metrics, told, until_processed, until_ready, until_stalled};
 pub use outbox::{outbox_event, put_into_outbox};
 pub use poison::{PlainRecord, unreadable};
 pub use ports::free_port;

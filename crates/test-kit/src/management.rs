@@ -15,6 +15,11 @@ pub async fn is_ready(management_port: u16) -> bool {
     get(management_port, "readyz").await.is_ok_and(|(status, _)| status == 200)
 }
 
+/// Waits until `/readyz` says yes. A service that runs has not looked at everything it needs yet.
+pub async fn until_ready(management_port: u16) {
+    eventually("ready", async || is_ready(management_port).await.then_some(())).await;
+}
+
 /// What `/readyz` or another path answers: the status, and the document.
 pub async fn told(management_port: u16, path: &str) -> (u16, Value) {
     let (status, text) = get(management_port, path).await.expect("an answer");

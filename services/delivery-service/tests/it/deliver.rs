@@ -1,6 +1,8 @@
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
-use test_kit::{Process, World, eventually, is_ready, metrics, read_all, until_processed};
+use test_kit::{
+    Process, World, eventually, is_ready, metrics, read_all, until_processed, until_ready,
+};
 
 use crate::shop::{TRACE, announce, delivered, reported, start, start_with_port};
 
@@ -97,6 +99,7 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     let (service, port) = start_with_port(&world);
     announce(&world, OrderId::generate()).await;
     delivered(&world, 1).await;
+    until_ready(port).await;
     proxy.cut();
     eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
     announce(&world, OrderId::generate()).await;

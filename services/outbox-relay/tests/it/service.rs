@@ -3,7 +3,7 @@ use outbox_relay::Application;
 use store::outbox::{Notifier, enqueue, shard_of};
 use test_kit::{
     Process, Running, World, eventually, is_ready, outbox_event as event, put_into_outbox as put,
-    read_all, until_stalled,
+    read_all, until_ready, until_stalled,
 };
 
 use crate::outbox::waiting;
@@ -81,7 +81,7 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     let direct = world.store();
     let proxy = world.proxy_database().await;
     let (relay, port) = start_with_port(&world);
-    eventually("ready", async || is_ready(port).await.then_some(())).await;
+    until_ready(port).await;
     proxy.cut();
     eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
     let waiting_event = event(&world, OrderId::generate(), "1");

@@ -1,5 +1,5 @@
 use serde_json::json;
-use test_kit::{World, eventually, told, until_stalled};
+use test_kit::{World, eventually, told, until_ready, until_stalled};
 
 use crate::api::{Api, two_widgets};
 
@@ -23,13 +23,13 @@ async fn without_its_database_the_api_is_alive_but_not_ready() {
         let url = format!("{}{path}", api.management);
         async move { reqwest::get(url).await.unwrap().status().as_u16() }
     };
-    assert_eq!(management("/readyz").await, 200);
+    until_ready(api.management_port).await;
     proxy.cut();
     eventually("not ready", async || (management("/readyz").await == 503).then_some(())).await;
     assert_eq!(management("/livez").await, 200);
     assert_eq!(api.get("/health").await.status, 503);
     proxy.heal();
-    eventually("ready again", async || (management("/readyz").await == 200).then_some(())).await;
+    until_ready(api.management_port).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +42,7 @@ async fn an_inventory_that_is_away_takes_no_instance_away() {
     let refused = api.create("key-1", &two_widgets()).await;
     assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
     assert_eq!(api.get("/health").await.json()["services"]["inventory"], "down");
+    until_ready(api.management_port).await;
     let ready = json!({ "ready": true, "checks": { "postgres": true } });
     assert_eq!(told(api.management_port, "readyz").await, (200, ready));
 }
