@@ -27,7 +27,8 @@ pub struct World {
 }
 
 impl World {
-    /// A new world. Every port is 0, deliveries take no time, and nobody has to notice that a service stops.
+    /// A new world. Every port is 0, deliveries take no time, and nobody has to notice that a service stops. A machine
+    /// that is busy with other tests is given time to connect.
     pub async fn create() -> Self {
         Self::create_on(Stack::from_env()).await
     }
@@ -43,6 +44,7 @@ impl World {
             ("JWT_SECRET", JWT_SECRET),
             ("DATABASE_URL", &world.database.url()),
             ("DATABASE_POOL_SIZE", "4"),
+            ("DATABASE_CONNECT_TIMEOUT", "5000"),
             ("KAFKA_BROKERS", &world.stack.kafka_brokers.clone()),
             ("ORDER_EVENTS_TOPIC", &topics.order_events),
             ("DELIVERY_EVENTS_TOPIC", &topics.delivery_events),
