@@ -58,9 +58,9 @@ impl RunnerOptions {
             .set("max.poll.interval.ms", millis(self.max_poll_interval))
             // What is read ahead: some batches, however large the backlog. By default it is 64 MB and more.
             .set("queued.min.messages", "5000")
-            // A little patience while little arrives: every batch is a commit.
+            // A little patience while little arrives: every batch is a commit, and every question costs something.
             .set("fetch.min.bytes", "32768")
-            .set("fetch.wait.max.ms", "50")
+            .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "8192")
             .set("fetch.max.bytes", "4194304")
             // A topic that is made later is noticed soon.
