@@ -1,9 +1,11 @@
 //! The floor: `pgbench` writing the same rows, one order a transaction.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::failure::Failure;
-use crate::system::System;
+use crate::system::{System, folder};
 
 /// Connections, as many as the API is asked on.
 pub(crate) const CLIENTS: u32 = 64;
@@ -29,8 +31,33 @@ const STRINGS: [(&str, &str); 11] = [
     ),
 ];
 
+/// Not counted at the beginning of [`p99_at`], while connections are made, in seconds.
+const LEAD: u32 = 1;
+
 /// Orders a second.
 pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Failure> {
+    let text = system.output_of(&mut pgbench(system, seconds)?)?;
+    tps(&text).ok_or_else(|| format!("pgbench did not tell its speed: {text}").into())
+}
+
+/// The p99 of the time from when an order was due until its commit, in milliseconds, at so many orders a second. The
+/// tail that the machine itself has: what one transaction waits for here, everybody waits for.
+pub(crate) fn p99_at(system: &System, rate: f64, seconds: u32) -> Result<f64, Failure> {
+    let logs = folder().join("pgbench");
+    fs::create_dir_all(&logs)?;
+    let mut command = pgbench(system, LEAD + seconds)?;
+    command.arg(format!("--rate={rate:.0}")).arg("--log");
+    command.arg(format!("--log-prefix={}", logs.join("log").display()));
+    system.output_of(&mut command)?;
+    let mut transactions = Vec::new();
+    for log in fs::read_dir(&logs)? {
+        transactions.extend(fs::read_to_string(log?.path())?.lines().filter_map(transaction));
+    }
+    fs::remove_dir_all(&logs)?;
+    p99(transactions).ok_or_else(|| "pgbench logged no transaction".into())
+}
+
+fn pgbench(system: &System, seconds: u32) -> Result<Command, Failure> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("pgbench/one_order.sql");
     let mut command = system.with_settings(Path::new("pgbench"));
     command.args(["--no-vacuum", "--protocol=prepared", "--jobs=2"]);
@@ -39,8 +66,32 @@ pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Fa
     for (name, value) in STRINGS {
         command.arg(format!("--define={name}={value}"));
     }
-    let text = system.output_of(command.arg(system.variable("DATABASE_URL")?))?;
-    tps(&text).ok_or_else(|| format!("pgbench did not tell its speed: {text}").into())
+    command.arg(system.variable("DATABASE_URL")?);
+    Ok(command)
+}
+
+/// A line of the log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Transaction {
+    /// Unix time, in seconds.
+    ended: f64,
+    took_ms: f64,
+}
+
+/// The third figure is how long it took, from when it was due, in microseconds; the fifth and sixth are when it ended, in
+/// seconds and microseconds.
+fn transaction(line: &str) -> Option<Transaction> {
+    let figures: Vec<f64> = line.split(' ').map_while(|word| word.parse().ok()).collect();
+    let &[_, _, took, _, seconds, micros, ..] = figures.as_slice() else { return None };
+    Some(Transaction { ended: seconds + micros / 1e6, took_ms: took / 1e3 })
+}
+
+fn p99(transactions: Vec<Transaction>) -> Option<f64> {
+    let begin = transactions.iter().map(|it| it.ended).min_by(f64::total_cmp)?;
+    let counted = transactions.into_iter().filter(|it| it.ended >= begin + f64::from(LEAD));
+    let mut took: Vec<f64> = counted.map(|it| it.took_ms).collect();
+    took.sort_by(f64::total_cmp);
+    took.get(took.len() * 99 / 100).copied()
 }
 
 fn tps(text: &str) -> Option<f64> {
@@ -57,5 +108,16 @@ mod tests {
         let text = "latency average = 9.1 ms\ntps = 7012.25 (without initial connection time)\n";
         assert_eq!(tps(text), Some(7012.25));
         assert_eq!(tps("pgbench: error"), None);
+    }
+
+    #[test]
+    fn the_tail_is_that_of_the_transactions_after_the_lead() {
+        let line = transaction("0 199 2241 0 1175850568 995598 1020").unwrap();
+        assert_eq!(line, Transaction { ended: 1_175_850_568.995_598, took_ms: 2.241 });
+        assert_eq!(transaction("0 199 skipped 0 1175850568 995598"), None);
+        let connecting = (0..50).map(|_| Transaction { ended: 10.0, took_ms: 900.0 });
+        let counted = (1..=100).map(|ms| Transaction { ended: 11.5, took_ms: f64::from(ms) });
+        assert_eq!(p99(connecting.chain(counted).collect()), Some(100.0));
+        assert_eq!(p99(Vec::new()), None);
     }
 }

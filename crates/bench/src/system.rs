@@ -295,7 +295,7 @@ fn script(name: &str) -> PathBuf {
     root().join("deploy/local").join(name)
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     root().join(".local").join(STACK)
 }
 
