@@ -54,7 +54,7 @@ statement! {
     /// Rows are compared as wholes, so that the way leads along the owner's own orders.
     struct OwnersPage { owner: str, since: Uuid, before: Uuid, limit: i64 } -> (SqlUuid, Text, BigInt);
     "SELECT id, status, hash_record_extended(ROW(owner, idempotency_key), 0) FROM sales.orders
-     WHERE (owner, id) >= (" {Text = owner} ", " {SqlUuid = since} ")
+     WHERE owner <> '' AND (owner, id) >= (" {Text = owner} ", " {SqlUuid = since} ")
        AND (owner, id) < (" {Text = owner} ", " {SqlUuid = before} ")
      ORDER BY owner, id LIMIT " {BigInt = limit} ""
 }
