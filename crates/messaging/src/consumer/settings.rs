@@ -61,7 +61,7 @@ impl RunnerOptions {
             // A little patience while little arrives: every batch is a commit, and every question costs something.
             .set("fetch.min.bytes", "32768")
             .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "8192")
+            .set("queued.max.messages.kbytes", "6144")
             .set("fetch.max.bytes", "4194304")
             // A topic that is made later is noticed soon.
             .set("topic.metadata.refresh.interval.ms", "5000")
