@@ -24,8 +24,9 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     let mut full_p50 = Row::new("answer at full rate, p50", "ms");
     let mut full_p99 = Row::with_target("answer at full rate, p99", "ms", Target::AtMost(15.0));
     let mut floor_p99 = Row::new("floor at half of its rate, p99", "ms");
-    let mut half_p50 = Row::new("answer at half of it, p50", "ms");
-    let mut half_p99 = Row::with_target("answer at half of it, p99", "ms", Target::AtMost(8.0));
+    let mut half_p50 = Row::new("answer at half of its rate, p50", "ms");
+    let mut half_p99 =
+        Row::with_target("answer at half of its rate, p99", "ms", Target::AtMost(8.0));
     let mut loaded = Row::with_target("sales-api resident, loaded", "MB", Target::AtMost(80.0));
     let mut peak = Row::with_target("sales-api resident, peak", "MB", Target::AtMost(80.0));
 

@@ -44,6 +44,10 @@ pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Fa
 /// tail that the machine itself has: what one transaction waits for here, everybody waits for.
 pub(crate) fn p99_at(system: &System, rate: f64, seconds: u32) -> Result<f64, Failure> {
     let logs = folder().join("pgbench");
+    if logs.exists() {
+        // Of a run that failed.
+        fs::remove_dir_all(&logs)?;
+    }
     fs::create_dir_all(&logs)?;
     let mut command = pgbench(system, LEAD + seconds)?;
     command.arg(format!("--rate={rate:.0}")).arg("--log");

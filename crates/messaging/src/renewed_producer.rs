@@ -1,17 +1,19 @@
 //! A producer that is replaced after a fatal error.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 
 use crate::context::{QuietContext, Refusal};
 
-pub(crate) type Producer = Arc<BaseProducer<QuietContext>>;
+/// Shared by those who send. When the last of them has gone, what is still on its way is given up.
+pub(crate) struct Producer(Arc<BaseProducer<QuietContext>>);
 
 /// One call of `poll`, which hands on each answer at once and still lasts until its time is up. The client spins for the
 /// last millisecond of it (it waits in whole milliseconds, the rest is 0). Its own `ThreadedProducer` does so ten times a
@@ -22,7 +24,7 @@ const POLL: Duration = Duration::from_secs(5);
 /// it replaced.
 pub(crate) struct RenewedProducer {
     config: ClientConfig,
-    current: Mutex<Option<Producer>>,
+    current: Mutex<Option<Arc<Producer>>>,
     /// Why brokers did not let it in, if that is so.
     pub(crate) refusal: Refusal,
 }
@@ -34,26 +36,40 @@ impl RenewedProducer {
     }
 
     /// The producer of the day.
-    pub(crate) fn get(&self) -> Result<Producer, KafkaError> {
+    pub(crate) fn get(&self) -> Result<Arc<Producer>, KafkaError> {
         let mut current = self.current();
         if let Some(producer) = &*current {
             return Ok(producer.clone());
         }
         let context = QuietContext { refusal: self.refusal.clone() };
-        let fresh: Producer = Arc::new(self.config.create_with_context(context)?);
-        take_answers(Arc::downgrade(&fresh))?;
+        let fresh = Arc::new(Producer(Arc::new(self.config.create_with_context(context)?)));
+        take_answers(Arc::downgrade(&fresh.0))?;
         *current = Some(fresh.clone());
         Ok(fresh)
     }
 
     /// The next one who asks gets another producer than `failed`.
-    pub(crate) fn replace(&self, failed: &Producer) {
-        // It ends in its own thread, which holds it most of the time.
+    pub(crate) fn replace(&self, failed: &Arc<Producer>) {
         self.current().take_if(|current| Arc::ptr_eq(current, failed));
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Producer>> {
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Producer>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for Producer {
+    type Target = BaseProducer<QuietContext>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // The client itself lives on until its thread sees that nobody has it any more.
+        self.0.purge(PurgeConfig::default().queue().inflight());
     }
 }
 
@@ -78,6 +94,8 @@ impl fmt::Debug for RenewedProducer {
 
 #[cfg(test)]
 mod tests {
+    use test_kit::eventually;
+
     use super::*;
 
     #[tokio::test]
@@ -92,5 +110,16 @@ mod tests {
         // Another lane has met the same failure.
         producer.replace(&failed);
         assert!(Arc::ptr_eq(&producer.get().unwrap(), &fresh));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_nobody_has_any_more_ends() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        let producer = RenewedProducer::new(config);
+        let client = Arc::downgrade(&producer.get().unwrap().0);
+        assert!(client.upgrade().is_some());
+        drop(producer);
+        eventually("it has ended", async || client.upgrade().is_none().then_some(())).await;
     }
 }

@@ -63,6 +63,8 @@ impl RunnerOptions {
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "6144")
             .set("fetch.max.bytes", "4194304")
+            // After it had read far enough ahead. A second, which is the default, is longer than that lasts.
+            .set("fetch.queue.backoff.ms", "50")
             // A topic that is made later is noticed soon.
             .set("topic.metadata.refresh.interval.ms", "5000")
             .set("allow.auto.create.topics", "false")
