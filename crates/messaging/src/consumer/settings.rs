@@ -58,13 +58,14 @@ impl RunnerOptions {
             .set("max.poll.interval.ms", millis(self.max_poll_interval))
             // What is read ahead: some batches, however large the backlog. By default it is 64 MB and more.
             .set("queued.min.messages", "5000")
+            .set("queued.max.messages.kbytes", "3072")
+            .set("fetch.max.bytes", "2097152")
+            // Until it looks whether to read on. A second, which is the default, is much longer than what was read ahead
+            // lasts.
+            .set("fetch.queue.backoff.ms", "50")
             // A little patience while little arrives: every batch is a commit, and every question costs something.
             .set("fetch.min.bytes", "32768")
             .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "6144")
-            .set("fetch.max.bytes", "4194304")
-            // After it had read far enough ahead. A second, which is the default, is longer than that lasts.
-            .set("fetch.queue.backoff.ms", "50")
             // A topic that is made later is noticed soon.
             .set("topic.metadata.refresh.interval.ms", "5000")
             .set("allow.auto.create.topics", "false")
