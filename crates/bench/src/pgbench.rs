@@ -40,8 +40,8 @@ pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Fa
     tps(&text).ok_or_else(|| format!("pgbench did not tell its speed: {text}").into())
 }
 
-/// The p99 of the time from when an order was due until its commit, in milliseconds, at so many orders a second. The
-/// tail that the machine itself has: what one transaction waits for here, everybody waits for.
+/// The p99 of the time from when an order was due until its commit, in milliseconds, at so many orders a second: the tail
+/// that machine and database have by themselves.
 pub(crate) fn p99_at(system: &System, rate: f64, seconds: u32) -> Result<f64, Failure> {
     let logs = folder().join("pgbench");
     if logs.exists() {

@@ -108,12 +108,12 @@ impl<I, O> Batches<I, O> {
     /// Waits for calls and answers all who have called together, until the last [`Batcher`] is gone and the queue empty.
     /// `run` has one outcome for each item, in their order.
     pub(crate) async fn serve(mut self, run: impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
+        let heartbeat = self.heartbeat.clone();
+        let step = async |items: &[I]| {
+            heartbeat.beat();
+            run(items).await
+        };
         while self.queue.recv_many(&mut self.calls, LARGEST).await > 0 {
-            let heartbeat = self.heartbeat.clone();
-            let step = async |items: &[I]| {
-                heartbeat.beat();
-                run(items).await
-            };
             self.answer(&step).await;
             self.heartbeat.rest();
         }
