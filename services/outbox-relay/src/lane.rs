@@ -107,6 +107,7 @@ impl Lane {
                 tokio::select! {
                     () = sleep_until(tenure.renewal().min(Instant::now() + pause)) => {}
                     () = woken => {}
+                    () = tenure.ended() => {}
                     () = shutdown.cancelled() => {}
                 }
             }

@@ -1,12 +1,12 @@
 //! The shards that a relay holds, and for how long it may rely on that.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use store::outbox::{self, HeldShard, Shards};
 use store::{Database, StoreError};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A relay's share of the shards.
@@ -26,8 +26,8 @@ pub(crate) struct Tenure {
     /// Taken before the database was asked: the leases last from a little later.
     since: Instant,
     length: Duration,
-    /// Another relay has taken a shard over.
-    lost: AtomicBool,
+    /// Cancelled where it ends before its time.
+    ended: CancellationToken,
 }
 
 impl Leases {
@@ -42,7 +42,7 @@ impl Leases {
         let mut connection = self.database.connection().await?;
         let held = outbox::share(&mut connection, self.relay, length_ms).await?;
         self.note(held.iter().map(|held| held.shard).collect());
-        Ok(Tenure { held, since, length: self.length, lost: AtomicBool::new(false) })
+        Ok(Tenure { held, since, length: self.length, ended: CancellationToken::new() })
     }
 
     /// Gives everything back at once.
@@ -84,7 +84,17 @@ impl Tenure {
 
     /// Whether to renew now.
     pub(crate) fn is_over(&self) -> bool {
-        self.lost.load(Ordering::Relaxed) || Instant::now() >= self.renewal()
+        self.ended.is_cancelled() || Instant::now() >= self.renewal()
+    }
+
+    /// Ends it before its time: the lanes put down what they have in hand, and the leases are renewed.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Waits until it is ended before its time.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Whether the leases last as long as that, by a clock that began before they did.
@@ -95,7 +105,7 @@ impl Tenure {
     /// Notes that another relay has taken over. Only the database knows what is left.
     pub(crate) fn lose(&self) {
         metrics::counter!("outbox_leases_lost_total").increment(1);
-        self.lost.store(true, Ordering::Relaxed);
+        self.end();
     }
 }
 

@@ -87,7 +87,8 @@ impl Relay {
         Ok(())
     }
 
-    /// The lanes side by side, each on a task of its own, until all have put down what they had in hand.
+    /// The lanes side by side, each on a task of its own, until all have put down what they had in hand: at the next
+    /// renewal, or where another relay has given shards back, which nobody carries until they are taken.
     async fn work(
         &mut self,
         tenure: &Arc<Tenure>,
@@ -95,10 +96,15 @@ impl Relay {
     ) -> Result<(), JoinError> {
         let mut at_work: JoinSet<Lane> =
             self.lanes.drain(..).map(|lane| lane.work(tenure.clone(), shutdown.clone())).collect();
-        while let Some(lane) = at_work.join_next().await {
-            self.lanes.push(lane?);
+        loop {
+            tokio::select! {
+                lane = at_work.join_next() => match lane {
+                    Some(lane) => self.lanes.push(lane?),
+                    None => return Ok(()),
+                },
+                () = self.wakes.shards_free() => tenure.end(),
+            }
         }
-        Ok(())
     }
 
     /// One step of each lane, after the leases are renewed if it is time.

@@ -1,30 +1,34 @@
-//! Hearing of new events as they are committed, instead of looking for them all the time.
+//! Hearing of new events as they are committed, and of shards as they are given back, instead of looking for them all
+//! the time.
 //!
-//! A word that is lost costs nothing but the time until the next look: the lanes poll whatever they hear.
+//! A word that is lost costs nothing but the time until the next look: the lanes poll and the leases are renewed
+//! whatever is heard.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use service_kit::outage::Outage;
-use store::outbox::{Listener, Shards};
+use store::outbox::{Listener, Shards, Word};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::leases::lane_of;
 
-/// One bell a lane. Cheap to clone.
+/// One bell a lane, and one for who holds the leases. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Wakes {
     bells: Arc<[Notify]>,
+    shards_free: Arc<Notify>,
     /// What this relay holds: news of other shards is news for others.
     held: Arc<AtomicU64>,
 }
 
 impl Wakes {
     pub(crate) fn new(lanes: usize) -> Self {
-        Self { bells: (0..lanes).map(|_| Notify::new()).collect(), held: Arc::default() }
+        let bells = (0..lanes).map(|_| Notify::new()).collect();
+        Self { bells, shards_free: Arc::default(), held: Arc::default() }
     }
 
     /// Notes what is held from now on.
@@ -43,6 +47,18 @@ impl Wakes {
         match self.bells.get(lane) {
             Some(bell) => bell.notified().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until another relay has given shards back. A word that came before is heard, once.
+    pub(crate) async fn shards_free(&self) {
+        self.shards_free.notified().await;
+    }
+
+    fn pass_on(&self, word: Word) {
+        match word {
+            Word::Events(shards) => self.ring(shards),
+            Word::ShardsFree => self.shards_free.notify_one(),
         }
     }
 
@@ -84,6 +100,6 @@ async fn listen_once(
     // What was committed while nobody listened.
     wakes.ring(Shards::ALL);
     loop {
-        wakes.ring(listener.next().await?);
+        wakes.pass_on(listener.next().await?);
     }
 }

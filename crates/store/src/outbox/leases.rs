@@ -5,6 +5,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::SHARDS;
+use super::wake::tell_of_free_shards;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -87,7 +88,7 @@ pub async fn share(
             let mut held: Vec<(i16, i64)> =
                 Renew { relay, lease_ms, fair_share: &fair_share }.load(connection).await?;
             let kept: Vec<i16> = held.iter().map(|(shard, _)| *shard).collect();
-            GiveBack { relay, kept: &kept }.execute(connection).await?;
+            give_back(connection, relay, &kept).await?;
             let wanted = fair_share - i64::try_from(held.len()).unwrap_or(fair_share);
             if wanted > 0 {
                 held.extend(
@@ -105,9 +106,22 @@ pub async fn share(
 pub async fn release(connection: &mut Connection, relay: Uuid) -> Result<(), StoreError> {
     connection
         .transaction(async |connection| {
-            GiveBack { relay: &relay, kept: &Vec::new() }.execute(connection).await?;
+            give_back(connection, &relay, &Vec::new()).await?;
             Leave { relay: &relay }.execute(connection).await?;
             Ok(())
         })
         .await
+}
+
+/// All but these, and the others hear of it.
+async fn give_back(
+    connection: &mut Connection,
+    relay: &Uuid,
+    kept: &Vec<i16>,
+) -> Result<(), StoreError> {
+    let given_back = GiveBack { relay, kept }.execute(connection).await?;
+    if given_back > 0 {
+        tell_of_free_shards(connection).await?;
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ pub use dead_letters::dead_letter;
 pub use enqueue::enqueue;
 pub use leases::{HeldShard, release, share};
 pub use status::{LiveRelay, Status, TopicDepth, glance, status};
-pub use wake::{Listener, Notifier, Shards};
+pub use wake::{Listener, Notifier, Shards, Word};
 
 /// The number of shards that the outbox is split into: the most relays that can work at once.
 pub const SHARDS: i16 = 64;

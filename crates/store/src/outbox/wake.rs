@@ -1,7 +1,9 @@
-//! Telling relays that there is something to publish.
+//! Telling relays that there is something to publish, or shards to take.
 //!
-//! Not in the transaction that writes the event: every commit that notifies takes a lock that the whole database shares.
-//! And not for every event: what is said is which shards have something new, so that many events are one word.
+//! News of events is not told in the transaction that writes them: every commit that notifies takes a lock that the whole
+//! database shares. And not for every event: what is said is which shards have something new, so that many events are
+//! one word. Shards are given back rarely, and the word of it is only true once that is committed, so it is told in the
+//! same transaction.
 
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
@@ -42,9 +44,36 @@ impl FromIterator<i16> for Shards {
     }
 }
 
+/// What relays tell each other, and are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// These shards have new events.
+    Events(Shards),
+    /// A relay has given shards back.
+    ShardsFree,
+}
+
+const SHARDS_FREE: &str = "free";
+
+impl Word {
+    fn of(payload: &str) -> Self {
+        if payload == SHARDS_FREE {
+            return Self::ShardsFree;
+        }
+        // A word that somebody else has sent is a reason to look everywhere.
+        Self::Events(u64::from_str_radix(payload, 16).map_or(Shards::ALL, Shards))
+    }
+}
+
 statement! {
-    struct Notify { shards: str } -> diesel::sql_types::Nullable<Text>;
-    "SELECT pg_notify('sales_outbox', " {Text = shards} ")::text"
+    struct Notify { word: str } -> diesel::sql_types::Nullable<Text>;
+    "SELECT pg_notify('sales_outbox', " {Text = word} ")::text"
+}
+
+/// Tells all relays, once this transaction is committed, that there are shards to take.
+pub(super) async fn tell_of_free_shards(connection: &mut Connection) -> Result<(), StoreError> {
+    let _: Option<String> = Notify { word: SHARDS_FREE }.get_result(connection).await?;
+    Ok(())
 }
 
 /// Tells relays which shards have new events, on a connection of its own.
@@ -61,13 +90,13 @@ impl Notifier {
 
     /// Tells all who listen that these shards have new events, which are committed.
     pub async fn notify(&mut self, shards: Shards) -> Result<(), StoreError> {
-        let shards = format!("{:016x}", shards.0);
-        let _: Option<String> = Notify { shards: &shards }.get_result(&mut self.0).await?;
+        let word = format!("{:016x}", shards.0);
+        let _: Option<String> = Notify { word: &word }.get_result(&mut self.0).await?;
         Ok(())
     }
 }
 
-/// Hears what a [`Notifier`] tells, on a connection of its own.
+/// Hears what a [`Notifier`] and other relays tell, on a connection of its own.
 pub struct Listener(Connection);
 
 impl Listener {
@@ -79,11 +108,10 @@ impl Listener {
     }
 
     /// Waits for the next word. An error means that the connection is gone.
-    pub async fn next(&mut self) -> Result<Shards, StoreError> {
+    pub async fn next(&mut self) -> Result<Word, StoreError> {
         let mut notifications = Box::pin(self.0.notifications_stream());
         let notification = notifications.next().await.ok_or(StoreError::NoConnection)??;
-        // A word that somebody else has sent is a reason to look everywhere.
-        Ok(u64::from_str_radix(&notification.payload, 16).map_or(Shards::ALL, Shards))
+        Ok(Word::of(&notification.payload))
     }
 }
 
@@ -97,5 +125,12 @@ mod tests {
         assert_eq!(shards.iter().collect::<Vec<_>>(), [0, 17, 63]);
         assert_eq!(Shards::ALL.iter().count(), 64);
         assert_eq!(Shards::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn a_word_of_somebody_else_is_a_reason_to_look_everywhere() {
+        assert_eq!(Word::of("0000000000000005"), Word::Events(Shards::from_bits(5)));
+        assert_eq!(Word::of("free"), Word::ShardsFree);
+        assert_eq!(Word::of("hello"), Word::Events(Shards::ALL));
     }
 }

@@ -39,17 +39,43 @@ async fn a_relay_that_stops_hands_its_shards_over_at_once() {
     assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_relays").await, 0);
 }
 
+async fn until_listening(world: &World, relays: i64) {
+    let listening = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND query = 'LISTEN sales_outbox'";
+    eventually("all relays listen", async || {
+        (world.database.count(listening).await == relays).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_relay_gives_back_is_taken_long_before_the_others_would_renew() {
+    let mut world = World::create().await;
+    world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
+    let all_held = async || {
+        let held = "SELECT count(*) FROM sales.outbox_shards WHERE owner IS NOT NULL";
+        eventually("all is held", async || (world.database.count(held).await == 64).then_some(()))
+            .await;
+    };
+    let first = start(&world);
+    all_held().await;
+    let second = start(&world);
+    let alive = "SELECT count(*) FROM sales.outbox_relays";
+    eventually("both are counted", async || (world.database.count(alive).await == 2).then_some(()))
+        .await;
+    until_listening(&world, 2).await;
+    // It has found nothing to take, and would look again in twenty minutes.
+    first.stop().await;
+    all_held().await;
+    second.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_told_of_is_published_long_before_a_relay_would_look() {
     let mut world = World::create().await;
     world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
     let _relay = start(&world);
-    let listening = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND query = 'LISTEN sales_outbox'";
-    eventually("the relay listens", async || {
-        (world.database.count(listening).await == 1).then_some(())
-    })
-    .await;
+    until_listening(&world, 1).await;
     let mut notifier = Notifier::connect(&world.store()).await.unwrap();
     for _ in 0..3 {
         let order = OrderId::generate();

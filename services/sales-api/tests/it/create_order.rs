@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use store::outbox::{Listener, shard_of};
+use store::outbox::{Listener, Word, shard_of};
 use test_kit::eventually;
 use tokio::time::timeout;
 
@@ -115,8 +115,8 @@ async fn relays_are_told_of_an_order_as_soon_as_it_is_stored() {
     let mut listener = Listener::connect(&api.world.store()).await.unwrap();
     let answer = api.create("key-1", &two_widgets()).await;
     let order = answer.json()["data"]["orderId"].as_str().unwrap().parse().unwrap();
-    let shards = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();
-    assert_eq!(shards.iter().collect::<Vec<_>>(), [shard_of(order)]);
+    let word = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();
+    assert_eq!(word, Word::Events([shard_of(order)].into_iter().collect()));
 }
 
 /// Plans are kept, also those by which foreign keys are checked, and tables grow meanwhile.
