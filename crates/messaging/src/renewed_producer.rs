@@ -68,8 +68,9 @@ impl Deref for Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        // The client itself lives on until its thread sees that nobody has it any more.
-        self.0.purge(PurgeConfig::default().queue().inflight());
+        // The client itself lives on until its thread sees that nobody has it any more. Nor is it waited for here: its own
+        // threads may be held up for many seconds, by a name server that does not answer for instance.
+        self.0.purge(PurgeConfig::default().queue().inflight().non_blocking());
     }
 }
 
