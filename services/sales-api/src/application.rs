@@ -49,13 +49,14 @@ impl Application {
         let readiness = Readiness::new(config.common.readiness).probe("postgres", database.probe());
         let bell = OutboxBell::default();
         let heartbeats = Heartbeats::new(config.common.liveness_grace, &config.database);
-        let (writer, writer_thread) =
-            OrderWriter::start(&config.database, bell.clone(), heartbeats.clone())?;
+        // It brings the recorder of metrics: what took hold of one before would count for nobody.
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
                 .exposing("sales-api")
-                .watching(heartbeats.inserts)
-                .watching(heartbeats.lookups);
+                .watching(heartbeats.inserts.clone())
+                .watching(heartbeats.lookups.clone());
+        let (writer, writer_thread) =
+            OrderWriter::start(&config.database, bell.clone(), heartbeats)?;
         begin_requests(&ROUTES);
         Ok(Self {
             management,

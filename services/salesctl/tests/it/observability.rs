@@ -1,6 +1,7 @@
 //! Alerts, dashboards and the operator's table speak of metrics that there are; and the services show just those.
 
 mod exposed;
+mod moving;
 mod promql;
 
 use std::collections::BTreeSet;
