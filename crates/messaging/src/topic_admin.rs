@@ -5,6 +5,7 @@ use std::time::Duration;
 use contracts::topics::TopicSpec;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use service_kit::retry::FIRST_WAIT;
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +13,9 @@ use crate::KafkaSettings;
 use crate::context::{QuietContext, unless_refused};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Kafka's word for the broker's own `default.replication.factor` (KIP-464).
+const BROKERS_CHOICE: i32 = -1;
 
 /// What became of a topic that was to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,24 +52,37 @@ pub struct Topic {
     pub name: String,
     /// Its number of partitions.
     pub partitions: usize,
+    /// Replicas of the partition that has the fewest.
+    pub replicas: usize,
 }
 
-/// Makes the topics that are missing. `replication` -1 leaves the number of replicas to the broker.
+/// On how many brokers the records of a new topic are. What is not said is left to the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// Replicas of each partition.
+    pub replicas: Option<i32>,
+    /// How many of them must have a record before it is acknowledged: `min.insync.replicas`.
+    pub in_sync: Option<i32>,
+}
+
+/// Makes the topics that are missing. One that exists is left as it is.
 pub async fn create(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
-    replication: i32,
+    copies: Copies,
 ) -> Result<Vec<(String, Creation)>, TopicAdminError> {
-    let done = unless_refused(settings, create_all(settings, topics, replication)).await;
+    let done = unless_refused(settings, create_all(settings, topics, copies)).await;
     done.unwrap_or_else(|reason| Err(TopicAdminError::NotLetIn(reason)))
 }
 
 async fn create_all(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
-    replication: i32,
+    copies: Copies,
 ) -> Result<Vec<(String, Creation)>, TopicAdminError> {
     let admin = admin(settings)?;
+    let replicas = copies.replicas.unwrap_or(BROKERS_CHOICE);
+    let in_sync = copies.in_sync.map(|in_sync| in_sync.to_string());
     let text: Vec<_> = topics
         .iter()
         .map(|topic| {
@@ -80,15 +97,16 @@ async fn create_all(
         .iter()
         .zip(&text)
         .map(|(topic, (retention, segment, max_bytes))| {
-            let new =
-                NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
-                    .set("retention.ms", retention)
-                    .set("segment.ms", segment)
-                    .set("cleanup.policy", "delete");
-            match max_bytes {
-                Some(max_bytes) => new.set("max.message.bytes", max_bytes),
+            let replication = TopicReplication::Fixed(replicas);
+            let new = NewTopic::new(&topic.name, topic.partitions, replication)
+                .set("retention.ms", retention)
+                .set("segment.ms", segment)
+                .set("cleanup.policy", "delete");
+            let sometimes = [("max.message.bytes", max_bytes), ("min.insync.replicas", &in_sync)];
+            sometimes.into_iter().fold(new, |new, (key, value)| match value {
+                Some(value) => new.set(key, value),
                 None => new,
-            }
+            })
         })
         .collect();
     let options =
@@ -139,10 +157,19 @@ async fn all(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
         .topics()
         .iter()
         .filter(|topic| !topic.name().starts_with("__"))
-        .map(|topic| Topic { name: topic.name().to_owned(), partitions: topic.partitions().len() })
+        .map(|topic| Topic {
+            name: topic.name().to_owned(),
+            partitions: topic.partitions().len(),
+            replicas: fewest_replicas(topic),
+        })
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(topics)
+}
+
+fn fewest_replicas(topic: &MetadataTopic) -> usize {
+    let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
+    replicas.min().unwrap_or_default()
 }
 
 fn admin(settings: &KafkaSettings) -> Result<AdminClient<QuietContext>, KafkaError> {

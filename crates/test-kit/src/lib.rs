@@ -37,6 +37,6 @@ pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};
 pub use stack::{PrivateStack, Stack};
-pub use topics::{empty_topic, produce, produce_all, read_all};
+pub use topics::{empty_topic, produce, produce_all, read_all, topic_setting};
 pub use wait::{eventually, eventually_within};
 pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use conf::Conf;
 use contracts::topics::{Names, TopicSpec};
-use messaging::{KafkaSettings, Record, topic_admin};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use messaging::topic_admin::{self, Copies};
+use messaging::{KafkaSettings, Record};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,7 +38,7 @@ pub(crate) async fn create_topics(stack: &Stack) -> Names {
     let specs: Vec<TopicSpec> = names.specs().into_iter().map(smaller).collect();
     let brokers = [("KAFKA_BROKERS", &stack.kafka_brokers)];
     let settings = KafkaSettings::try_parse_from(["test"], brokers).expect("settings");
-    topic_admin::create(&settings, &specs, 1).await.expect("the test's topics");
+    topic_admin::create(&settings, &specs, Copies::default()).await.expect("the test's topics");
     names
 }
 
@@ -93,6 +94,23 @@ pub async fn empty_topic(stack: &Stack, topic: &str) {
     }
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
     admin.delete_records(&all, &options).await.expect("an emptied topic");
+}
+
+/// A setting of a topic, and whether it is `of the topic` or `of the broker`.
+pub async fn topic_setting(stack: &Stack, topic: &str, setting: &str) -> String {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .create()
+        .expect("an admin client");
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+    let resource = described.expect("an answer").remove(0).expect("the topic's settings");
+    let entry = resource.get(setting).expect("the setting");
+    let whose = match entry.source {
+        ConfigSource::DynamicTopic => "of the topic",
+        _ => "of the broker",
+    };
+    format!("{} {whose}", entry.value.as_deref().unwrap_or_default())
 }
 
 /// Everything that is in a topic now, partition by partition.

@@ -503,6 +503,17 @@ def a_namespace_that_takes_everything(environment):
     environment.get("Namespace", "sales")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "privileged"
 
 
+@fault("copies")
+def topics_on_one_disk(environment):
+    arguments = Pod(environment.get("Job", "migrate")).spec["containers"][0]["args"]
+    arguments[arguments.index("--replication-factor") + 1] = "1"
+
+
+@fault("copies")
+def topics_as_the_broker_likes(environment):
+    del Pod(environment.get("Job", "migrate")).spec["containers"][0]["args"][2:]
+
+
 @fault("migration")
 def topics_before_tables(environment):
     job = Pod(environment.get("Job", "migrate")).spec

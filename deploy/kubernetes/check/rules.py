@@ -477,6 +477,22 @@ def namespaces(environment, project):
 
 
 @rule
+def copies(environment, project):
+    """Where Kafka has several brokers: a record that is acknowledged is on two of them, and a third one may be away."""
+    if environment.name == "local":
+        return
+    for _, container, where in containers(environment):
+        arguments = container.get("args", [])
+        if arguments[:2] != ["topics", "create"]:
+            continue
+        asked = dict(zip(arguments, arguments[1:]))
+        replicas = int(asked.get("--replication-factor", 1))
+        in_sync = int(asked.get("--min-insync-replicas", 1))
+        if not 2 <= in_sync < replicas:
+            yield f"{where}: {replicas} replicas, {in_sync} of them in sync: a broker that is lost takes records along"
+
+
+@rule
 def migration(environment, project):
     jobs = [pod for pod in environment.pods if pod.owner["kind"] == "Job"]
     runs = [

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use contracts::topics::TopicSpec;
 use domain::OrderId;
-use messaging::topic_admin;
+use messaging::topic_admin::{self, Copies};
 use store::outbox::{OutboxEvent, shard_of};
 use test_kit::{World, outbox_event as event, put_into_outbox as put, read_all};
 use uuid::Uuid;
@@ -120,7 +120,8 @@ async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is
         segment: Duration::from_hours(1),
         max_message_bytes: Some(20_000),
     };
-    topic_admin::create(&world.config(), std::slice::from_ref(&small), 1).await.unwrap();
+    let copies = Copies::default();
+    topic_admin::create(&world.config(), std::slice::from_ref(&small), copies).await.unwrap();
     let mut events = Vec::new();
     for number in 0..40 {
         // Random, so that it is not compressed to what the topic takes; the client lets it pass.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use conf::{Conf, Subcommands};
 use contracts::topics;
 use messaging::KafkaSettings;
-use messaging::topic_admin::{self, Creation, TopicAdminError};
+use messaging::topic_admin::{self, Copies, Creation, TopicAdminError};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -30,6 +30,7 @@ enum Command {
 }
 
 #[derive(Conf)]
+#[conf(validation_predicate = Create::check)]
 struct Create {
     #[conf(flatten)]
     kafka: KafkaSettings,
@@ -37,9 +38,13 @@ struct Create {
     #[conf(flatten)]
     names: TopicSettings,
 
-    /// Replicas of each partition; -1 leaves it to the broker
-    #[conf(long, default_value = "-1", allow_negative_numbers, value_parser = parse_replication)]
-    replication_factor: i32,
+    /// Replicas of each partition of a new topic; the broker's default when unset
+    #[conf(long, value_parser = parse_copies)]
+    replication_factor: Option<i32>,
+
+    /// Replicas that must have a record of a new topic before it is acknowledged; the broker's default when unset
+    #[conf(long, value_parser = parse_copies)]
+    min_insync_replicas: Option<i32>,
 
     /// Seconds to wait for a broker that is still starting
     #[conf(long, default_value = "60", value_parser = parse_wait)]
@@ -110,13 +115,24 @@ struct Made {
 }
 
 impl Create {
+    /// With more than there are, nothing could be written.
+    fn check(create: &Self) -> Result<(), &'static str> {
+        match (create.replication_factor, create.min_insync_replicas) {
+            (Some(replicas), Some(in_sync)) if in_sync > replicas => {
+                Err("--min-insync-replicas must not be more than --replication-factor")
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn run(self) -> Result<(), Failure> {
         let wanted = topics::Names::from(self.names).specs();
         let patience = Duration::from_secs(self.wait);
         // Not let in, it may be because the users are still being made.
         let passing = |error: &TopicAdminError| !matches!(error, TopicAdminError::Refused { .. });
-        let attempt =
-            async || topic_admin::create(&self.kafka, &wanted, self.replication_factor).await;
+        let copies =
+            Copies { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
+        let attempt = async || topic_admin::create(&self.kafka, &wanted, copies).await;
         let results = wait_for("kafka", patience, passing, attempt).await?;
         let made = results
             .into_iter()
@@ -130,10 +146,7 @@ impl Create {
     }
 }
 
-fn parse_replication(text: &str) -> Result<i32, &'static str> {
-    let valid = |factor: &i32| *factor == -1 || (1..=i32::from(i16::MAX)).contains(factor);
-    text.parse()
-        .ok()
-        .filter(valid)
-        .ok_or("must be a whole number from 1 to 32767, or -1 for the broker's default")
+fn parse_copies(text: &str) -> Result<i32, &'static str> {
+    let valid = |copies: &i32| (1..=i32::from(i16::MAX)).contains(copies);
+    text.parse().ok().filter(valid).ok_or("must be a whole number from 1 to 32767")
 }

@@ -1,6 +1,6 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
-use test_kit::World;
+use test_kit::{World, topic_setting};
 
 use crate::system::{Ongoing, System, answer, salesctl};
 
@@ -67,7 +67,9 @@ async fn the_topics_of_the_settings_are_made_once_and_listed() {
         world.set(variable, name);
     }
     for created in [true, false] {
-        let output = salesctl(&world, &["topics", "create", "--json"]).await;
+        let create =
+            ["topics", "create", "--replication-factor", "1", "--min-insync-replicas", "1"];
+        let output = salesctl(&world, &[&create[..], &["--json"]].concat()).await;
         let topics: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(topics.as_array().unwrap().len(), 5);
         assert!(
@@ -78,10 +80,28 @@ async fn the_topics_of_the_settings_are_made_once_and_listed() {
     let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
     for topic in names.specs() {
         assert!(
-            listed.contains(&format!("{:>10}  {:>10}  {}\n", topic.partitions, 0, topic.name)),
+            listed.contains(&format!(
+                "{:>10}  {:>8}  {:>10}  {}\n",
+                topic.partitions, 1, 0, topic.name
+            )),
             "{listed}"
         );
+        let in_sync = topic_setting(&world.stack, &topic.name, "min.insync.replicas").await;
+        assert_eq!(in_sync, "1 of the topic", "{}", topic.name);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_the_cluster_cannot_keep_so_often_are_not_made() {
+    let mut world = World::create().await;
+    let topic = format!("{}-other", world.topics.order_events);
+    world.set("ORDER_EVENTS_TOPIC", &topic);
+    let output = salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await;
+    let report = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert!(report.contains(&topic) && report.contains("InvalidReplicationFactor"), "{report}");
+    let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
+    assert!(listed.contains(&format!("{topic}  (missing)")), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,6 +180,8 @@ async fn wrong_usage_ends_with_code_2() {
         &["orders", "create", "--item", "widget"],
         &["outbox", "redrive", "--max", "0"],
         &["dlq", "redrive"],
+        &["topics", "create", "--replication-factor", "0"],
+        &["topics", "create", "--replication-factor", "2", "--min-insync-replicas", "3"],
         // It has announcements only: what they tell of is in the database.
         &["dlq", "redrive", "sales.dead-letters.v1"],
         &["dlq", "show", "--offset", "3"],

@@ -32,7 +32,7 @@ async fn topics_are_listed_with_what_is_in_them_and_how_far_their_readers_are() 
     assert_eq!(
         unread,
         json!({
-            "topic": names.order_events, "partitions": 3, "records": 3,
+            "topic": names.order_events, "partitions": 3, "replicas": 1, "records": 3,
             "groups": group(&names.delivery_group, 0, 3)
         })
     );
@@ -50,7 +50,7 @@ async fn topics_are_listed_with_what_is_in_them_and_how_far_their_readers_are() 
     assert_eq!(listed(world, &names.dead_letters).await["groups"], json!([]));
     let table = String::from_utf8(system.salesctl(&["topics", "list"]).await.stdout).unwrap();
     for line in [
-        format!("{:>10}  {:>10}  {}\n", 3, 6, names.delivery_events),
+        format!("{:>10}  {:>8}  {:>10}  {}\n", 3, 1, 6, names.delivery_events),
         format!(
             "{:>10}  {:>10}  {:>13}  {} of {}",
             6, 0, "-", names.status_group, names.delivery_events
@@ -82,5 +82,5 @@ async fn without_a_broker_the_list_ends_in_time() {
     world.set("KAFKA_BROKERS", "127.0.0.1:1");
     let output = salesctl(&world, &["topics", "list"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka did not answer"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka does not answer"));
 }

@@ -1,5 +1,7 @@
 //! `salesctl topics list`: what is in the topics, and how much of it nobody has read.
 
+use std::collections::HashMap;
+
 use chrono::Utc;
 use conf::Conf;
 use contracts::topics::Names;
@@ -34,6 +36,8 @@ struct Listed {
     topic: String,
     /// None, where there is no such topic.
     partitions: usize,
+    /// Of the partition that has the fewest.
+    replicas: usize,
     records: u64,
     groups: Vec<Group>,
 }
@@ -53,25 +57,34 @@ struct Group {
 impl List {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let names = Names::from(self.names);
+        let known = topic_admin::list(&self.kafka).await?;
         let mut topics: Vec<String> = names.specs().into_iter().map(|topic| topic.name).collect();
         if self.all {
-            let known = topic_admin::list(&self.kafka).await?.into_iter().map(|topic| topic.name);
-            let others: Vec<String> = known.filter(|topic| !topics.contains(topic)).collect();
+            let all = known.iter().map(|topic| topic.name.clone());
+            let others: Vec<String> = all.filter(|topic| !topics.contains(topic)).collect();
             topics.extend(others);
         }
+        let replicas: HashMap<_, _> =
+            known.into_iter().map(|topic| (topic.name, topic.replicas)).collect();
         let mut listed = Vec::with_capacity(topics.len());
         for topic in topics {
-            listed.push(look(&self.kafka, &names, topic).await?);
+            let replicas = replicas.get(&topic).copied().unwrap_or_default();
+            listed.push(look(&self.kafka, &names, topic, replicas).await?);
         }
         output::print(self.json, &listed, |listed| text(listed))
     }
 }
 
-async fn look(kafka: &KafkaSettings, names: &Names, topic: String) -> Result<Listed, Failure> {
+async fn look(
+    kafka: &KafkaSettings,
+    names: &Names,
+    topic: String,
+    replicas: usize,
+) -> Result<Listed, Failure> {
     let spans = match kept(kafka, &topic).await {
         Ok(spans) => spans,
         Err(ReadError::UnknownTopic(topic)) => {
-            return Ok(Listed { topic, partitions: 0, records: 0, groups: Vec::new() });
+            return Ok(Listed { topic, partitions: 0, replicas, records: 0, groups: Vec::new() });
         }
         Err(error) => return Err(error.into()),
     };
@@ -84,7 +97,7 @@ async fn look(kafka: &KafkaSettings, names: &Names, topic: String) -> Result<Lis
         groups.push(look_at_group(kafka, &topic, group, &spans).await?);
     }
     let records = spans.iter().map(Span::count).sum();
-    Ok(Listed { topic, partitions: spans.len(), records, groups })
+    Ok(Listed { topic, partitions: spans.len(), replicas, records, groups })
 }
 
 async fn look_at_group(
@@ -121,10 +134,10 @@ async fn look_at_group(
 }
 
 fn text(listed: &[Listed]) -> String {
-    let mut lines = vec![format!("{:>10}  {:>10}  topic", "partitions", "records")];
-    lines.extend(listed.iter().map(|Listed { topic, partitions, records, .. }| {
+    let mut lines = vec![format!("partitions  replicas  {:>10}  topic", "records")];
+    lines.extend(listed.iter().map(|Listed { topic, partitions, replicas, records, .. }| {
         let missing = if *partitions == 0 { "  (missing)" } else { "" };
-        format!("{partitions:>10}  {records:>10}  {topic}{missing}")
+        format!("{partitions:>10}  {replicas:>8}  {records:>10}  {topic}{missing}")
     }));
     lines.push(format!("\n{:>10}  {:>10}  {:>13}  group", "committed", "lag", "oldest unread"));
     for listed in listed {
