@@ -88,6 +88,11 @@ impl Holdings {
         }
     }
 
+    /// How many partitions are held.
+    pub(super) fn count(&self) -> usize {
+        self.lock().held.len()
+    }
+
     /// Whether the partition is held, under whichever term.
     pub(super) fn holds(&self, partition: i32) -> bool {
         self.lock().held.contains_key(&partition)

@@ -25,6 +25,13 @@ pub(super) struct RebalanceContext {
     pub(super) refusal: Refusal,
 }
 
+impl RebalanceContext {
+    fn show_holdings(&self) {
+        let held = u32::try_from(self.holdings.count()).unwrap_or(u32::MAX);
+        metrics::gauge!("consumer_partitions_held", "topic" => self.lag.topic()).set(held);
+    }
+}
+
 impl ClientContext for RebalanceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         quiet_log(level, facility, message);
@@ -53,6 +60,7 @@ impl ConsumerContext for RebalanceContext {
                 }
                 self.holdings.lose(numbers(partitions));
                 self.lag.forget(numbers(partitions));
+                self.show_holdings();
             }
             Rebalance::Assign(partitions) => {
                 metrics::counter!("consumer_rebalances_total", "topic" => self.lag.topic())
@@ -66,6 +74,7 @@ impl ConsumerContext for RebalanceContext {
                 if partitions.count() > 0 {
                     tracing::info!(partitions = partitions.count(), "partitions assigned");
                     self.holdings.gain(numbers(partitions));
+                    self.show_holdings();
                 }
             }
             _ => {}

@@ -136,6 +136,7 @@ pub static CATALOGUE: &[Metric] = &[
     // ---- reading from Kafka
     gauge("consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records of a partition that are yet to be handled, as of the last fetch; 0 where another instance holds it"),
     gauge("consumer_lag_seconds", CONSUMERS, TOPIC, "Age of the oldest record that is yet to be handled, over the partitions that this instance holds"),
+    gauge("consumer_partitions_held", CONSUMERS, TOPIC, "Partitions that this instance reads"),
     counter("consumer_records_total", CONSUMERS, TOPIC, "Records that were handled or put aside"),
     counter("consumer_dead_letters_total", CONSUMERS, DEAD_LETTER, "Records that were put aside, by error class"),
     counter("consumer_errors_total", CONSUMERS, TOPIC, "Errors that the Kafka client reported"),
@@ -178,6 +179,7 @@ pub static CATALOGUE: &[Metric] = &[
     counter("delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease had run out when they were published: they are published again"),
     gauge("delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
     gauge("delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the shipment that is due longest has been due"),
+    gauge("delivery_observed_timestamp_seconds", DELIVERY, &[], "When this instance last looked at the shipments as a whole, in seconds since 1970"),
 
     // ---- status-consumer
     counter("status_applied_total", STATUS, &[], "Steps that moved their order"),

@@ -1,4 +1,6 @@
-use test_kit::process_checks;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use test_kit::{Process, World, eventually, metrics, process_checks};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_delivery-service");
 
@@ -46,4 +48,22 @@ fn what_it_writes_is_never_what_it_reads() {
         ],
         &["ORDER_EVENTS_TOPIC and DELIVERY_EVENTS_TOPIC must differ"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_it_last_looked_at_the_shipments_grows_old_without_the_database() {
+    let mut world = World::create().await;
+    let proxy = world.proxy_database().await;
+    let service = Process::start(BINARY, &world).await;
+    let seconds_ago = async || {
+        let text = metrics(service.management_port()).await;
+        let name = "delivery_observed_timestamp_seconds ";
+        let looked: f64 = text.lines().find_map(|line| line.strip_prefix(name))?.parse().unwrap();
+        Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() - looked)
+    };
+    eventually("it looks", async || (seconds_ago().await? < 6.0).then_some(())).await;
+    proxy.cut();
+    eventually("it is blind", async || (seconds_ago().await? > 10.0).then_some(())).await;
+    proxy.heal();
+    eventually("it looks again", async || (seconds_ago().await? < 6.0).then_some(())).await;
 }

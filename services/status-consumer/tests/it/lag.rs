@@ -40,9 +40,27 @@ async fn lag_is_told_in_records_and_in_seconds() {
         (records == 0.0 && seconds == 0.0).then_some(())
     })
     .await;
+    assert_eq!(sum(port, &world, "consumer_partitions_held").await, Some(3.0));
     let help = metrics(port).await;
     for metric in ["consumer_lag_records", "consumer_lag_seconds", "consumer_records_total"] {
         assert!(help.contains(&format!("# HELP {metric} ")), "{metric} has no help text");
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_partition_says_so_though_it_is_behind_nothing() {
+    let mut world = World::create().await;
+    world.topics.delivery_events.push_str("-missing");
+    let missing = world.topics.delivery_events.clone();
+    world.set("DELIVERY_EVENTS_TOPIC", missing);
+    let (service, port) = start_with_port(&world);
+    eventually("it misses its topic", async || {
+        (sum(port, &world, "consumer_errors_total").await? > 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(sum(port, &world, "consumer_partitions_held").await, Some(0.0));
+    assert_eq!(sum(port, &world, "consumer_lag_seconds").await, Some(0.0));
+    assert!(service.is_alive());
     service.stop().await;
 }
