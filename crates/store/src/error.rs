@@ -13,7 +13,7 @@ pub enum StoreError {
         place: String,
         /// Why not.
         #[source]
-        source: PoolError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Neither a free one nor a new one could be had in time.
     #[error("no connection to the database {place} in time")]
@@ -39,6 +39,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The pool has its own word for a connection that could not be made; what made it fail is what helps.
+    pub(crate) fn connection(place: String, error: PoolError) -> Self {
+        let source = match error {
+            PoolError::Backend(error) => error.into(),
+            error => error.into(),
+        };
+        Self::Connection { place, source }
+    }
+
     /// A value that was read back is not what was written.
     pub(crate) fn corrupt<E>(what: &'static str) -> impl FnOnce(E) -> Self
     where

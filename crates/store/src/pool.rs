@@ -169,7 +169,7 @@ impl Database {
         let place = || self.place.to_string();
         connection
             .map_err(|_| StoreError::Late { place: place() })?
-            .map_err(|source| StoreError::Connection { place: place(), source })
+            .map_err(|error| StoreError::connection(place(), error))
     }
 
     /// A check for a readiness endpoint: whether the database answers.

@@ -23,6 +23,7 @@ const OWNER: &str = "salesctl-seed";
 const BATCH: u64 = 2_000;
 
 #[derive(Conf)]
+#[conf(validation_predicate = Seed::check)]
 pub(crate) struct Seed {
     #[conf(flatten)]
     database: DatabaseSettings,
@@ -56,6 +57,11 @@ struct Seeded {
 }
 
 impl Seed {
+    fn check(&self) -> Result<(), &'static str> {
+        let none = self.delivered == 0 && self.waiting == 0;
+        if none { Err("how many? --delivered or --waiting says it") } else { Ok(()) }
+    }
+
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let Self { delivered, waiting, .. } = self;
         if self.yes {

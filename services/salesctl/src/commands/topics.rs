@@ -112,6 +112,8 @@ impl Topics {
 struct Made {
     topic: String,
     created: bool,
+    /// Of the partition that has the fewest.
+    replicas: usize,
 }
 
 impl Create {
@@ -134,16 +136,29 @@ impl Create {
             Copies { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
         let attempt = async || topic_admin::create(&self.kafka, &wanted, copies).await;
         let results = wait_for("kafka", patience, passing, attempt).await?;
-        let made = results
-            .into_iter()
-            .map(|(topic, creation)| Made { topic, created: creation == Creation::Created });
+        let known = topic_admin::list(&self.kafka).await?;
+        let replicas = |name: &str| {
+            known.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.replicas)
+        };
+        let made = results.into_iter().map(|(topic, creation)| Made {
+            replicas: replicas(&topic),
+            created: creation == Creation::Created,
+            topic,
+        });
+        let wanted = self.replication_factor.and_then(|wanted| usize::try_from(wanted).ok());
         output::print(self.json, &made.collect::<Vec<_>>(), |made| {
-            let line = |Made { topic, created }: &Made| {
-                format!("{}  {topic}", if *created { "created" } else { "existed" })
-            };
-            made.iter().map(line).collect::<Vec<_>>().join("\n")
+            made.iter().map(|made| line(made, wanted)).collect::<Vec<_>>().join("\n")
         })
     }
+}
+
+/// A topic that was there is left as it is, which may not be what was asked for.
+fn line(Made { topic, created, replicas }: &Made, wanted: Option<usize>) -> String {
+    let less = wanted.filter(|wanted| replicas < wanted);
+    let less =
+        less.map(|wanted| format!("  (of {replicas} replicas, not {wanted}: left as it is)"));
+    let done = if *created { "created" } else { "existed" };
+    format!("{done}  {topic}{}", less.unwrap_or_default())
 }
 
 fn parse_copies(text: &str) -> Result<i32, &'static str> {

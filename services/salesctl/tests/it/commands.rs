@@ -102,6 +102,12 @@ async fn topics_that_the_cluster_cannot_keep_so_often_are_not_made() {
     assert!(report.contains(&topic) && report.contains("InvalidReplicationFactor"), "{report}");
     let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
     assert!(listed.contains(&format!("{topic}  (missing)")), "{listed}");
+
+    world.set("ORDER_EVENTS_TOPIC", world.topics.order_events.clone());
+    let output = salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await;
+    let report = text(&output.stdout);
+    let less = format!("{}  (of 1 replicas, not 3: left as it is)\n", world.topics.order_events);
+    assert!(output.status.success() && report.contains(&less), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,6 +185,7 @@ async fn wrong_usage_ends_with_code_2() {
         &["demo", "--orders", "0"],
         &["orders", "create", "--item", "widget"],
         &["outbox", "redrive", "--max", "0"],
+        &["seed", "--yes"],
         &["dlq", "redrive"],
         &["topics", "create", "--replication-factor", "0"],
         &["topics", "create", "--replication-factor", "2", "--min-insync-replicas", "3"],

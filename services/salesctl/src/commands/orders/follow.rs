@@ -8,6 +8,7 @@ use contracts::http::StatusChange;
 use contracts::timestamp_text;
 use domain::{OrderId, OrderStatus};
 use serde_json::json;
+use service_kit::Chain;
 use service_kit::config::number_in;
 use service_kit::outage::Outage;
 use tokio::time::{sleep, timeout};
@@ -82,7 +83,9 @@ impl Follow {
                         order.delivered = seen.status == OrderStatus::Delivered;
                     }
                     Err(error) if error.is_passing() => wait = outage.failed(&error),
-                    Err(error) => return Err(error.into()),
+                    Err(error) => {
+                        return Err(format!("order {}: {}", order.id, Chain(&error)).into());
+                    }
                 }
             }
             if orders.iter().all(|order| order.delivered) {

@@ -45,7 +45,7 @@ impl Invariant {
     }
 
     /// What is counted as checked, and what holds of it.
-    pub(crate) const fn promise(self) -> (&'static str, &'static str) {
+    pub(crate) const fn promise(self, drained: bool) -> (&'static str, &'static str) {
         match self {
             Self::Events => {
                 ("events", "each is in its topic, in the outbox or a dead letter of it")
@@ -54,6 +54,9 @@ impl Invariant {
             Self::Keys => ("orders", "each has its idempotency key for itself"),
             Self::Transitions => ("orders", "each transition happened once, each shipment is one"),
             Self::Order => ("orders", "none went backwards, in the database or in a topic"),
+            Self::Account if drained => {
+                ("orders", "each is delivered or dead-lettered, none is on its way")
+            }
             Self::Account => ("orders", "each is delivered, dead-lettered or on its way"),
             Self::DeadLetters => ("dead letters", "each is its original, byte for byte"),
         }

@@ -32,6 +32,9 @@ use crate::output;
 /// A promise is broken.
 const VIOLATED: u8 = 3;
 
+/// Seconds after which an order has been on its way for long.
+const STUCK_AFTER: u64 = 300;
+
 #[derive(Conf)]
 #[conf(validation_predicate = Verify::check)]
 pub(crate) struct Verify {
@@ -51,9 +54,10 @@ pub(crate) struct Verify {
     #[conf(flatten)]
     selected: Selected,
 
-    /// Seconds without a change after which an order on its way is mentioned
-    #[conf(long, default_value = "300", value_parser = parse_stuck_after)]
-    stuck_after: u64,
+    /// Seconds without a change after which an order on its way is mentioned, with where it is; 300 when unset, 0 with
+    /// --order
+    #[conf(long, value_parser = parse_stuck_after)]
+    stuck_after: Option<u64>,
 
     /// Says that nothing is on its way any more: an order that is, is a violation
     #[conf(long)]
@@ -84,16 +88,24 @@ impl Verify {
             }
             None => sales.clone(),
         };
+        let order = self.selected.order;
+        let stuck_after = self.stuck_after.unwrap_or(if order.is_some() { 0 } else { STUCK_AFTER });
         let run = Run {
             sales,
             delivery,
             kafka: self.kafka,
             names,
             selection: self.selected.selection(),
-            stuck_after: Duration::from_secs(self.stuck_after),
+            stuck_after: Duration::from_secs(stuck_after),
             drained: self.drained,
         };
         let report = run.verify().await?;
+        if let Some(order) = order
+            && report.is_empty()
+            && report.is_clean()
+        {
+            return Err(format!("there is no order {order}").into());
+        }
         output::print(self.json, &report, Report::text)?;
         Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })
     }

@@ -70,9 +70,10 @@ impl Report {
         findings: Findings,
         account: Account,
         topics: Vec<Counts>,
+        drained: bool,
     ) -> Self {
         let stand = |invariant: Invariant| {
-            let (things, promise) = invariant.promise();
+            let (things, promise) = invariant.promise(drained);
             let verdict = findings.of(invariant).clone();
             let stand = Stand {
                 promise: format!("{things}: {promise}"),
@@ -106,6 +107,11 @@ impl Report {
 
     pub(crate) fn is_clean(&self) -> bool {
         self.violations == 0
+    }
+
+    /// Whether there was no order to look at.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.orders.accepted == 0
     }
 
     pub(crate) fn text(&self) -> String {

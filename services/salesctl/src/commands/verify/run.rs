@@ -97,7 +97,8 @@ impl Run {
         }
         let account = judge::account(&ledger, &circumstances, &mut findings);
         let [orders, deliveries] = readings.map(|reading| reading.counts);
-        Ok(Report::new(at, findings, account, vec![orders, deliveries, announcements]))
+        let topics = vec![orders, deliveries, announcements];
+        Ok(Report::new(at, findings, account, topics, self.drained))
     }
 
     /// Events and shipments whose orders came after the orders were read, are somebody else's, or do not exist. An event

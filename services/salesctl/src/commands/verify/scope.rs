@@ -22,7 +22,7 @@ pub(crate) struct Selected {
 
     /// Only the order with this id
     #[conf(long)]
-    order: Option<OrderId>,
+    pub(super) order: Option<OrderId>,
 
     /// Only orders of this subject
     #[conf(long, value_parser = parse_owner)]

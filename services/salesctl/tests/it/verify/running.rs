@@ -127,6 +127,11 @@ async fn only_the_orders_that_are_asked_for_are_looked_at() {
         report["orders"]["accepted"].as_u64().unwrap()
     };
     assert_eq!(accepted(&["--order", &order]).await, 1);
+    let unknown = "0199c0de-0000-7000-8000-000000000000";
+    let output = salesctl(world, &["verify", "--order", unknown]).await;
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert!(report.contains(&format!("there is no order {unknown}")), "{report}");
     assert_eq!(accepted(&["--owner", "demo"]).await, 3);
     assert_eq!(accepted(&["--owner", "nobody"]).await, 0);
     assert_eq!(accepted(&["--since", "2100-01-01T00:00:00Z"]).await, 0);
@@ -135,6 +140,12 @@ async fn only_the_orders_that_are_asked_for_are_looked_at() {
         3
     );
     assert_eq!(salesctl(world, &["verify", "--since", "yesterday"]).await.status.code(), Some(2));
+
+    // Of one order it is said where it is.
+    let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
+    let waits = String::from_utf8(placed.stdout).unwrap();
+    let (code, report) = verify(world, &["--order", waits.split(' ').next().unwrap()]).await;
+    assert_eq!((code, &report["warnings"]["stuck"]["count"]), (0, &1.into()), "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
