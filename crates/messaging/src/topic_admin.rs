@@ -1,5 +1,6 @@
 //! Making topics and looking at them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use contracts::topics::TopicSpec;
@@ -60,17 +61,17 @@ pub struct Topic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
     /// Replicas of each partition.
-    pub replicas: Option<i32>,
+    pub replicas: Option<u16>,
     /// How many of them must have a record before it is acknowledged: `min.insync.replicas`.
-    pub in_sync: Option<i32>,
+    pub in_sync: Option<u16>,
 }
 
-/// Makes the topics that are missing. One that exists is left as it is.
+/// Makes the topics that are missing, and returns all of them as they are now. One that exists is left as it is.
 pub async fn create(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
     copies: Copies,
-) -> Result<Vec<(String, Creation)>, TopicAdminError> {
+) -> Result<Vec<(Topic, Creation)>, TopicAdminError> {
     let done = unless_refused(settings, create_all(settings, topics, copies)).await;
     done.unwrap_or_else(|reason| Err(TopicAdminError::NotLetIn(reason)))
 }
@@ -79,9 +80,9 @@ async fn create_all(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
     copies: Copies,
-) -> Result<Vec<(String, Creation)>, TopicAdminError> {
+) -> Result<Vec<(Topic, Creation)>, TopicAdminError> {
     let admin = admin(settings)?;
-    let replicas = copies.replicas.unwrap_or(BROKERS_CHOICE);
+    let replicas = copies.replicas.map_or(BROKERS_CHOICE, i32::from);
     let in_sync = copies.in_sync.map(|in_sync| in_sync.to_string());
     let text: Vec<_> = topics
         .iter()
@@ -119,21 +120,25 @@ async fn create_all(
             Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => Ok((topic, Creation::Existed)),
             Err((topic, code)) => Err(TopicAdminError::Refused { topic, code }),
         })
-        .collect::<Result<_, _>>()?;
-    until_listed(settings, topics).await?;
-    Ok(results)
+        .collect::<Result<HashMap<_, _>, _>>()?;
+    let listed = until_listed(settings, topics).await?;
+    let made = |topic: Topic| {
+        let creation = *results.get(&topic.name)?;
+        Some((topic, creation))
+    };
+    Ok(listed.into_iter().filter_map(made).collect())
 }
 
 /// The controller has made a topic before each broker knows of it. Whoever starts after us must find it.
 async fn until_listed(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
-) -> Result<(), TopicAdminError> {
+) -> Result<Vec<Topic>, TopicAdminError> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let listed = all(settings).await?;
         if topics.iter().all(|wanted| listed.iter().any(|topic| topic.name == wanted.name)) {
-            return Ok(());
+            return Ok(listed);
         }
         if Instant::now() > deadline {
             let unknown = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);

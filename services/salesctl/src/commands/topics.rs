@@ -10,10 +10,14 @@ use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::topic_admin::{self, Copies, Creation, TopicAdminError};
 use serde::Serialize;
+use service_kit::config::number_in;
 
 use crate::failure::Failure;
 use crate::output;
 use crate::patience::{parse_wait, wait_for};
+
+/// Kafka counts them in 16 bits.
+const MOST_COPIES: u16 = 32_767;
 
 #[derive(Conf)]
 pub(crate) struct Topics {
@@ -40,11 +44,11 @@ struct Create {
 
     /// Replicas of each partition of a new topic; the broker's default when unset
     #[conf(long, value_parser = parse_copies)]
-    replication_factor: Option<i32>,
+    replication_factor: Option<u16>,
 
     /// Replicas that must have a record of a new topic before it is acknowledged; the broker's default when unset
     #[conf(long, value_parser = parse_copies)]
-    min_insync_replicas: Option<i32>,
+    min_insync_replicas: Option<u16>,
 
     /// Seconds to wait for a broker that is still starting
     #[conf(long, default_value = "60", value_parser = parse_wait)]
@@ -136,32 +140,28 @@ impl Create {
             Copies { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
         let attempt = async || topic_admin::create(&self.kafka, &wanted, copies).await;
         let results = wait_for("kafka", patience, passing, attempt).await?;
-        let known = topic_admin::list(&self.kafka).await?;
-        let replicas = |name: &str| {
-            known.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.replicas)
-        };
         let made = results.into_iter().map(|(topic, creation)| Made {
-            replicas: replicas(&topic),
+            topic: topic.name,
             created: creation == Creation::Created,
-            topic,
+            replicas: topic.replicas,
         });
-        let wanted = self.replication_factor.and_then(|wanted| usize::try_from(wanted).ok());
         output::print(self.json, &made.collect::<Vec<_>>(), |made| {
-            made.iter().map(|made| line(made, wanted)).collect::<Vec<_>>().join("\n")
+            made.iter()
+                .map(|made| line(made, self.replication_factor))
+                .collect::<Vec<_>>()
+                .join("\n")
         })
     }
 }
 
 /// A topic that was there is left as it is, which may not be what was asked for.
-fn line(Made { topic, created, replicas }: &Made, wanted: Option<usize>) -> String {
-    let less = wanted.filter(|wanted| replicas < wanted);
-    let less =
-        less.map(|wanted| format!("  (of {replicas} replicas, not {wanted}: left as it is)"));
+fn line(Made { topic, created, replicas }: &Made, wanted: Option<u16>) -> String {
     let done = if *created { "created" } else { "existed" };
-    format!("{done}  {topic}{}", less.unwrap_or_default())
+    let less = wanted.filter(|wanted| *replicas < usize::from(*wanted));
+    let left = less.map(|wanted| format!("  (replicas: {replicas}, not {wanted}; left as it is)"));
+    format!("{done}  {topic}{}", left.unwrap_or_default())
 }
 
-fn parse_copies(text: &str) -> Result<i32, &'static str> {
-    let valid = |copies: &i32| (1..=i32::from(i16::MAX)).contains(copies);
-    text.parse().ok().filter(valid).ok_or("must be a whole number from 1 to 32767")
+fn parse_copies(text: &str) -> Result<u16, String> {
+    number_in(text, 1..=MOST_COPIES)
 }

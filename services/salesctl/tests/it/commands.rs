@@ -106,7 +106,7 @@ async fn topics_that_the_cluster_cannot_keep_so_often_are_not_made() {
     world.set("ORDER_EVENTS_TOPIC", world.topics.order_events.clone());
     let output = salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await;
     let report = text(&output.stdout);
-    let less = format!("{}  (of 1 replicas, not 3: left as it is)\n", world.topics.order_events);
+    let less = format!("{}  (replicas: 1, not 3; left as it is)\n", world.topics.order_events);
     assert!(output.status.success() && report.contains(&less), "{report}");
 }
 

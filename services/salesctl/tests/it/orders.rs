@@ -96,7 +96,8 @@ async fn an_order_that_does_not_arrive_in_time_ends_the_following_with_code_1() 
     let unknown = "0199c0de-0000-7000-8000-000000000000";
     let output = system.salesctl(&["orders", "follow", unknown]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("ORDER_NOT_FOUND"));
+    let report = text(&output.stderr);
+    assert!(report.contains("ORDER_NOT_FOUND") && report.contains(unknown), "{report}");
     assert_eq!(system.salesctl(&["orders", "follow"]).await.status.code(), Some(2));
     let listed = system.salesctl(&["orders", "list", "--json", "--customer", "nobody"]).await;
     assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).unwrap(), json!([]));

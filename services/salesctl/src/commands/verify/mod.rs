@@ -104,7 +104,7 @@ impl Verify {
             && report.is_empty()
             && report.is_clean()
         {
-            return Err(format!("there is no order {order}").into());
+            return Err(format!("no order {order} was found").into());
         }
         output::print(self.json, &report, Report::text)?;
         Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })

@@ -27,6 +27,7 @@ const AT_REST: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_counts_work_grows_with_the_first_order() {
+    assert!(AT_REST.iter().all(|name| CATALOGUE.iter().any(|it| it.name == *name)));
     let mut shop = Shop::set_up(World::create().await);
     for service in SERVICES {
         shop.start(service).await;

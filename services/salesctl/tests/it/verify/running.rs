@@ -131,7 +131,7 @@ async fn only_the_orders_that_are_asked_for_are_looked_at() {
     let output = salesctl(world, &["verify", "--order", unknown]).await;
     let report = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{report}");
-    assert!(report.contains(&format!("there is no order {unknown}")), "{report}");
+    assert!(report.contains(&format!("no order {unknown} was found")), "{report}");
     assert_eq!(accepted(&["--owner", "demo"]).await, 3);
     assert_eq!(accepted(&["--owner", "nobody"]).await, 0);
     assert_eq!(accepted(&["--since", "2100-01-01T00:00:00Z"]).await, 0);
