@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::load;
+use crate::percentile::percentile;
 use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
@@ -115,8 +116,4 @@ fn waits(system: &System, created: &HashMap<Uuid, f64>) -> Result<Vec<f64>, Fail
 fn millis(since_1970: i64) -> Result<f64, Failure> {
     let seconds = f64::from(u32::try_from(since_1970 / 1000)?);
     Ok(seconds.mul_add(1000.0, f64::from(u32::try_from(since_1970 % 1000)?)))
-}
-
-fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
-    sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
 }

@@ -12,6 +12,8 @@ mod failure;
 mod idle;
 mod latency;
 mod load;
+mod machine;
+mod percentile;
 mod pgbench;
 mod processes;
 mod run;

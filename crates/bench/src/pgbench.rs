@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::Failure;
+use crate::percentile::percentile;
 use crate::system::{System, folder};
 
 /// Connections, as many as the API is asked on.
@@ -95,7 +96,7 @@ fn p99(transactions: Vec<Transaction>) -> Option<f64> {
     let counted = transactions.into_iter().filter(|it| it.ended >= begin + f64::from(LEAD));
     let mut took: Vec<f64> = counted.map(|it| it.took_ms).collect();
     took.sort_by(f64::total_cmp);
-    took.get(took.len() * 99 / 100).copied()
+    percentile(&took, 99)
 }
 
 fn tps(text: &str) -> Option<f64> {

@@ -7,12 +7,13 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::{self, System};
 use crate::table::{Row, Table};
-use crate::{big_tables, consumers, creates, drain, idle, latency, whole};
+use crate::{big_tables, consumers, creates, drain, idle, latency, machine, whole};
 
 type Measure = fn(&mut System, &Settings) -> Result<Vec<Row>, Failure>;
 
 /// The names are those that `--only` takes.
-const MEASUREMENTS: [(&str, Measure); 7] = [
+const MEASUREMENTS: [(&str, Measure); 8] = [
+    ("machine", machine::measure),
     ("idle", idle::measure),
     ("creates", creates::measure),
     ("drain", drain::measure),

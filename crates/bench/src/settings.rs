@@ -25,8 +25,8 @@ pub(crate) struct Settings {
     #[conf(long, env = "BENCH_STORED", default_value = "10000000", value_parser = parse_stored)]
     pub(crate) stored: u64,
 
-    /// What is measured, with commas between: idle, creates, drain, latency, consumers, whole; these six when unset. There is
-    /// also big-tables, which takes a quarter of an hour and 15 GB of disk
+    /// What is measured, with commas between: machine, idle, creates, drain, latency, consumers, whole; these seven when unset.
+    /// There is also big-tables, which takes a quarter of an hour and 15 GB of disk
     #[conf(long, env = "BENCH_ONLY")]
     pub(crate) only: Option<String>,
 

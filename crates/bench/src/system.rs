@@ -265,7 +265,8 @@ impl System {
         Ok(text)
     }
 
-    fn refuse_if_ending(&self) -> Result<(), Failure> {
+    /// Fails once this program is to end.
+    pub(crate) fn refuse_if_ending(&self) -> Result<(), Failure> {
         if self.stop.is_cancelled() { Err("interrupted".into()) } else { Ok(()) }
     }
 }
