@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use contracts::cloud_events::trace_id;
 use contracts::timestamp_text;
 use contracts::topics::{DEAD_LETTER_MAX_BYTES, dead_letter_topic};
-use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
+use service_kit::health::Look;
 
 use crate::{KafkaSettings, PublishError, Publisher, Record};
 
@@ -78,7 +78,7 @@ impl DeadLetters {
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
-    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
         self.publisher.probe()
     }
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use contracts::cloud_events::Attributes;
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use service_kit::Chain;
+use service_kit::health::{Look, ProbeError};
 
 use crate::deliveries::Batch;
 use crate::renewed_producer::RenewedProducer;
@@ -49,6 +49,14 @@ pub enum PublishError {
     /// Anything else.
     #[error("the record was not acknowledged")]
     Failed(#[source] KafkaError),
+}
+
+/// A readiness check that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from a broker of {brokers}")]
+struct NoAnswer {
+    brokers: String,
+    source: KafkaError,
 }
 
 impl PublishError {
@@ -251,16 +259,27 @@ impl Publisher {
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
-    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
         let together = self.together.clone();
         move || {
             let together = together.clone();
-            let ask = move || {
-                let producer = together.get()?;
-                producer.client().fetch_metadata(None, PROBE_TIMEOUT)
-            };
-            async move { tokio::task::spawn_blocking(ask).await.is_ok_and(|answer| answer.is_ok()) }
-                .boxed()
+            async move { tokio::task::spawn_blocking(move || probe(&together)).await? }.boxed()
+        }
+    }
+}
+
+/// Asks any broker for an answer, and blocks until it comes.
+fn probe(producer: &RenewedProducer) -> Result<(), ProbeError> {
+    let answer =
+        producer.get().and_then(|it| it.client().fetch_metadata(None, PROBE_TIMEOUT).map(drop));
+    match (answer, producer.refusal.reason()) {
+        (Ok(()), _) => {
+            producer.refusal.over();
+            Ok(())
+        }
+        (Err(_), Some(reason)) => Err(PublishError::NotLetIn(reason).into()),
+        (Err(source), None) => {
+            Err(NoAnswer { brokers: producer.brokers().to_owned(), source }.into())
         }
     }
 }

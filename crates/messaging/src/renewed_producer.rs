@@ -35,6 +35,11 @@ impl RenewedProducer {
         Self { config, current: Mutex::new(None), refusal: Refusal::default() }
     }
 
+    /// Where it looks for brokers, as it was set.
+    pub(crate) fn brokers(&self) -> &str {
+        self.config.get("bootstrap.servers").unwrap_or_default()
+    }
+
     /// The producer of the day.
     pub(crate) fn get(&self) -> Result<Arc<Producer>, KafkaError> {
         let mut current = self.current();

@@ -5,6 +5,7 @@
 //! row that say otherwise change what is told. The first one that succeeds is enough, for a service that has just started.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +14,16 @@ use std::time::Duration;
 use conf::Conf;
 use futures::future::join_all;
 
+use crate::Chain;
 use crate::config::{number_in, timeout_millis};
 
-type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+/// Why something that is needed is not there.
+pub type ProbeError = Box<dyn Error + Send + Sync>;
+
+/// One look at something that is needed.
+pub type Look = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
+
+type Probe = Arc<dyn Fn() -> Look + Send + Sync>;
 
 /// A check that takes longer than this has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -49,9 +57,11 @@ pub struct Readiness {
 }
 
 /// What is told of one check.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Check {
     holds: bool,
+    /// What the last look that failed said.
+    reason: Option<String>,
     /// It has held once.
     has_held: bool,
     /// Looks in a row, up to the last one, that said otherwise.
@@ -59,7 +69,9 @@ struct Check {
 }
 
 impl Check {
-    fn observe(&mut self, holds: bool, settings: &ReadinessSettings) {
+    fn observe(&mut self, look: Result<(), String>, settings: &ReadinessSettings) {
+        let holds = look.is_ok();
+        self.reason = look.err().or(self.reason.take());
         if holds == self.holds {
             self.otherwise = 0;
             return;
@@ -71,7 +83,9 @@ impl Check {
             (true, false) => 1,
         };
         if self.otherwise >= enough {
-            *self = Self { holds, has_held: self.has_held || holds, otherwise: 0 };
+            self.holds = holds;
+            self.has_held |= holds;
+            self.otherwise = 0;
         }
     }
 }
@@ -87,7 +101,7 @@ impl Readiness {
     pub fn probe<F, Fut>(mut self, name: &'static str, probe: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = bool> + Send + 'static,
+        Fut: Future<Output = Result<(), ProbeError>> + Send + 'static,
     {
         self.checks().insert(name, Check::default());
         self.probes.insert(name, Arc::new(move || Box::pin(probe())));
@@ -99,14 +113,24 @@ impl Readiness {
         self.checks().iter().map(|(name, check)| (*name, check.holds)).collect()
     }
 
+    /// Why those that don't hold don't, in the words of the last look; nothing before the first.
+    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+        let checks = self.checks();
+        let lacking = checks.iter().filter(|(_, check)| !check.holds);
+        lacking.filter_map(|(name, check)| Some((*name, check.reason.clone()?))).collect()
+    }
+
     /// Looks at everything, all at once.
     pub async fn look(&self) {
         let looks = self.probes.iter().map(async |(name, probe)| {
-            let holds = tokio::time::timeout(PROBE_TIMEOUT, probe()).await.unwrap_or(false);
-            (*name, holds)
+            let look = match tokio::time::timeout(PROBE_TIMEOUT, probe()).await {
+                Ok(look) => look.map_err(|error| Chain(&*error).to_string()),
+                Err(_) => Err(format!("no answer within {PROBE_TIMEOUT:?}")),
+            };
+            (*name, look)
         });
-        for (name, holds) in join_all(looks).await {
-            self.checks().entry(name).or_default().observe(holds, &self.settings);
+        for (name, look) in join_all(looks).await {
+            self.checks().entry(name).or_default().observe(look, &self.settings);
         }
     }
 
@@ -140,7 +164,10 @@ pub(crate) mod tests {
     pub(crate) fn with_a_database() -> (Readiness, Arc<AtomicBool>) {
         let up = Arc::new(AtomicBool::new(true));
         let asked = up.clone();
-        let probe = move || std::future::ready(asked.load(Ordering::Relaxed));
+        let probe = move || {
+            let up = asked.load(Ordering::Relaxed);
+            std::future::ready(if up { Ok(()) } else { Err("it is down".into()) })
+        };
         (Readiness::new(defaults()).probe("postgres", probe), up)
     }
 
@@ -184,12 +211,27 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn the_reason_is_that_of_the_last_look_and_goes_when_the_check_holds_again() {
+        let (readiness, up) = with_a_database();
+        let mut reasons = Vec::new();
+        for look in [false, true, false, false, false, true, true] {
+            up.store(look, Ordering::Relaxed);
+            readiness.look().await;
+            reasons.push(readiness.reasons().contains_key("postgres"));
+        }
+        // One look that fails takes nothing away, and one that succeeds brings nothing back.
+        assert_eq!(reasons, [true, false, false, false, true, true, false]);
+    }
+
+    #[tokio::test]
     async fn each_check_is_told_for_itself() {
         let readiness = Readiness::new(defaults())
-            .probe("postgres", || std::future::ready(true))
-            .probe("kafka", || std::future::ready(false));
+            .probe("postgres", || std::future::ready(Ok(())))
+            .probe("kafka", || std::future::ready(Err("it is down".into())));
+        assert_eq!(readiness.reasons(), BTreeMap::new());
         readiness.look().await;
         assert_eq!(readiness.told(), BTreeMap::from([("kafka", false), ("postgres", true)]));
+        assert_eq!(readiness.reasons(), BTreeMap::from([("kafka", "it is down".to_owned())]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,5 +243,6 @@ pub(crate) mod tests {
         readiness.look().await;
         assert_eq!(readiness.told(), BTreeMap::from([("kafka", false), ("postgres", false)]));
         assert_eq!(begun.elapsed(), PROBE_TIMEOUT);
+        assert_eq!(readiness.reasons()["kafka"], "no answer within 1s");
     }
 }

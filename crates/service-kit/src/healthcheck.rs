@@ -12,7 +12,8 @@ pub(crate) fn run(management_port: u16) -> ExitCode {
     match readyz(management_port) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200") => ExitCode::SUCCESS,
         Ok(answer) => {
-            eprintln!("not ready: {}", answer.lines().next().unwrap_or("no answer"));
+            let body = answer.split_once("\r\n\r\n").map_or("no answer", |(_, body)| body);
+            eprintln!("not ready: {body}");
             ExitCode::FAILURE
         }
         Err(error) => {

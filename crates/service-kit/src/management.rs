@@ -114,7 +114,8 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
             if ready {
                 tracing::info!(?checks, "ready");
             } else {
-                tracing::warn!(?checks, "not ready, waiting");
+                let reasons = told(readiness.reasons());
+                tracing::warn!(?checks, error = reasons, "not ready, waiting");
             }
         }
         let loops = alive(&heartbeats);
@@ -125,6 +126,12 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
         was_alive = all_alive;
         tokio::time::sleep(readiness.interval()).await;
     }
+}
+
+/// On one line, each with the name of its check.
+fn told(reasons: BTreeMap<&'static str, String>) -> String {
+    let reasons = reasons.into_iter().map(|(check, reason)| format!("{check}: {reason}"));
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 fn alive(heartbeats: &[Heartbeat]) -> BTreeMap<&'static str, bool> {
@@ -145,6 +152,10 @@ async fn readyz(readiness: web::Data<Readiness>, stopping: web::Data<Stopping>) 
     let ready = !stopping && checks.values().all(|holds| *holds);
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     let mut told = serde_json::json!({ "ready": ready, "checks": checks });
+    let reasons = readiness.reasons();
+    if !reasons.is_empty() {
+        told["reasons"] = serde_json::json!(reasons);
+    }
     if stopping {
         told["stopping"] = true.into();
     }
@@ -163,6 +174,7 @@ async fn prometheus(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use actix_web::body::to_bytes;
@@ -195,6 +207,19 @@ mod tests {
         signal.cancel();
         let told = json!({ "ready": false, "stopping": true, "checks": { "postgres": true } });
         assert_eq!(ask().await, (503, told));
+    }
+
+    #[tokio::test]
+    async fn what_is_away_is_told_with_its_reason() {
+        let (readiness, up) = with_a_database();
+        up.store(false, Ordering::Relaxed);
+        readiness.look().await;
+        assert_eq!(super::told(readiness.reasons()), "postgres: it is down");
+        let stopping = web::Data::new(Stopping(CancellationToken::new()));
+        let told = json!({
+            "ready": false, "checks": { "postgres": false }, "reasons": { "postgres": "it is down" }
+        });
+        assert_eq!(read(readyz(web::Data::new(readiness), stopping).await).await, (503, told));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,9 +13,9 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use service_kit::config::{number_in, timeout_millis};
 use service_kit::credentials::CaFile;
+use service_kit::health::Look;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::Instant;
@@ -173,11 +173,11 @@ impl Database {
     }
 
     /// A check for a readiness endpoint: whether the database answers.
-    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
         let database = self.clone();
         move || {
             let database = database.clone();
-            async move { database.ping().await.is_ok() }.boxed()
+            async move { Ok(database.ping().await?) }.boxed()
         }
     }
 

@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 
 use contracts::envelope::Envelope;
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
+use service_kit::health::Look;
 use service_kit::metrics::catalogue;
 use service_kit::outage::Outage;
 use service_kit::recorder::{RecordedSpan, recorder};
@@ -75,7 +75,7 @@ impl<H: Handler> Runner<H> {
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
-    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
         self.dead_letters.probe()
     }
 
