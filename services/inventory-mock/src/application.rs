@@ -74,6 +74,7 @@ fn server(
         App::new()
             .app_data(current.clone())
             .app_data(stopping.clone())
+            .app_data(web::JsonConfig::default().error_handler(routes::unreadable))
             .wrap(from_fn(last_answers))
             .route("/availability", web::post().to(routes::availability))
             .route("/admin/behaviour", web::get().to(routes::behaviour))

@@ -2,7 +2,9 @@
 
 use std::sync::RwLock;
 
-use actix_web::{HttpResponse, web};
+use actix_web::error::{InternalError, JsonPayloadError};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use contracts::inventory::{AvailabilityRequest, AvailabilityResponse, StockedItem};
 use serde_json::json;
 
@@ -23,8 +25,7 @@ pub(crate) async fn availability(
         tokio::time::sleep(latency).await;
     }
     if behaviour.fails() {
-        return HttpResponse::InternalServerError()
-            .json(json!({ "error": "failing as configured" }));
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, "failing as configured");
     }
     let items = request.into_inner().items.into_iter().map(|item| {
         let available_quantity = stock_of(&item.product_id);
@@ -42,11 +43,21 @@ pub(crate) async fn behaviour(current: Current) -> HttpResponse {
 /// `PUT /admin/behaviour`.
 pub(crate) async fn set_behaviour(current: Current, wanted: web::Json<Behaviour>) -> HttpResponse {
     if let Err(fault) = wanted.check() {
-        return HttpResponse::BadRequest().json(json!({ "error": fault }));
+        return failure(StatusCode::BAD_REQUEST, fault);
     }
     *current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = *wanted;
     tracing::info!(behaviour = ?*wanted, "behaviour changed");
     HttpResponse::Ok().json(*wanted)
+}
+
+/// The answer to a body that is not what it should be.
+pub(crate) fn unreadable(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    let answer = failure(error.status_code(), &error.to_string());
+    InternalError::from_response(error, answer).into()
+}
+
+fn failure(status: StatusCode, error: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({ "error": error }))
 }
 
 fn read(current: &Current) -> Behaviour {

@@ -17,7 +17,7 @@ const SEAL: usize = 16;
 
 /// The text is no cursor, or one of another list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no cursor of this list")]
+#[error("is no cursor of a list with these filters")]
 pub(crate) struct CursorError;
 
 /// Seals and opens cursors.

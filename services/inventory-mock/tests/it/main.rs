@@ -35,9 +35,10 @@ impl Inventory {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    async fn behave(&self, behaviour: Value) -> u16 {
+    async fn behave(&self, behaviour: Value) -> (u16, Value) {
         let request = self.client.put(format!("{}/admin/behaviour", self.base));
-        request.json(&behaviour).send().await.unwrap().status().as_u16()
+        let answer = request.json(&behaviour).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 }
 
@@ -60,24 +61,24 @@ async fn stock_follows_from_the_product_id() {
 #[tokio::test]
 async fn behaviour_changes_while_it_runs() {
     let inventory = Inventory::start(&[("INVENTORY_FAILURE_RATE", "100")]);
-    assert_eq!(inventory.ask(&[("widget", 1)]).await.0, 500);
-    assert_eq!(
-        inventory.behave(json!({ "failureRate": 0, "latencyMinMs": 0, "latencyMaxMs": 1 })).await,
-        200
-    );
+    let failing = (500, json!({ "error": "failing as configured" }));
+    assert_eq!(inventory.ask(&[("widget", 1)]).await, failing);
+    let wanted = json!({ "failureRate": 0, "latencyMinMs": 0, "latencyMaxMs": 1 });
+    assert_eq!(inventory.behave(wanted.clone()).await, (200, wanted));
     assert_eq!(inventory.ask(&[("widget", 1)]).await.0, 200);
 }
 
 #[tokio::test]
-async fn behaviour_that_cannot_be_changes_nothing() {
+async fn behaviour_that_cannot_be_changes_nothing_and_the_answer_says_why() {
     let inventory = Inventory::start(&[]);
-    assert_eq!(
-        inventory.behave(json!({ "failureRate": 101, "latencyMinMs": 0, "latencyMaxMs": 0 })).await,
-        400
-    );
-    assert_eq!(
-        inventory.behave(json!({ "failureRate": 100, "latencyMinMs": 5, "latencyMaxMs": 0 })).await,
-        400
-    );
+    for (wanted, fault) in [
+        (json!({ "failureRate": 101, "latencyMinMs": 0, "latencyMaxMs": 0 }), "0 to 100"),
+        (json!({ "failureRate": 100, "latencyMinMs": 5, "latencyMaxMs": 0 }), "latency"),
+        (json!({ "failureRate": "all" }), "invalid type"),
+    ] {
+        let (status, answer) = inventory.behave(wanted).await;
+        assert_eq!(status, 400);
+        assert!(answer["error"].as_str().unwrap().contains(fault), "{answer}");
+    }
     assert_eq!(inventory.ask(&[("widget", 1)]).await.0, 200);
 }

@@ -108,7 +108,8 @@ async fn a_cursor_of_another_list_or_another_subject_is_refused() {
     ] {
         let answer = api.get_as(subject, &format!("/api/orders?{query}")).await;
         assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
-        let errors = json!([{ "pointer": "query:cursor", "detail": "is no cursor of this list" }]);
+        let detail = "is no cursor of a list with these filters";
+        let errors = json!([{ "pointer": "query:cursor", "detail": detail }]);
         assert_eq!(answer.json()["errors"], errors);
     }
 }
