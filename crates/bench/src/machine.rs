@@ -58,7 +58,7 @@ fn speeds(duration: Duration) -> Result<Vec<f64>, Failure> {
     })
 }
 
-/// Multiplications a microsecond, in windows that follow each other.
+/// Strides a second, in windows that follow each other.
 fn speeds_of_one(duration: Duration) -> Vec<f64> {
     let begun = Instant::now();
     let mut speeds = Vec::new();

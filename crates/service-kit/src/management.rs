@@ -114,7 +114,7 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
             if ready {
                 tracing::info!(?checks, "ready");
             } else {
-                let reasons = told(readiness.reasons());
+                let reasons = in_words(readiness.reasons());
                 tracing::warn!(?checks, error = reasons, "not ready, waiting");
             }
         }
@@ -129,7 +129,7 @@ async fn watch(readiness: Readiness, heartbeats: Vec<Heartbeat>) {
 }
 
 /// On one line, each with the name of its check.
-fn told(reasons: BTreeMap<&'static str, String>) -> String {
+fn in_words(reasons: BTreeMap<&'static str, String>) -> String {
     let reasons = reasons.into_iter().map(|(check, reason)| format!("{check}: {reason}"));
     reasons.collect::<Vec<_>>().join("; ")
 }
@@ -214,7 +214,7 @@ mod tests {
         let (readiness, up) = with_a_database();
         up.store(false, Ordering::Relaxed);
         readiness.look().await;
-        assert_eq!(super::told(readiness.reasons()), "postgres: it is down");
+        assert_eq!(in_words(readiness.reasons()), "postgres: it is down");
         let stopping = web::Data::new(Stopping(CancellationToken::new()));
         let told = json!({
             "ready": false, "checks": { "postgres": false }, "reasons": { "postgres": "it is down" }
