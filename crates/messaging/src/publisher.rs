@@ -268,20 +268,13 @@ impl Publisher {
     }
 }
 
-/// Asks any broker for an answer, and blocks until it comes.
+/// Asks any broker for an answer, and blocks until it comes. That one answers does not end the refusal of another.
 fn probe(producer: &RenewedProducer) -> Result<(), ProbeError> {
-    let answer =
-        producer.get().and_then(|it| it.client().fetch_metadata(None, PROBE_TIMEOUT).map(drop));
-    match (answer, producer.refusal.reason()) {
-        (Ok(()), _) => {
-            producer.refusal.over();
-            Ok(())
-        }
-        (Err(_), Some(reason)) => Err(PublishError::NotLetIn(reason).into()),
-        (Err(source), None) => {
-            Err(NoAnswer { brokers: producer.brokers().to_owned(), source }.into())
-        }
-    }
+    let answer = producer.get().and_then(|it| it.client().fetch_metadata(None, PROBE_TIMEOUT));
+    answer.map(drop).map_err(|source| match producer.refusal.reason() {
+        Some(reason) => PublishError::NotLetIn(reason).into(),
+        None => NoAnswer { brokers: producer.brokers().to_owned(), source }.into(),
+    })
 }
 
 /// Counts what came of a batch.

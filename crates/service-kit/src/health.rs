@@ -71,7 +71,9 @@ struct Check {
 impl Check {
     fn observe(&mut self, look: Result<(), String>, settings: &ReadinessSettings) {
         let holds = look.is_ok();
-        self.reason = look.err().or(self.reason.take());
+        if let Err(reason) = look {
+            self.reason = Some(reason);
+        }
         if holds == self.holds {
             self.otherwise = 0;
             return;
