@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::load;
-use crate::percentile::percentile;
+use crate::percentile::{percentile, sorted};
 use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
@@ -55,13 +55,12 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.sql(&["TRUNCATE sales.bench_created"])?;
         load::run(system, &format!("--rate={RATE}"), CONNECTIONS, settings.seconds)?;
         let created = created(system)?;
-        let mut waits = waits(system, &created)?;
+        let waits = sorted(waits(system, &created)?);
         if waits.len() < created.len() {
             return Err(
                 format!("{} of {} events are in the topic", waits.len(), created.len()).into()
             );
         }
-        waits.sort_by(f64::total_cmp);
         p50.extend(percentile(&waits, 50));
         p99.extend(percentile(&waits, 99));
     }

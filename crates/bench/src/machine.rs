@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::percentile::percentile;
+use crate::percentile::{percentile, sorted};
 use crate::settings::Settings;
 use crate::system::{System, folder};
 use crate::table::Row;
@@ -96,11 +96,6 @@ fn fsyncs(path: &Path, duration: Duration) -> io::Result<Vec<f64>> {
     }
     fs::remove_file(path)?;
     Ok(waits)
-}
-
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
 }
 
 #[cfg(test)]

@@ -1,4 +1,10 @@
-//! Reading values that are in order.
+//! Reading many values as one.
+
+/// The values in order, the least first.
+pub(crate) fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
 
 /// The value that so many percent of them do not pass; `None` of nothing.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
@@ -11,7 +17,7 @@ mod tests {
 
     #[test]
     fn a_percentile_is_one_of_the_values() {
-        let values = [1.0, 2.0, 3.0, 4.0];
+        let values = sorted(vec![3.0, 1.0, 4.0, 2.0]);
         assert_eq!(
             [0, 50, 99, 100].map(|it| percentile(&values, it)),
             [1.0, 3.0, 4.0, 4.0].map(Some)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::percentile::percentile;
+use crate::percentile::{percentile, sorted};
 use crate::system::{System, folder};
 
 /// Connections, as many as the API is asked on.
@@ -94,9 +94,7 @@ fn transaction(line: &str) -> Option<Transaction> {
 fn p99(transactions: Vec<Transaction>) -> Option<f64> {
     let begin = transactions.iter().map(|it| it.ended).min_by(f64::total_cmp)?;
     let counted = transactions.into_iter().filter(|it| it.ended >= begin + f64::from(LEAD));
-    let mut took: Vec<f64> = counted.map(|it| it.took_ms).collect();
-    took.sort_by(f64::total_cmp);
-    percentile(&took, 99)
+    percentile(&sorted(counted.map(|it| it.took_ms).collect()), 99)
 }
 
 fn tps(text: &str) -> Option<f64> {

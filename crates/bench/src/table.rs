@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::percentile::sorted;
 
 /// What is to be reached.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -62,8 +63,7 @@ impl Row {
     }
 
     fn spread(&self) -> Option<Spread> {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
+        let sorted = sorted(self.values.clone());
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let middle = sorted.len() / 2;
         let upper = *sorted.get(middle)?;
