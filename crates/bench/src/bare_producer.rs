@@ -14,7 +14,7 @@ use crate::system::System;
 /// Records that are sent before the answers are awaited.
 const BATCH: usize = 2_000;
 const TOPIC: &str = "sales.order-events.v1";
-const VALUE: &str = r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-1","items":[{"productId":"widget","quantity":2,"unitPrice":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#;
+const VALUE: &str = r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-1","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#;
 const HEADERS: [(&str, &str); 9] = [
     ("ce_specversion", "1.0"),
     ("ce_id", "07abd564-1201-56cb-8b5e-561f5173d2f6"),

@@ -24,7 +24,7 @@ const STRINGS: [(&str, &str); 11] = [
     ("event_type", "order.created"),
     (
         "payload",
-        r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-500","items":[{"productId":"widget","quantity":2,"unitPrice":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#,
+        r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-500","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#,
     ),
     (
         "headers",

@@ -57,7 +57,7 @@ pub struct CreateOrderItem {
     pub quantity: i64,
     /// The price of one piece, with every digit of it.
     #[schema(schema_with = schemas::amount)]
-    pub unit_price: Number,
+    pub price: Number,
 }
 
 /// The answer to a create. It is made of what never changes about an order, so that a repeat can be answered

@@ -48,7 +48,7 @@ pub struct Item {
     /// The price of one piece.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
-    pub unit_price: Money,
+    pub price: Money,
 }
 
 impl From<&OrderLine> for Item {
@@ -56,7 +56,7 @@ impl From<&OrderLine> for Item {
         Self {
             product_id: line.product_id.to_string(),
             quantity: line.quantity.get(),
-            unit_price: line.unit_price,
+            price: line.price,
         }
     }
 }

@@ -25,7 +25,7 @@ impl Fingerprint {
         for line in draft.lines() {
             field(line.product_id.as_str().as_bytes());
             field(&line.quantity.get().to_be_bytes());
-            field(line.unit_price.to_string().as_bytes());
+            field(line.price.to_string().as_bytes());
         }
         Self(hash.finalize().into())
     }
@@ -45,7 +45,7 @@ mod tests {
         let line = OrderLine {
             product_id: "widget".to_owned().try_into().unwrap(),
             quantity: quantity.try_into().unwrap(),
-            unit_price: price.parse().unwrap(),
+            price: price.parse().unwrap(),
         };
         OrderDraft::new(customer.to_owned().try_into().unwrap(), vec![line]).unwrap()
     }

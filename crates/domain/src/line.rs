@@ -59,13 +59,13 @@ pub struct OrderLine {
     /// How many pieces.
     pub quantity: Quantity,
     /// The price of one piece.
-    pub unit_price: Money,
+    pub price: Money,
 }
 
 impl OrderLine {
     /// Pieces times price.
     pub fn amount(&self) -> Result<Money, MoneyError> {
-        self.unit_price.checked_mul(self.quantity)
+        self.price.checked_mul(self.quantity)
     }
 }
 

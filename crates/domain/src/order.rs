@@ -137,11 +137,11 @@ mod tests {
         assert!(id < OrderId::least_at(i64::MAX));
     }
 
-    fn line(quantity: i64, unit_price: &str) -> OrderLine {
+    fn line(quantity: i64, price: &str) -> OrderLine {
         OrderLine {
             product_id: "widget".to_owned().try_into().unwrap(),
             quantity: quantity.try_into().unwrap(),
-            unit_price: unit_price.parse().unwrap(),
+            price: price.parse().unwrap(),
         }
     }
 

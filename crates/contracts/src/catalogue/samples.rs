@@ -55,7 +55,7 @@ fn created() -> Sample {
     let item = |product: &str, quantity, price: &str| Item {
         product_id: product.to_owned(),
         quantity,
-        unit_price: price.parse().unwrap(),
+        price: price.parse().unwrap(),
     };
     let event = OrderCreated {
         order_id: order_id(),

@@ -17,7 +17,7 @@ pub(super) fn order_created() -> Value {
     let item = object([
         ("productId", rule(schemas::product_id(), "What is sold.")),
         ("quantity", rule(schemas::quantity(), "How many pieces.")),
-        ("unitPrice", amount("The price of one piece.")),
+        ("price", amount("The price of one piece.")),
     ]);
     let items = json!({
         "description": "What was ordered, as the client listed it.",

@@ -126,7 +126,7 @@ impl Lines {
                 columns.numbers.push(number);
                 columns.products.push(line.product_id.to_string());
                 columns.quantities.push(line.quantity.get());
-                columns.prices.push(line.unit_price.amount());
+                columns.prices.push(line.price.amount());
             }
         }
         columns

@@ -88,10 +88,10 @@ pub(super) fn order(row: OrderRow, lines: Vec<LineRow>) -> Result<Order, StoreEr
     })
 }
 
-fn line((product_id, quantity, unit_price): LineRow) -> Result<OrderLine, StoreError> {
+fn line((product_id, quantity, price): LineRow) -> Result<OrderLine, StoreError> {
     Ok(OrderLine {
         product_id: product_id.try_into().map_err(StoreError::corrupt("product id"))?,
         quantity: i64::from(quantity).try_into().map_err(StoreError::corrupt("quantity"))?,
-        unit_price: unit_price.try_into().map_err(StoreError::corrupt("unit price"))?,
+        price: price.try_into().map_err(StoreError::corrupt("price"))?,
     })
 }

@@ -30,11 +30,7 @@ pub(crate) fn created(order: OrderId) -> PlainRecord {
         order_id: order,
         sequence: 1,
         customer_id: "customer-1".into(),
-        items: vec![Item {
-            product_id: "widget".into(),
-            quantity: 1,
-            unit_price: "1".parse().unwrap(),
-        }],
+        items: vec![Item { product_id: "widget".into(), quantity: 1, price: "1".parse().unwrap() }],
         total_amount: "1".parse().unwrap(),
         created_at: now,
     };

@@ -42,7 +42,8 @@ impl BodyReader {
             // RFC 6901 escapes these two.
             let pointer = || format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
             if !known.contains(&name) {
-                self.add(&pointer(), &"is not a known field");
+                let expected = known.join(", ");
+                self.add(&pointer(), &format_args!("is not a known field; expected {expected}"));
             } else if !seen.insert(name) {
                 self.add(&pointer(), &"stands more than once");
             }

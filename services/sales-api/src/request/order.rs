@@ -57,11 +57,11 @@ fn lines(reader: &mut BodyReader, items: Vec<Json<'_>>) -> Option<Vec<OrderLine>
 }
 
 fn line(reader: &mut BodyReader, at: &str, json: Json<'_>) -> Option<OrderLine> {
-    let item = reader.object(at, json, &["productId", "quantity", "unitPrice"])?;
+    let item = reader.object(at, json, &["productId", "quantity", "price"])?;
     let product_id = reader.text(at, &item, "productId", ProductId::try_from);
     let quantity = reader.number::<Quantity>(at, &item, "quantity");
-    let unit_price = reader.number::<Money>(at, &item, "unitPrice");
-    Some(OrderLine { product_id: product_id?, quantity: quantity?, unit_price: unit_price? })
+    let price = reader.number::<Money>(at, &item, "price");
+    Some(OrderLine { product_id: product_id?, quantity: quantity?, price: price? })
 }
 
 #[cfg(test)]
@@ -83,34 +83,33 @@ mod tests {
 
     #[test]
     fn a_body_becomes_an_order() {
-        let body =
-            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":29.99}]}"#;
+        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":29.99}]}"#;
         assert_eq!(draft(body.as_bytes()).unwrap().total().to_string(), "59.98");
     }
 
     #[test]
     fn all_faults_are_named_at_once_with_their_place() {
         let body = r#"{"customerId":"","total":5,"items":[
-            {"productId":"ok","quantity":1,"unitPrice":1},
-            {"productId":" x","quantity":0,"unitPrice":0.001},
-            {"productId":7,"quantity":1.5,"unitPrice":"29.99"},
+            {"productId":"ok","quantity":1,"price":1},
+            {"productId":" x","quantity":0,"price":0.001},
+            {"productId":7,"quantity":1.5,"price":"29.99"},
             {"a/b":null},
             ["p",1,1]]}"#;
         assert_eq!(
             faults(body).iter().map(|(at, detail)| format!("{at} {detail}")).collect::<Vec<_>>(),
             [
-                "/total is not a known field",
+                "/total is not a known field; expected customerId, items",
                 "/customerId must be 1 to 64 characters long",
                 "/items/1/productId must not begin or end with white space",
                 "/items/1/quantity must be a whole number from 1 to 1000000",
-                "/items/1/unitPrice must have at most two decimals",
+                "/items/1/price must have at most two decimals",
                 "/items/2/productId must be a string",
                 "/items/2/quantity must be a whole number from 1 to 1000000",
-                "/items/2/unitPrice must be a number",
-                "/items/3/a~1b is not a known field",
+                "/items/2/price must be a number",
+                "/items/3/a~1b is not a known field; expected productId, quantity, price",
                 "/items/3/productId is required",
                 "/items/3/quantity is required",
-                "/items/3/unitPrice is required",
+                "/items/3/price is required",
                 "/items/4 must be an object",
             ]
         );
@@ -118,22 +117,34 @@ mod tests {
 
     #[test]
     fn an_unknown_field_alone_is_enough_to_refuse() {
-        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":1,"discount":1}]}"#;
+        let body =
+            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":1,"discount":1}]}"#;
         assert_eq!(pointers(body), ["/items/0/discount"]);
+    }
+
+    #[test]
+    fn the_old_name_of_a_price_is_refused_and_the_error_names_the_new_one() {
+        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":29.99}]}"#;
+        let expected = [
+            ("/items/0/unitPrice", "is not a known field; expected productId, quantity, price"),
+            ("/items/0/price", "is required"),
+        ];
+        assert_eq!(faults(body), expected.map(|(at, detail)| (at.to_owned(), detail.to_owned())));
     }
 
     #[test]
     fn a_field_that_stands_twice_is_refused_and_a_number_is_a_number() {
         let body = r#"{"customerId":"c","customerId":"d","items":[
-            {"productId":"p","quantity":1,"unitPrice":{"$serde_json::private::Number":"1"}}]}"#;
-        assert_eq!(pointers(body), ["/customerId", "/items/0/unitPrice"]);
+            {"productId":"p","quantity":1,"price":{"$serde_json::private::Number":"1"}}]}"#;
+        assert_eq!(pointers(body), ["/customerId", "/items/0/price"]);
     }
 
     #[test]
     fn an_order_needs_items_that_are_a_list_and_a_total_that_fits() {
         assert_eq!(pointers(r#"{"customerId":"c","items":[]}"#), ["/items"]);
         assert_eq!(pointers(r#"{"customerId":"c","items":{}}"#), ["/items"]);
-        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":9999999999.99}]}"#;
+        let body =
+            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":9999999999.99}]}"#;
         assert_eq!(
             faults(body),
             [("/items".to_owned(), "the total must be at most 9999999999.99".to_owned())]

@@ -134,5 +134,5 @@ pub(crate) fn order_of(product: &str, quantity: i64) -> Value {
 }
 
 pub(crate) fn item(product: &str, quantity: i64) -> Value {
-    json!({ "productId": product, "quantity": quantity, "unitPrice": 29.99 })
+    json!({ "productId": product, "quantity": quantity, "price": 29.99 })
 }

@@ -17,8 +17,8 @@ async fn an_order_is_accepted_with_its_total() {
                 .header("Content-Type", "application/json")
                 .body(
                     r#"{"customerId":"customer-1","items":[
-                    {"productId":"widget","quantity":3,"unitPrice":0.10},
-                    {"productId":"gadget","quantity":1,"unitPrice":2.999e1}]}"#,
+                    {"productId":"widget","quantity":3,"price":0.10},
+                    {"productId":"gadget","quantity":1,"price":2.999e1}]}"#,
                 )
         })
         .await;
@@ -30,7 +30,7 @@ async fn an_order_is_accepted_with_its_total() {
     assert_eq!(
         answer.text,
         format!(
-            r#"{{"success":true,"data":{{"orderId":"{id}","status":"Pending Shipment","customerId":"customer-1","items":[{{"productId":"widget","quantity":3,"unitPrice":0.10}},{{"productId":"gadget","quantity":1,"unitPrice":29.99}}],"totalAmount":30.29,"createdAt":"{created_at}"}}}}"#
+            r#"{{"success":true,"data":{{"orderId":"{id}","status":"Pending Shipment","customerId":"customer-1","items":[{{"productId":"widget","quantity":3,"price":0.10}},{{"productId":"gadget","quantity":1,"price":29.99}}],"totalAmount":30.29,"createdAt":"{created_at}"}}}}"#
         )
     );
 }
@@ -56,7 +56,7 @@ async fn an_order_is_stored_whole_with_its_event() {
         .database
         .query(
             "SELECT o.owner, o.idempotency_key, o.total_amount::text, h.sequence, h.status, e.topic, e.event_type,
-                    e.payload::text, e.headers->>'correlation_id', h.event_id = e.event_id, i.unit_price::text
+                    e.payload::text, e.headers->>'correlation_id', h.event_id = e.event_id, i.price::text
              FROM sales.orders o
              JOIN sales.order_items i ON i.order_id = o.id
              JOIN sales.order_status_history h ON h.order_id = o.id

@@ -173,12 +173,12 @@ async fn a_body_is_accepted_just_when_the_document_says_so() {
         order(&|order| order["items"][0]["quantity"] = json!(0)),
         order(&|order| order["items"][0]["quantity"] = json!(1_000_001)),
         order(&|order| order["items"][0]["quantity"] = json!(1.5)),
-        order(&|order| order["items"][0]["unitPrice"] = json!(0)),
-        order(&|order| order["items"][0]["unitPrice"] = json!(-1)),
-        order(&|order| order["items"][0]["unitPrice"] = json!(0.001)),
-        order(&|order| order["items"][0]["unitPrice"] = json!("1")),
-        order(&|order| order["items"][0]["unitPrice"] = json!(10_000_000_000_u64)),
-        order(&|order| drop(order["items"][0].as_object_mut().unwrap().remove("unitPrice"))),
+        order(&|order| order["items"][0]["price"] = json!(0)),
+        order(&|order| order["items"][0]["price"] = json!(-1)),
+        order(&|order| order["items"][0]["price"] = json!(0.001)),
+        order(&|order| order["items"][0]["price"] = json!("1")),
+        order(&|order| order["items"][0]["price"] = json!(10_000_000_000_u64)),
+        order(&|order| drop(order["items"][0].as_object_mut().unwrap().remove("price"))),
     ];
     for (key, body) in bodies.iter().enumerate() {
         let answer = api.create(&key.to_string(), body).await;

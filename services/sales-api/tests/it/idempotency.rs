@@ -12,7 +12,7 @@ async fn a_repeated_create_is_answered_with_the_same_bytes() {
     // The order goes its way; what its creator was told does not change.
     api.world.database.query("UPDATE sales.orders SET status = 'Delivered'").await;
     // The same order, spelled otherwise, under the same key in quotes.
-    let body = r#"{ "items": [{"unitPrice": 2999e-2, "quantity": 2, "productId": "widget"}], "customerId": "customer-1" }"#;
+    let body = r#"{ "items": [{"price": 2999e-2, "quantity": 2, "productId": "widget"}], "customerId": "customer-1" }"#;
     let again = api
         .create_with(|request| {
             request

@@ -8,8 +8,8 @@ use crate::api::{Answer, Api, item, two_widgets};
 async fn every_fault_of_a_body_is_named_with_its_place() {
     let api = Api::start().await;
     let body = json!({ "customerId": "", "items": [
-        { "productId": "widget", "quantity": 0, "unitPrice": 1.999 },
-        { "productId": " ", "quantity": 1, "unitPrice": -1 },
+        { "productId": "widget", "quantity": 0, "price": 1.999 },
+        { "productId": " ", "quantity": 1, "price": -1 },
     ] });
     let answer = api.create("key-1", &body).await;
     assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
@@ -18,9 +18,9 @@ async fn every_fault_of_a_body_is_named_with_its_place() {
         json!([
             { "pointer": "/customerId", "detail": "must be 1 to 64 characters long" },
             { "pointer": "/items/0/quantity", "detail": "must be a whole number from 1 to 1000000" },
-            { "pointer": "/items/0/unitPrice", "detail": "must have at most two decimals" },
+            { "pointer": "/items/0/price", "detail": "must have at most two decimals" },
             { "pointer": "/items/1/productId", "detail": "must not begin or end with white space" },
-            { "pointer": "/items/1/unitPrice", "detail": "must not be negative" },
+            { "pointer": "/items/1/price", "detail": "must not be negative" },
         ])
     );
     assert_eq!(api.orders_stored().await, 0);

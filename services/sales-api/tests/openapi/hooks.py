@@ -20,4 +20,4 @@ def before_call(context, case, kwargs):
 
 
 def total(items):
-    return sum(decimal.Decimal(str(item["unitPrice"])) * int(item["quantity"]) for item in items)
+    return sum(decimal.Decimal(str(item["price"])) * int(item["quantity"]) for item in items)

@@ -157,8 +157,8 @@ fn describe(order: &OrderDetails) -> String {
         "{}  {}  for {}  {}",
         order.order_id, order.status, order.customer_id, order.total_amount
     )];
-    lines.extend(order.items.iter().map(|Item { product_id, quantity, unit_price }| {
-        format!("  {quantity:>7} x {product_id} at {unit_price}")
+    lines.extend(order.items.iter().map(|Item { product_id, quantity, price }| {
+        format!("  {quantity:>7} x {product_id} at {price}")
     }));
     lines.extend(
         order
@@ -179,7 +179,7 @@ fn parse_item(text: &str) -> Result<CreateOrderItem, String> {
     Ok(CreateOrderItem {
         product_id: product.to_owned(),
         quantity: quantity.parse().map_err(|_| format!("{quantity:?} is no whole number"))?,
-        unit_price: price.parse().map_err(|_| format!("{price:?} is no number"))?,
+        price: price.parse().map_err(|_| format!("{price:?} is no number"))?,
     })
 }
 
@@ -191,7 +191,7 @@ mod tests {
     fn an_item_is_a_product_a_quantity_and_a_price() {
         let item = parse_item("urn:sku:7:2:29.99").unwrap();
         assert_eq!(
-            (item.product_id.as_str(), item.quantity, item.unit_price.as_str()),
+            (item.product_id.as_str(), item.quantity, item.price.as_str()),
             ("urn:sku:7", 2, "29.99")
         );
         for refused in ["widget", "widget:2", "widget:two:1", "widget:2:cheap"] {

@@ -108,7 +108,7 @@ impl Seed {
         let line = OrderLine {
             product_id: ProductId::try_from("widget".to_owned())?,
             quantity: Quantity::try_from(2)?,
-            unit_price: "29.99".parse::<Money>()?,
+            price: "29.99".parse::<Money>()?,
         };
         let key = Uuid::new_v4().to_string();
         let draft = OrderDraft::new(CustomerId::try_from("customer-1".to_owned())?, vec![line])?;

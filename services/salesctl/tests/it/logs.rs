@@ -50,7 +50,7 @@ async fn eventful_day(mut world: World) -> (Vec<String>, String) {
         shop.post(&headers, &body.to_string(), status).await;
     };
     let order = |product: &str, quantity: Value| {
-        let item = json!({ "productId": product, "quantity": quantity, "unitPrice": 29.99 });
+        let item = json!({ "productId": product, "quantity": quantity, "price": 29.99 });
         json!({ "customerId": CUSTOMER, "items": [item] })
     };
     let good = order(PRODUCT, json!(1));

@@ -68,7 +68,7 @@ impl Shop {
     pub(crate) async fn order(&self, traceparent: &str) -> String {
         let body = json!({
             "customerId": "customer-1",
-            "items": [{ "productId": "widget", "quantity": 2, "unitPrice": 29.99 }],
+            "items": [{ "productId": "widget", "quantity": 2, "price": 29.99 }],
         });
         let key = traceparent.replace('-', "");
         let headers = [("traceparent", traceparent), ("idempotency-key", &key)];

@@ -229,7 +229,7 @@ async fn place(url: String, enough: CancellationToken) -> i64 {
 
 /// As it is: no error of the connection is repeated, no other answer is as good as the one that was asked for.
 async fn place_one(client: Client, url: String, key: String) {
-    let item = json!({ "productId": "widget", "quantity": 2, "unitPrice": 29.99 });
+    let item = json!({ "productId": "widget", "quantity": 2, "price": 29.99 });
     let request = client
         .post(format!("{url}/api/orders"))
         .header("authorization", bearer("customer-1"))

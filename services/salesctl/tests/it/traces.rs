@@ -166,7 +166,7 @@ async fn what_fails_is_marked_as_failed_in_its_trace() {
     shop.world.set("INVENTORY_URL", "http://127.0.0.1:1").set("CIRCUIT_BREAKER_TIMEOUT", 300);
     shop.start("sales-api").await;
     let traceparent = format!("00-{TRACE}-{CLIENT}-01");
-    let item = json!({ "productId": "widget", "quantity": 1, "unitPrice": 1 });
+    let item = json!({ "productId": "widget", "quantity": 1, "price": 1 });
     let body = json!({ "customerId": "customer-1", "items": [item] }).to_string();
     let headers = [("traceparent", traceparent.as_str()), ("idempotency-key", "key-1")];
     shop.post(&headers, &body, StatusCode::SERVICE_UNAVAILABLE).await;

@@ -29,7 +29,7 @@ pub(crate) async fn place(world: &World) -> OrderId {
     let line = OrderLine {
         product_id: "widget".to_owned().try_into().unwrap(),
         quantity: 1.try_into().unwrap(),
-        unit_price: "29.99".parse().unwrap(),
+        price: "29.99".parse().unwrap(),
     };
     let draft = OrderDraft::new("customer-1".to_owned().try_into().unwrap(), vec![line]).unwrap();
     let order = NewOrder {

@@ -62,6 +62,6 @@ fn item(product: &str, quantity: i64, cents: u32) -> CreateOrderItem {
         product_id: product.to_owned(),
         quantity,
         // Digits with a point are a number.
-        unit_price: price.parse().unwrap_or_else(|_| cents.into()),
+        price: price.parse().unwrap_or_else(|_| cents.into()),
     }
 }
