@@ -44,8 +44,8 @@ status: ## what is running, and whether it is ready
 logs: ## last lines of the services' logs, as in: make logs ARGS="sales-api -f"
 	@$(local)/services logs $(ARGS)
 
-build: prerequisites ## compile the workspace; PROFILE=release optimises
-	cargo build --workspace --locked --profile $(PROFILE:debug=dev)
+build: prerequisites ## compile the services and salesctl; PROFILE=release optimises
+	cargo build --bins --locked --profile $(PROFILE:debug=dev)
 
 test: prerequisites ## run the tests on a stack of their own; TEST filters by name, ARGS go to `cargo test`
 	$(local)/run-tests $(TEST) $(ARGS)
