@@ -4,14 +4,20 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test bench check-api k8s-check k8s-rules deny sbom
+.PHONY: help demo dev run up down status logs build release up-release test coverage bench
+.PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
+.PHONY: check-api check-dev k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
-# The stack that the services run on. `make test` has one of its own.
-SALES_STACK := dev
-export PROFILE SALES_STACK
+# The stack that the services run on: dev is PostgreSQL and Kafka as plain processes, containers is both in containers,
+# as in: make up STACK=containers. `make test` has one of its own.
+STACK ?= dev
+SALES_STACK := $(STACK)
+# What runs compose files; podman-compose works too.
+COMPOSE ?= docker compose
+export PROFILE SALES_STACK COMPOSE
 # Where rustup puts cargo, for a shell that was opened before rustup was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -21,17 +27,21 @@ salesctl := $(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/salesc
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "More: $(local)/stack --help, $(local)/services --help"
+	@echo "More: docs/DEVELOPMENT.md, $(local)/stack --help, $(local)/services --help"
 
 demo: up ## start everything, place orders and follow them to Delivered; ARGS go to `salesctl demo`
 	$(salesctl) demo $(ARGS)
 	@echo
 	@echo "The system is still running: make status, make logs. It ends with: make down"
 
+dev: ## run everything with hot reload: a saved file rebuilds and replaces the services that depend on it
+	@$(local)/dev
+
+run: ## run one service in the foreground, as in: make run SERVICE=sales-api
+	@$(local)/run-service $(SERVICE)
+
 up: build ## start PostgreSQL, Kafka and the services in the background
-	$(local)/stack $(SALES_STACK) up
-	$(salesctl) migrate
-	$(salesctl) topics create
+	$(local)/database create
 	$(local)/services up
 
 down: ## stop all that; the data stays
@@ -47,8 +57,49 @@ logs: ## last lines of the services' logs, as in: make logs ARGS="sales-api -f"
 build: prerequisites ## compile the services and salesctl; PROFILE=release optimises
 	cargo build --bins --locked --profile $(PROFILE:debug=dev)
 
+release: ## compile with all optimisations, into target/release
+	$(MAKE) build PROFILE=release
+
+up-release: ## start the optimised services in the background, as up does
+	$(MAKE) up PROFILE=release
+
 test: prerequisites ## run the tests on a stack of their own; TEST filters by name, ARGS go to `cargo test`
 	$(local)/run-tests $(TEST) $(ARGS)
+
+coverage: prerequisites ## run the tests and report which lines they cover; fails below 90 % in the main crates
+	$(local)/coverage $(ARGS)
+
+db-up: ## start PostgreSQL and Kafka
+	$(local)/stack $(SALES_STACK) up
+
+db-down: ## stop PostgreSQL and Kafka; the data stays
+	$(local)/stack $(SALES_STACK) down
+
+db-create: build ## start both, and create the schemas and the topics that are missing
+	$(local)/database create
+
+db-setup: build ## db-create, and add 51 sample orders in every status; a second run adds nothing
+	$(local)/database setup
+
+db-reset: build ## stop what runs on the stack, delete its data, then db-setup
+	$(local)/database reset
+
+containers-up: ## start PostgreSQL and Redpanda in containers, for services on the host (make up STACK=containers)
+	$(local)/stack containers up
+
+containers-down: ## stop both containers and the services on the host that use them; the data stays
+	SALES_STACK=containers $(local)/services down
+	$(local)/stack containers down
+
+compose-up: ## build the images and run everything in containers
+	@[[ -e .env ]] || { cp .env.example .env; echo "made .env from .env.example"; }
+	$(COMPOSE) up -d --build
+
+compose-down: ## stop and remove all containers; the data stays in volumes
+	$(COMPOSE) --profile "*" down
+
+check-dev: build ## check that make dev replaces exactly the services that a change affects
+	$(local)/check-dev
 
 check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
 	TOKEN=$$($(salesctl) token --operator) $(local)/with-env $(local)/check-api $(ARGS)

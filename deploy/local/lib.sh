@@ -218,7 +218,9 @@ require_free_port() { # PROCESS PORT VARIABLE COMMAND
 
 # Writes the stack's `env` from its ports, for a shell to source.
 write_env() {
-  local postgres_port kafka_port api_port=3000 inventory_port=3001
+  local postgres_port kafka_port api_port=3000 inventory_port=3001 password=sales
+  # PostgreSQL in a container has the password that .env gives it.
+  [[ ! -s $state/postgres-password ]] || password=$(<"$state/postgres-password")
   choose_port postgres '' '' && postgres_port=$port
   choose_port kafka '' '' && kafka_port=$port
   choose_port sales-api '' 3000 && api_port=$port
@@ -228,7 +230,7 @@ write_env() {
     [[ -s $state/jwt-secret ]] || head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' >"$state/jwt-secret"
     cat >"$state/env.new" <<END
 export SALES_STACK=$stack
-export DATABASE_URL=postgres://sales:sales@127.0.0.1:$postgres_port/sales
+export DATABASE_URL=postgres://sales:$password@127.0.0.1:$postgres_port/sales
 export KAFKA_BROKERS=127.0.0.1:$kafka_port
 export JWT_SECRET=$(<"$state/jwt-secret")
 export API_URL=http://127.0.0.1:$api_port
@@ -304,6 +306,24 @@ install_python() { # FOLDER ARGUMENT_OF_PIP...
   [[ -x $new/venv/bin/pip ]] || python3 -m venv "$new/venv"
   "$new/venv/bin/pip" install --quiet --disable-pip-version-check --target "$folder" "$@" ||
     fail "pip could not install: $*"
+}
+
+# ---- LLVM
+
+llvm_major() { rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'; }
+
+# Prints a folder with llvm-cov and llvm-profdata that read the profiles of this rustc: only the same major version of
+# LLVM does. Rustup's component is asked first, then Debian's and Homebrew's packages.
+llvm_tools() {
+  local folder major
+  major=$(llvm_major)
+  for folder in "$(rustc --print sysroot)"/lib/rustlib/*/bin "/usr/lib/llvm-$major/bin" \
+    "/opt/homebrew/opt/llvm@$major/bin" "/usr/local/opt/llvm@$major/bin"; do
+    [[ -x $folder/llvm-cov && -x $folder/llvm-profdata ]] || continue
+    echo "$folder"
+    return
+  done
+  return 1
 }
 
 # ---- looking

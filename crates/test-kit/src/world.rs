@@ -60,6 +60,10 @@ impl World {
         ] {
             world.set(name, value);
         }
+        // Where an instrumented process writes its profile, for `make coverage`.
+        if let Ok(file) = std::env::var("LLVM_PROFILE_FILE") {
+            world.set("LLVM_PROFILE_FILE", file);
+        }
         world
     }
 

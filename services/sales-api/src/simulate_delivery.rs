@@ -4,11 +4,9 @@
 //! repeat.
 
 use chrono::{SubsecRound, Utc};
-use contracts::cloud_events::{TraceContext, data_schema};
-use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
-use contracts::event_id::event_id;
+use contracts::cloud_events::TraceContext;
 use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
-use store::outbox::{self, EventHeaders, OutboxEvent};
+use store::outbox::{self, OutboxEvent, ReportedStep};
 use store::{Database, StoreError, orders};
 
 use crate::outbox_bell::OutboxBell;
@@ -62,21 +60,14 @@ impl SimulateDelivery {
 
     fn event(&self, simulation: Simulation) -> Result<OutboxEvent, serde_json::Error> {
         let Simulation { order_id, step, correlation_id, trace, .. } = simulation;
-        let at = Utc::now().trunc_subsecs(3);
-        let event_type = event_type(step);
-        Ok(OutboxEvent {
-            event_id: event_id(order_id, event_type),
-            aggregate_id: order_id,
-            topic: self.topic.clone(),
-            event_type: event_type.to_owned(),
-            payload: DeliveryEvent { order_id, step, at }.encode()?,
-            headers: EventHeaders::new(
-                "/sales-api",
-                data_schema(event_type, DELIVERY_VERSION),
-                correlation_id,
-                trace,
-            ),
-            occurred_at: at,
+        OutboxEvent::of_step(ReportedStep {
+            order_id,
+            step,
+            at: Utc::now().trunc_subsecs(3),
+            source: "/sales-api",
+            topic: &self.topic,
+            correlation_id,
+            trace,
         })
     }
 }

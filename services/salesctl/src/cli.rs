@@ -44,7 +44,7 @@ enum Command {
     Demo(demo::Demo),
     /// Places orders at a rate, or as fast as it goes, and measures the answers
     Load(load::Load),
-    /// Fills the tables with orders that nobody placed, to see what their size costs; for a system of its own
+    /// Adds sample orders to try, or fills the tables of a system of its own, to see what their size costs
     Seed(seed::Seed),
     /// Checks that the system keeps its promises (I1 to I7), and names the orders of which it did not
     ///

@@ -18,7 +18,7 @@ pub use insert_batch::insert_batch;
 pub use list::{ListedOrder, Listing, Page, list};
 pub use new_order::Origin;
 pub use read::{find, find_status};
-pub use seed::seed_delivered;
+pub use seed::{SampleOrder, insert_samples, seed_delivered};
 pub use status::{Application, Applied, ApplyError, apply};
 
 use crate::outbox::OutboxEvent;

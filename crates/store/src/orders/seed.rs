@@ -1,12 +1,62 @@
-//! Orders that lie there as if they had been delivered long ago: how fast the system is, is told beside full tables.
+//! Orders that no client placed: sample orders for a system to try, and delivered orders that fill the tables for a
+//! measurement.
+
+use std::time::Duration;
 
 use diesel::sql_types::{Array, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use domain::{OrderId, OrderStatus};
 use uuid::Uuid;
 
+use super::{NewOrder, insert_batch};
+use crate::outbox::{OutboxEvent, enqueue};
+use crate::shipments::{self, NewShipment};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
+
+/// An order with the delivery steps that are reported with it.
+#[derive(Clone, Debug)]
+pub struct SampleOrder {
+    /// The order.
+    pub order: NewOrder,
+    /// The events of its steps, in the order in which they happened.
+    pub steps: Vec<OutboxEvent>,
+}
+
+/// Accepts the orders whose key is new, in one transaction with all their events and a shipment each. Returns how many
+/// those are.
+///
+/// Both schemas have to be in the database of `connection`. The next step of a shipment is due after `next_step_in`:
+/// delivery-service finds the shipment of an order and starts no other.
+pub async fn insert_samples(
+    connection: &mut Connection,
+    samples: &[SampleOrder],
+    next_step_in: Duration,
+) -> Result<usize, StoreError> {
+    connection
+        .transaction(async |connection| {
+            let orders: Vec<&NewOrder> = samples.iter().map(|sample| &sample.order).collect();
+            let accepted = insert_batch(connection, &orders).await?;
+            let new = samples.iter().filter(|sample| accepted.contains(&sample.order.id));
+            let steps: Vec<OutboxEvent> =
+                new.clone().flat_map(|sample| sample.steps.iter().cloned()).collect();
+            enqueue(connection, &steps).await?;
+            let shipments: Vec<NewShipment> =
+                new.map(|sample| shipment(&sample.order, next_step_in)).collect();
+            shipments::insert(connection, &shipments).await?;
+            Ok(accepted.len())
+        })
+        .await
+}
+
+fn shipment(order: &NewOrder, delay: Duration) -> NewShipment {
+    NewShipment {
+        order_id: order.id,
+        delay,
+        correlation_id: order.event.headers.correlation_id.clone(),
+        trace: order.event.headers.trace(),
+    }
+}
 
 statement! {
     struct SeedDelivered { ids: Vec<Uuid>, owner: str, sequences: Vec<i16>, statuses: Vec<String>, last: str } -> ();

@@ -2,6 +2,7 @@
 
 mod claim;
 pub mod dead_letters;
+mod delivery_step;
 mod enqueue;
 mod leases;
 mod status;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 pub use claim::{Claimed, OutboxRow, PublishedRow, claim, delete_published, record_failure};
 pub use dead_letters::dead_letter;
+pub use delivery_step::ReportedStep;
 pub use enqueue::enqueue;
 pub use leases::{HeldShard, release, share};
 pub use status::{LiveRelay, Status, TopicDepth, glance, status};

@@ -56,7 +56,7 @@ async fn an_order_is_stored_whole_with_its_event() {
         .database
         .query(
             "SELECT o.owner, o.idempotency_key, o.total_amount::text, h.sequence, h.status, e.topic, e.event_type,
-                    e.payload::text, e.headers->>'correlation_id', h.event_id = e.event_id, i.price::text
+                    e.payload::text, e.headers->>'correlation_id', h.event_id = e.event_id, i.unit_price::text
              FROM sales.orders o
              JOIN sales.order_items i ON i.order_id = o.id
              JOIN sales.order_status_history h ON h.order_id = o.id

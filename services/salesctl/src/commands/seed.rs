@@ -1,6 +1,9 @@
-//! `salesctl seed`: fills the tables, to see what their size costs.
+//! `salesctl seed`: sample orders to try, and full tables, to see what their size costs.
+
+mod sample;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use conf::Conf;
 use contracts::topics;
@@ -10,14 +13,15 @@ use domain::{
 use indicatif::ProgressBar;
 use serde::Serialize;
 use store::orders::{NewOrder, Origin, insert_batch, seed_delivered};
-use store::{Connection, Database, DatabaseSettings};
+use store::{Connection, Database, DatabaseSettings, DatabaseUrl};
 use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::patience::parse_wait;
 use crate::progress::bar;
 
-/// Whom the orders belong to.
+/// Whom the orders of a measurement belong to.
 const OWNER: &str = "salesctl-seed";
 /// Orders in one statement.
 const BATCH: u64 = 2_000;
@@ -31,6 +35,23 @@ pub(crate) struct Seed {
     /// Topic of new orders
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     order_events_topic: String,
+
+    /// Topic of delivery steps
+    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
+    delivery_events_topic: String,
+
+    /// Database of the schema `delivery`; sample orders need it to be the same one, so this is unset
+    #[conf(env, secret, value_parser = DatabaseUrl::parse)]
+    delivery_database_url: Option<DatabaseUrl>,
+
+    /// Adds 51 orders to try, as many in every status, and waits until outbox-relay and status-consumer have processed
+    /// their events; those that are there already are left as they are
+    #[conf(long)]
+    sample: bool,
+
+    /// Seconds that --sample waits for outbox-relay and status-consumer
+    #[conf(long, default_value = "60", value_parser = parse_wait)]
+    wait: u64,
 
     /// Orders that were delivered long ago
     #[conf(long, default_value = "0")]
@@ -52,40 +73,81 @@ pub(crate) struct Seed {
 #[derive(Serialize)]
 struct Seeded {
     added: bool,
+    /// How many sample orders were new, or how many there would be.
+    sample: usize,
     delivered: u64,
     waiting: u64,
 }
 
 impl Seed {
     fn check(&self) -> Result<(), &'static str> {
-        let none = self.delivered == 0 && self.waiting == 0;
-        if none { Err("how many? --delivered or --waiting says it") } else { Ok(()) }
+        if !self.sample && self.delivered == 0 && self.waiting == 0 {
+            return Err("which orders? --sample, --delivered or --waiting says it");
+        }
+        if self.sample && self.delivery_database_url.is_some() {
+            return Err("--sample needs both schemas in one database: unset DELIVERY_DATABASE_URL");
+        }
+        Ok(())
     }
 
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let Self { delivered, waiting, .. } = self;
-        if self.yes {
-            self.add().await?;
-        }
-        let seeded = Seeded { added: self.yes, delivered, waiting };
-        output::print(self.json, &seeded, |Seeded { added, delivered, waiting }| {
-            let what = format!("{delivered} delivered orders, {waiting} with an event that waits");
-            if *added { what } else { format!("would add {what}; --yes does it") }
-        })?;
+        let sample = if self.yes {
+            self.add().await?
+        } else if self.sample {
+            sample::ORDERS as usize
+        } else {
+            0
+        };
+        let seeded = Seeded { added: self.yes, sample, delivered, waiting };
+        output::print(self.json, &seeded, |seeded| self.text(seeded))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn add(&self) -> Result<(), Failure> {
+    fn text(&self, Seeded { added, sample, delivered, waiting }: &Seeded) -> String {
+        let mut kinds = Vec::new();
+        if self.sample {
+            kinds.push(format!("{sample} sample orders"));
+        }
+        if delivered + waiting > 0 {
+            kinds.push(format!("{delivered} delivered orders, {waiting} with an event that waits"));
+        }
+        let what = kinds.join(", ");
+        match (added, sample) {
+            (true, 0) if self.sample => {
+                format!("{what}: all {} are there already", sample::ORDERS)
+            }
+            (true, _) => what,
+            (false, _) => format!("would add {what}; --yes does it"),
+        }
+    }
+
+    /// Returns how many sample orders were new.
+    async fn add(&self) -> Result<usize, Failure> {
         let Self { delivered, waiting, .. } = *self;
         let database = Database::planning_once("salesctl", &self.database);
         let mut connection = database.connection().await?;
+        let added = if self.sample { self.add_sample(&mut connection).await? } else { 0 };
         let progress = bar("delivered", delivered);
         for count in batches(delivered) {
             seed_delivered(&mut connection, OWNER, usize::try_from(count)?).await?;
             progress.inc(count);
         }
         progress.finish_and_clear();
-        self.place(&mut connection, bar("waiting", waiting)).await
+        self.place(&mut connection, bar("waiting", waiting)).await?;
+        Ok(added)
+    }
+
+    async fn add_sample(&self, connection: &mut Connection) -> Result<usize, Failure> {
+        let topics = sample::Topics {
+            order_events: &self.order_events_topic,
+            delivery_events: &self.delivery_events_topic,
+        };
+        let added = sample::add(connection, &topics).await?;
+        let progress = bar("sample", sample::ORDERS.into());
+        let patience = Duration::from_secs(self.wait);
+        sample::reach_their_statuses(connection, patience, &progress).await?;
+        Ok(added)
     }
 
     /// The way that sales-api stores them.

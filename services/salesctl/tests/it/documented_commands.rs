@@ -16,6 +16,7 @@ fn code() -> Vec<String> {
     let documents = [
         "README.md",
         "docs/ARCHITECTURE.md",
+        "docs/DEVELOPMENT.md",
         "docs/EVENTS.md",
         "docs/OPERATIONS.md",
         "docs/SCALING.md",

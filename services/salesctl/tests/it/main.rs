@@ -5,6 +5,7 @@ mod commands;
 mod conformance;
 mod contracts;
 mod demo;
+mod dev_commands;
 mod dlq;
 mod dlq_redrive;
 mod documentation;

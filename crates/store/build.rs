@@ -1,0 +1,5 @@
+//! The migrations are embedded at compile time. Without this, cargo does not notice a new one.
+
+fn main() {
+    println!("cargo::rerun-if-changed=../../migrations");
+}

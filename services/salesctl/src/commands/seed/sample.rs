@@ -1,0 +1,179 @@
+//! Sample orders for a system to try: some in every status, with all their events.
+//!
+//! They take the way of every order. The transaction that stores them also stores their events in the outbox: the relay
+//! publishes these, and status-consumer moves the orders on. Each order has a shipment whose next step is weeks away, so
+//! delivery-service leaves it in its status.
+
+use std::time::Duration;
+
+use domain::{
+    CustomerId, DeliveryStep, IdempotencyKey, Money, OrderDraft, OrderLine, OrderStatus, Owner,
+    ProductId, Quantity,
+};
+use indicatif::ProgressBar;
+use store::orders::{NewOrder, Origin, SampleOrder, find_by_keys, insert_samples};
+use store::outbox::{OutboxEvent, ReportedStep};
+use store::{Connection, StoreError};
+use tokio::time::{Instant, sleep};
+
+use crate::failure::Failure;
+
+/// The default subject of `salesctl token`, so that its token lists them.
+const OWNER: &str = "demo";
+/// The same number in every status.
+pub(crate) const ORDERS: u32 = 51;
+const CUSTOMERS: u32 = 8;
+const PRODUCTS: [(&str, &str); 6] = [
+    ("widget", "29.99"),
+    ("gadget", "10.50"),
+    ("gizmo", "4.25"),
+    ("sprocket", "119.00"),
+    ("flange", "0.85"),
+    ("cable-2m", "7.90"),
+];
+/// How long delivery-service leaves them alone.
+const NEXT_STEP_IN: Duration = Duration::from_hours(30 * 24);
+/// Between two polls of their statuses.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The topics that the events go to.
+pub(crate) struct Topics<'a> {
+    pub(crate) order_events: &'a str,
+    pub(crate) delivery_events: &'a str,
+}
+
+/// Orders that did not reach their status in time.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{orders} of {ORDERS} sample orders have not reached their status: outbox-relay publishes their events and \
+     status-consumer applies them; start both, then run this again"
+)]
+struct Unfinished {
+    orders: usize,
+}
+
+/// Adds the orders that are missing and returns how many those were.
+pub(crate) async fn add(
+    connection: &mut Connection,
+    topics: &Topics<'_>,
+) -> Result<usize, Failure> {
+    let samples = (1..=ORDERS)
+        .map(|number| sample(number, topics))
+        .collect::<Result<Vec<SampleOrder>, Failure>>()?;
+    Ok(insert_samples(connection, &samples, NEXT_STEP_IN).await?)
+}
+
+/// Waits until every sample order has reached its status, or gone past it.
+pub(crate) async fn reach_their_statuses(
+    connection: &mut Connection,
+    patience: Duration,
+    progress: &ProgressBar,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let orders = unfinished(connection).await?;
+        progress.set_position(u64::from(ORDERS) - orders as u64);
+        if orders == 0 {
+            progress.finish_and_clear();
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Unfinished { orders }.into());
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+async fn unfinished(connection: &mut Connection) -> Result<usize, Failure> {
+    let keys = (1..=ORDERS)
+        .map(|number| Ok((owner()?, key(number)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let found: Result<_, StoreError> = find_by_keys(connection, &keys).await;
+    let finished = (1..=ORDERS).zip(found?).filter(|(number, known)| {
+        known.as_ref().is_some_and(|known| known.order.status >= status(*number))
+    });
+    Ok(keys.len() - finished.count())
+}
+
+/// The status that the order with this number gets.
+fn status(number: u32) -> OrderStatus {
+    OrderStatus::ALL[number as usize % OrderStatus::ALL.len()]
+}
+
+fn owner() -> Result<Owner, Failure> {
+    Ok(Owner::try_from(OWNER.to_owned())?)
+}
+
+/// Two digits, so that the keys sort like the numbers.
+fn key(number: u32) -> Result<IdempotencyKey, Failure> {
+    Ok(IdempotencyKey::try_from(format!("sample-{number:02}"))?)
+}
+
+fn sample(number: u32, topics: &Topics<'_>) -> Result<SampleOrder, Failure> {
+    let correlation_id = key(number)?.as_str().to_owned();
+    let origin = Origin {
+        source: "/salesctl",
+        topic: topics.order_events,
+        correlation_id: correlation_id.clone(),
+        trace: None,
+    };
+    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin)?;
+    let steps = DeliveryStep::ALL.into_iter().filter(|step| step.target() <= status(number));
+    let steps = steps.map(|step| {
+        OutboxEvent::of_step(ReportedStep {
+            order_id: order.id,
+            step,
+            at: order.created_at,
+            source: "/salesctl",
+            topic: topics.delivery_events,
+            correlation_id: correlation_id.clone(),
+            trace: None,
+        })
+    });
+    let steps = steps.collect::<Result<_, _>>()?;
+    Ok(SampleOrder { order, steps })
+}
+
+/// One to three lines, of different products.
+fn draft(number: u32) -> Result<OrderDraft, Failure> {
+    let customer = format!("customer-{}", number % CUSTOMERS + 1);
+    let lines = (0..=number / 7 % 3).map(|line| {
+        let (product, price) = PRODUCTS[(number + line) as usize % PRODUCTS.len()];
+        Ok(OrderLine {
+            product_id: ProductId::try_from(product.to_owned())?,
+            quantity: Quantity::try_from(i64::from(number / 5 % 4 + line + 1))?,
+            price: price.parse::<Money>()?,
+        })
+    });
+    let lines = lines.collect::<Result<Vec<_>, Failure>>()?;
+    Ok(OrderDraft::new(CustomerId::try_from(customer)?, lines)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_status_has_the_same_number_of_sample_orders() {
+        let mut counts = BTreeMap::<OrderStatus, u32>::new();
+        for number in 1..=ORDERS {
+            *counts.entry(status(number)).or_default() += 1;
+        }
+        assert_eq!(counts.into_values().collect::<Vec<_>>(), [17, 17, 17]);
+    }
+
+    #[test]
+    fn a_sample_order_has_one_event_for_each_step_up_to_its_status() {
+        let topics = Topics { order_events: "orders", delivery_events: "deliveries" };
+        for number in 1..=ORDERS {
+            let SampleOrder { order, steps } = sample(number, &topics).unwrap();
+            assert_eq!(order.event.topic, "orders");
+            let types: Vec<&str> = steps.iter().map(|step| step.event_type.as_str()).collect();
+            let all = ["order.shipped", "order.delivered"];
+            assert_eq!(types, all[..usize::try_from(status(number).sequence()).unwrap() - 1]);
+            assert!(steps.iter().all(|step| step.topic == "deliveries"));
+        }
+    }
+}
