@@ -3,6 +3,7 @@
 
 mod commands;
 mod conformance;
+mod contract_systems;
 mod contracts;
 mod demo;
 mod dev_commands;
