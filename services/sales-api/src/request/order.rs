@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn the_old_name_of_a_price_is_refused_and_the_error_names_the_new_one() {
-        let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":29.99}]}"#;
+        let body =
+            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":29.99}]}"#;
         let expected = [
             ("/items/0/unitPrice", "is not a known field; expected productId, quantity, price"),
             ("/items/0/price", "is required"),
