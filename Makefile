@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .PHONY: help demo dev run up down status logs build release up-release test coverage bench
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
 .PHONY: check-api check-dev k8s-check k8s-rules deny sbom
-.PHONY: observability-check prometheus-check contracts lint fmt clean prerequisites
+.PHONY: observability-check prometheus-check contracts configuration lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
 PROFILE ?= debug
@@ -129,6 +129,9 @@ bench: ## measure the speed beside its targets, on a stack of its own; ARGS as i
 
 contracts: prerequisites ## write schemas, golden files and the AsyncAPI document; what is released stays as it is
 	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --lib the_committed_files_are_what_the_code_writes
+
+configuration: prerequisites ## write the settings of the code into docs/CONFIGURATION.md and .env.example
+	UPDATE_DOCS=1 cargo test --locked --package salesctl --test it configuration::
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
 	cargo fmt --all --check

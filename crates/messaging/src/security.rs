@@ -9,36 +9,37 @@ use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::all_of;
 use service_kit::credentials::{CaFile, certificate_file, key_file};
 
-/// How the way to Kafka is secured.
+/// Encryption and authentication of connections to Kafka.
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = KafkaSecurity::check)]
 pub struct KafkaSecurity {
-    /// How brokers are talked to: PLAINTEXT, SSL (encrypted, the broker's certificate verified), `SASL_PLAINTEXT` (with
-    /// a user and a password) or `SASL_SSL` (both)
+    /// Security protocol: `PLAINTEXT`, `SSL` (encryption with a verified broker certificate),
+    /// `SASL_PLAINTEXT` (user and password) or `SASL_SSL` (both)
     #[conf(env, default_value = "PLAINTEXT")]
     pub kafka_security_protocol: Protocol,
 
-    /// How the password is shown to be known, with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+    /// SASL mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; only with SASL
     #[conf(env)]
     pub kafka_sasl_mechanism: Option<Mechanism>,
 
-    /// User, with SASL
+    /// SASL user name; only with SASL
     #[conf(env)]
     pub kafka_sasl_username: Option<String>,
 
-    /// Password of the user, with SASL
+    /// SASL password; only with SASL
     #[conf(env, secret, value_parser = parse_password)]
     pub kafka_sasl_password: Option<SecretString>,
 
-    /// File with the certificates, in PEM, of who may sign those of the brokers; those of the system when unset
+    /// Path of a PEM file with the CA certificates to trust for the brokers; the system's
+    /// certificates when unset
     #[conf(env, value_parser = CaFile::read)]
     pub kafka_ca_file: Option<CaFile>,
 
-    /// File with the client's own certificate, in PEM, for brokers that want one
+    /// Path of a PEM file with the client certificate, for brokers that require one
     #[conf(env, value_parser = certificate_file)]
     pub kafka_certificate_file: Option<PathBuf>,
 
-    /// File with the private key of that certificate, in PEM and not encrypted
+    /// Path of a PEM file with the unencrypted private key of the client certificate
     #[conf(env, value_parser = key_file)]
     pub kafka_key_file: Option<PathBuf>,
 }

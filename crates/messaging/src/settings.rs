@@ -7,18 +7,18 @@ use rdkafka::ClientConfig;
 
 use crate::KafkaSecurity;
 
-/// How a service reaches Kafka.
+/// Connection settings of Kafka.
 #[derive(Clone, Debug, Conf)]
 pub struct KafkaSettings {
-    /// The brokers to begin with, as in host:9092,host:9092
+    /// Bootstrap brokers, such as `host:9092,host:9092`
     #[conf(env, value_parser = parse_brokers)]
     pub kafka_brokers: String,
 
-    /// Most milliseconds until a record is acknowledged or given up
+    /// Maximum time until the broker acknowledges a record, in milliseconds
     #[conf(env, default_value = "5000", value_parser = parse_publish_timeout)]
     pub kafka_publish_timeout: Duration,
 
-    /// Who is trusted, and who we are.
+    /// Encryption and authentication.
     #[conf(flatten)]
     pub security: KafkaSecurity,
 }

@@ -1,8 +1,8 @@
-//! Configuration comes from the environment, is read once, and is reported whole.
+//! Configuration from the environment, read once, with all errors reported together.
 //!
-//! Each service has one struct that derives [`conf::Conf`]; its fields are the variables, with default, unit and
-//! meaning, and `--help` prints them. Every fault is reported at once, then the process ends with
-//! [`EX_CONFIG`], so that a supervisor can tell a wrong setting from a crash.
+//! Each service has one struct that derives [`conf::Conf`]. Its fields are the variables; their doc
+//! comments are the texts of `--help` and of `docs/CONFIGURATION.md`. After an error the process ends
+//! with [`EX_CONFIG`], so that a supervisor can distinguish a wrong setting from a crash.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -24,40 +24,42 @@ use crate::usage;
 /// The exit code for a wrong or missing setting (`EX_CONFIG` of BSD's `sysexits.h`).
 pub const EX_CONFIG: u8 = 78;
 
-/// What every service is told.
+/// Settings of every service.
 #[derive(Clone, Debug, Conf)]
 pub struct CommonSettings {
-    /// Address to listen on, for the API and for management; 0.0.0.0 in a container
+    /// Address to listen on, for the API and the management port; `0.0.0.0` in a container
     #[conf(env, default_value = "127.0.0.1", value_parser = parse_host)]
     pub host: String,
 
-    /// Log lines: `json`, `text`, or `auto` (text on a terminal, else json)
+    /// Log format: `json`, `text` or `auto` (`text` on a terminal, otherwise `json`)
     #[conf(env, default_value = "auto")]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or directives as in `info,sales_api=debug`
+    /// Log filter: a level, or directives such as `info,sales_api=debug`
     #[conf(env, default_value = "info,actix_server=warn", value_parser = parse_directives)]
     pub rust_log: String,
 
-    /// Where traces go, and which.
+    /// Export and sampling of traces.
     #[conf(flatten)]
     pub traces: TraceSettings,
 
-    /// How soon readiness follows what the service needs.
+    /// Readiness probes.
     #[conf(flatten)]
     pub readiness: ReadinessSettings,
 
-    // A restart mends little and costs much, so a loop has time.
-    /// Milliseconds that a loop may be silent beyond its longest step until the service is not alive any more
+    // A restart is expensive and rarely helps, so a loop gets plenty of time.
+    /// Time that a loop may be silent beyond its longest expected step before `/livez` fails, in
+    /// milliseconds
     #[conf(env, default_value = "60000", value_parser = timeout_millis)]
     pub liveness_grace: Duration,
 
-    /// Most milliseconds that a stop may take before work in hand is given up
+    /// Maximum duration of a stop, after `SHUTDOWN_DELAY`, before unfinished work is abandoned, in
+    /// milliseconds
     #[conf(env, value_parser = timeout_millis, default_value = "10000")]
     pub shutdown_timeout: Duration,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
@@ -83,7 +85,7 @@ impl std::str::FromStr for LogFormat {
 
 /// The configuration of one service.
 pub trait ServiceConfig: Conf {
-    /// What every service is told.
+    /// The settings that every service has.
     fn common(&self) -> &CommonSettings;
 
     /// The port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one.
@@ -120,11 +122,11 @@ pub fn parse_jwt_secret(text: &str) -> Result<SecretString, &'static str> {
     if text.len() < 32 { Err("must be at least 32 bytes long") } else { Ok(text.into()) }
 }
 
-/// How a service that requests are sent to ends its intake.
+/// How a service with an HTTP API ends its intake.
 #[derive(Clone, Copy, Debug, Conf)]
 pub struct IntakeSettings {
-    /// Milliseconds from the signal to stop until no request is taken any more: time for whoever sends them to notice that
-    /// the service is not ready
+    /// Time that the service accepts requests after SIGTERM, while load balancers notice that it is
+    /// not ready, in milliseconds
     #[conf(env, default_value = "5000", value_parser = millis)]
     pub shutdown_delay: Duration,
 }

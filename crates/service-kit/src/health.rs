@@ -28,18 +28,18 @@ type Probe = Arc<dyn Fn() -> Look + Send + Sync>;
 /// A check that takes longer than this has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How soon readiness follows what the service needs.
+/// Interval and thresholds of the readiness probes.
 #[derive(Clone, Copy, Debug, Conf)]
 pub struct ReadinessSettings {
-    /// Milliseconds between two looks at what the service needs to be ready
+    /// Interval between two readiness probes of a dependency, in milliseconds
     #[conf(env, default_value = "2000", value_parser = timeout_millis)]
     pub readiness_interval: Duration,
 
-    /// Looks in a row that have to fail until a service that was ready no longer is
+    /// Number of consecutive failed probes after which a ready service becomes not ready
     #[conf(env, default_value = "3", value_parser = parse_looks)]
     pub readiness_failures: u32,
 
-    /// Looks in a row that have to succeed until it is ready again
+    /// Number of consecutive successful probes after which the service becomes ready again
     #[conf(env, default_value = "2", value_parser = parse_looks)]
     pub readiness_successes: u32,
 }

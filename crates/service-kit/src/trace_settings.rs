@@ -1,4 +1,4 @@
-//! Where traces go and which of them, by the variables that OpenTelemetry has for it.
+//! Export and sampling of traces, by OpenTelemetry's standard variables.
 
 use std::str::FromStr;
 
@@ -12,28 +12,30 @@ use url::Url;
 use crate::build_info;
 use crate::config::parse_base_url;
 
-/// Where traces are sent, and which.
+/// Export and sampling of traces.
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = TraceSettings::check)]
 pub struct TraceSettings {
-    /// Where traces are sent (OTLP over HTTP), for example <http://127.0.0.1:4318>; no traces when unset
+    /// OTLP/HTTP endpoint to send traces to, such as `http://collector:4318`; no traces are sent
+    /// when unset
     #[conf(env, value_parser = parse_base_url)]
     pub otel_exporter_otlp_endpoint: Option<Url>,
 
-    /// Which traces are recorded: `always_on`, `always_off`, `traceidratio`, or one of these with `parentbased_` before
-    /// it, which leaves the choice to whoever began the trace
+    /// Trace sampler: `always_on`, `always_off` or `traceidratio`; with the prefix `parentbased_`,
+    /// the parent span's decision takes precedence
     #[conf(env, default_value = "parentbased_always_on")]
     pub otel_traces_sampler: SamplerName,
 
-    /// Share of the traces that a sampler named `traceidratio` records, from 0 to 1; all when unset
+    /// Fraction of the traces that `traceidratio` records, from 0 to 1; all traces when unset
     #[conf(env, value_parser = parse_ratio)]
     pub otel_traces_sampler_arg: Option<f64>,
 
-    /// Name of the service in its traces, instead of its own
+    /// Service name in traces; the service's own name when unset
     #[conf(env)]
     pub otel_service_name: Option<String>,
 
-    /// What else is said of the service in its traces, as in `deployment.environment.name=production,team=sales`
+    /// Additional resource attributes in traces, such as
+    /// `deployment.environment.name=production,team=sales`
     #[conf(env)]
     pub otel_resource_attributes: Option<ResourceAttributes>,
 }

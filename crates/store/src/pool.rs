@@ -28,27 +28,29 @@ pub type Connection = AsyncPgConnection;
 /// A connection that goes back to its pool when it is dropped.
 pub type PooledConnection = Object<AsyncPgConnection>;
 
-/// How a service reaches its database.
+/// Connection settings of a service's database.
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = DatabaseSettings::check)]
 pub struct DatabaseSettings {
-    /// Where the service's tables are, as in <postgres://user:password@host:5432/database?sslmode=require>
+    /// PostgreSQL URL of the service's database, such as
+    /// `postgres://user:password@host:5432/database?sslmode=require`
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     pub database_url: DatabaseUrl,
 
-    /// File with the certificates, in PEM, of who may sign that of the database; those of the system when unset
+    /// Path of a PEM file with the CA certificates to trust for PostgreSQL; the system's
+    /// certificates when unset
     #[conf(env, value_parser = CaFile::read)]
     pub database_ca_file: Option<CaFile>,
 
-    /// Most connections that the service opens
+    /// Maximum number of pooled connections of one instance
     #[conf(env, default_value = "8", value_parser = parse_pool_size)]
     pub database_pool_size: usize,
 
-    /// Most milliseconds to wait for a connection, whether one has to become free or has to be made
+    /// Maximum wait for a pooled or a new connection, in milliseconds
     #[conf(env, default_value = "1500", value_parser = timeout_millis)]
     pub database_connect_timeout: Duration,
 
-    /// Most milliseconds that one statement may take
+    /// Maximum duration of one statement, in milliseconds
     #[conf(env, default_value = "5000", value_parser = timeout_millis)]
     pub database_statement_timeout: Duration,
 }

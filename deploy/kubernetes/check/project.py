@@ -1,7 +1,8 @@
 """What the rest of the project says, which the manifests have to agree with.
 
-Nothing is written down here a second time: settings come from the README's table (a test holds it against the code),
-ports from the code and the Dockerfile, topics and partitions from `contracts`, secrets from docs/OPERATIONS.md.
+Nothing is written down here a second time: settings come from docs/CONFIGURATION.md, whose tables
+are generated from the code, ports from the code and the Dockerfile, topics and partitions from `contracts`, secrets from
+docs/OPERATIONS.md.
 """
 
 import re
@@ -36,25 +37,25 @@ class Project:
 
     @cached_property
     def settings(self):
-        """{service: {variable: default}}, from the README's table."""
+        """{service: {variable: default}}, from the tables of docs/CONFIGURATION.md."""
         rows = [
-            [cell.strip().replace("`", "") for cell in line.split("|")[1:-1]]
-            for line in self.read("README.md").splitlines()
+            [cell.strip() for cell in line.replace("`", "").split("|")[1:-1]]
+            for line in self.read("docs/CONFIGURATION.md").splitlines()
             if line.startswith("| `") and line.count("|") == 6
         ]
         if not rows:
-            raise Unreadable("README.md has no table of settings")
+            raise Unreadable("docs/CONFIGURATION.md has no table of settings")
         known = {name: {} for name in self.services}
         for variable, default, _, users, _ in rows:
             for service in known:
-                if users == "all" or service in users.split(", "):
+                if {"all services", service} & set(users.split(", ")):
                     known[service][variable] = default
         # It talks to everything, so it knows what everything is told.
         known["salesctl"] = {variable: "none" for variable, *_ in rows}
         return known
 
     def default(self, service, variable):
-        return self.settings[service][variable].split(", ")[0]
+        return self.settings[service][variable]
 
     @cached_property
     def ports(self):

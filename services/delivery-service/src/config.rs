@@ -19,7 +19,7 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,
 
-    /// Port of /livez, /readyz and /metrics
+    /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9103", value_parser = parse_port)]
     management_port: u16,
 
@@ -29,31 +29,32 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) kafka: KafkaSettings,
 
-    /// Least milliseconds that one step of a delivery takes
+    /// Minimum duration of one delivery step, in milliseconds
     #[conf(env, default_value = "2000", value_parser = millis)]
     pub(crate) delivery_min_delay: Duration,
 
-    /// Most milliseconds that one step of a delivery takes
+    /// Maximum duration of one delivery step, in milliseconds
     #[conf(env, default_value = "8000", value_parser = millis)]
     pub(crate) delivery_max_delay: Duration,
 
-    /// Most milliseconds between two looks for steps that are due
+    /// Maximum interval between two polls for due delivery steps, in milliseconds
     #[conf(env, default_value = "500", value_parser = timeout_millis)]
     pub(crate) delivery_poll_interval: Duration,
 
-    /// Milliseconds after which another instance takes over the steps of one that went silent
+    /// Duration of the lease on a delivery step, in milliseconds; another instance takes over the
+    /// step when the lease expires
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) delivery_lease: Duration,
 
-    /// Topic of new orders
+    /// Topic of `order.created` events
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
-    /// Topic of delivery steps
+    /// Topic of `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
-    /// Consumer group that reads new orders
+    /// Consumer group that reads `order.created` events
     #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_group: String,
 

@@ -15,26 +15,26 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,
 
-    /// Port of the availability API
+    /// Port of the inventory API
     #[conf(env, default_value = "3001", value_parser = parse_port)]
     pub(crate) port: u16,
 
-    /// Port of /livez, /readyz and /metrics
+    /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9105", value_parser = parse_port)]
     management_port: u16,
 
     #[conf(flatten)]
     pub(crate) intake: IntakeSettings,
 
-    /// Percent of requests that fail with 500
+    /// Share of requests that fail with 500, in percent
     #[conf(env, default_value = "0", value_parser = parse_percent)]
     inventory_failure_rate: u8,
 
-    /// Least milliseconds that an answer takes
+    /// Minimum response time, in milliseconds
     #[conf(env, default_value = "0", value_parser = parse_latency)]
     inventory_latency_min: u64,
 
-    /// Most milliseconds that an answer takes
+    /// Maximum response time, in milliseconds
     #[conf(env, default_value = "0", value_parser = parse_latency)]
     inventory_latency_max: u64,
 }

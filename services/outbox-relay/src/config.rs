@@ -18,7 +18,7 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,
 
-    /// Port of /livez, /readyz and /metrics
+    /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9102", value_parser = parse_port)]
     management_port: u16,
 
@@ -28,23 +28,24 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) kafka: KafkaSettings,
 
-    /// Milliseconds between two looks at an outbox that was empty
+    /// Poll interval when the outbox is empty, in milliseconds
     #[conf(env, default_value = "1000", value_parser = timeout_millis)]
     pub(crate) outbox_poll_interval: Duration,
 
-    /// Milliseconds after which another relay takes over the shards of one that went silent
+    /// Duration of a shard lease, in milliseconds; another relay takes over the shard when the
+    /// lease expires
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) outbox_lease: Duration,
 
-    /// Batches that are under way side by side, each over shards of its own
+    /// Number of concurrent publishing lanes
     #[conf(env, default_value = "4", value_parser = parse_lanes)]
     pub(crate) outbox_lanes: usize,
 
-    /// Most rows of one shard that are published together
+    /// Maximum number of rows of one shard that are published together
     #[conf(env, default_value = "96", value_parser = parse_batch)]
     pub(crate) outbox_shard_batch: i64,
 
-    /// Topic that hears of events which could not be published
+    /// Topic of `outbox.dead-lettered` events
     #[conf(env, default(topics::DEAD_LETTERS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) dead_letters_topic: String,
 }

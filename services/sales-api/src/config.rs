@@ -29,11 +29,11 @@ pub struct Config {
     #[conf(env, default_value = "3000", value_parser = parse_port)]
     pub(crate) port: u16,
 
-    /// Port of /livez, /readyz and /metrics
+    /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9101", value_parser = parse_port)]
     management_port: u16,
 
-    /// Threads that answer requests
+    /// Number of threads that serve requests
     #[conf(env, default_value = "2", value_parser = parse_workers)]
     pub(crate) http_workers: usize,
 
@@ -52,45 +52,49 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) inventory: InventorySettings,
 
-    /// Topic of new orders
+    /// Topic of `order.created` events
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
-    /// Topic of delivery steps, for those that are simulated
+    /// Topic of `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
-    /// Who may simulate a delivery: `owner` (whoever may see the order), `operator` or `nobody`
+    /// Who may simulate a delivery: `owner` (the order's owner and operators), `operator` or
+    /// `nobody`
     #[conf(env, default_value = "operator")]
     pub(crate) simulate_delivery: Simulators,
 
-    /// Secret that the cursors of lists are sealed with, the same for all replicas; `JWT_SECRET` when unset, and where
-    /// that is unset too, one for each process
+    /// Secret that signs list cursors, at least 32 bytes, the same for all replicas; when unset,
+    /// `JWT_SECRET`, or else a random secret for each process
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) cursor_secret: Option<SecretString>,
 }
 
-/// What one process takes on.
+/// Load limits of one process.
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = LimitSettings::check)]
 pub(crate) struct LimitSettings {
-    /// Most requests that are answered at once; one more gets a 503 at once
+    /// Maximum number of concurrent requests; further requests get a 503 at once
     #[conf(env, default_value = "512", value_parser = parse_places)]
     pub(crate) max_concurrent_requests: usize,
 
-    /// Most milliseconds for a client to send the head of a request, and again for its body
+    /// Maximum time to receive the head of a request, and again its body, in milliseconds
     #[conf(env, default_value = "5000", value_parser = timeout_millis)]
     pub(crate) request_read_timeout: Duration,
 
-    /// Requests a second that one subject may send, on average; no limit when unset
+    /// Maximum average number of requests per second of one subject to one instance; unlimited when
+    /// unset
     #[conf(env, value_parser = parse_rate)]
     pub(crate) rate_limit_per_second: Option<NonZeroU32>,
 
-    /// Requests that one subject may send at once after a pause; as many as in a second when unset
+    /// Maximum number of requests that one subject may send at once after a pause;
+    /// `RATE_LIMIT_PER_SECOND` when unset
     #[conf(env, value_parser = parse_rate)]
     pub(crate) rate_limit_burst: Option<NonZeroU32>,
 
-    /// Web origins that browsers may call from, separated by commas; none when unset
+    /// Web origins whose pages may call the API from a browser, separated by commas; none when
+    /// unset
     #[conf(env, value_parser = parse_origins)]
     pub(crate) cors_allowed_origins: Option<Origins>,
 }
@@ -104,17 +108,17 @@ impl LimitSettings {
     }
 }
 
-/// More than one process can answer.
+/// More requests per second than one process can serve.
 const LARGEST_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
 
 /// Web origins (RFC 6454), as browsers send them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origins(pub(crate) Vec<String>);
 
-/// Who may report deliveries that have not happened.
+/// Who may simulate a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Simulators {
-    /// Whoever may see the order.
+    /// The order's owner and operators.
     Owner,
     /// Operators.
     Operator,
@@ -145,49 +149,51 @@ impl FromStr for Simulators {
     }
 }
 
-/// Whose tokens are accepted. The key comes from exactly one of the first three.
+/// Verification of tokens. The key comes from exactly one of the first three settings.
 #[derive(Clone, Debug, Conf)]
 #[conf(one_of_fields(jwt_secret, jwt_public_key, jwt_jwks_file))]
 pub(crate) struct TokenSettings {
-    /// Secret that tokens are signed with (HS256), at least 32 bytes; exactly one of this and the next two is set
+    /// Secret that tokens are signed with (HS256), at least 32 bytes; set exactly one of
+    /// `JWT_SECRET`, `JWT_PUBLIC_KEY` and `JWT_JWKS_FILE`
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) jwt_secret: Option<SecretString>,
 
     // Marked as a secret, so that a private key that is set by mistake is not shown.
-    /// Public key that tokens are checked with, in PEM, its line ends as such or as `\n`: RSA (RS256), EC P-256 (ES256)
-    /// or Ed25519 (`EdDSA`)
+    /// Public key that verifies tokens, in PEM, whose line ends may be written as `\n`: RSA
+    /// (RS256), EC P-256 (ES256) or Ed25519 (`EdDSA`)
     #[conf(env, secret, value_parser = VerificationKey::from_pem)]
     pub(crate) jwt_public_key: Option<VerificationKey>,
 
-    /// File with a JWK Set, from which a token chooses its key by `kid`; read once, at the start
+    /// Path of a JWK Set with the public keys that verify tokens, selected by `kid`; read once, at
+    /// the start
     #[conf(env, value_parser = KeySet::read)]
     pub(crate) jwt_jwks_file: Option<KeySet>,
 
-    /// Issuer that a token must name (`iss`); any when unset
+    /// Issuer that a token must name (`iss`); any issuer when unset
     #[conf(env)]
     pub(crate) jwt_issuer: Option<String>,
 
-    /// Audience that a token must name (`aud`); any when unset
+    /// Audience that a token must name (`aud`); any audience when unset
     #[conf(env)]
     pub(crate) jwt_audience: Option<String>,
 }
 
-/// How the inventory is asked, and when it is left alone.
+/// The inventory service and its circuit breaker.
 #[derive(Clone, Debug, Conf)]
 pub(crate) struct InventorySettings {
-    /// Base URL of the inventory
+    /// Base URL of the inventory service, without a query
     #[conf(env, default_value = "http://127.0.0.1:3001", value_parser = parse_base_url)]
     pub(crate) inventory_url: Url,
 
-    /// Most milliseconds for one question, repetitions included
+    /// Maximum duration of one inventory check, retries included, in milliseconds
     #[conf(env, default_value = "5000", value_parser = timeout_millis)]
     pub(crate) circuit_breaker_timeout: Duration,
 
-    /// Failures in a row after which the inventory is left alone
+    /// Number of consecutive failed inventory checks that open the circuit breaker
     #[conf(env, default_value = "5", value_parser = parse_threshold)]
     pub(crate) circuit_breaker_failure_threshold: u32,
 
-    /// Milliseconds until it is tried again, with one request
+    /// Time after which an open circuit breaker lets one trial request through, in milliseconds
     #[conf(env, default_value = "30000", value_parser = timeout_millis)]
     pub(crate) circuit_breaker_reset_timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! Tokens: made here by whoever knows the secret, or brought along.
+//! Tokens: signed here with the shared secret, or given by the caller.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,11 +11,10 @@ use service_kit::config::parse_jwt_secret;
 
 use crate::failure::Failure;
 
-/// What a token is made of.
+/// Settings for signing a token.
 #[derive(Conf)]
 pub(crate) struct TokenSettings {
-    /// Secret that the API checks tokens with. Where it has a public key instead, tokens come from whoever has the
-    /// private one, not from here
+    /// Secret to sign the token with (HS256), the one that the API has as `JWT_SECRET`; required
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     jwt_secret: SecretString,
 
@@ -23,15 +22,16 @@ pub(crate) struct TokenSettings {
     names: Names,
 }
 
-/// How a command that talks to the API identifies itself: `JWT_SECRET` or `API_TOKEN`, one of the two.
+/// How a command authenticates to the API: with `JWT_SECRET` or with `API_TOKEN`.
 #[derive(Conf)]
 #[conf(one_of_fields(jwt_secret, api_token))]
 pub(crate) struct AccessSettings {
-    /// Secret that the API checks tokens with, to make a token here
+    /// Secret to sign a token with (HS256), the one that the API has as `JWT_SECRET`; set exactly
+    /// one of `JWT_SECRET` and `API_TOKEN`
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     jwt_secret: Option<SecretString>,
 
-    /// Token to use as it is, where the API has a public key; subject and role are those that it names
+    /// Token to send as it is; its subject and its role apply
     #[conf(env, secret, value_parser = parse_token)]
     api_token: Option<SecretString>,
 
@@ -39,14 +39,14 @@ pub(crate) struct AccessSettings {
     names: Names,
 }
 
-/// What a token has to say beside its subject.
+/// Optional claims of a signed token.
 #[derive(Conf)]
 struct Names {
-    /// Issuer to name (`iss`), where the API asks for one
+    /// Issuer of the token (`iss`), where the API requires one
     #[conf(env)]
     jwt_issuer: Option<String>,
 
-    /// Audience to name (`aud`), where the API asks for one
+    /// Audience of the token (`aud`), where the API requires one
     #[conf(env)]
     jwt_audience: Option<String>,
 }

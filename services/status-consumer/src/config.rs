@@ -17,7 +17,7 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) common: CommonSettings,
 
-    /// Port of /livez, /readyz and /metrics
+    /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9104", value_parser = parse_port)]
     management_port: u16,
 
@@ -27,18 +27,19 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) kafka: KafkaSettings,
 
-    /// Topic of delivery steps
+    /// Topic of `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
-    /// Consumer group that reads delivery steps
+    /// Consumer group that reads `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) status_group: String,
 
     #[conf(flatten)]
     pub(crate) consumer: ConsumerSettings,
 
-    /// Milliseconds after which an event that was applied is forgotten, longer than its topic keeps it
+    /// Time after which the id of an applied event is deleted, in milliseconds; must exceed the
+    /// retention of its topic, so at least 7 days
     #[conf(env, default_value = "691200000", value_parser = parse_inbox_retention)]
     pub(crate) inbox_retention: Duration,
 }

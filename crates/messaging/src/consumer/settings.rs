@@ -7,14 +7,16 @@ use rdkafka::ClientConfig;
 use service_kit::Heartbeat;
 use service_kit::config::number_in;
 
-/// How a consumer is known to its group.
+/// Membership of a consumer in its group.
 #[derive(Clone, Debug, Conf)]
 pub struct ConsumerSettings {
-    /// A name for this instance that outlives a restart, so that a restart moves no partition
+    /// Static member name in the consumer group, unique for each instance; a restart under the same
+    /// name reassigns no partition
     #[conf(env)]
     pub consumer_instance: Option<String>,
 
-    /// Milliseconds after which the group gives the partitions of an instance that went silent to others
+    /// Time after which the group reassigns the partitions of an unresponsive instance, in
+    /// milliseconds
     #[conf(env, default_value = "10000", value_parser = parse_session_timeout)]
     pub consumer_session_timeout: Duration,
 }

@@ -21,11 +21,11 @@ use crate::token::AccessSettings;
 
 #[derive(Conf)]
 pub(crate) struct Demo {
-    /// Where the sales API is
+    /// Base URL of the sales API
     #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_base_url)]
     api_url: Url,
 
-    /// Where the topics are, for the hints at the end
+    /// Bootstrap brokers that the closing hints of `demo` name
     #[conf(env, default_value = "127.0.0.1:19092")]
     kafka_brokers: String,
 

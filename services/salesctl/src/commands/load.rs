@@ -33,7 +33,7 @@ use schedule::{Pace, Schedule};
 #[derive(Conf)]
 #[conf(one_of_fields(rate, max))]
 pub(crate) struct Load {
-    /// Where the sales API is; only http://
+    /// Base URL of the sales API; `load` takes only `http://`
     #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_url)]
     api_url: Url,
 

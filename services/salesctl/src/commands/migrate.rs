@@ -16,15 +16,16 @@ use crate::patience::{parse_wait, wait_for};
 #[derive(Conf)]
 #[conf(validation_predicate = Migrate::check)]
 pub(crate) struct Migrate {
-    /// Database of the schema `sales`
+    /// PostgreSQL URL of the schema `sales`; required
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     database_url: DatabaseUrl,
 
-    /// Database of the schema `delivery`; the same one when unset
+    /// PostgreSQL URL of the schema `delivery`; `DATABASE_URL` when unset
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     delivery_database_url: Option<DatabaseUrl>,
 
-    /// File with the certificates, in PEM, of who may sign those of the databases; those of the system when unset
+    /// Path of a PEM file with the CA certificates to trust for PostgreSQL; the system's
+    /// certificates when unset
     #[conf(env, value_parser = CaFile::read)]
     database_ca_file: Option<CaFile>,
 

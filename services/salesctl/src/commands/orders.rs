@@ -41,10 +41,10 @@ enum Command {
     Follow(follow::Follow),
 }
 
-/// Where the API is, and what it accepts.
+/// Address of the API and authentication.
 #[derive(Conf)]
 struct Access {
-    /// Where the sales API is
+    /// Base URL of the sales API
     #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_base_url)]
     api_url: Url,
 

@@ -32,7 +32,7 @@ pub(crate) struct Seed {
     #[conf(flatten)]
     database: DatabaseSettings,
 
-    /// Topic of new orders
+    /// Topic of `order.created` events
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     order_events_topic: String,
 

@@ -65,11 +65,11 @@ pub(crate) struct TopicSettings {
     #[conf(flatten)]
     topics: TopicNames,
 
-    /// Consumer group that reads new orders
+    /// Consumer group that reads `order.created` events
     #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     delivery_group: String,
 
-    /// Consumer group that reads delivery steps
+    /// Consumer group that reads `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     status_group: String,
 }
@@ -77,15 +77,15 @@ pub(crate) struct TopicSettings {
 /// The names of the topics that services write to.
 #[derive(Conf)]
 pub(crate) struct TopicNames {
-    /// Topic of new orders
+    /// Topic of `order.created` events
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
-    /// Topic of delivery steps
+    /// Topic of `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
-    /// Topic that hears of events which could not be published
+    /// Topic of `outbox.dead-lettered` events
     #[conf(env, default(topics::DEAD_LETTERS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) dead_letters_topic: String,
 }

@@ -1,29 +1,22 @@
-//! What the documents tell somebody to type is there to be typed.
+//! The commands in the documents exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use test_kit::run_to_end;
 
-fn read(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
-    fs::read_to_string(path).unwrap()
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The documents' pieces of code: lines of blocks, and what stands between backticks.
 fn code() -> Vec<String> {
-    let documents = [
-        "README.md",
-        "docs/ARCHITECTURE.md",
-        "docs/DEVELOPMENT.md",
-        "docs/EVENTS.md",
-        "docs/OPERATIONS.md",
-        "docs/SCALING.md",
-    ];
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let documents = docs.filter(|path| path.extension().is_some_and(|it| it == "md"));
     let mut pieces = Vec::new();
-    for document in documents {
-        let text = read(document).replace("\\\n", " ");
+    for document in documents.chain([root().join("README.md")]) {
+        let text = fs::read_to_string(document).unwrap().replace("\\\n", " ");
         for (number, part) in text.split("\n```").enumerate() {
             if number % 2 == 1 {
                 pieces.extend(part.lines().skip(1).map(str::to_owned));
@@ -87,7 +80,7 @@ fn every_command_of_salesctl_in_the_documents_is_known_to_it() {
 
 #[test]
 fn every_target_of_make_in_the_documents_is_in_the_makefile() {
-    let makefile = read("Makefile");
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let calls = calls("make");
     assert!(calls.len() > 10, "{calls:?}");
     for target in calls.iter().filter_map(|call| call.first()) {

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod commands;
+mod configuration;
 mod conformance;
 mod contract_systems;
 mod contracts;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use service_kit::metrics::catalogue::CATALOGUE;
 
+use crate::configuration;
+
 fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
@@ -150,9 +152,10 @@ fn prometheus_scrapes_every_service_by_its_name_in_compose() {
         assert_eq!(text(job, "/dns_sd_configs/0/names/0"), *service);
         assert!(compose["services"][service].is_object(), "{service}");
         let port = job["dns_sd_configs"][0]["port"].as_u64().unwrap();
-        let readme = read("README.md");
-        let row = readme.lines().find(|it| it.starts_with("| `MANAGEMENT_PORT`")).unwrap();
-        assert!(row.contains(&port.to_string()), "{service}: {port}");
+        let services = configuration::services();
+        let (_, settings) = services.iter().find(|(name, _)| name == service).expect(service);
+        let setting = settings.iter().find(|it| it.variable == "MANAGEMENT_PORT").unwrap();
+        assert_eq!(setting.default, Some(port.to_string()), "{service}");
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Verify {
     #[conf(flatten)]
     database: DatabaseSettings,
 
-    /// Database of the schema `delivery`; the same one when unset
+    /// PostgreSQL URL of the schema `delivery`; `DATABASE_URL` when unset
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     delivery_database_url: Option<DatabaseUrl>,
 
