@@ -76,8 +76,8 @@ bench: ## measure the speed beside its targets, on a stack of its own; ARGS as i
 	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
-contracts: prerequisites ## write schemas, golden files and the AsyncAPI document; what is released stays as it is
-	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --lib the_committed_files_are_what_the_code_writes
+contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAPI documents; a released file stays as it is
+	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --package sales-api --lib the_committed_
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
 	cargo fmt --all --check
