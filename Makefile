@@ -127,8 +127,8 @@ bench: ## measure the speed beside its targets, on a stack of its own; ARGS as i
 	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
-contracts: prerequisites ## write schemas, golden files and the AsyncAPI document; what is released stays as it is
-	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --lib the_committed_files_are_what_the_code_writes
+contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAPI documents; a released file stays as it is
+	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --package sales-api --lib the_committed_
 
 configuration: prerequisites ## write the settings of the code into docs/CONFIGURATION.md and .env.example
 	UPDATE_DOCS=1 cargo test --locked --package salesctl --test it configuration::

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::encoding::{display, money, timestamp};
 pub use crate::order_events::Item;
-use crate::schemas;
+use crate::schemas::{self, CustomerIdSchema, OrderStatusSchema, TimestampSchema};
 
 /// The header that names a create, so that it can be repeated safely.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -17,12 +17,12 @@ pub const IDEMPOTENT_REPLAYED: &str = "Idempotent-Replayed";
 /// The header that ties a request to everything it causes.
 pub const CORRELATION_ID: &str = "X-Correlation-ID";
 
-/// Every answer that is no [`crate::problem::Problem`].
+/// The envelope of a successful response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Success<T> {
     /// Always `true`.
     pub success: bool,
-    /// The answer.
+    /// The result.
     pub data: T,
 }
 
@@ -45,7 +45,7 @@ pub struct CreateOrder {
     pub items: Vec<CreateOrderItem>,
 }
 
-/// One line of a [`CreateOrder`].
+/// One line of a new order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateOrderItem {
@@ -69,9 +69,9 @@ pub struct CreatedOrder {
     #[serde(with = "display")]
     #[schema(schema_with = schemas::order_id)]
     pub order_id: OrderId,
-    /// Always [`OrderStatus::PendingShipment`].
+    /// Always `Pending Shipment`.
     #[serde(with = "display")]
-    #[schema(schema_with = schemas::status)]
+    #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
     /// Whom it is for.
     pub customer_id: String,
@@ -97,7 +97,7 @@ pub struct OrderDetails {
     pub order_id: OrderId,
     /// Where it is now.
     #[serde(with = "display")]
-    #[schema(schema_with = schemas::status)]
+    #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
     /// Whom it is for.
     pub customer_id: String,
@@ -120,7 +120,7 @@ pub struct OrderDetails {
 pub struct StatusChange {
     /// The status that was reached.
     #[serde(with = "display")]
-    #[schema(schema_with = schemas::status)]
+    #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
     /// When, by the service that reported it.
     #[serde(with = "timestamp")]
@@ -134,32 +134,39 @@ pub struct StatusChange {
 #[into_params(parameter_in = Query)]
 pub struct ListOrders {
     /// Only those for this customer.
-    #[param(schema_with = schemas::customer_id, required = false)]
+    #[param(inline, value_type = Option<CustomerIdSchema>, example = "customer-123")]
     pub customer_id: Option<String>,
     /// Only those that are here now.
-    #[param(schema_with = schemas::status, required = false)]
+    #[param(value_type = Option<OrderStatusSchema>, example = "Delivered")]
     pub status: Option<String>,
     /// Only those of this instant and later ones.
-    #[param(schema_with = schemas::timestamp, required = false)]
+    #[param(inline, value_type = Option<TimestampSchema>, example = "2026-03-01T00:00:00Z")]
     pub created_after: Option<String>,
     /// Only earlier ones than this instant.
-    #[param(schema_with = schemas::timestamp, required = false)]
+    #[param(inline, value_type = Option<TimestampSchema>, example = "2026-04-01T00:00:00Z")]
     pub created_before: Option<String>,
-    /// The most orders of a page; 20 when unset.
-    #[param(minimum = 1, maximum = 100)]
+    /// The most orders of a page.
+    #[param(minimum = 1, maximum = 100, default = json!(Self::DEFAULT_LIMIT), example = 50)]
     pub limit: Option<u16>,
-    /// The `nextCursor` of the page before.
+    /// The `nextCursor` of the page before, with the same filters.
+    #[param(example = "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE")]
     pub cursor: Option<String>,
+}
+
+impl ListOrders {
+    /// The most orders of a page, where `limit` is unset.
+    pub const DEFAULT_LIMIT: u16 = 20;
 }
 
 /// A page of orders, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderPage {
-    /// The orders. There can be fewer than were asked for, or none, though `next_cursor` says that there are more.
+    /// The orders. There can be fewer than `limit`, or none, although `nextCursor` is there.
     pub orders: Vec<OrderSummary>,
-    /// Where the next page goes on; absent at the end.
+    /// The cursor of the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
@@ -173,7 +180,7 @@ pub struct OrderSummary {
     pub order_id: OrderId,
     /// Where it is now.
     #[serde(with = "display")]
-    #[schema(schema_with = schemas::status)]
+    #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
     /// Whom it is for.
     pub customer_id: String,
@@ -206,10 +213,10 @@ pub struct Done {
 }
 
 /// The answer to `GET /health`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
-    /// `healthy`, or `unhealthy` when the database does not answer. The inventory has no part in it.
-    pub status: String,
+    /// Whether the database answers. The inventory has no part in it.
+    pub status: HealthStatus,
     /// Now.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
@@ -220,14 +227,54 @@ pub struct Health {
     pub uptime: u64,
 }
 
-/// The parts of [`Health`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The parts of the system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthServices {
-    /// `up` or `down`.
-    pub database: String,
+    /// Whether the database answers.
+    pub database: DatabaseHealth,
     /// `up`, since it answers.
-    pub api: String,
-    /// The state of the circuit breaker, not of the inventory itself: `up` until enough questions in a row have failed,
-    /// then `down` (new orders are answered with 503 at once), and `probing` while one question tries it again.
-    pub inventory: String,
+    pub api: ApiHealth,
+    /// The state of the circuit breaker, not of the inventory itself.
+    pub inventory: InventoryHealth,
+}
+
+/// Whether orders can be stored and read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// The database answers.
+    Healthy,
+    /// It does not.
+    Unhealthy,
+}
+
+/// Whether the database answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseHealth {
+    /// It answers.
+    Up,
+    /// It does not.
+    Down,
+}
+
+/// Whether the API answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiHealth {
+    /// It answers.
+    Up,
+}
+
+/// The circuit breaker of the inventory: `up` until enough requests in a row have failed, then `down` (new orders are
+/// refused with 503 at once), and `probing` while one request tries the inventory again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InventoryHealth {
+    /// The inventory is asked.
+    Up,
+    /// The inventory is not asked.
+    Down,
+    /// One request at a time is let through.
+    Probing,
 }

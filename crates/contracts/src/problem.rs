@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schemas;
+
 /// The media type of a [`Problem`] (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -23,7 +25,8 @@ pub struct Problem {
     pub instance: String,
     /// Always `false`, so that a client can branch before it looks at anything else.
     pub success: bool,
-    /// The kind for programs: `INSUFFICIENT_INVENTORY`.
+    /// The kind for programs: `INSUFFICIENT_INVENTORY`. A text, not an enum: a newer API may have more kinds.
+    #[schema(schema_with = schemas::problem_code)]
     pub code: String,
     /// Each fault by itself, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,17 +1,23 @@
 //! What JSON Schema says of values that have rules of their own.
 //!
-//! The rules are those of `domain`; a document that is looser or stricter than the code misleads whoever generates a
-//! client from it.
+//! The rules are those of `domain`. A generated client must neither refuse a value that the API takes nor send one that
+//! the API refuses; only the decimals of an amount are left to the description.
+
+use std::borrow::Cow;
 
 use domain::{CustomerId, DeliveryStep, OrderDraft, OrderStatus, ProductId, Quantity};
-use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
-use utoipa::openapi::{KnownFormat, Ref, SchemaFormat};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
 
 /// No control characters (C0, C1 and DEL), and no white space at either end.
 const IDENTIFIER: &str = r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$";
 
-fn identifier(longest: usize, example: &str) -> Object {
+fn identifier(what: &str, longest: usize, example: &str) -> Object {
     ObjectBuilder::new()
+        .description(Some(format!(
+            "{what}: 1 to {longest} characters, no control characters, no white space at either end."
+        )))
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(longest))
@@ -21,15 +27,16 @@ fn identifier(longest: usize, example: &str) -> Object {
 }
 
 pub(crate) fn customer_id() -> Object {
-    identifier(CustomerId::MAX_CHARS, "customer-1")
+    identifier("The customer", CustomerId::MAX_CHARS, "customer-123")
 }
 
 pub(crate) fn product_id() -> Object {
-    identifier(ProductId::MAX_CHARS, "widget")
+    identifier("The product", ProductId::MAX_CHARS, "product-456")
 }
 
 pub(crate) fn quantity() -> Object {
     ObjectBuilder::new()
+        .description(Some("The number of pieces."))
         .schema_type(Type::Integer)
         .minimum(Some(1))
         .maximum(Some(Quantity::MAX))
@@ -37,27 +44,30 @@ pub(crate) fn quantity() -> Object {
         .build()
 }
 
-/// An amount has at most two decimals, and is written with two.
+/// There is no `multipleOf: 0.01`: validators that compute with binary floats find that 19.99 is no multiple of it, and
+/// a client or a consumer would refuse a valid amount.
 pub(crate) fn amount() -> Object {
     ObjectBuilder::new()
+        .description(Some("An amount with at most two decimals; the API writes it with two."))
         .schema_type(Type::Number)
         .minimum(Some(0))
         .maximum(Some(9_999_999_999.99))
-        .multiple_of(Some(0.01))
         .examples([29.99])
         .build()
 }
 
 pub(crate) fn order_id() -> Object {
     ObjectBuilder::new()
+        .description(Some("The id of the order."))
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
         .examples(["01990000-0000-7000-8000-000000000001"])
         .build()
 }
 
-pub(crate) fn status() -> Object {
+fn order_status() -> Object {
     ObjectBuilder::new()
+        .description(Some("The status of an order."))
         .schema_type(Type::String)
         .enum_values(Some(OrderStatus::ALL.map(OrderStatus::as_str)))
         .build()
@@ -65,6 +75,7 @@ pub(crate) fn status() -> Object {
 
 pub(crate) fn step() -> Object {
     ObjectBuilder::new()
+        .description(Some("The step to report."))
         .schema_type(Type::String)
         .enum_values(Some(DeliveryStep::ALL.map(DeliveryStep::as_str)))
         .build()
@@ -72,16 +83,50 @@ pub(crate) fn step() -> Object {
 
 pub(crate) fn timestamp() -> Object {
     ObjectBuilder::new()
+        .description(Some("An instant in UTC (RFC 3339)."))
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .examples(["2026-03-01T12:00:00.000Z"])
         .build()
 }
 
+/// The codes are those of the API, which adds their schema.
+pub(crate) fn problem_code() -> Ref {
+    Ref::builder()
+        .ref_location_from_schema_name("ProblemCode")
+        .description(Some("The kind of problem, for programs."))
+        .build()
+}
+
 pub(crate) fn created_items() -> Array {
     ArrayBuilder::new()
+        .description(Some("The order lines."))
         .items(Ref::from_schema_name("CreateOrderItem"))
         .min_items(Some(1))
         .max_items(Some(OrderDraft::MAX_LINES))
         .build()
 }
+
+/// Makes a type of a schema. A field refers to it with `value_type`, which, unlike `schema_with`, leaves the field its
+/// own description and example.
+macro_rules! schema_type {
+    ($type:ident, $name:literal, $schema:path) => {
+        pub(crate) struct $type;
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                $schema().into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
+schema_type!(CustomerIdSchema, "CustomerId", customer_id);
+schema_type!(OrderStatusSchema, "OrderStatus", order_status);
+schema_type!(TimestampSchema, "Timestamp", timestamp);

@@ -1,18 +1,20 @@
 //! The API's own description (OpenAPI 3.1), made from the handlers, the bodies and the problems of the code.
 
-use std::collections::BTreeMap;
+pub(crate) mod examples;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::http::CreateOrderItem;
-use contracts::problem::{self, Problem};
+use contracts::problem::{CONTENT_TYPE, Problem};
 use utoipa::openapi::example::Example;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use crate::problem::examples;
+use crate::problem;
 use crate::routes::{create_order, get_order, health, list_orders, simulate_delivery};
 
 #[derive(OpenApi)]
@@ -35,7 +37,7 @@ use crate::routes::{create_order, get_order, health, list_orders, simulate_deliv
         health::health
     ),
     components(schemas(CreateOrderItem, Problem)),
-    modifiers(&BearerToken, &Problems, &CommonHeaders)
+    modifiers(&BearerToken, &Envelopes, &ProblemCodes, &Problems, &CommonHeaders)
 )]
 struct Document;
 
@@ -101,6 +103,43 @@ impl Modify for BearerToken {
     }
 }
 
+/// Lets each envelope refer to the schema of its data, of which it has a copy: a generated client then has one type for
+/// both.
+struct Envelopes;
+
+impl Modify for Envelopes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (name, schema) in &mut components.schemas {
+            if let Some(data) = name.strip_prefix("Success_")
+                && let RefOr::T(Schema::Object(envelope)) = schema
+            {
+                envelope.properties.insert("data".to_owned(), Ref::from_schema_name(data).into());
+            }
+        }
+    }
+}
+
+/// Adds the schema that [`Problem`] refers to for its code.
+struct ProblemCodes;
+
+impl Modify for ProblemCodes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let codes: BTreeSet<String> =
+            problem::examples().into_iter().map(|it| it.document.code).collect();
+        let schema = ObjectBuilder::new()
+            .description(Some(
+                "The kind of problem, for programs. A later version of the API can add codes: handle one that is not \
+                 listed here by its HTTP status.",
+            ))
+            .schema_type(Type::String)
+            .enum_values(Some(codes))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.schemas.insert("ProblemCode".to_owned(), schema.into());
+    }
+}
+
 /// Adds the problems of each operation, with an example of each.
 struct Problems;
 
@@ -109,8 +148,8 @@ impl Modify for Problems {
         for operation in operations(document) {
             let Some(id) = operation.operation_id.clone() else { continue };
             let codes = problems_of(&id);
-            let mut by_status = BTreeMap::<u16, Vec<crate::problem::Example>>::new();
-            for example in examples() {
+            let mut by_status = BTreeMap::<u16, Vec<problem::Example>>::new();
+            for example in problem::examples() {
                 if codes.contains(&example.document.code.as_str()) {
                     by_status.entry(example.document.status).or_default().push(example);
                 }
@@ -123,7 +162,7 @@ impl Modify for Problems {
     }
 }
 
-fn refusal(examples: &[crate::problem::Example]) -> Response {
+fn refusal(examples: &[problem::Example]) -> Response {
     let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
     let mut titles = Vec::new();
     let mut response = ResponseBuilder::new();
@@ -140,7 +179,7 @@ fn refusal(examples: &[crate::problem::Example]) -> Response {
             response = response.header(name, header);
         }
     }
-    response.description(titles.join("; ")).content(problem::CONTENT_TYPE, content.build()).build()
+    response.description(titles.join("; ")).content(CONTENT_TYPE, content.build()).build()
 }
 
 /// Headers that many answers carry.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use contracts::http::InventoryHealth;
 use failsafe::backoff::Constant;
 use failsafe::failure_policy::{ConsecutiveFailures, consecutive_failures};
 use failsafe::futures::CircuitBreaker;
@@ -50,12 +51,12 @@ pub(crate) enum BreakerState {
 }
 
 impl BreakerState {
-    /// The word for it in `/health`.
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// How `/health` reports it.
+    pub(crate) const fn health(self) -> InventoryHealth {
         match self {
-            Self::Closed => "up",
-            Self::Open => "down",
-            Self::HalfOpen => "probing",
+            Self::Closed => InventoryHealth::Up,
+            Self::Open => InventoryHealth::Down,
+            Self::HalfOpen => InventoryHealth::Probing,
         }
     }
 }

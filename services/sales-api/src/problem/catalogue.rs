@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use contracts::problem::{Fault, Problem, Shortage};
 use domain::{DeliveryStep, OrderStatus};
 use store::StoreError;
@@ -46,6 +47,7 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::NotAcceptable,
         ApiError::BodyTooLarge,
         ApiError::BodyTimeout,
+        ApiError::Unreadable(StatusCode::BAD_REQUEST),
         ApiError::BodyUnreadable,
         SimulateError::Forbidden { status: OrderStatus::Delivered, step: DeliveryStep::Shipped }
             .into(),
@@ -65,10 +67,13 @@ fn every_problem() -> Vec<ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use actix_web::body::to_bytes;
     use contracts::problem::CONTENT_TYPE;
 
     use super::*;
+    use crate::problem::framework_answer;
 
     /// Who adds a problem is sent here, to add one to the list as well.
     const fn is_listed(error: &ApiError) -> bool {
@@ -89,6 +94,7 @@ mod tests {
             | ApiError::BodyTooLarge
             | ApiError::BodyTimeout
             | ApiError::BodyUnreadable
+            | ApiError::Unreadable(_)
             | ApiError::StatusConflict(_)
             | ApiError::InsufficientInventory(_)
             | ApiError::KeyReused
@@ -153,6 +159,7 @@ mod tests {
                 "413 PAYLOAD_TOO_LARGE errors=0 shortages=0",
                 "408 REQUEST_TIMEOUT errors=0 shortages=0",
                 "400 BAD_REQUEST errors=0 shortages=0",
+                "400 BAD_REQUEST errors=0 shortages=0",
                 "409 ORDER_STATUS_CONFLICT errors=0 shortages=0",
                 "422 INSUFFICIENT_INVENTORY errors=0 shortages=1",
                 "422 IDEMPOTENCY_KEY_REUSED errors=0 shortages=0",
@@ -163,6 +170,20 @@ mod tests {
                 "500 INTERNAL_ERROR errors=0 shortages=0",
             ]
         );
+    }
+
+    #[actix_web::test]
+    async fn a_failure_of_the_framework_is_one_of_the_problems() {
+        let codes: BTreeSet<String> = examples().into_iter().map(|it| it.document.code).collect();
+        for status in (400..600).filter_map(|status| StatusCode::from_u16(status).ok()) {
+            let answer = framework_answer(status, "/api/orders", "c-1");
+            let shown = answer.status();
+            assert_eq!(shown.is_server_error(), status.is_server_error(), "{status}");
+            let body = to_bytes(answer.into_body()).await.unwrap();
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            assert!(codes.contains(&problem.code), "{status}: {problem:?}");
+            assert_eq!(problem.status, shown.as_u16());
+        }
     }
 
     #[actix_web::test]

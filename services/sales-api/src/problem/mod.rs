@@ -56,6 +56,8 @@ pub(crate) enum ApiError {
     BodyTimeout,
     #[error("the body broke off or is not framed as HTTP asks")]
     BodyUnreadable,
+    #[error("the request cannot be read: {0}")]
+    Unreadable(StatusCode),
     #[error("{0}")]
     StatusConflict(SimulateError),
     #[error("there is not enough in stock")]
@@ -101,7 +103,9 @@ impl ApiError {
                 Kind(S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")
             }
             Self::BodyTimeout => Kind(S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout"),
-            Self::BodyUnreadable => Kind(S::BAD_REQUEST, "BAD_REQUEST", "Bad request"),
+            Self::BodyUnreadable | Self::Unreadable(_) => {
+                Kind(S::BAD_REQUEST, "BAD_REQUEST", "Bad request")
+            }
             Self::TooManyItems | Self::BodyTooLarge => {
                 Kind(S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload too large")
             }
@@ -163,7 +167,18 @@ impl ApiError {
     /// The body.
     fn document(&self, path: &str, correlation_id: &str) -> Problem {
         let Kind(status, code, title) = self.kind();
-        let mut document = problem(status, code, title, self.to_string(), path, correlation_id);
+        let mut document = Problem {
+            kind: format!("/problems/{}", code.to_lowercase().replace('_', "-")),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            instance: path.to_owned(),
+            success: false,
+            code: code.to_owned(),
+            errors: Vec::new(),
+            shortages: Vec::new(),
+            correlation_id: correlation_id.to_owned(),
+        };
         let fault = |pointer: &str, detail: &str| Fault {
             pointer: pointer.to_owned(),
             detail: detail.to_owned(),
@@ -203,51 +218,20 @@ impl ApiError {
     }
 }
 
-/// The answer to a failure that the framework found: an encoding that nobody has, a file that is not there.
+/// The response to a failure that the framework found, as one of the documented problems: a client that handles each
+/// code of the document meets no other.
 pub(crate) fn framework_answer(
     status: StatusCode,
     path: &str,
     correlation_id: &str,
 ) -> HttpResponse {
-    if status == StatusCode::NOT_ACCEPTABLE {
-        return ApiError::NotAcceptable.answer(path, correlation_id);
-    }
-    if status.is_server_error() {
-        tracing::error!(
-            correlation_id,
-            trace_id = trace::current_id(),
-            path,
-            status = status.as_u16(),
-            "request failed"
-        );
-    }
-    let title = status.canonical_reason().unwrap_or("Error");
-    let code = title.to_uppercase().replace([' ', '-'], "_");
-    let detail = format!("the request cannot be answered: {title}");
-    let problem = problem(status, &code, title, detail, path, correlation_id);
-    HttpResponse::build(status).content_type(CONTENT_TYPE).json(problem)
-}
-
-fn problem(
-    status: StatusCode,
-    code: &str,
-    title: &str,
-    detail: String,
-    path: &str,
-    correlation_id: &str,
-) -> Problem {
-    Problem {
-        kind: format!("/problems/{}", code.to_lowercase().replace('_', "-")),
-        title: title.to_owned(),
-        status: status.as_u16(),
-        detail,
-        instance: path.to_owned(),
-        success: false,
-        code: code.to_owned(),
-        errors: Vec::new(),
-        shortages: Vec::new(),
-        correlation_id: correlation_id.to_owned(),
-    }
+    let error = match status {
+        StatusCode::NOT_ACCEPTABLE => ApiError::NotAcceptable,
+        StatusCode::NOT_FOUND => ApiError::NoRoute,
+        _ if status.is_client_error() => ApiError::Unreadable(status),
+        _ => ApiError::Internal(format!("the framework responded with {status}").into()),
+    };
+    error.answer(path, correlation_id)
 }
 
 /// Whole seconds, at least one.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use contracts::http::ListOrders;
 use contracts::parse_timestamp;
 use contracts::problem::Fault;
 use domain::{CustomerId, OrderId};
@@ -15,8 +16,6 @@ use url::form_urlencoded;
 use crate::problem::ApiError;
 use crate::tokens::Caller;
 
-/// Orders of a page, where the client does not say.
-const DEFAULT_LIMIT: u16 = 20;
 const LARGEST_LIMIT: u16 = 100;
 
 /// What a list is to hold, and the cursor that it is to go on at.
@@ -35,7 +34,7 @@ pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, Ap
             status: None,
             since: OrderId::MIN,
             before: OrderId::MAX,
-            limit: DEFAULT_LIMIT,
+            limit: ListOrders::DEFAULT_LIMIT,
         },
         cursor: None,
     };

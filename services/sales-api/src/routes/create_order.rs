@@ -8,6 +8,7 @@ use store::orders::Order;
 
 use crate::body::JsonBody;
 use crate::create_order::{CreateOrder, CreateOrderRequest, Placed};
+use crate::openapi::examples;
 use crate::problem::ApiError;
 use crate::request::order_request;
 use crate::request_scope::Cause;
@@ -33,10 +34,12 @@ use crate::tokens::Caller;
         (
             "X-Correlation-ID" = Option<String>, Header,
             description = "Ties together all that the request causes; one that does not match [A-Za-z0-9._-]{1,128} \
-                is replaced"
+                is replaced",
+            nullable = false,
+            example = "checkout-17"
         )
     ),
-    request_body = CreateOrderBody,
+    request_body(content = CreateOrderBody, example = json!(examples::create_order())),
     responses((
         status = 201,
         description = "The order is safe. With Idempotent-Replayed, it was placed before, under the same key",
@@ -44,7 +47,8 @@ use crate::tokens::Caller;
         headers(
             ("Location" = String, description = "Where the order is"),
             ("Idempotent-Replayed" = Option<bool>, description = "On a repeat")
-        )
+        ),
+        example = json!(examples::created_order())
     ))
 )]
 pub(crate) async fn create_order(

@@ -12,6 +12,7 @@ use store::Database;
 use store::orders::{self, Order};
 
 use crate::admission::Place;
+use crate::openapi::examples;
 use crate::problem::ApiError;
 use crate::tokens::Caller;
 
@@ -23,14 +24,20 @@ use crate::tokens::Caller;
     security(("bearer" = [])),
     params(
         ("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001"),
-        ("If-None-Match" = Option<String>, Header, description = "The ETag of the state that the client has")
+        (
+            "If-None-Match" = Option<String>, Header,
+            description = "The ETag of the state that the client has",
+            nullable = false,
+            example = r#"W/"q83vASNFZ4mrze8B""#
+        )
     ),
     responses(
         (
             status = 200,
             description = "The order as it stands",
             body = Success<OrderDetails>,
-            headers(("ETag" = String, description = "Names this state of the order"))
+            headers(("ETag" = String, description = "Names this state of the order")),
+            example = json!(examples::order())
         ),
         (
             status = 304,

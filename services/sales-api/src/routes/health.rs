@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use chrono::Utc;
-use contracts::http::{Health, HealthServices};
+use contracts::http::{ApiHealth, DatabaseHealth, Health, HealthServices, HealthStatus};
 use store::Database;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::create_order::CreateOrder;
+use crate::openapi::examples;
 
 /// A database that has not answered by then is down.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,8 +55,18 @@ impl Pulse {
     tag = "operations",
     security(()),
     responses(
-        (status = 200, description = "The database answers: orders can be read, and stored where the inventory answers too", body = Health),
-        (status = 503, description = "The database does not answer: no order can be stored or read", body = Health)
+        (
+            status = 200,
+            description = "The database answers: orders can be read, and stored where the inventory answers too",
+            body = Health,
+            example = json!(examples::healthy())
+        ),
+        (
+            status = 503,
+            description = "The database does not answer: no order can be stored or read",
+            body = Health,
+            example = json!(examples::unhealthy())
+        )
     )
 )]
 pub(crate) async fn health(
@@ -63,14 +74,16 @@ pub(crate) async fn health(
     create: web::Data<CreateOrder>,
 ) -> HttpResponse {
     let up = pulse.beats().await;
+    let (status, database) = if up {
+        (HealthStatus::Healthy, DatabaseHealth::Up)
+    } else {
+        (HealthStatus::Unhealthy, DatabaseHealth::Down)
+    };
+    let inventory = create.inventory.state().health();
     let health = Health {
-        status: if up { "healthy" } else { "unhealthy" }.to_owned(),
+        status,
         timestamp: Utc::now(),
-        services: HealthServices {
-            database: if up { "up" } else { "down" }.to_owned(),
-            api: "up".to_owned(),
-            inventory: create.inventory.state().as_str().to_owned(),
-        },
+        services: HealthServices { database, api: ApiHealth::Up, inventory },
         uptime: pulse.started.elapsed().as_secs(),
     };
     if up {

@@ -8,6 +8,7 @@ use store::orders::ListedOrder;
 use crate::admission::Place;
 use crate::cursor::Cursors;
 use crate::list_orders;
+use crate::openapi::examples;
 use crate::problem::ApiError;
 use crate::request::listing;
 use crate::tokens::Caller;
@@ -22,7 +23,12 @@ use crate::tokens::Caller;
     tag = "orders",
     security(("bearer" = [])),
     params(ListOrders),
-    responses((status = 200, description = "A page", body = Success<OrderPage>))
+    responses((
+        status = 200,
+        description = "A page",
+        body = Success<OrderPage>,
+        example = json!(examples::orders())
+    ))
 )]
 pub(crate) async fn list_orders(
     caller: Caller,

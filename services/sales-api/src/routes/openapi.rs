@@ -43,3 +43,33 @@ pub(crate) async fn page(file: web::Path<String>) -> Result<HttpResponse, ApiErr
     let mut answer = HttpResponse::Ok();
     Ok(answer.insert_header(KEEP).content_type(file.content_type).body(file.bytes.into_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use actix_web::{App, test};
+    use serde_json::Value;
+
+    use super::*;
+
+    /// For developers of clients, who then need no running API.
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+
+    #[actix_web::test]
+    async fn the_committed_document_is_what_the_api_serves() {
+        let api = test::init_service(App::new().configure(super::super::configure)).await;
+        let request = test::TestRequest::get().uri(PATH).to_request();
+        let served: Value = test::call_and_read_body_json(&api, request).await;
+        if env::var_os("UPDATE_CONTRACTS").is_some() {
+            // Of the document itself, whose members are in the order of OpenAPI.
+            let text = serde_json::to_string_pretty(&document()).unwrap();
+            fs::write(COMMITTED, text + "\n").unwrap();
+        }
+        let committed = fs::read_to_string(Path::new(COMMITTED)).unwrap_or_default();
+        assert!(
+            serde_json::from_str::<Value>(&committed).is_ok_and(|committed| committed == served),
+            "docs/openapi.json is not what the API serves; `make contracts` writes it"
+        );
+    }
+}

@@ -5,6 +5,7 @@ use contracts::http::{Done, SimulateDelivery as SimulateDeliveryBody};
 
 use crate::body::JsonBody;
 use crate::config::Simulators;
+use crate::openapi::examples;
 use crate::problem::ApiError;
 use crate::request::simulated_step;
 use crate::request_scope::Cause;
@@ -20,8 +21,13 @@ use crate::tokens::Caller;
     tag = "orders",
     security(("bearer" = [])),
     params(("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001")),
-    request_body = SimulateDeliveryBody,
-    responses((status = 200, description = "The step is reported", body = Done))
+    request_body(content = SimulateDeliveryBody, example = json!(examples::simulate_delivery())),
+    responses((
+        status = 200,
+        description = "The step is reported",
+        body = Done,
+        example = json!(examples::simulated())
+    ))
 )]
 pub(crate) async fn simulate_delivery(
     caller: Caller,

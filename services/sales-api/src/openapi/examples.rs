@@ -1,0 +1,110 @@
+//! One order in the examples of every request and response.
+
+use serde_json::{Value, json};
+
+pub(crate) fn create_order() -> Value {
+    json!({
+        "customerId": "customer-123",
+        "items": [{ "productId": "product-456", "quantity": 2, "price": 29.99 }]
+    })
+}
+
+pub(crate) fn created_order() -> Value {
+    json!({
+        "success": true,
+        "data": {
+            "orderId": "01990000-0000-7000-8000-000000000001",
+            "status": "Pending Shipment",
+            "customerId": "customer-123",
+            "items": [{ "productId": "product-456", "quantity": 2, "price": 29.99 }],
+            "totalAmount": 59.98,
+            "createdAt": "2026-03-01T12:00:00.000Z"
+        }
+    })
+}
+
+pub(crate) fn order() -> Value {
+    json!({
+        "success": true,
+        "data": {
+            "orderId": "01990000-0000-7000-8000-000000000001",
+            "status": "Delivered",
+            "customerId": "customer-123",
+            "items": [{ "productId": "product-456", "quantity": 2, "price": 29.99 }],
+            "totalAmount": 59.98,
+            "createdAt": "2026-03-01T12:00:00.000Z",
+            "statusHistory": [
+                { "status": "Pending Shipment", "at": "2026-03-01T12:00:00.000Z" },
+                { "status": "Shipped", "at": "2026-03-01T12:00:05.120Z" },
+                { "status": "Delivered", "at": "2026-03-01T12:00:09.480Z" }
+            ]
+        }
+    })
+}
+
+pub(crate) fn orders() -> Value {
+    json!({
+        "success": true,
+        "data": {
+            "orders": [{
+                "orderId": "01990000-0000-7000-8000-000000000001",
+                "status": "Delivered",
+                "customerId": "customer-123",
+                "totalAmount": 59.98,
+                "createdAt": "2026-03-01T12:00:00.000Z"
+            }],
+            "nextCursor": "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE"
+        }
+    })
+}
+
+pub(crate) fn simulate_delivery() -> Value {
+    json!({ "status": "shipped" })
+}
+
+pub(crate) fn simulated() -> Value {
+    json!({
+        "success": true,
+        "message": "Simulated shipped event for order 01990000-0000-7000-8000-000000000001"
+    })
+}
+
+pub(crate) fn healthy() -> Value {
+    health("healthy", "up")
+}
+
+pub(crate) fn unhealthy() -> Value {
+    health("unhealthy", "down")
+}
+
+fn health(status: &str, database: &str) -> Value {
+    json!({
+        "status": status,
+        "timestamp": "2026-03-01T12:00:00.000Z",
+        "services": { "database": database, "api": "up", "inventory": "up" },
+        "uptime": 86400
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::http::{CreatedOrder, Done, OrderDetails, OrderPage, Success};
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// A schema of a response allows more fields than there are; the type of the body writes only its own.
+    fn assert_written_by<T: Serialize + DeserializeOwned>(example: &Value) {
+        let body: T = serde_json::from_value(example.clone()).unwrap();
+        assert_eq!(serde_json::to_value(body).unwrap(), *example);
+    }
+
+    #[test]
+    fn the_api_writes_the_example_responses() {
+        assert_written_by::<Success<CreatedOrder>>(&created_order());
+        assert_written_by::<Success<OrderDetails>>(&order());
+        assert_written_by::<Success<OrderPage>>(&orders());
+        assert_written_by::<Done>(&simulated());
+    }
+}
