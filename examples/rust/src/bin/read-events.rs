@@ -37,7 +37,7 @@ struct Value {
 
 struct Event {
     id: String,
-    event_type: String,
+    kind: String,
     value: Value,
 }
 
@@ -55,18 +55,18 @@ fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Result<&'a str, S
 /// Fails when the record can never be handled.
 fn decode(message: &BorrowedMessage<'_>) -> Result<Option<Event>, String> {
     let id = header(message, "ce_id")?.to_owned();
-    let event_type = header(message, "ce_type")?;
+    let kind = header(message, "ce_type")?;
     let schema = header(message, "ce_dataschema")?;
-    if !TYPES.contains(&event_type) {
+    if !TYPES.contains(&kind) {
         return Ok(None);
     }
     // A reader of major version 1 can read every 1.x: minor versions only add fields.
-    if !schema.starts_with(&format!("urn:sales:{event_type}:1.")) {
+    if !schema.starts_with(&format!("urn:sales:{kind}:1.")) {
         return Err(format!("unsupported {schema}"));
     }
     let value = serde_json::from_slice(message.payload().unwrap_or_default());
     let value = value.map_err(|error| format!("the value is not as expected: {error}"))?;
-    Ok(Some(Event { id, event_type: event_type.to_owned(), value }))
+    Ok(Some(Event { id, kind: kind.to_owned(), value }))
 }
 
 /// The effects of events, one line each.
@@ -96,11 +96,11 @@ impl Journal {
 
     /// Delivery is at least once: a known id is a repeat, which changes nothing.
     fn apply(&mut self, event: &Event) -> std::io::Result<()> {
-        let Event { id, event_type, value: Value { order_id, sequence } } = event;
+        let Event { id, kind, value: Value { order_id, sequence } } = event;
         if self.handled.contains(id) {
             return Ok(());
         }
-        let line = format!("{id} {event_type} {order_id} {sequence}\n");
+        let line = format!("{id} {kind} {order_id} {sequence}\n");
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
         print!("{line}");
