@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .PHONY: help demo dev run up down status logs build release up-release test coverage bench
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
-.PHONY: check-api check-dev k8s-check k8s-rules deny sbom
+.PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
@@ -103,6 +103,9 @@ check-dev: build ## check that make dev replaces exactly the services that a cha
 
 check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
 	TOKEN=$$($(salesctl) token --operator) $(local)/with-env $(local)/check-api $(ARGS)
+
+check-examples: up ## run the programs in examples/ against the running system (needs kcat, jq, Node.js and Python)
+	$(local)/with-env $(local)/check-examples
 
 k8s-check: ## build the Kubernetes overlays, check them against the schemas and our own rules (needs Python)
 	$(local)/check-kubernetes
