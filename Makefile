@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs build test bench check-api check-examples k8s-check k8s-rules deny sbom
+.PHONY: help demo up down status logs build test bench check-api k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts lint fmt clean prerequisites
 
 # debug, or another of cargo's profiles, as in: PROFILE=release make demo
@@ -53,11 +53,12 @@ test: prerequisites ## run the tests on a stack of their own; TEST filters by na
 check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
 	TOKEN=$$($(salesctl) token --operator) $(local)/with-env $(local)/check-api $(ARGS)
 
-check-examples: up ## run the programs in examples/ against the running system (needs kcat, jq, Node.js and Python)
-	$(local)/with-env $(local)/check-examples
-
 k8s-check: ## build the Kubernetes overlays, check them against the schemas and our own rules (needs Python)
 	$(local)/check-kubernetes
+
+.PHONY: check-examples
+check-examples: up ## run the programs in examples/ against the running system (needs kcat, jq, Node.js and Python)
+	$(local)/with-env $(local)/check-examples
 
 k8s-rules: ## write the PrometheusRule for Kubernetes from Prometheus' own rules file
 	$(local)/check-kubernetes --write-rules
