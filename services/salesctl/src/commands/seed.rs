@@ -36,11 +36,12 @@ pub(crate) struct Seed {
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     order_events_topic: String,
 
-    /// Topic of delivery steps
+    /// Topic of `order.shipped` and `order.delivered` events
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     delivery_events_topic: String,
 
-    /// Database of the schema `delivery`; sample orders need it to be the same one, so this is unset
+    // Sample orders need both schemas in one database, so it has to be unset for them.
+    /// PostgreSQL URL of the schema `delivery`; `DATABASE_URL` when unset
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     delivery_database_url: Option<DatabaseUrl>,
 
