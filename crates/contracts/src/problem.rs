@@ -58,3 +58,19 @@ pub struct Shortage {
     /// How many there are.
     pub available: i64,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_accepts_the_code_of_a_newer_api() {
+        let problem = json!({
+            "type": "/problems/new", "title": "New", "status": 400, "detail": "new",
+            "instance": "/api/orders", "success": false, "code": "NEW", "correlationId": "c-1",
+        });
+        assert_eq!(serde_json::from_value::<Problem>(problem).unwrap().code, "NEW");
+    }
+}

@@ -1,5 +1,5 @@
-// Validates orders as a client with ajv does, against the schema of the document. ajv computes with binary floats, so
-// a schema can refuse prices that the API accepts.
+// Validates orders as a client with ajv does, against the schema of the document. ajv computes with
+// binary floats, so a schema can refuse prices that the API accepts.
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 
@@ -14,7 +14,8 @@ const order = (price) => ({
   items: [{ productId: "product-456", quantity: 2, price }],
 });
 
-// One hundred from 0.01 to 99.99, evenly spread, and those whose quotient by 0.01 is no whole number in binary floats.
+// One hundred from 0.01 to 99.99, evenly spread, and some whose quotient by 0.01 is no whole number
+// in binary floats.
 const spread = Array.from({ length: 100 }, (_, at) => (1 + Math.round((at * 9998) / 99)) / 100);
 const valid = [...spread, 19.99, 4.18, 0.07, 0, 9999999999.99];
 const invalid = [-0.01, 10000000000, "1", null];
