@@ -47,6 +47,22 @@ fn compose_passes_on_every_setting_of_a_service_and_no_other() {
 }
 
 #[test]
+fn owners_may_simulate_deliveries_in_the_local_systems_and_not_in_production() {
+    let mut compose: Value = serde_yaml_ng::from_str(&read("docker-compose.yml")).unwrap();
+    compose.apply_merge().unwrap();
+    let setting = &compose["services"]["sales-api"]["environment"]["SIMULATE_DELIVERY"];
+    assert_eq!(setting, "${SIMULATE_DELIVERY:-owner}");
+
+    let services = read("deploy/local/services");
+    assert!(services.contains("export SIMULATE_DELIVERY=${SIMULATE_DELIVERY:-owner}"));
+
+    let local = read("deploy/kubernetes/overlays/local/environment/kustomization.yaml");
+    assert!(local.lines().any(|line| line.trim() == "- SIMULATE_DELIVERY=owner"), "{local}");
+    let production = read("deploy/kubernetes/overlays/production/environment/kustomization.yaml");
+    assert!(!production.contains("SIMULATE_DELIVERY"), "{production}");
+}
+
+#[test]
 fn the_examples_of_events_are_the_golden_records() {
     let document = read("docs/EVENTS.md");
     for contract in CONTRACTS {

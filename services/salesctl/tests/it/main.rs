@@ -4,7 +4,6 @@
 mod commands;
 mod configuration;
 mod conformance;
-mod contract_systems;
 mod contracts;
 mod demo;
 mod dev_commands;
