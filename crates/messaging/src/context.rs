@@ -1,12 +1,13 @@
 //! librdkafka's own voice, turned down, and what it says when a broker does not let it in.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
+use tokio::sync::oneshot;
 
 use crate::KafkaSettings;
 
@@ -91,22 +92,23 @@ pub(crate) async fn unless_refused<T>(
     }
 }
 
+/// Asks until the brokers answer or refuse, as long as somebody waits for it: a busy broker may take many seconds to
+/// refuse a client.
 async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
-    const PATIENCE: Duration = Duration::from_secs(3);
     let config = settings.client("why");
-    let ask = move || {
+    let (tell, told) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
         let client: BaseProducer<QuietContext> =
             config.create_with_context(QuietContext::default()).ok()?;
-        let asked = Instant::now();
-        while asked.elapsed() < PATIENCE {
+        while !tell.is_closed() {
             let answered = client.client().fetch_metadata(None, Duration::from_millis(100)).is_ok();
             client.poll(Duration::ZERO);
             let refusal = client.context().refusal.reason();
             if answered || refusal.is_some() {
-                return refusal;
+                return tell.send(refusal).ok();
             }
         }
         None
-    };
-    tokio::task::spawn_blocking(ask).await.ok()?
+    });
+    told.await.ok()?
 }
