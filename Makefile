@@ -92,7 +92,7 @@ containers-down: ## stop both containers and the services on the host that use t
 	$(local)/stack containers down
 
 compose-up: ## build the images and run everything in containers
-	@[[ -e .env ]] || { cp .env.example .env; echo "made .env from .env.example"; }
+	@[[ -e .env ]] || { cp .env.example .env; echo "made .env from .env.example; make up uses it too, and its JWT_SECRET is public"; }
 	$(COMPOSE) up -d --build
 
 compose-down: ## stop and remove all containers; the data stays in volumes

@@ -49,7 +49,7 @@ def create_order(key: str) -> str:
             if response.status == 201:
                 return str(response.json()["data"]["orderId"])
             problem = f"{response.status} {response.data.decode()}"
-            if response.status != 429 and response.status < 500:
+            if response.status not in (408, 429) and response.status < 500:
                 sys.exit(f"the API refused the order: {problem}")
             retry_after = response.headers.get("Retry-After")
         if attempt < ATTEMPTS:

@@ -39,7 +39,7 @@ def follow(order_id: str, seconds: float) -> None:
                 printed = len(order["statusHistory"])
                 if order["status"] == "Delivered":
                     return
-            elif response.status == 429 or response.status >= 500:
+            elif response.status in (408, 429) or response.status >= 500:
                 print(f"{response.status}, retrying", file=sys.stderr)
                 pause = float(response.headers.get("Retry-After", pause))
             elif response.status != 304:

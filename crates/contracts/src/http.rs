@@ -60,8 +60,8 @@ pub struct CreateOrderItem {
     pub price: Number,
 }
 
-/// The answer to a create. It is made of what never changes about an order, so that a repeat can be answered
-/// with the same bytes for as long as the order lives.
+/// The response to a create. It contains only what never changes about an order, so that a repeat gets the same bytes
+/// for as long as the order exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedOrder {
@@ -73,21 +73,21 @@ pub struct CreatedOrder {
     #[serde(with = "display")]
     #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
-    /// Whom it is for.
+    /// The id of the customer.
     pub customer_id: String,
-    /// What was ordered.
+    /// The ordered items.
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
-    /// When it was accepted.
+    /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
 }
 
-/// An order as it stands.
+/// An order with its current status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderDetails {
@@ -95,23 +95,23 @@ pub struct OrderDetails {
     #[serde(with = "display")]
     #[schema(schema_with = schemas::order_id)]
     pub order_id: OrderId,
-    /// Where it is now.
+    /// The current status.
     #[serde(with = "display")]
     #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
-    /// Whom it is for.
+    /// The id of the customer.
     pub customer_id: String,
-    /// What was ordered.
+    /// The ordered items.
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
-    /// When it was accepted.
+    /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
-    /// Every status it had, oldest first.
+    /// Every status of the order, oldest first.
     pub status_history: Vec<StatusChange>,
 }
 
@@ -122,7 +122,7 @@ pub struct StatusChange {
     #[serde(with = "display")]
     #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
-    /// When, by the service that reported it.
+    /// The time of the change, as the service that reported it states.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub at: DateTime<Utc>,
@@ -133,28 +133,28 @@ pub struct StatusChange {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct ListOrders {
-    /// Only those for this customer.
+    /// Return only orders of this customer.
     #[param(inline, value_type = Option<CustomerIdSchema>, example = "customer-123")]
     pub customer_id: Option<String>,
-    /// Only those that are here now.
+    /// Return only orders with this status.
     #[param(value_type = Option<OrderStatusSchema>, example = "Delivered")]
     pub status: Option<String>,
-    /// Only those of this instant and later ones.
+    /// Return only orders that were created at this time or later.
     #[param(inline, value_type = Option<TimestampSchema>, example = "2026-03-01T00:00:00Z")]
     pub created_after: Option<String>,
-    /// Only earlier ones than this instant.
+    /// Return only orders that were created before this time.
     #[param(inline, value_type = Option<TimestampSchema>, example = "2026-04-01T00:00:00Z")]
     pub created_before: Option<String>,
-    /// The most orders of a page.
+    /// The maximum number of orders in a page.
     #[param(minimum = 1, maximum = 100, default = json!(Self::DEFAULT_LIMIT), example = 50)]
     pub limit: Option<u16>,
-    /// The `nextCursor` of the page before, with the same filters.
+    /// The `nextCursor` of the previous page, with the same filters.
     #[param(example = "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE")]
     pub cursor: Option<String>,
 }
 
 impl ListOrders {
-    /// The most orders of a page, where `limit` is unset.
+    /// The value of `limit` if it is unset.
     pub const DEFAULT_LIMIT: u16 = 20;
 }
 
@@ -170,7 +170,7 @@ pub struct OrderPage {
     pub next_cursor: Option<String>,
 }
 
-/// An order, as it is listed.
+/// An order in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderSummary {
@@ -178,17 +178,17 @@ pub struct OrderSummary {
     #[serde(with = "display")]
     #[schema(schema_with = schemas::order_id)]
     pub order_id: OrderId,
-    /// Where it is now.
+    /// The current status.
     #[serde(with = "display")]
     #[schema(value_type = OrderStatusSchema)]
     pub status: OrderStatus,
-    /// Whom it is for.
+    /// The id of the customer.
     pub customer_id: String,
     /// The sum of all items.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
-    /// When it was accepted.
+    /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
@@ -203,7 +203,7 @@ pub struct SimulateDelivery {
     pub status: String,
 }
 
-/// The answer to a command that makes nothing to look at.
+/// The response to a command that returns no resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
     /// Always `true`.
@@ -215,13 +215,13 @@ pub struct Done {
 /// The answer to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
-    /// Whether the database answers. The inventory has no part in it.
+    /// Whether the database answers. The inventory has no influence on it.
     pub status: HealthStatus,
-    /// Now.
+    /// The current time.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub timestamp: DateTime<Utc>,
-    /// Each part by itself.
+    /// The state of each part.
     pub services: HealthServices,
     /// Seconds since the process started.
     pub uptime: u64,

@@ -25,25 +25,26 @@ pub struct Problem {
     pub instance: String,
     /// Always `false`, so that a client can branch before it looks at anything else.
     pub success: bool,
-    /// The kind for programs: `INSUFFICIENT_INVENTORY`. A text, not an enum: a newer API may have more kinds.
+    /// The kind of problem, for programs: `INSUFFICIENT_INVENTORY`. A `String` here, so that a reader accepts the code of a
+    /// newer API.
     #[schema(schema_with = schemas::problem_code)]
     pub code: String,
-    /// Each fault by itself, where there are several.
+    /// Each fault of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
     /// The products that are short, when `code` is `INSUFFICIENT_INVENTORY`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortages: Vec<Shortage>,
-    /// Ties the answer to the log lines about it.
+    /// The id of the request in the logs.
     pub correlation_id: String,
 }
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
-    /// Where: a JSON Pointer (RFC 6901) into the body, or `header:` or `query:` and a name.
+    /// The place: a JSON Pointer (RFC 6901) into the body, or `header:` or `query:` and a name.
     pub pointer: String,
-    /// What.
+    /// What is wrong with it.
     pub detail: String,
 }
 

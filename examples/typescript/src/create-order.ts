@@ -53,7 +53,7 @@ async function createOrder(key: string): Promise<string> {
         return (JSON.parse(body) as { data: { orderId: string } }).data.orderId;
       }
       problem = `${response.status} ${body}`;
-      if (response.status !== 429 && response.status < 500) {
+      if (![408, 429].includes(response.status) && response.status < 500) {
         fail(`the API refused the order: ${problem}`);
       }
       retryAfter = response.headers.get("Retry-After");

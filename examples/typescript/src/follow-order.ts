@@ -45,7 +45,7 @@ async function follow(orderId: string, seconds: number): Promise<void> {
         if (order.status === "Delivered") {
           return;
         }
-      } else if (response.status === 429 || response.status >= 500) {
+      } else if ([408, 429].includes(response.status) || response.status >= 500) {
         console.error(`${response.status}, retrying`);
         pause = Number(response.headers.get("Retry-After")) * 1000 || pause;
       } else if (response.status !== 304) {

@@ -24,7 +24,7 @@ pub struct Listing {
     pub owner: Option<Owner>,
     /// Only those for this customer.
     pub customer_id: Option<CustomerId>,
-    /// Only those that are here now.
+    /// Return only orders with this status.
     pub status: Option<OrderStatus>,
     /// Only this id and newer ones.
     pub since: OrderId,
@@ -48,11 +48,11 @@ pub struct Page {
 pub struct ListedOrder {
     /// Its id.
     pub id: OrderId,
-    /// Whom it is for.
+    /// The id of the customer.
     pub customer_id: String,
     /// The sum of all lines.
     pub total: Money,
-    /// Where it is now.
+    /// The current status.
     pub status: OrderStatus,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,

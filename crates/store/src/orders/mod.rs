@@ -47,13 +47,13 @@ pub struct NewOrder {
 pub struct Order {
     /// Its id.
     pub id: OrderId,
-    /// Whom it is for.
+    /// The id of the customer.
     pub customer_id: String,
     /// What was ordered, in the order of the request.
     pub lines: Vec<OrderLine>,
     /// The sum of all lines.
     pub total: Money,
-    /// Where it is now.
+    /// The current status.
     pub status: OrderStatus,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,

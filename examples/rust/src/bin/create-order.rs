@@ -40,8 +40,14 @@ enum Failure {
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
-        Self::Unknown { problem: format!("{error:?}"), retry_after: None }
+        Self::Unknown { problem: chain(&error), retry_after: None }
     }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn attempt(client: &Client, url: &str, token: &str, key: &str) -> Result<String, Failure> {
@@ -58,7 +64,8 @@ async fn attempt(client: &Client, url: &str, token: &str, key: &str) -> Result<S
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let problem = format!("{status} {}", response.text().await?);
-    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    if passing.contains(&status) || status.is_server_error() {
         return Err(Failure::Unknown { problem, retry_after });
     }
     Err(Failure::Refused(problem))

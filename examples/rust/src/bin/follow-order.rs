@@ -16,6 +16,9 @@ use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
+/// Statuses below 500 that another attempt can get rid of.
+const PASSING: [StatusCode; 2] = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+
 #[derive(Deserialize)]
 struct Found {
     data: Order,
@@ -70,6 +73,12 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 #[tokio::main]
 async fn main() {
     if let Err(error) = run().await {
@@ -99,10 +108,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 StatusCode::OK => match follower.read(response).await {
                     Ok(true) => return Ok(()),
                     Ok(false) => {}
-                    Err(error) => eprintln!("{error:?}, retrying"),
+                    Err(error) => eprintln!("{}, retrying", chain(&error)),
                 },
                 StatusCode::NOT_MODIFIED => {}
-                status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+                status if PASSING.contains(&status) || status.is_server_error() => {
                     eprintln!("{status}, retrying");
                     pause = retry_after(&response).unwrap_or(pause);
                 }
@@ -111,7 +120,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                     return Err(format!("the API refused the request: {status} {body}").into());
                 }
             },
-            Err(error) => eprintln!("{error:?}, retrying"),
+            Err(error) => eprintln!("{}, retrying", chain(&error)),
         }
         tokio::time::sleep(pause).await;
     }

@@ -70,7 +70,7 @@ pub(crate) enum ApiError {
     StoreUnavailable(#[source] Arc<StoreError>),
     #[error("there were more requests with this subject's tokens than are allowed")]
     RateLimited { retry_after: Duration },
-    #[error("more requests are being answered than can be answered in time")]
+    #[error("the server is overloaded")]
     Overloaded,
     #[error("the request failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -16,8 +16,8 @@ use crate::tokens::Caller;
 
 /// Places an order
 ///
-/// The answer to a create is made of what never changes about an order, so that a repeat under the same key is answered
-/// with the same bytes. A refused create consumes no key.
+/// The response contains only what never changes about an order, so that a repeat with the same key gets the same bytes. A
+/// refused create does not use up the key.
 #[utoipa::path(
     post,
     path = "/api/orders",
@@ -42,10 +42,10 @@ use crate::tokens::Caller;
     request_body(content = CreateOrderBody, example = json!(examples::create_order())),
     responses((
         status = 201,
-        description = "The order is safe. With Idempotent-Replayed, it was placed before, under the same key",
+        description = "The order is stored. With Idempotent-Replayed, an earlier request with the same key stored it",
         body = Success<CreatedOrder>,
         headers(
-            ("Location" = String, description = "Where the order is"),
+            ("Location" = String, description = "The path of the order"),
             ("Idempotent-Replayed" = Option<bool>, description = "On a repeat")
         ),
         example = json!(examples::created_order())

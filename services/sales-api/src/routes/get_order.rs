@@ -26,7 +26,7 @@ use crate::tokens::Caller;
         ("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001"),
         (
             "If-None-Match" = Option<String>, Header,
-            description = "The ETag of the state that the client has",
+            description = "The ETag of the last response",
             nullable = false,
             example = r#"W/"q83vASNFZ4mrze8B""#
         )
@@ -34,15 +34,15 @@ use crate::tokens::Caller;
     responses(
         (
             status = 200,
-            description = "The order as it stands",
+            description = "The order with its current status",
             body = Success<OrderDetails>,
-            headers(("ETag" = String, description = "Names this state of the order")),
+            headers(("ETag" = String, description = "Identifies this state of the order")),
             example = json!(examples::order())
         ),
         (
             status = 304,
-            description = "The client has this state",
-            headers(("ETag" = String, description = "Names this state of the order"))
+            description = "The order has not changed since the response with this ETag",
+            headers(("ETag" = String, description = "Identifies this state of the order"))
         )
     )
 )]

@@ -45,10 +45,10 @@ impl Pulse {
     }
 }
 
-/// Tells whether the database answers, and how the inventory did of late
+/// Reports whether the database answers, and the state of the inventory
 ///
-/// Only the database decides on the status: without it nothing can be stored or read. The inventory is not asked; what
-/// is told is the state of the circuit breaker, so that an inventory which has just gone away is still "up".
+/// Only the database determines the status: without it, no order can be stored or read. The state of the inventory is that
+/// of the circuit breaker in front of it; this request does not call the inventory.
 #[utoipa::path(
     get,
     path = "/health",
@@ -57,7 +57,7 @@ impl Pulse {
     responses(
         (
             status = 200,
-            description = "The database answers: orders can be read, and stored where the inventory answers too",
+            description = "The database answers",
             body = Health,
             example = json!(examples::healthy())
         ),

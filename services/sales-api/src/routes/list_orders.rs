@@ -15,8 +15,8 @@ use crate::tokens::Caller;
 
 /// Lists orders, newest first
 ///
-/// A page can hold fewer orders than asked for, or none, though there are more: `nextCursor` tells. It goes with the
-/// same filters, for the same subject.
+/// A page can hold fewer orders than `limit`, or none, although more follow: `nextCursor` is absent only on the last page.
+/// Send the cursor with the same filters and a token of the same subject.
 #[utoipa::path(
     get,
     path = "/api/orders",
@@ -25,7 +25,7 @@ use crate::tokens::Caller;
     params(ListOrders),
     responses((
         status = 200,
-        description = "A page",
+        description = "A page of orders",
         body = Success<OrderPage>,
         example = json!(examples::orders())
     ))

@@ -14,7 +14,7 @@ use crate::tokens::Caller;
 
 /// Reports a step of a delivery, as if it had happened
 ///
-/// The order moves when the event has gone its way through Kafka.
+/// The status of the order changes once status-consumer has read the event from Kafka.
 #[utoipa::path(
     post,
     path = "/api/orders/{orderId}/simulate-delivery",
@@ -24,7 +24,7 @@ use crate::tokens::Caller;
     request_body(content = SimulateDeliveryBody, example = json!(examples::simulate_delivery())),
     responses((
         status = 200,
-        description = "The step is reported",
+        description = "The event of the step is stored; the relay publishes it",
         body = Done,
         example = json!(examples::simulated())
     ))

@@ -98,7 +98,7 @@ impl Demo {
              -d '{{\"customerId\":\"customer-1\",\"items\":[{{\"productId\":\"widget\",\"quantity\":2,\"price\":29.99}}]}}'\n\
              \n  # one of these\n  curl {api}/api/orders/{order} -H \"Authorization: Bearer {token}\"\n\
              \n  # the events behind them (needs kcat: apt-get install kcat)\n  kcat -b {brokers} -C -t {} -o beginning -e -f '%k %h %s\\n'\n\
-             \n  # what can be asked?  {api}/docs   is it well?  {api}/health   what does it measure?  http://127.0.0.1:9101/metrics",
+             \n  # description of the API: {api}/docs   health: {api}/health",
             self.tokens.hint(),
             contracts::topics::ORDER_EVENTS
         )

@@ -204,8 +204,11 @@ fn tables() -> String {
         text += "| variable | default | unit | read by | meaning |\n|---|---|---|---|---|\n";
         for Row { setting, programs } in rows {
             let (unit, meaning) = setting.unit_and_meaning();
+            // The help of salesctl has it in the text.
+            let required = setting.required || meaning.ends_with("; required");
+            let meaning = meaning.trim_end_matches("; required");
             let default = match &setting.default {
-                _ if setting.required => "required".to_owned(),
+                _ if required => "required".to_owned(),
                 Some(default) => format!("`{default}`"),
                 None => "none".to_owned(),
             };

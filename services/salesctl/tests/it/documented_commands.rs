@@ -15,7 +15,9 @@ fn code() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let documents = docs.filter(|path| path.extension().is_some_and(|it| it == "md"));
     let mut pieces = Vec::new();
-    for document in documents.chain([root().join("README.md")]) {
+    let others =
+        ["README.md", "CONTRIBUTING.md", "examples/README.md"].map(|name| root().join(name));
+    for document in documents.chain(others) {
         let text = fs::read_to_string(document).unwrap().replace("\\\n", " ");
         for (number, part) in text.split("\n```").enumerate() {
             if number % 2 == 1 {
