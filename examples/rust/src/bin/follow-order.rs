@@ -74,8 +74,8 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let errors = std::iter::successors(Some(error), |error| error.source());
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let errors = std::iter::successors(Some(error), |&error| error.source());
     errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
