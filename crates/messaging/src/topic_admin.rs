@@ -15,6 +15,9 @@ use crate::context::{QuietContext, unless_refused};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A broker makes the files of its partitions before it lists them, and a slow disk makes them slowly.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Kafka's word for the broker's own `default.replication.factor` (KIP-464).
 const BROKERS_CHOICE: i32 = -1;
 
@@ -134,13 +137,15 @@ async fn until_listed(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
 ) -> Result<Vec<Topic>, TopicAdminError> {
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + LISTING_TIMEOUT;
     loop {
+        // Judged by when the list was asked for: a list that took long to come does not tell how it is now.
+        let is_last = Instant::now() > deadline;
         let listed = all(settings).await?;
         if topics.iter().all(|wanted| listed.iter().any(|topic| topic.name == wanted.name)) {
             return Ok(listed);
         }
-        if Instant::now() > deadline {
+        if is_last {
             let unknown = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);
             return Err(TopicAdminError::Unavailable(unknown));
         }

@@ -12,26 +12,29 @@ use store::{Database, DatabaseSettings};
 use test_kit::{
     KAFKA_PASSWORD, KAFKA_USER, Running, SecureStack, Stack, World, eventually, metrics, read_all,
 };
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::system::{System, answer, salesctl};
 
 const LOGIN: &str = "SCRAM-SHA-512";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
-    let secure = SecureStack::start("test-secure").await;
-    // To drop a database blocks this task until every connection that is being made has got on, and those of the others
-    // are made by this task too. So nothing is dropped before all are through.
-    let _worlds = tokio::join!(
-        databases_are_verified(&secure),
-        brokers_are_verified(&secure),
-        clients_are_verified(&secure),
-        who_is_not_let_in_waits(&secure),
-        orders_are_delivered(&secure, "PLAIN"),
-        orders_are_delivered(&secure, "SCRAM-SHA-256"),
-        orders_are_delivered(&secure, LOGIN),
-    );
+#[test]
+fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
+    /// Each story has threads of its own: to end a client of Kafka, or to drop a database, blocks the thread it is on.
+    fn tell(story: impl Future<Output = ()>) {
+        Runtime::new().expect("a runtime").block_on(story);
+    }
+    let secure = &Runtime::new().expect("a runtime").block_on(SecureStack::start("test-secure"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| tell(databases_are_verified(secure)));
+        scope.spawn(|| tell(brokers_are_verified(secure)));
+        scope.spawn(|| tell(clients_are_verified(secure)));
+        scope.spawn(|| tell(who_is_not_let_in_waits(secure)));
+        scope.spawn(|| tell(orders_are_delivered(secure, "PLAIN")));
+        scope.spawn(|| tell(orders_are_delivered(secure, "SCRAM-SHA-256")));
+        scope.spawn(|| tell(orders_are_delivered(secure, LOGIN)));
+    });
 }
 
 /// The secured parts of a world, for those who know what to trust.
@@ -54,7 +57,7 @@ async fn world(secure: &SecureStack, mechanism: &str) -> World {
     world
 }
 
-async fn databases_are_verified(secure: &SecureStack) -> World {
+async fn databases_are_verified(secure: &SecureStack) {
     let plain = Stack::from_env().database_url;
     let url = secure.addresses().database_url;
     let by_name = format!("{}?hostaddr=127.0.0.1&", url.replace("127.0.0.1", "localhost"));
@@ -95,7 +98,6 @@ async fn databases_are_verified(secure: &SecureStack) -> World {
     let world = World::create_on(secure.addresses()).await;
     let _held = world.store().connection().await.unwrap();
     assert_eq!(encrypted(&world).await, (1, 0));
-    world
 }
 
 /// How many connections of the code under test are encrypted, and how many are not. The test's own have no name.
@@ -107,7 +109,7 @@ async fn encrypted(world: &World) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-async fn brokers_are_verified(secure: &SecureStack) -> World {
+async fn brokers_are_verified(secure: &SecureStack) {
     let mut world = world(secure, LOGIN).await;
     topics(&world).await.unwrap();
     let unverified = "certificate verify failed";
@@ -120,10 +122,9 @@ async fn brokers_are_verified(secure: &SecureStack) -> World {
     world.set("KAFKA_BROKERS", secure.login_brokers().replace("127.0.0.1", "localhost"));
     let by_name = not_let_in(&world, "not for this host");
     tokio::join!(by_a_stranger, by_the_system, by_name);
-    world
 }
 
-async fn clients_are_verified(secure: &SecureStack) -> World {
+async fn clients_are_verified(secure: &SecureStack) {
     let mut world = world(secure, LOGIN).await;
     let mut wrongs = Vec::new();
     for wrong in [("KAFKA_SASL_PASSWORD", "wrong"), ("KAFKA_SASL_USERNAME", "nobody")] {
@@ -159,7 +160,6 @@ async fn clients_are_verified(secure: &SecureStack) -> World {
     world.set("KAFKA_CERTIFICATE_FILE", secure.client_file());
     world.set("KAFKA_KEY_FILE", secure.client_file());
     topics(&world).await.unwrap();
-    world
 }
 
 async fn topics(world: &World) -> Result<(), TopicAdminError> {
@@ -217,7 +217,7 @@ fn event(world: &World) -> Publication {
     }
 }
 
-async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) -> System {
+async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {
     let world = world(secure, mechanism).await;
     assert!(answer(&world, &["migrate"]).await[0]["run"].as_array().unwrap().is_empty());
     assert_eq!(answer(&world, &["topics", "create"]).await.as_array().unwrap().len(), 5);
@@ -233,10 +233,9 @@ async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) -> System {
         service.stop().await;
     }
     assert_eq!(answer(&system.world, &["verify", "--drained"]).await["orders"]["delivered"], 3);
-    system
 }
 
-async fn who_is_not_let_in_waits(secure: &SecureStack) -> System {
+async fn who_is_not_let_in_waits(secure: &SecureStack) {
     let mut system = System::start_in(world(secure, LOGIN).await);
     system.world.set("KAFKA_SASL_PASSWORD", "wrong");
     let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
@@ -280,5 +279,4 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) -> System {
         (system.world.database.count(delivered).await == 1).then_some(())
     })
     .await;
-    system
 }
