@@ -92,8 +92,8 @@ pub(crate) async fn unless_refused<T>(
     }
 }
 
-/// Asks until the brokers answer or refuse, as long as somebody waits for it: a busy broker may take many seconds to
-/// refuse a client.
+/// Asks until the brokers answer or refuse, or the caller stops waiting: a busy broker may take many seconds to refuse a
+/// client.
 async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
     let config = settings.client("why");
     let (tell, told) = oneshot::channel();

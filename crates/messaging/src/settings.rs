@@ -28,7 +28,7 @@ impl KafkaSettings {
     pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
         // Before librdkafka does it: set up this way OpenSSL stays usable until the process is gone. Otherwise it is
         // taken down as `main` returns, below the feet of a client that is still on its way out (see `TopicReader`), or still polled (see `RenewedProducer`).
-        openssl_sys::init();
+        openssl::init();
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_brokers)

@@ -15,8 +15,8 @@ use crate::context::{QuietContext, unless_refused};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A broker makes the files of its partitions before it lists them, and a slow disk makes them slowly.
-const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Brokers list a partition after they have created its files, which takes long on a slow disk.
+const LISTING_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Kafka's word for the broker's own `default.replication.factor` (KIP-464).
 const BROKERS_CHOICE: i32 = -1;
@@ -139,7 +139,7 @@ async fn until_listed(
 ) -> Result<Vec<Topic>, TopicAdminError> {
     let deadline = Instant::now() + LISTING_TIMEOUT;
     loop {
-        // Judged by when the list was asked for: a list that took long to come does not tell how it is now.
+        // Taken before the request: a slow response describes an earlier state.
         let is_last = Instant::now() > deadline;
         let listed = all(settings).await?;
         if topics.iter().all(|wanted| listed.iter().any(|topic| topic.name == wanted.name)) {

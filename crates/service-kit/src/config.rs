@@ -14,7 +14,7 @@ use std::time::Duration;
 use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
 use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use url::Url;
 
 use crate::health::ReadinessSettings;
@@ -36,8 +36,8 @@ pub struct CommonSettings {
     pub log_format: LogFormat,
 
     /// Log filter: a level, or directives such as `info,sales_api=debug`
-    #[conf(env, default_value = "info,actix_server=warn", value_parser = parse_directives)]
-    pub rust_log: String,
+    #[conf(env, default_value = "info,actix_server=warn", value_parser = parse_log_filter)]
+    pub rust_log: Targets,
 
     /// Export and sampling of traces.
     #[conf(flatten)]
@@ -170,8 +170,16 @@ fn parse_host(text: &str) -> Result<String, &'static str> {
     known.then(|| text.to_owned()).ok_or("must be an address, such as 127.0.0.1, 0.0.0.0 or ::1")
 }
 
-fn parse_directives(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+/// `Targets` would read an empty directive as everything, and one for a span as a target that does not exist.
+fn parse_log_filter(text: &str) -> Result<Targets, String> {
+    let directives: Vec<_> = text.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    if directives.is_empty() {
+        return Err("names no level".to_owned());
+    }
+    if let Some(span) = directives.iter().find(|it| it.contains('[')) {
+        return Err(format!("filters by level and target, not by span: {span}"));
+    }
+    directives.join(",").parse().map_err(|error| format!("is no log filter: {error}"))
 }
 
 /// Reads the process's arguments and environment. `Err` is the exit code, after the faults were printed.
@@ -202,6 +210,8 @@ pub fn environment() -> impl Iterator<Item = (OsString, OsString)> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     fn parse(env: &[(&str, &str)]) -> Result<CommonSettings, String> {
@@ -225,6 +235,16 @@ mod tests {
             ["LOG_FORMAT", "SHUTDOWN_TIMEOUT", "RUST_LOG"].iter().all(|name| report.contains(name)),
             "{report}"
         );
+    }
+
+    #[test]
+    fn a_log_filter_has_levels_and_targets() {
+        let filter = parse_log_filter(" info, sales_api=debug ,").unwrap();
+        assert!(filter.would_enable("sales_api", &Level::DEBUG));
+        assert!(!filter.would_enable("hyper", &Level::DEBUG));
+        for refused in [",", "a=b=c", "[order]=debug", "info,[order{id=1}]=debug"] {
+            assert!(parse_log_filter(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

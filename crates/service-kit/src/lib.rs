@@ -8,6 +8,7 @@ pub mod error_chain;
 pub mod health;
 mod healthcheck;
 pub mod heartbeat;
+pub mod jwt;
 pub mod last_answers;
 pub mod management;
 pub mod metrics;

@@ -7,10 +7,10 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{CommonSettings, LogFormat};
 use crate::recorder;
@@ -23,9 +23,6 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `RUST_LOG` is malformed.
-    #[error("RUST_LOG is malformed")]
-    Filter(#[from] ParseError),
     /// `OTEL_EXPORTER_OTLP_ENDPOINT` is unusable.
     #[error("OTEL_EXPORTER_OTLP_ENDPOINT is unusable")]
     Exporter(#[from] ExporterBuildError),
@@ -42,7 +39,6 @@ impl Telemetry {
     ///
     /// Spans are made even when none are exported, so that a trace which a client began goes on through Kafka.
     pub fn start(service: &'static str, settings: &CommonSettings) -> Result<Self, TelemetryError> {
-        let filter = EnvFilter::try_new(&settings.rust_log)?;
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = tracer_provider(service, &settings.traces)?;
         if settings.traces.otel_exporter_otlp_endpoint.is_some() {
@@ -56,7 +52,7 @@ impl Telemetry {
             .with_threads(false)
             .with_tracked_inactivity(false);
         // The filter is for what is logged. Spans carry the correlation id and the trace, whatever that is.
-        let lines = log_lines(settings.log_format).with_filter(filter);
+        let lines = log_lines(settings.log_format).with_filter(settings.rust_log.clone());
         tracing_subscriber::registry()
             .with(spans.with_filter(LevelFilter::INFO))
             .with(lines)

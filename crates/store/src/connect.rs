@@ -1,21 +1,16 @@
 //! The one way to a database: pools, listeners and migrations all connect here.
 
-use std::error::Error;
-use std::io;
-use std::sync::Arc;
-
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
+use openssl::x509::X509;
+use openssl::x509::store::{X509Store, X509StoreBuilder};
+use openssl::x509::verify::X509VerifyFlags;
+use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 use service_kit::Chain;
 use service_kit::credentials::CaFile;
 use tokio_postgres::Config;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::DatabaseUrl;
 use crate::database_url::{Encryption, Roots};
@@ -25,14 +20,14 @@ use crate::database_url::{Encryption, Roots};
 pub(crate) struct Connector {
     config: Config,
     /// What is wrong with what is trusted is told to whoever connects.
-    tls: Result<MakeRustlsConnect, String>,
+    tls: Result<MakeTlsConnector, String>,
 }
 
 impl Connector {
     /// Reads what is trusted; nothing is connected.
     pub(crate) fn new(url: &DatabaseUrl, ca: Option<&CaFile>) -> Self {
         let (config, encryption) = url.resolve(ca);
-        let tls = client_config(encryption).map(MakeRustlsConnect::new);
+        let tls = connector(&encryption).map(MakeTlsConnector::new);
         Self { config, tls }
     }
 
@@ -52,106 +47,57 @@ impl Connector {
     }
 }
 
-fn client_config(encryption: Encryption) -> Result<ClientConfig, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let mut config = match encryption {
-        Encryption::Verified(roots) => {
-            builder.with_root_certificates(trusted(&roots)?).with_no_client_auth()
-        }
-        // With `None` it is never asked.
-        Encryption::Opportunistic | Encryption::None => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-            .with_no_client_auth(),
-    };
+fn connector(encryption: &Encryption) -> Result<SslConnector, String> {
+    let unusable = |error: ErrorStack| error.to_string();
+    // It trusts the authorities of the system, and verifies the name of the host.
+    let mut connector = SslConnector::builder(SslMethod::tls_client()).map_err(unusable)?;
+    connector.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(unusable)?;
     // What `sslnegotiation=direct` needs.
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
-    Ok(config)
+    set_postgresql_alpn(&mut connector).map_err(unusable)?;
+    match encryption {
+        Encryption::Verified(Roots::System) => {}
+        Encryption::Verified(Roots::File(ca)) => connector.set_cert_store(trusted(ca)?),
+        // With `None`, TLS is off.
+        Encryption::Opportunistic | Encryption::None => connector.set_verify(SslVerifyMode::NONE),
+    }
+    Ok(connector.build())
 }
 
-fn trusted(roots: &Roots) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        Roots::File(ca) => {
-            for certificate in ca.certificates() {
-                let added = store.add(CertificateDer::from_slice(certificate).into_owned());
-                added.map_err(|error| {
-                    format!("{} has an unusable certificate: {error}", ca.path().display())
-                })?;
-            }
+/// A store with the certificates of the file, and no others.
+fn trusted(ca: &CaFile) -> Result<X509Store, String> {
+    let read = || {
+        let mut store = X509StoreBuilder::new()?;
+        // An intermediate authority, or the server's own certificate, may be trusted without its root.
+        store.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
+        for certificate in ca.certificates() {
+            store.add_cert(X509::from_der(certificate)?)?;
         }
-        // Systems have certificates that nobody can use; the others do.
-        Roots::System => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if store.is_empty() {
-                return Err("this system trusts nobody: a CA has to be named \
-                            (DATABASE_CA_FILE or sslrootcert)"
-                    .to_owned());
-            }
-        }
-    }
-    Ok(store)
+        Ok(store.build())
+    };
+    read().map_err(|error: ErrorStack| {
+        format!("{} has an unusable certificate: {error}", ca.path().display())
+    })
 }
 
 /// An error of a connection with its causes, and what helps where that is not obvious.
 fn explain(error: &tokio_postgres::Error) -> String {
+    /// OpenSSL's texts for an unknown issuer (`X509_verify_cert_error_string`); version 1.1.1 writes one without its hyphen.
+    const UNKNOWN_ISSUER: [&str; 5] = [
+        "self-signed certificate",
+        "self signed certificate",
+        "unable to get issuer certificate",
+        "unable to get local issuer certificate",
+        "unable to verify the first certificate",
+    ];
     let said = Chain(error).to_string();
-    let unknown_issuer = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-    if tls_error(error) == Some(&unknown_issuer) {
+    // Where nothing is verified, the texts are there too, beside any other fault.
+    let unverified = said.contains("certificate verify failed");
+    if unverified && UNKNOWN_ISSUER.iter().any(|words| said.contains(words)) {
         format!(
             "{said}: its certificate is not signed by the CA that is trusted \
              (DATABASE_CA_FILE, sslrootcert, or those of the system)"
         )
     } else {
         said
-    }
-}
-
-fn tls_error(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
-    let io: &io::Error = error.source()?.downcast_ref()?;
-    io.get_ref()?.downcast_ref()
-}
-
-/// Takes any certificate, as long as its key is behind the handshake.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

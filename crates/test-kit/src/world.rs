@@ -7,6 +7,7 @@ use conf::Conf;
 use contracts::topics::Names;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
+use service_kit::jwt;
 use store::{Database, DatabaseSettings};
 
 use crate::topics::create_topics;
@@ -128,6 +129,7 @@ pub fn bearer(subject: &str) -> String {
 
 /// An `Authorization` header with these claims, signed with any secret.
 pub fn signed(claims: &serde_json::Value, secret: &str) -> String {
+    jwt::use_openssl();
     let key = EncodingKey::from_secret(secret.as_bytes());
     format!("Bearer {}", encode(&Header::default(), claims, &key).expect("a token"))
 }

@@ -8,6 +8,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use service_kit::config::parse_jwt_secret;
+use service_kit::jwt;
 
 use crate::failure::Failure;
 
@@ -129,6 +130,7 @@ impl Names {
             iat: now.as_secs(),
             exp: (now + valid).as_secs(),
         };
+        jwt::use_openssl();
         let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
         Ok(encode(&Header::default(), &claims, &key)?)
     }

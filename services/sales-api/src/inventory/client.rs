@@ -12,6 +12,7 @@ use contracts::inventory::{
 use contracts::problem::Shortage;
 use domain::OrderLine;
 use futures::future::select_ok;
+use native_tls::TlsConnector;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
 use reqwest::{RequestBuilder, Response};
@@ -37,6 +38,8 @@ pub(crate) enum StockError {
 #[derive(Clone)]
 pub(crate) struct Inventory {
     client: reqwest::Client,
+    /// Shared by all clients: it holds every certificate that the system trusts, some 2 MB.
+    tls: TlsConnector,
     availability: Url,
     timeout: Duration,
     reset_timeout: Duration,
@@ -49,8 +52,10 @@ impl Inventory {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let reset_timeout = settings.circuit_breaker_reset_timeout;
         let breaker = Breaker::new(settings.circuit_breaker_failure_threshold, reset_timeout);
+        let tls = TlsConnector::new()?;
         Ok(Self {
-            client: client()?,
+            client: client(&tls)?,
+            tls,
             availability: settings.inventory_url.join(AVAILABILITY_PATH)?,
             timeout: settings.circuit_breaker_timeout,
             reset_timeout,
@@ -61,7 +66,7 @@ impl Inventory {
     /// The same, with connections of its own. A connection is driven by the thread that opened it; one that is shared
     /// wakes that thread for each question of another.
     pub(crate) fn of_this_thread(&self) -> Self {
-        let client = client().unwrap_or_else(|_| self.client.clone());
+        let client = client(&self.tls).unwrap_or_else(|_| self.client.clone());
         Self { client, ..self.clone() }
     }
 
@@ -204,8 +209,8 @@ fn trace_headers(question: RequestBuilder, trace: &TraceContext) -> RequestBuild
     }
 }
 
-fn client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().no_proxy().build()
+fn client(tls: &TlsConnector) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls.clone()).build()
 }
 
 /// Whether the same question can get an answer the next time: it was not heard, or not in time, or the inventory

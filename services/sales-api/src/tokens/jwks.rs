@@ -152,6 +152,8 @@ impl Jwk {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
 
     use super::*;
@@ -230,11 +232,29 @@ mod tests {
             "key 7 (garbled) is not encoded",
             "key 8 (private) is a private key",
             "key 9 (shared) is symmetric",
-            "key 10 (short) an RSA key must be whole",
+            "key 10 (short) an RSA key must have an odd modulus of 2048",
         ] {
             assert!(report.contains(fault), "{fault} is missing in: {report}");
         }
         assert!(!report.contains("c2VjcmV0"), "{report}");
+    }
+
+    #[test]
+    fn an_rsa_key_with_an_unsafe_modulus_or_exponent_is_refused() {
+        let modulus = URL_SAFE_NO_PAD.encode([0xC1; 256]);
+        let even = URL_SAFE_NO_PAD.encode([0xC0; 256]);
+        let key = |n: &str, e| json!({ "kty": "RSA", "kid": "rsa", "n": n, "e": e });
+        assert!(read(&[key(&modulus, "AQAB")]).is_ok());
+        let no_exponent = json!({ "kty": "RSA", "kid": "rsa", "n": modulus });
+        // The exponents 1 and 2, and one of 40 bits.
+        let exponents = ["AQ", "Ag", "gQAAAAE"].map(|e| key(&modulus, e));
+        for key in exponents.into_iter().chain([no_exponent, key(&even, "AQAB")]) {
+            let report = read(&[key]).unwrap_err();
+            assert!(
+                report.starts_with("key 1 (rsa) an RSA key must have an odd modulus"),
+                "{report}"
+            );
+        }
     }
 
     #[test]

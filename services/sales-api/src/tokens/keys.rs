@@ -1,16 +1,16 @@
 //! Keys that tokens are checked with, each with the one algorithm that it may be used with. A token that names another
 //! algorithm is refused before its signature is looked at.
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::{PublicKey as RsaPublicKey, PublicKeyComponents};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-    VerificationAlgorithm,
-};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, crypto};
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ec::PointConversionForm;
+use openssl::error::ErrorStack;
+use openssl::pkey::{Id, PKey, PKeyRef, Public};
+use openssl::rsa::{Rsa, RsaRef};
+use service_kit::jwt;
 
 /// Length of an RSA modulus: 2048 bits are the least that RFC 7518 allows (section 3.3).
-const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+const RSA_BITS: std::ops::RangeInclusive<i32> = 2048..=8192;
 
 /// A key, and the algorithm that is pinned to it.
 #[derive(Clone, Debug)]
@@ -28,7 +28,9 @@ pub(crate) enum KeyFault {
     Private,
     #[error("must be a key of RSA, of the elliptic curve P-256, or of Ed25519")]
     UnknownKind,
-    #[error("an RSA key must be whole and have 2048 to 8192 bits")]
+    #[error(
+        "an RSA key must have an odd modulus of 2048 to 8192 bits, and an odd exponent of 2 to 33 bits"
+    )]
     Rsa,
     #[error("is not a point on its curve, {0}")]
     Curve(&'static str),
@@ -37,6 +39,7 @@ pub(crate) enum KeyFault {
 impl VerificationKey {
     /// A secret that both sides know.
     pub(super) fn from_secret(secret: &[u8]) -> Self {
+        jwt::use_openssl();
         Self { algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
     }
 
@@ -49,51 +52,65 @@ impl VerificationKey {
         if !text.contains("PUBLIC KEY-----") {
             return Err(KeyFault::NoPublicKey);
         }
-        let pem = text.as_bytes();
-        let (algorithm, key) = DecodingKey::from_rsa_pem(pem)
-            .map(|key| (Algorithm::RS256, key))
-            .or_else(|_| DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key)))
-            .or_else(|_| DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key)))
-            .map_err(|_| KeyFault::UnknownKind)?;
-        Self::checked(algorithm, key)
+        let key = PKey::public_key_from_pem(text.as_bytes()).map_err(|_| KeyFault::UnknownKind)?;
+        let (algorithm, key) = match key.id() {
+            Id::RSA => (Algorithm::RS256, rsa(&key)),
+            Id::EC => (Algorithm::ES256, point(&key)),
+            Id::ED25519 => (Algorithm::EdDSA, ed25519(&key)),
+            _ => return Err(KeyFault::UnknownKind),
+        };
+        Self::checked(algorithm, key.map_err(|_| KeyFault::UnknownKind)?)
     }
 
-    /// A public key that can be used with its algorithm. Otherwise each token would be refused, and nobody knew why.
+    /// Refuses a key that cannot be used with its algorithm: with it, every token would be refused.
     pub(super) fn checked(algorithm: Algorithm, key: DecodingKey) -> Result<Self, KeyFault> {
-        match algorithm {
-            Algorithm::ES256 => on_curve(&ECDSA_P256_SHA256_FIXED, &key, "P-256"),
-            Algorithm::ES384 => on_curve(&ECDSA_P384_SHA384_FIXED, &key, "P-384"),
-            Algorithm::EdDSA => on_curve(&ED25519, &key, "Ed25519"),
-            _ => rsa_bytes(key.kind())
-                .is_some_and(|bytes| RSA_BYTES.contains(&bytes))
-                .then_some(())
-                .ok_or(KeyFault::Rsa),
-        }?;
-        Ok(Self { algorithm, key })
+        let fault = match algorithm {
+            Algorithm::ES256 => KeyFault::Curve("P-256"),
+            Algorithm::ES384 => KeyFault::Curve("P-384"),
+            Algorithm::EdDSA => KeyFault::Curve("Ed25519"),
+            _ => KeyFault::Rsa,
+        };
+        let safe = fault != KeyFault::Rsa || rsa_key(key.kind()).is_ok_and(|key| is_safe(&key));
+        jwt::use_openssl();
+        // It fails only if the key is unusable.
+        let usable = safe && crypto::verify("", b"", &key, algorithm).is_ok();
+        if usable { Ok(Self { algorithm, key }) } else { Err(fault) }
     }
 }
 
-fn on_curve(
-    scheme: &'static dyn VerificationAlgorithm,
-    key: &DecodingKey,
-    curve: &'static str,
-) -> Result<(), KeyFault> {
-    key.try_get_as_bytes()
-        .ok()
-        .and_then(|point| ParsedPublicKey::new(scheme, point).ok())
-        .map(|_| ())
-        .ok_or(KeyFault::Curve(curve))
+fn rsa(key: &PKeyRef<Public>) -> Result<DecodingKey, ErrorStack> {
+    Ok(DecodingKey::from_rsa_der(&key.rsa()?.public_key_to_der_pkcs1()?))
 }
 
-/// Bytes of the modulus of a key that is whole.
-fn rsa_bytes(key: &DecodingKeyKind) -> Option<usize> {
-    let key = match key {
-        DecodingKeyKind::SecretOrDer(der) => RsaPublicKey::from_der(der),
+/// A point on any curve.
+fn point(key: &PKeyRef<Public>) -> Result<DecodingKey, ErrorStack> {
+    let (key, mut numbers) = (key.ec_key()?, BigNumContext::new()?);
+    let form = PointConversionForm::UNCOMPRESSED;
+    let point = key.public_key().to_bytes(key.group(), form, &mut numbers)?;
+    Ok(DecodingKey::from_ec_der(&point))
+}
+
+fn ed25519(key: &PKeyRef<Public>) -> Result<DecodingKey, ErrorStack> {
+    Ok(DecodingKey::from_ed_der(&key.raw_public_key()?))
+}
+
+fn rsa_key(key: &DecodingKeyKind) -> Result<Rsa<Public>, ErrorStack> {
+    match key {
+        DecodingKeyKind::SecretOrDer(der) => Rsa::public_key_from_der_pkcs1(der),
         DecodingKeyKind::RsaModulusExponent { n, e } => {
-            RsaPublicKey::from_der(PublicKeyComponents { n, e }.as_der().ok()?.as_ref())
+            Rsa::from_public_components(BigNum::from_slice(n)?, BigNum::from_slice(e)?)
         }
-    };
-    Some(key.ok()?.modulus_len())
+    }
+}
+
+/// Checks the modulus and the exponent, since OpenSSL accepts any: with the exponent 1, anyone could sign (RFC 8017,
+/// section 3.1). The limit of its length is that of aws-lc.
+fn is_safe(key: &RsaRef<Public>) -> bool {
+    let (modulus, exponent) = (key.n(), key.e());
+    RSA_BITS.contains(&modulus.num_bits())
+        && modulus.is_odd()
+        && exponent.is_odd()
+        && (2..=33).contains(&exponent.num_bits())
 }
 
 #[cfg(test)]

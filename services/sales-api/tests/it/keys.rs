@@ -1,14 +1,13 @@
 //! Key pairs, made for one test, and tokens that are signed with them.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
-};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use pem::Pem;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
 use serde_json::{Value, json};
+use service_kit::jwt;
 
 pub(crate) struct KeyPair {
     pub(crate) algorithm: Algorithm,
@@ -18,32 +17,26 @@ pub(crate) struct KeyPair {
 
 impl KeyPair {
     pub(crate) fn rsa() -> Self {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-        let private: Pkcs8V1Der = pair.as_der().unwrap();
-        let private = pem("PRIVATE KEY", private.as_ref());
-        Self {
-            algorithm: Algorithm::RS256,
-            private: EncodingKey::from_rsa_pem(private.as_bytes()).unwrap(),
-            public_pem: public_pem(pair.public_key()),
-        }
+        let pair = Rsa::generate(2048).and_then(PKey::from_rsa).unwrap();
+        Self::of(&pair, Algorithm::RS256, EncodingKey::from_rsa_der)
     }
 
     pub(crate) fn p256() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self {
-            algorithm: Algorithm::ES256,
-            private: EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref()),
-            public_pem: public_pem(pair.public_key()),
-        }
+        let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let pair = EcKey::generate(&curve).and_then(PKey::from_ec_key).unwrap();
+        Self::of(&pair, Algorithm::ES256, EncodingKey::from_ec_der)
     }
 
     pub(crate) fn ed25519() -> Self {
-        let pair = Ed25519KeyPair::generate().unwrap();
-        Self {
-            algorithm: Algorithm::EdDSA,
-            private: EncodingKey::from_ed_der(pair.to_pkcs8v1().unwrap().as_ref()),
-            public_pem: public_pem(pair.public_key()),
-        }
+        let pair = PKey::generate_ed25519().unwrap();
+        Self::of(&pair, Algorithm::EdDSA, EncodingKey::from_ed_der)
+    }
+
+    fn of(pair: &PKey<Private>, algorithm: Algorithm, read: fn(&[u8]) -> EncodingKey) -> Self {
+        jwt::use_openssl();
+        let private = read(&pair.private_key_to_der().unwrap());
+        let public_pem = String::from_utf8(pair.public_key_to_pem().unwrap()).unwrap();
+        Self { algorithm, private, public_pem }
     }
 
     /// The public key as it stands in a set.
@@ -71,12 +64,4 @@ impl KeyPair {
 
 pub(crate) fn bearer(header: &Header, claims: &Value, key: &EncodingKey) -> String {
     format!("Bearer {}", encode(header, claims, key).unwrap())
-}
-
-fn public_pem(key: &impl AsDer<PublicKeyX509Der<'static>>) -> String {
-    pem("PUBLIC KEY", key.as_der().unwrap().as_ref())
-}
-
-fn pem(tag: &str, der: &[u8]) -> String {
-    pem::encode(&Pem::new(tag, der))
 }

@@ -21,19 +21,19 @@ const LOGIN: &str = "SCRAM-SHA-512";
 
 #[test]
 fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
-    /// Each story has threads of its own: to end a client of Kafka, or to drop a database, blocks the thread it is on.
-    fn tell(story: impl Future<Output = ()>) {
-        Runtime::new().expect("a runtime").block_on(story);
+    /// Each scenario has threads of its own: to end a client of Kafka, or to drop a database, blocks the thread it is on.
+    fn run(scenario: impl Future<Output = ()>) {
+        Runtime::new().expect("a runtime").block_on(scenario);
     }
     let secure = &Runtime::new().expect("a runtime").block_on(SecureStack::start("test-secure"));
     std::thread::scope(|scope| {
-        scope.spawn(|| tell(databases_are_verified(secure)));
-        scope.spawn(|| tell(brokers_are_verified(secure)));
-        scope.spawn(|| tell(clients_are_verified(secure)));
-        scope.spawn(|| tell(who_is_not_let_in_waits(secure)));
-        scope.spawn(|| tell(orders_are_delivered(secure, "PLAIN")));
-        scope.spawn(|| tell(orders_are_delivered(secure, "SCRAM-SHA-256")));
-        scope.spawn(|| tell(orders_are_delivered(secure, LOGIN)));
+        scope.spawn(|| run(databases_are_verified(secure)));
+        scope.spawn(|| run(brokers_are_verified(secure)));
+        scope.spawn(|| run(clients_are_verified(secure)));
+        scope.spawn(|| run(who_is_not_let_in_waits(secure)));
+        scope.spawn(|| run(orders_are_delivered(secure, "PLAIN")));
+        scope.spawn(|| run(orders_are_delivered(secure, "SCRAM-SHA-256")));
+        scope.spawn(|| run(orders_are_delivered(secure, LOGIN)));
     });
 }
 
@@ -77,7 +77,7 @@ async fn databases_are_verified(secure: &SecureStack) {
             Some("is not signed by the CA that is trusted"),
         ),
         (format!("{url}?sslmode=require"), None, Some("is not signed by the CA that is trusted")),
-        (format!("{by_name}sslmode=require"), Some(&ca), Some("not valid for name \"localhost\"")),
+        (format!("{by_name}sslmode=require"), Some(&ca), Some("hostname mismatch")),
         (format!("{plain}?sslmode=require"), Some(&ca), Some("server does not support TLS")),
     ] {
         let mut variables = vec![("DATABASE_URL", url.as_str())];
@@ -254,7 +254,9 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
     let mut relay = Relay::new(&system.world.config(), system.world.store(), publisher);
     eventually("the relay is told that it is not let in", async || match relay.run_once().await {
         Err(RelayError::Kafka { source: PublishError::NotLetIn(_), .. }) => Some(()),
-        // A busy broker may refuse nobody before the time for a record is up, and then the relay renews its leases first.
+        // On a busy machine, a transaction may be idle for longer than the database lets it.
+        Err(RelayError::Store(error)) if error.is_transient() => None,
+        // A busy broker may reject the login only after the publish timeout, and then the relay renews its leases first.
         Err(RelayError::Kafka { source: PublishError::Unavailable(_), .. })
         | Ok(Step { published: 0, dead_lettered: 0, .. }) => None,
         other => panic!("{other:?}"),
