@@ -57,7 +57,7 @@ logs: ## last lines of the services' logs, as in: make logs ARGS="sales-api -f"
 build: prerequisites ## compile the services and salesctl; PROFILE=release optimises
 	cargo build --bins --locked --profile $(PROFILE:debug=dev)
 
-release: ## compile with all optimisations, into target/release
+release: ## compile the services and salesctl optimised, into target/release
 	$(MAKE) build PROFILE=release
 
 up-release: ## start the optimised services in the background, as up does
@@ -93,6 +93,8 @@ containers-down: ## stop both containers and the services on the host that use t
 
 compose-up: ## build the images and run everything in containers
 	@[[ -e .env ]] || { cp .env.example .env; echo "made .env from .env.example; make up uses it too, and its JWT_SECRET is public"; }
+	@# One image first: podman-compose builds the images side by side, and each would compile everything.
+	$(COMPOSE) build sales-api
 	$(COMPOSE) up -d --build
 
 compose-down: ## stop and remove all containers; the data stays in volumes
