@@ -15,7 +15,7 @@ use crate::context::{QuietContext, unless_refused};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Brokers list a partition after they have created its files, which takes long on a slow disk.
+/// How long a broker may take to list a topic that its controller has made.
 const LISTING_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Kafka's word for the broker's own `default.replication.factor` (KIP-464).

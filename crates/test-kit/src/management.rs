@@ -1,17 +1,16 @@
 //! Looking at a service through its management port.
 
-use std::error::Error;
+use std::sync::LazyLock;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper_util::rt::TokioIo;
+use reqwest::Client;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
 use crate::wait::eventually;
+
+/// Made once, since it reads the certificates of the system. It keeps no connection, which would end with the runtime of
+/// the test that opened it.
+static CLIENT: LazyLock<Client> =
+    LazyLock::new(|| Client::builder().pool_max_idle_per_host(0).build().expect("a client"));
 
 /// What `/metrics` says.
 pub async fn metrics(management_port: u16) -> String {
@@ -48,17 +47,9 @@ pub async fn until_stalled(management_port: u16, stalled: &[&str]) {
     .await;
 }
 
-/// A connection for each request. A client of reqwest would read the certificates of the system each time, which takes
-/// longer than the response.
-async fn get(port: u16, path: &str) -> Result<(u16, String), Box<dyn Error>> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = Request::get(format!("/{path}")).header(HOST, "127.0.0.1");
-    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok((status, String::from_utf8(body.into())?))
+async fn get(port: u16, path: &str) -> reqwest::Result<(u16, String)> {
+    let answer = CLIENT.get(format!("http://127.0.0.1:{port}/{path}")).send().await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
 }
 
 /// Waits until the consumer of `topic` is done with `records` of them, since the process began.

@@ -24,7 +24,7 @@ pub struct Listing {
     pub owner: Option<Owner>,
     /// Only those for this customer.
     pub customer_id: Option<CustomerId>,
-    /// Return only orders with this status.
+    /// Only those with this status.
     pub status: Option<OrderStatus>,
     /// Only this id and newer ones.
     pub since: OrderId,

@@ -243,17 +243,20 @@ mod tests {
     fn an_rsa_key_with_an_unsafe_modulus_or_exponent_is_refused() {
         let modulus = URL_SAFE_NO_PAD.encode([0xC1; 256]);
         let even = URL_SAFE_NO_PAD.encode([0xC0; 256]);
+        // 2047 bits.
+        let short = URL_SAFE_NO_PAD.encode([0x71; 256]);
         let key = |n: &str, e| json!({ "kty": "RSA", "kid": "rsa", "n": n, "e": e });
         assert!(read(&[key(&modulus, "AQAB")]).is_ok());
         let no_exponent = json!({ "kty": "RSA", "kid": "rsa", "n": modulus });
         // The exponents 1 and 2, and one of 40 bits.
         let exponents = ["AQ", "Ag", "gQAAAAE"].map(|e| key(&modulus, e));
-        for key in exponents.into_iter().chain([no_exponent, key(&even, "AQAB")]) {
+        for key in
+            exponents.into_iter().chain([no_exponent, key(&even, "AQAB"), key(&short, "AQAB")])
+        {
             let report = read(&[key]).unwrap_err();
-            assert!(
-                report.starts_with("key 1 (rsa) an RSA key must have an odd modulus"),
-                "{report}"
-            );
+            let fault = "an RSA key must have an odd modulus of 2048 to 8192 bits, and an odd exponent \
+                         of 2 to 33 bits";
+            assert_eq!(report, format!("key 1 (rsa) {fault}"));
         }
     }
 
