@@ -19,7 +19,7 @@ use reqwest::{RequestBuilder, Response};
 use service_kit::Chain;
 use service_kit::recorder::{RecordedSpan, recorder};
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use super::breaker::{Breaker, BreakerState, InventoryError};
@@ -112,14 +112,15 @@ impl Inventory {
         trace: Option<&TraceContext>,
     ) -> Result<Vec<Shortage>, InventoryError> {
         let request = AvailabilityRequest { items: wanted.to_vec() };
+        let deadline = Instant::now() + self.timeout;
         let schedule = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST_WAIT)
             .with_multiplier(2.0)
             .with_max_interval(LONGEST_WAIT)
             .with_max_elapsed_time(Some(self.timeout))
             .build();
-        let answer = backoff::future::retry(schedule, || async {
-            let stock = self.ask_hedged(&request, trace).await;
+        backoff::future::retry(schedule, || async {
+            let stock = self.ask_hedged(&request, deadline, trace).await;
             let stock = stock.and_then(|stock| shortages(wanted, &stock));
             stock.map_err(|error| {
                 if is_passing(&error) {
@@ -128,10 +129,8 @@ impl Inventory {
                     backoff::Error::permanent(error)
                 }
             })
-        });
-        tokio::time::timeout(self.timeout, answer)
-            .await
-            .unwrap_or(Err(InventoryError::Timeout(self.timeout)))
+        })
+        .await
     }
 
     /// Asks, and asks a second time beside the first when half of the time has gone without an answer; whichever
@@ -140,30 +139,35 @@ impl Inventory {
     async fn ask_hedged(
         &self,
         request: &AvailabilityRequest,
+        deadline: Instant,
         trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        let mut first = Box::pin(self.ask_once(request, trace));
-        if let Ok(answer) = tokio::time::timeout(self.timeout / 2, &mut first).await {
+        let mut first = Box::pin(self.ask_once(request, deadline, trace));
+        if let Ok(answer) = timeout(self.timeout / 2, &mut first).await {
             return answer;
         }
-        let (stock, _) = select_ok([first, Box::pin(self.ask_once(request, trace))]).await?;
+        let (stock, _) =
+            select_ok([first, Box::pin(self.ask_once(request, deadline, trace))]).await?;
         Ok(stock)
     }
 
     async fn ask_once(
         &self,
         request: &AvailabilityRequest,
+        deadline: Instant,
         trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
         // It ends with the question, also with one that nobody waits for any more.
         let mut span = recorder().and_then(|it| it.begin(trace, || self.span()));
         let question = self.client.post(self.availability.clone()).json(request);
         let below = span.as_ref().and_then(RecordedSpan::trace);
-        let answer = match below.as_ref().or(trace) {
+        let question = match below.as_ref().or(trace) {
             Some(trace) => trace_headers(question, trace),
             None => question,
         };
-        let answer = stock(answer.send().await, span.as_mut()).await;
+        let stock = async { stock(question.send().await, span.as_mut()).await };
+        let answer =
+            timeout_at(deadline, stock).await.unwrap_or(Err(InventoryError::Timeout(self.timeout)));
         if let (Err(error), Some(span)) = (&answer, &mut span) {
             span.fail(error.class(), Chain(error).to_string());
         }
