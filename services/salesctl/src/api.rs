@@ -10,6 +10,7 @@ use contracts::problem::Problem;
 use domain::OrderId;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
+use service_kit::outage::Outage;
 use url::Url;
 
 use crate::failure::Failure;
@@ -56,17 +57,18 @@ impl ApiError {
 }
 
 /// A client with a token.
-#[derive(Clone)]
 pub(crate) struct Api {
     client: Client,
     base: Url,
     token: String,
+    /// Requests that are under way at once report an outage once.
+    outage: Outage,
 }
 
 impl Api {
     pub(crate) fn new(base: &Url, token: String) -> Result<Self, Failure> {
         let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
-        Ok(Self { client, base: base.clone(), token })
+        Ok(Self { client, base: base.clone(), token, outage: Outage::of("sales API") })
     }
 
     /// Creates an order. While the API cannot take it, the same create is repeated under the same key, which is
@@ -78,7 +80,7 @@ impl Api {
         patience: Duration,
     ) -> Result<CreatedOrder, ApiError> {
         let url = self.base.join("api/orders")?;
-        wait_for("sales API", patience, ApiError::is_passing, async || {
+        wait_for(self.outage.shared(), patience, ApiError::is_passing, async || {
             let request = self.client.post(url.clone()).header(IDEMPOTENCY_KEY, key).json(order);
             self.send(request.header(CORRELATION_ID, key)).await
         })
@@ -91,7 +93,10 @@ impl Api {
         id: OrderId,
         patience: Duration,
     ) -> Result<OrderDetails, ApiError> {
-        wait_for("sales API", patience, ApiError::is_passing, async || self.order(id).await).await
+        wait_for(self.outage.shared(), patience, ApiError::is_passing, async || {
+            self.order(id).await
+        })
+        .await
     }
 
     pub(crate) async fn order(&self, id: OrderId) -> Result<OrderDetails, ApiError> {

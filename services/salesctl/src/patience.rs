@@ -8,13 +8,12 @@ use tokio::time::Instant;
 
 /// Tries until it works, until the failure is one that waiting can't mend, or until the time is up.
 pub(crate) async fn wait_for<T, E: std::error::Error + 'static>(
-    dependency: &'static str,
+    mut outage: Outage,
     patience: Duration,
     passing: impl Fn(&E) -> bool,
     mut attempt: impl AsyncFnMut() -> Result<T, E>,
 ) -> Result<T, E> {
     let deadline = Instant::now() + patience;
-    let mut outage = Outage::of(dependency);
     loop {
         match attempt().await {
             Ok(value) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use conf::Conf;
 use serde::Serialize;
 use service_kit::credentials::CaFile;
+use service_kit::outage::Outage;
 use store::DatabaseUrl;
 use store::migrations::{DELIVERY, MigrateError, MigrationSet, SALES};
 
@@ -80,7 +81,8 @@ impl Migrate {
             matches!(error, MigrateError::Connection { .. } | MigrateError::Locked(_))
         };
         let run =
-            wait_for("postgres", patience, passing, async || set().run(url, ca).await).await?;
+            wait_for(Outage::of("postgres"), patience, passing, async || set().run(url, ca).await)
+                .await?;
         if self.roles {
             set().grant(url, ca).await?;
         }

@@ -11,6 +11,7 @@ use messaging::KafkaSettings;
 use messaging::topic_admin::{self, Copies, Creation, TopicAdminError};
 use serde::Serialize;
 use service_kit::config::number_in;
+use service_kit::outage::Outage;
 
 use crate::failure::Failure;
 use crate::output;
@@ -139,7 +140,7 @@ impl Create {
         let copies =
             Copies { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
         let attempt = async || topic_admin::create(&self.kafka, &wanted, copies).await;
-        let results = wait_for("kafka", patience, passing, attempt).await?;
+        let results = wait_for(Outage::of("kafka"), patience, passing, attempt).await?;
         let made = results.into_iter().map(|(topic, creation)| Made {
             topic: topic.name,
             created: creation == Creation::Created,

@@ -1,6 +1,6 @@
-use test_kit::{eventually, read_all};
+use test_kit::{World, eventually, read_all};
 
-use crate::system::System;
+use crate::system::{System, salesctl};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_go_all_the_way_to_delivered() {
@@ -70,4 +70,16 @@ async fn dropping_every_background_service_in_the_middle_loses_and_doubles_nothi
     let histories = "SELECT count(*) FROM (
         SELECT order_id FROM sales.order_status_history GROUP BY order_id HAVING count(*) = 3) whole";
     assert_eq!(system.world.database.count(histories).await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_is_away_is_reported_once() {
+    let mut world = World::create().await;
+    // Nothing listens there.
+    world.set("API_URL", "http://127.0.0.1:1");
+    let output = salesctl(&world, &["demo", "--wait", "1"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(report.matches("unavailable, waiting for it").count(), 1, "{report}");
+    assert_eq!(report.matches("error: the sales API does not answer").count(), 1, "{report}");
 }

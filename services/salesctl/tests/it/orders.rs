@@ -1,8 +1,9 @@
 use std::process::Output;
 
 use serde_json::{Value, json};
+use test_kit::World;
 
-use crate::system::System;
+use crate::system::{System, salesctl};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -91,7 +92,9 @@ async fn an_order_that_does_not_arrive_in_time_ends_the_following_with_code_1() 
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(changes(&output), [(order.clone(), "Pending Shipment".to_owned())]);
     let report = text(&output.stderr);
-    assert!(report.contains(&format!("{order} was not Delivered within 2 s")), "{report}");
+    let expected =
+        format!("{order} was not Delivered within 2 s; its last status is Pending Shipment");
+    assert!(report.contains(&expected), "{report}");
 
     let unknown = "0199c0de-0000-7000-8000-000000000000";
     let output = system.salesctl(&["orders", "follow", unknown]).await;
@@ -101,4 +104,16 @@ async fn an_order_that_does_not_arrive_in_time_ends_the_following_with_code_1() 
     assert_eq!(system.salesctl(&["orders", "follow"]).await.status.code(), Some(2));
     let listed = system.salesctl(&["orders", "list", "--json", "--customer", "nobody"]).await;
     assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).unwrap(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_stays_away_ends_the_following_with_the_reason() {
+    let mut world = World::create().await;
+    // Nothing listens there.
+    world.set("API_URL", "http://127.0.0.1:1");
+    let order = "0199c0de-0000-7000-8000-000000000000";
+    let output = salesctl(&world, &["orders", "follow", "--wait", "1", order]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let report = text(&output.stderr);
+    assert!(report.contains(&format!("order {order}: the sales API does not answer")), "{report}");
 }

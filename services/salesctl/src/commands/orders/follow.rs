@@ -10,7 +10,6 @@ use domain::{OrderId, OrderStatus};
 use serde_json::json;
 use service_kit::Chain;
 use service_kit::config::number_in;
-use service_kit::outage::Outage;
 use tokio::time::{sleep, timeout};
 
 use super::{Access, TOKEN_LIFE};
@@ -43,25 +42,35 @@ fn parse_timeout(text: &str) -> Result<u64, String> {
     number_in(text, 1..=86_400)
 }
 
-/// An order, and how much of its history was told.
+/// An order as it was last seen, and how much of its history was printed.
 struct Followed {
     id: OrderId,
-    told: usize,
-    delivered: bool,
+    printed: usize,
+    status: Option<OrderStatus>,
+}
+
+impl Followed {
+    fn is_delivered(&self) -> bool {
+        self.status == Some(OrderStatus::Delivered)
+    }
 }
 
 impl Follow {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let patience = Duration::from_secs(self.timeout);
         let api = self.access.api("salesctl", true, TOKEN_LIFE + patience)?;
-        let unseen = |id: &OrderId| Followed { id: *id, told: 0, delivered: false };
+        let unseen = |id: &OrderId| Followed { id: *id, printed: 0, status: None };
         let mut orders: Vec<Followed> = self.ids.iter().map(unseen).collect();
         if let Ok(followed) = timeout(patience, self.follow(&api, &mut orders)).await {
             followed?;
             return Ok(ExitCode::SUCCESS);
         }
-        for order in orders.iter().filter(|order| !order.delivered) {
-            eprintln!("error: {} was not Delivered within {} s", order.id, self.timeout);
+        for order in orders.iter().filter(|order| !order.is_delivered()) {
+            let status = order.status.map_or("not known", OrderStatus::as_str);
+            eprintln!(
+                "error: {} was not Delivered within {} s; its last status is {status}",
+                order.id, self.timeout
+            );
         }
         Ok(ExitCode::FAILURE)
     }
@@ -69,33 +78,26 @@ impl Follow {
     /// Looks again and again, until all are Delivered. While the API cannot answer, nothing is missed: an order has its
     /// history with it.
     async fn follow(&self, api: &Api, orders: &mut [Followed]) -> Result<(), Failure> {
-        let mut outage = Outage::of("sales API");
         loop {
-            let mut wait = INTERVAL;
-            for order in orders.iter_mut().filter(|order| !order.delivered) {
-                match api.order(order.id).await {
-                    Ok(seen) => {
-                        outage.over();
-                        for change in seen.status_history.iter().skip(order.told) {
-                            self.tell(order.id, change)?;
-                        }
-                        order.told = seen.status_history.len();
-                        order.delivered = seen.status == OrderStatus::Delivered;
-                    }
-                    Err(error) if error.is_passing() => wait = outage.failed(&error),
-                    Err(error) => {
-                        return Err(format!("order {}: {}", order.id, Chain(&error)).into());
-                    }
+            for order in orders.iter_mut().filter(|order| !order.is_delivered()) {
+                let seen = api
+                    .order_within(order.id, self.access.patience())
+                    .await
+                    .map_err(|error| format!("order {}: {}", order.id, Chain(&error)))?;
+                for change in seen.status_history.iter().skip(order.printed) {
+                    self.print(order.id, change)?;
                 }
+                order.printed = seen.status_history.len();
+                order.status = Some(seen.status);
             }
-            if orders.iter().all(|order| order.delivered) {
+            if orders.iter().all(Followed::is_delivered) {
                 return Ok(());
             }
-            sleep(wait).await;
+            sleep(INTERVAL).await;
         }
     }
 
-    fn tell(
+    fn print(
         &self,
         order: OrderId,
         StatusChange { status, at }: &StatusChange,
