@@ -22,7 +22,7 @@ export PROFILE SALES_STACK COMPOSE
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 local := deploy/local
-salesctl := $(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/salesctl
+salesctl := $(local)/salesctl
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
