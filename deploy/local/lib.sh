@@ -218,11 +218,14 @@ require_free_port() { # PROCESS PORT VARIABLE COMMAND
 
 # Writes the stack's `env` from its ports, for a shell to source.
 write_env() {
-  local postgres_port kafka_port api_port=3000 inventory_port=3001 password=sales
+  local file postgres_port kafka_port api_port=3000 inventory_port=3001 password=sales
   # PostgreSQL in a container has the password that .env gives it.
   [[ ! -s $state/postgres-password ]] || password=$(<"$state/postgres-password")
   choose_port postgres '' '' && postgres_port=$port
   choose_port kafka '' '' && kafka_port=$port
+  for file in "$run"/kafka-[2-9].port; do
+    [[ ! -e $file ]] || kafka_port+=,127.0.0.1:$(<"$file")
+  done
   choose_port sales-api '' 3000 && api_port=$port
   choose_port inventory-mock '' 3001 && inventory_port=$port
   (

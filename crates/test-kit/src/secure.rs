@@ -40,7 +40,7 @@ impl SecureStack {
         let ports =
             Ports { login: free_port(), plain_login: free_port(), certificate: free_port() };
         let mut folder = PathBuf::new();
-        let stack = PrivateStack::start_with(name, |state| {
+        let stack = PrivateStack::start_with(name, 1, |state| {
             folder = state.join("certificates");
             fs::create_dir(&folder).expect("a folder");
             make_certificates(&folder);

@@ -40,16 +40,21 @@ pub struct PrivateStack {
 impl PrivateStack {
     /// Starts a new stack. The name begins with `test-`, so that a killed run's leftovers are found.
     pub fn start(name: &'static str) -> Self {
-        Self::start_with(name, |_| ())
+        Self::start_with(name, 1, |_| ())
+    }
+
+    /// The same with several brokers: `kafka`, `kafka-2`, `kafka-3` and so on.
+    pub fn start_with_brokers(name: &'static str, brokers: u8) -> Self {
+        Self::start_with(name, brokers, |_| ())
     }
 
     /// The same; `prepare` puts files into its folder before anything runs.
-    pub(crate) fn start_with(name: &'static str, prepare: impl FnOnce(&Path)) -> Self {
+    pub(crate) fn start_with(name: &'static str, brokers: u8, prepare: impl FnOnce(&Path)) -> Self {
         let stack = Self { name };
         stack.script(&["wipe"]);
         std::fs::create_dir_all(stack.folder()).expect("the stack's folder");
         prepare(&stack.folder());
-        stack.script(&["up"]);
+        stack.script(&["up", "--brokers", &brokers.to_string()]);
         stack
     }
 
@@ -69,7 +74,7 @@ impl PrivateStack {
         Stack { database_url: value("DATABASE_URL"), kafka_brokers: value("KAFKA_BROKERS") }
     }
 
-    /// Takes `postgres` or `kafka` away.
+    /// Takes `postgres` or a broker away.
     pub fn stop(&self, process: &str) {
         self.script(&["stop", process]);
     }
@@ -85,7 +90,7 @@ impl PrivateStack {
     }
 
     /// Runs one of Kafka's own tools.
-    pub(crate) fn kafka_tool(&self, class: &str, arguments: &[&str]) {
+    pub fn kafka_tool(&self, class: &str, arguments: &[&str]) {
         self.script(&[&["kafka-tool", class], arguments].concat());
     }
 
