@@ -16,8 +16,8 @@ GRANT INSERT, SELECT (event_id, aggregate_id) ON sales.outbox_events TO sales_ap
 
 -- outbox-relay owns the outbox, looks after it for its metrics, and writes announcements of dead letters into it. Orders are none of its business.
 GRANT SELECT, INSERT, DELETE, UPDATE (attempts, next_attempt_at, last_error) ON sales.outbox_events TO outbox_relay;
-GRANT SELECT, UPDATE (owner, token, lease_until) ON sales.outbox_shards TO outbox_relay;
-GRANT SELECT, INSERT, DELETE, UPDATE (lease_until) ON sales.outbox_relays TO outbox_relay;
+GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms) ON sales.outbox_shards TO outbox_relay;
+GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON sales.outbox_relays TO outbox_relay;
 GRANT INSERT, SELECT (redriven_at) ON sales.outbox_dead_letters TO outbox_relay; -- to count those that wait
 
 -- status-consumer moves orders, and sees neither whose they are nor what is in them. Rows of the inbox are never

@@ -1,11 +1,15 @@
 //! Records that a group can never process: kept whole, with the reason, in a topic of their own.
 
+use std::fmt::Write;
+
 use chrono::{DateTime, Utc};
 use contracts::cloud_events::trace_id;
 use contracts::timestamp_text;
-use contracts::topics::{DEAD_LETTER_MAX_BYTES, dead_letter_topic};
+use contracts::topics::dead_letter_topic;
 use rdkafka::error::KafkaError;
+use service_kit::Chain;
 use service_kit::health::Look;
+use sha2::{Digest, Sha256};
 
 use crate::{KafkaSettings, PublishError, Publisher, Record};
 
@@ -27,8 +31,13 @@ pub mod header {
     pub const FIRST_FAILED_AT: &str = "dlq-first-failed-at";
     /// How often it was sent back.
     pub const REDRIVE_COUNT: &str = "dlq-redrive-count";
+    /// Only where the topic of dead letters refused the record as it was: the bytes of its value, which this dead letter
+    /// has only the beginning of. The whole record is where the other headers say, as long as its topic keeps it.
+    pub const TRUNCATED: &str = "dlq-truncated";
+    /// The SHA-256 of the whole value, in hexadecimal digits, beside the former.
+    pub const SHA256: &str = "dlq-original-sha256";
 
-    /// All of them.
+    /// Those that every dead letter has.
     pub const ALL: [&str; 8] = [
         ORIGINAL_TOPIC,
         ORIGINAL_PARTITION,
@@ -40,6 +49,11 @@ pub mod header {
         REDRIVE_COUNT,
     ];
 }
+
+/// The most bytes of the key, of each header, and of all headers that a truncated dead letter keeps.
+const KEPT_BYTES: usize = 1024;
+/// The most bytes of the value.
+const KEPT_VALUE_BYTES: usize = 16 * 1024;
 
 /// The most bytes of an error message that a dead letter carries.
 const MESSAGE_LIMIT: usize = 1024;
@@ -73,7 +87,7 @@ impl DeadLetters {
     /// The dead letters of `group`. They have a producer of their own: what a producer of events would refuse for
     /// its size must still find a place here.
     pub fn new(settings: &KafkaSettings, group: &str) -> Result<Self, KafkaError> {
-        let publisher = Publisher::with_max_bytes(group, settings, DEAD_LETTER_MAX_BYTES)?;
+        let publisher = Publisher::of_any_size(group, settings)?;
         Ok(Self { publisher, group: group.to_owned() })
     }
 
@@ -82,10 +96,25 @@ impl DeadLetters {
         self.publisher.probe()
     }
 
-    /// Stores a record and returns once Kafka has acknowledged it; before that, its offset must not be stored.
+    /// Stores a record and returns once Kafka has acknowledged it; before that, its offset must not be stored. One that is
+    /// refused as it is, is stored truncated.
     pub async fn store(&self, record: &Record, verdict: &Verdict) -> Result<(), PublishError> {
         let topic = dead_letter_topic(&record.topic, &self.group);
-        self.publisher.forward(record, &topic, &headers(record, verdict, Utc::now())).await?;
+        let headers = headers(record, verdict, Utc::now());
+        match self.publisher.forward(record, &topic, &headers).await {
+            Err(PublishError::Refused(error)) => {
+                tracing::error!(
+                    topic = record.topic,
+                    partition = record.partition,
+                    offset = record.offset,
+                    error = %Chain(&error),
+                    "dead letter refused, it is truncated"
+                );
+                let more = [headers, truncation(record)].concat();
+                self.publisher.forward(&truncated(record), &topic, &more).await?;
+            }
+            answer => answer?,
+        }
         metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => verdict.class)
             .increment(1);
         let header = |name| record.header(name).and_then(|value| str::from_utf8(value).ok());
@@ -102,6 +131,42 @@ impl DeadLetters {
             "record dead-lettered"
         );
         Ok(())
+    }
+}
+
+/// What says of a record that it is truncated.
+fn truncation(record: &Record) -> Vec<(String, String)> {
+    let bytes = record.value.as_ref().map_or(0, Vec::len);
+    vec![
+        (header::TRUNCATED.to_owned(), bytes.to_string()),
+        (header::SHA256.to_owned(), value_digest(record)),
+    ]
+}
+
+/// The [`header::SHA256`] of a record.
+pub fn value_digest(record: &Record) -> String {
+    let mut digits = String::new();
+    for byte in Sha256::digest(record.value.as_deref().unwrap_or_default()) {
+        // A string takes everything.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
+
+/// As much of a record as any topic takes.
+fn truncated(record: &Record) -> Record {
+    let mut kept = 0;
+    let headers = record.headers.iter().filter(|(name, value)| {
+        kept += name.len() + value.as_ref().map_or(0, Vec::len);
+        kept <= KEPT_BYTES
+    });
+    let beginning = |bytes: &Vec<u8>, most: usize| bytes[..bytes.len().min(most)].to_vec();
+    Record {
+        topic: record.topic.clone(),
+        key: record.key.as_ref().map(|key| beginning(key, KEPT_BYTES)),
+        value: record.value.as_ref().map(|value| beginning(value, KEPT_VALUE_BYTES)),
+        headers: headers.cloned().collect(),
+        ..*record
     }
 }
 

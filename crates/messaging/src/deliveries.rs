@@ -1,11 +1,11 @@
-//! The answers of the broker, counted down batch by batch.
+//! The answers of the broker, collected batch by batch.
 //!
-//! A future for each record costs more than the record itself. So each record carries a ticket of its batch, and only
-//! what was refused is written down.
+//! A future for each record costs more than the record itself. So each record carries a ticket of its batch, and who
+//! waits is woken by the last one.
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
@@ -14,11 +14,16 @@ use tokio::sync::Notify;
 
 use crate::context::QuietContext;
 
+/// What the broker answered to a record, by the record's place in its batch.
+pub(crate) type Answer = (usize, Result<(), KafkaError>);
+
 /// Records that were sent together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     unanswered: AtomicUsize,
-    refusals: Mutex<Vec<(usize, KafkaError)>>,
+    answers: Mutex<Vec<Answer>>,
+    /// Whether each answer wakes the one who waits, and not only the last.
+    wake_for_each: AtomicBool,
     answered: Notify,
 }
 
@@ -37,17 +42,30 @@ impl Batch {
         Ticket { batch: self.clone(), place, settled: false }
     }
 
-    /// Waits until every ticket is back, and returns the places of the records that were not written, with the reasons.
-    pub(crate) async fn refusals(&self) -> Vec<(usize, KafkaError)> {
+    /// Waits until every ticket is back.
+    pub(crate) async fn all(&self) {
         // The batch has no more tickets to give: the count can only fall.
         while self.unanswered.load(Ordering::Acquire) > 0 {
             self.answered.notified().await;
         }
+    }
+
+    /// Waits until there is something to take, or every ticket is back.
+    pub(crate) async fn any(&self) {
+        self.wake_for_each.store(true, Ordering::SeqCst);
+        while self.lock().is_empty() && self.unanswered.load(Ordering::Acquire) > 0 {
+            self.answered.notified().await;
+        }
+        self.wake_for_each.store(false, Ordering::SeqCst);
+    }
+
+    /// The answers since the last call.
+    pub(crate) fn take(&self) -> Vec<Answer> {
         mem::take(&mut self.lock())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(usize, KafkaError)>> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,20 +76,19 @@ impl Ticket {
     }
 
     fn settle(mut self, answer: Result<(), KafkaError>) {
-        if let Err(error) = answer {
-            self.batch.lock().push((self.place, error));
-        }
+        self.batch.lock().push((self.place, answer));
         self.settled = true;
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Nobody answered: the producer let the record go.
+        // There was no answer: the producer let the record go.
         if !self.settled {
-            self.batch.lock().push((self.place, KafkaError::Canceled));
+            self.batch.lock().push((self.place, Err(KafkaError::Canceled)));
         }
-        if self.batch.unanswered.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let last = self.batch.unanswered.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last || self.batch.wake_for_each.load(Ordering::SeqCst) {
             self.batch.answered.notify_one();
         }
     }
@@ -92,21 +109,48 @@ mod tests {
 
     use super::*;
 
+    fn places(answers: &[Answer]) -> Vec<(usize, bool)> {
+        answers.iter().map(|(place, answer)| (*place, answer.is_ok())).collect()
+    }
+
     #[test]
     fn a_batch_is_answered_when_its_last_ticket_is_back() {
         let batch = Arc::new(Batch::default());
         let (first, second, third) = (batch.ticket(0), batch.ticket(1), batch.ticket(2));
         first.settle(Ok(()));
         second.settle(Err(KafkaError::Canceled));
-        assert!(batch.refusals().now_or_never().is_none());
+        assert!(batch.all().now_or_never().is_none());
         drop(third);
-        let refusals = batch.refusals().now_or_never().unwrap();
-        assert_eq!(refusals.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
+        assert!(batch.all().now_or_never().is_some());
+        assert_eq!(places(&batch.take()), [(0, true), (1, false), (2, false)]);
+    }
+
+    #[test]
+    fn an_answer_can_be_taken_before_the_others_have_come() {
+        let batch = Arc::new(Batch::default());
+        let (first, second) = (batch.ticket(0), batch.ticket(1));
+        let mut any = Box::pin(batch.any());
+        assert!(any.as_mut().now_or_never().is_none());
+        first.settle(Ok(()));
+        assert!(any.now_or_never().is_some());
+        assert_eq!(places(&batch.take()), [(0, true)]);
+        second.settle(Ok(()));
+        assert!(batch.all().now_or_never().is_some());
+        assert_eq!(places(&batch.take()), [(1, true)]);
     }
 
     #[test]
     fn a_batch_of_none_is_answered_at_once() {
         let batch = Arc::new(Batch::default());
-        assert!(batch.refusals().now_or_never().unwrap().is_empty());
+        assert!(batch.all().now_or_never().is_some() && batch.any().now_or_never().is_some());
+        assert!(batch.take().is_empty());
+    }
+
+    #[test]
+    fn a_ticket_that_is_withdrawn_leaves_no_answer() {
+        let batch = Arc::new(Batch::default());
+        batch.ticket(0).withdraw();
+        assert!(batch.all().now_or_never().is_some());
+        assert!(batch.take().is_empty());
     }
 }

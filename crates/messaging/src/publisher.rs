@@ -1,4 +1,4 @@
-//! Publishing: every record of a batch is sent, then every answer is awaited.
+//! Publishing: records are sent, and what became of each is told when its answer comes.
 
 use std::mem;
 use std::sync::Arc;
@@ -7,19 +7,22 @@ use std::time::{Duration, Instant};
 use contracts::cloud_events::Attributes;
 use futures::FutureExt;
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _};
-use service_kit::Chain;
+use rdkafka::producer::Producer as _;
 use service_kit::health::{Look, ProbeError};
+use tokio::sync::Mutex;
 
-use crate::deliveries::Batch;
+use crate::in_flight::{InFlight, Outcome, Outgoing, Sent, Unanswered};
 use crate::renewed_producer::RenewedProducer;
 use crate::spans;
-use crate::{KafkaSettings, Record};
+use crate::{KafkaSettings, PublishError, Record};
 
 /// How long a broker may take to answer a readiness check.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// For how long it is taken for true that a broker answers, or none.
+const ANSWER_LASTS: Duration = Duration::from_secs(2);
 
 /// An event on its way to a topic.
 #[derive(Clone, Debug)]
@@ -34,104 +37,12 @@ pub struct Publication {
     pub payload: String,
 }
 
-/// Why a record was not acknowledged.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Broker or topic are away. Nothing is wrong with the record, and it may even have been written.
-    #[error("Kafka is unavailable")]
-    Unavailable(#[source] KafkaError),
-    /// The broker takes nothing from this client, or the client trusts no broker: a password or a certificate is wrong.
-    #[error("Kafka does not let this client in: {0}")]
-    NotLetIn(String),
-    /// Broker or client will refuse this record for ever.
-    #[error("Kafka refuses the record")]
-    Refused(#[source] KafkaError),
-    /// Anything else.
-    #[error("the record was not acknowledged")]
-    Failed(#[source] KafkaError),
-}
-
 /// A readiness check that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer from a broker of {brokers}")]
 struct NoAnswer {
     brokers: String,
     source: KafkaError,
-}
-
-impl PublishError {
-    /// Whether it is nothing about the record: the next one would have met the same.
-    pub const fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::NotLetIn(_))
-    }
-
-    /// A short name that never changes.
-    fn class(&self) -> &'static str {
-        match self {
-            Self::Unavailable(_) => "unavailable",
-            Self::NotLetIn(_) => "not-let-in",
-            Self::Refused(_) => "refused",
-            Self::Failed(_) => "failed",
-        }
-    }
-
-    /// Anything that a broker, a network or an administrator can mend is an outage; no record is blamed for it.
-    fn from_kafka(error: KafkaError) -> Self {
-        use RDKafkaErrorCode as Code;
-        match error.rdkafka_error_code() {
-            Some(
-                Code::MessageSizeTooLarge
-                | Code::InvalidMessage
-                | Code::InvalidMessageSize
-                | Code::InvalidRecord
-                | Code::InvalidTopic
-                | Code::PolicyViolation,
-            ) => Self::Refused(error),
-            Some(
-                Code::MessageTimedOut
-                | Code::OperationTimedOut
-                | Code::RequestTimedOut
-                | Code::QueueFull
-                | Code::PurgeQueue
-                | Code::PurgeInflight
-                | Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::Resolve
-                | Code::Authentication
-                | Code::BrokerNotAvailable
-                | Code::CoordinatorLoadInProgress
-                | Code::CoordinatorNotAvailable
-                | Code::LeaderNotAvailable
-                | Code::NotLeaderForPartition
-                | Code::NotEnoughReplicas
-                | Code::NotEnoughReplicasAfterAppend
-                | Code::ReplicaNotAvailable
-                | Code::KafkaStorageError
-                | Code::NetworkException
-                | Code::UnknownTopic
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownPartition
-                | Code::TopicAuthorizationFailed
-                | Code::ClusterAuthorizationFailed
-                | Code::TransactionalIdAuthorizationFailed
-                | Code::SaslAuthenticationFailed
-                | Code::SSL
-                | Code::State
-                | Code::ThrottlingQuotaExceeded
-                | Code::Fatal
-                // What a broker says when it doesn't know itself what is wrong with it.
-                | Code::Unknown
-                | Code::OutOfOrderSequenceNumber
-                | Code::DuplicateSequenceNumber
-                | Code::UnknownProducerId
-                | Code::InvalidProducerEpoch
-                | Code::ProducerFenced,
-            )
-            // Nobody has looked at the record.
-            | None => Self::Unavailable(error),
-            _ => Self::Failed(error),
-        }
-    }
 }
 
 /// A publisher whose producers are idempotent and wait for all in-sync replicas. Cheap to clone.
@@ -141,8 +52,8 @@ pub struct Publisher {
     together: Arc<RenewedProducer>,
     /// Sends each record as a set of its own.
     apart: Arc<RenewedProducer>,
-    /// Within it, everything that is published together is answered.
-    timeout: Duration,
+    /// Whether a broker answered, when somebody asked last.
+    last_answer: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl Publisher {
@@ -154,8 +65,18 @@ impl Publisher {
         Self::with_max_bytes(client_id, settings, Self::MAX_BYTES)
     }
 
-    /// Makes a producer for records of another size.
-    pub(crate) fn with_max_bytes(
+    /// Makes a producer for records of any size: what a topic takes, its broker says. The client would count the bytes of
+    /// a record before they are compressed.
+    pub(crate) fn of_any_size(
+        client_id: &str,
+        settings: &KafkaSettings,
+    ) -> Result<Self, KafkaError> {
+        /// The most that the client can be told.
+        const ANY: u32 = 1_000_000_000;
+        Self::with_max_bytes(client_id, settings, ANY)
+    }
+
+    fn with_max_bytes(
         client_id: &str,
         settings: &KafkaSettings,
         max_bytes: u32,
@@ -177,27 +98,34 @@ impl Publisher {
         // A setting that the client refuses shows here.
         together.get()?;
         let apart = RenewedProducer::new(config_apart);
-        Ok(Self { together: Arc::new(together), apart: Arc::new(apart), timeout })
+        let (together, apart) = (Arc::new(together), Arc::new(apart));
+        Ok(Self { together, apart, last_answer: Arc::default() })
     }
 
-    /// Sends all of them, then waits for the answer to each; in the order given. It takes no longer than one record may.
+    /// Sends all of them, and waits for nothing. Each is answered within the time that an answer may take.
     ///
     /// Where a record's trace is recorded, its headers go on from the span of its sending.
-    pub async fn publish(&self, mut events: Vec<Publication>) -> Vec<Result<(), PublishError>> {
-        let started = Instant::now();
-        let mut sends = spans::begin_sends(&mut events);
-        let mut answers: Vec<_> = events.iter().map(|_| Ok(())).collect();
-        for Unsent { place, error, .. } in
-            self.send(events.len(), |place| record(&events[place])).await
-        {
-            let error = self.failure(error);
-            if let Some(span) = sends.get_mut(&place) {
-                span.fail(error.class(), Chain(&error).to_string());
-            }
-            answers[place] = Err(error);
+    pub fn send<T>(&self, events: Vec<(T, Publication)>) -> InFlight<T> {
+        let events =
+            events.into_iter().map(|(item, publication)| (item, spans::begin_send(publication)));
+        InFlight::new(self, &self.together, false, events.collect())
+    }
+
+    /// The same for events that were refused as a part of a set of records: each is a set of its own now, so its answer
+    /// is about itself. It takes half of the time.
+    pub fn send_apart<T>(&self, events: Vec<(T, Unanswered)>) -> InFlight<T> {
+        InFlight::new(self, &self.apart, true, events)
+    }
+
+    /// Sends all of them, then waits for the answer to each; in the order given.
+    pub async fn publish(&self, events: Vec<Publication>) -> Vec<Result<(), PublishError>> {
+        let mut results: Vec<_> = events.iter().map(|_| Ok(())).collect();
+        let answers = self.send(events.into_iter().enumerate().collect()).all().await;
+        let apart = self.send_apart(answers.suspects).all().await;
+        for (place, result) in answers.settled.into_iter().chain(apart.settled) {
+            results[place] = result;
         }
-        measure(&answers, started.elapsed());
-        answers
+        results
     }
 
     /// Sends a record with its own bytes and more headers to another topic, and waits for the answer.
@@ -207,7 +135,7 @@ impl Publisher {
         topic: &str,
         more: &[(String, String)],
     ) -> Result<(), PublishError> {
-        let copy = |_| {
+        let copy = || {
             let mut headers = OwnedHeaders::new();
             for (key, value) in &original.headers {
                 headers = headers.insert(Header { key, value: value.as_ref() });
@@ -222,40 +150,40 @@ impl Publisher {
                 headers,
             }
         };
-        match self.send(1, copy).await.pop() {
-            None => Ok(()),
-            Some(unsent) => Err(self.failure(unsent.error)),
+        // Others may forward at the same time, and a broker refuses a whole set of records for one of them.
+        let mut result = forwarded(&self.together, copy()).await;
+        if result.as_ref().is_some_and(Outcome::by_set) {
+            result = forwarded(&self.apart, copy()).await;
+        }
+        match result.map(|outcome| outcome.result) {
+            Some(Err(error)) => Err(self.failure(error)),
+            _ => Ok(()),
         }
     }
 
     /// What a record met. Where no broker lets the client in, all that is heard of a record is that its time was up.
-    fn failure(&self, error: KafkaError) -> PublishError {
+    pub(crate) fn failure(&self, error: KafkaError) -> PublishError {
         let failure = PublishError::from_kafka(error);
         let refusal = || self.together.refusal.reason().or_else(|| self.apart.refusal.reason());
-        match (failure.is_outage(), refusal()) {
+        match (failure.is_condition(), refusal()) {
             (true, Some(reason)) => PublishError::NotLetIn(reason),
             _ => failure,
         }
     }
 
-    /// Sends a record for each place up to `count`, and returns those that were not written.
-    ///
-    /// A broker refuses a whole set of records for one of them, and each has a right to an answer of its own. So what was
-    /// refused, perhaps for another's fault, is sent once more by itself, as long as there is time for that; else it counts
-    /// as unanswered, and can come with the next batch.
-    async fn send<'a>(&self, count: usize, record: impl Fn(usize) -> Outgoing<'a>) -> Vec<Unsent> {
-        let started = Instant::now();
-        let everything: Vec<usize> = (0..count).collect();
-        // The client itself sees to it that each of the two ends in time.
-        let unsent = send(&self.together, &everything, &record).await;
-        let (of_a_set, mut unsent): (Vec<_>, Vec<_>) = unsent.into_iter().partition(Unsent::by_set);
-        let again: Vec<usize> = of_a_set.into_iter().map(|it| it.place).collect();
-        unsent.extend(if started.elapsed() <= self.timeout / 2 {
-            send(&self.apart, &again, &record).await
-        } else {
-            again.into_iter().map(Unsent::unanswered).collect()
-        });
-        unsent
+    /// Whether any broker answers. It asks once in [`ANSWER_LASTS`], however often it is called.
+    pub async fn is_answered(&self) -> bool {
+        let mut last = self.last_answer.lock().await;
+        match *last {
+            Some((at, answered)) if at.elapsed() < ANSWER_LASTS => answered,
+            _ => {
+                let together = self.together.clone();
+                let probe = tokio::task::spawn_blocking(move || probe(&together).is_ok());
+                let answered = probe.await.unwrap_or(false);
+                *last = Some((Instant::now(), answered));
+                answered
+            }
+        }
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
@@ -277,109 +205,31 @@ fn probe(producer: &RenewedProducer) -> Result<(), ProbeError> {
     })
 }
 
-/// Counts what came of a batch.
-fn measure(answers: &[Result<(), PublishError>], duration: Duration) {
-    metrics::histogram!("kafka_publish_duration_seconds").record(duration);
-    metrics::histogram!("kafka_publish_batch_size")
-        .record(f64::from(u32::try_from(answers.len()).unwrap_or(u32::MAX)));
-    for (outcome, answered_so) in [
-        ("acknowledged", Result::is_ok as fn(&Result<(), PublishError>) -> bool),
-        ("unavailable", |answer| matches!(answer, Err(PublishError::Unavailable(_)))),
-        ("refused", |answer| matches!(answer, Err(PublishError::Refused(_)))),
-        ("failed", |answer| matches!(answer, Err(PublishError::Failed(_)))),
-    ] {
-        let records = answers.iter().filter(|answer| answered_so(answer)).count();
-        metrics::counter!("kafka_publish_records_total", "outcome" => outcome)
-            .increment(records as u64);
-    }
-}
-
 /// An answer is due within `time`, be it that there was none.
 fn answer_within(time: Duration, config: &mut ClientConfig) {
     let ms = time.as_millis().to_string();
     config.set("message.timeout.ms", &ms).set("request.timeout.ms", &ms);
 }
 
-/// Sends a record for each place, all before the first answer is awaited, and returns those that were not written.
-async fn send<'a>(
-    through: &RenewedProducer,
-    places: &[usize],
-    record: impl Fn(usize) -> Outgoing<'a>,
-) -> Vec<Unsent> {
-    if places.is_empty() {
-        return Vec::new();
-    }
-    let unsent = |place, by_broker, error| Unsent { place, by_broker, error };
-    let producer = match through.get() {
-        Ok(producer) => producer,
-        Err(error) => return places.iter().map(|it| unsent(*it, false, error.clone())).collect(),
-    };
-    let batch = Arc::new(Batch::default());
-    let mut failed = Vec::new();
-    for place in places {
-        let Outgoing { topic, key, payload, headers } = record(*place);
-        let mut record =
-            BaseRecord::with_opaque_to(topic, Box::new(batch.ticket(*place))).headers(headers);
-        (record.key, record.payload) = (key, payload);
-        if let Err((error, record)) = producer.send(record) {
-            record.delivery_opaque.withdraw();
-            failed.push(unsent(*place, false, error));
+/// Sends one record and waits for the answer.
+async fn forwarded(through: &Arc<RenewedProducer>, record: Outgoing<'_>) -> Option<Outcome> {
+    let mut sent = Sent::new(through, [record].into_iter());
+    sent.all().await;
+    sent.take().pop()
+}
+
+impl Publication {
+    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
+        let mut headers = OwnedHeaders::new_with_capacity(12);
+        self.attributes.visit_headers(|key, value| {
+            let empty = OwnedHeaders::new_with_capacity(0);
+            headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
+        });
+        Outgoing {
+            topic: &self.topic,
+            key: Some(self.key.as_bytes()),
+            payload: Some(self.payload.as_bytes()),
+            headers,
         }
-    }
-    let refused = batch.refusals().await.into_iter();
-    failed.extend(refused.map(|(place, error)| unsent(place, true, error)));
-    if failed.len() < places.len() {
-        through.refusal.over();
-    }
-    if failed.iter().any(Unsent::is_fatal) {
-        through.replace(&producer);
-    }
-    failed
-}
-
-/// A record before it is sent.
-struct Outgoing<'a> {
-    topic: &'a str,
-    key: Option<&'a [u8]>,
-    payload: Option<&'a [u8]>,
-    headers: OwnedHeaders,
-}
-
-/// A record that was not written.
-struct Unsent {
-    place: usize,
-    /// The broker said no, perhaps to a whole set of records; otherwise the client, to this one alone.
-    by_broker: bool,
-    error: KafkaError,
-}
-
-impl Unsent {
-    /// The time was up before there was an answer.
-    fn unanswered(place: usize) -> Self {
-        Self { place, by_broker: false, error: KafkaError::Canceled }
-    }
-
-    fn is_fatal(&self) -> bool {
-        self.error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
-    }
-
-    /// Whether it may have been refused for another's fault.
-    fn by_set(&self) -> bool {
-        self.by_broker
-            && matches!(PublishError::from_kafka(self.error.clone()), PublishError::Refused(_))
-    }
-}
-
-fn record(event: &Publication) -> Outgoing<'_> {
-    let mut headers = OwnedHeaders::new_with_capacity(12);
-    event.attributes.visit_headers(|key, value| {
-        let empty = OwnedHeaders::new_with_capacity(0);
-        headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
-    });
-    Outgoing {
-        topic: &event.topic,
-        key: Some(event.key.as_bytes()),
-        payload: Some(event.payload.as_bytes()),
-        headers,
     }
 }

@@ -4,26 +4,22 @@
 //! reads from the request to its last effect. Nothing is done where no traces are sent, and little for a record whose
 //! trace is not recorded: its headers stay as they are.
 
-use std::collections::BTreeMap;
-
 use contracts::cloud_events::{TraceContext, is_sampled};
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
 use opentelemetry::{KeyValue, Value};
 use service_kit::recorder::{RecordedSpan, Recorder, recorder};
 
+use crate::in_flight::Unanswered;
 use crate::{Publication, Record};
 
-/// Begins the span of each event that is recorded, by its place, and lets the event go on from there.
-pub(crate) fn begin_sends(events: &mut [Publication]) -> BTreeMap<usize, RecordedSpan> {
-    let Some(recorder) = recorder() else {
-        return BTreeMap::new();
-    };
-    let begin = |(place, event): (usize, &mut Publication)| {
-        let span = recorder.begin(event.attributes.trace.as_ref(), || send_span(event))?;
-        event.attributes.trace = span.trace();
-        Some((place, span))
-    };
-    events.iter_mut().enumerate().filter_map(begin).collect()
+/// Begins the span of an event, if its trace is recorded, and lets the event go on from there.
+pub(crate) fn begin_send(mut publication: Publication) -> Unanswered {
+    let trace = publication.attributes.trace.as_ref();
+    let span = recorder().and_then(|it| it.begin(trace, || send_span(&publication)));
+    if let Some(span) = &span {
+        publication.attributes.trace = span.trace();
+    }
+    Unanswered { publication, span }
 }
 
 fn send_span(event: &Publication) -> SpanBuilder {

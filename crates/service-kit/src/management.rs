@@ -52,6 +52,13 @@ impl Management {
         self
     }
 
+    /// The same for several loops.
+    #[must_use]
+    pub fn watching_all(mut self, heartbeats: impl IntoIterator<Item = Heartbeat>) -> Self {
+        self.heartbeats.extend(heartbeats);
+        self
+    }
+
     /// The port that was taken.
     pub fn port(&self) -> io::Result<u16> {
         Ok(self.listener.local_addr()?.port())
@@ -134,8 +141,13 @@ fn in_words(reasons: BTreeMap<&'static str, String>) -> String {
     reasons.collect::<Vec<_>>().join("; ")
 }
 
+/// Loops of one name are alive as long as all of them are.
 fn alive(heartbeats: &[Heartbeat]) -> BTreeMap<&'static str, bool> {
-    heartbeats.iter().map(|heartbeat| (heartbeat.name(), heartbeat.is_alive())).collect()
+    let mut loops = BTreeMap::new();
+    for heartbeat in heartbeats {
+        *loops.entry(heartbeat.name()).or_insert(true) &= heartbeat.is_alive();
+    }
+    loops
 }
 
 async fn livez(heartbeats: web::Data<Vec<Heartbeat>>) -> HttpResponse {

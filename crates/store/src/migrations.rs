@@ -1,11 +1,15 @@
 //! The migrations travel inside the binary; `salesctl migrate` is the one who runs them.
 
+use std::time::Duration;
+
 use diesel::pg::Pg;
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, SimpleAsyncConnection};
+use diesel::sql_types::{Bool, Text};
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use service_kit::credentials::CaFile;
 
 use crate::connect::Connector;
+use crate::statement::statement;
 use crate::{Connection, DatabaseUrl, StoreError};
 
 /// The tables of sales-api, outbox-relay and status-consumer.
@@ -24,6 +28,24 @@ pub const DELIVERY: MigrationSet = MigrationSet {
 
 /// How long requests may be held up by a migration that cannot get at its table.
 const LOCK_TIMEOUT: &str = "2s";
+
+/// Between two looks whether it is this process' turn.
+const BETWEEN_TURNS: Duration = Duration::from_millis(100);
+
+/// What is left of an index that was built concurrently by a migration which was interrupted, and begins again.
+const DROP_UNFINISHED_INDEXES: &str = "DO $$
+    DECLARE unfinished regclass;
+    BEGIN
+        FOR unfinished IN
+            SELECT c.oid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+            WHERE NOT i.indisvalid AND c.relnamespace = current_schema::regnamespace
+        LOOP EXECUTE format('DROP INDEX %s', unfinished); END LOOP;
+    END $$";
+
+statement! {
+    struct TryLock { name: str } -> Bool;
+    "SELECT pg_try_advisory_lock(hashtext(" {Text = name} "))"
+}
 
 /// What the roles of every schema begin with.
 const PREPARE_ROLES: &str = include_str!("../../../migrations/roles/prepare.sql");
@@ -91,7 +113,8 @@ impl MigrationSet {
         connection
             .batch_execute(&format!(
                 "CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema};
-                 SET lock_timeout = '{LOCK_TIMEOUT}'"
+                 SET lock_timeout = '{LOCK_TIMEOUT}';
+                 {DROP_UNFINISHED_INDEXES}"
             ))
             .await
             .map_err(StoreError::from)?;
@@ -136,12 +159,17 @@ impl MigrationSet {
         let place = || url.place().to_string();
         let mut connection =
             connected.map_err(|source| MigrateError::Connection { place: place(), source })?;
-        let turn = format!(
-            "SET client_min_messages = warning;
-             SELECT pg_advisory_lock(hashtext('migrate {}'))",
-            self.schema
-        );
-        connection.batch_execute(&turn).await.map_err(StoreError::from)?;
+        let quiet = "SET client_min_messages = warning";
+        connection.batch_execute(quiet).await.map_err(StoreError::from)?;
+        let name = format!("migrate {}", self.schema);
+        // A statement that waits for the lock would hold up an index that is built concurrently under it.
+        while !(TryLock { name: &name }
+            .get_result(&mut connection)
+            .await
+            .map_err(StoreError::from)?)
+        {
+            tokio::time::sleep(BETWEEN_TURNS).await;
+        }
         Ok(connection)
     }
 }

@@ -80,14 +80,19 @@ pub async fn insert(connection: &mut Connection, new: &[NewShipment]) -> Result<
     Ok(statement.execute(connection).await?)
 }
 
+/// The longest that a step waits for its next attempt, in milliseconds.
+const LONGEST_DEFERRAL_MS: i64 = 30_000;
+
 statement! {
-    struct Lease { token: Uuid, lease_ms: i64, limit: i64 }
+    /// A lease that ends later than any was given for is one by another clock, and counts as ended.
+    struct Lease { token: Uuid, lease_ms: i64, longest_ms: i64, limit: i64 }
         -> (SqlUuid, Text, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
     "UPDATE delivery.shipments s
      SET lease_token = " {SqlUuid = token} ", lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'
      FROM (
          SELECT order_id FROM delivery.shipments
-         WHERE next_step_at <= now() AND lease_until < now()
+         WHERE next_step_at <= now()
+           AND (lease_until < now() OR lease_until > now() + " {BigInt = longest_ms} " * interval '1 millisecond')
          ORDER BY next_step_at LIMIT " {BigInt = limit} " FOR UPDATE SKIP LOCKED
      ) due
      WHERE s.order_id = due.order_id
@@ -103,7 +108,11 @@ pub async fn lease_due(
     lease: Duration,
     limit: i64,
 ) -> Result<Vec<DueShipment>, StoreError> {
-    let statement = Lease { token: &token, lease_ms: &millis(lease), limit: &limit };
+    let lease_ms = &millis(lease);
+    // Twice as long is too far ahead. Once is not: now() is when this transaction began, which may be before the one that
+    // gave the lease.
+    let longest_ms = &(2 * lease_ms.max(&LONGEST_DEFERRAL_MS));
+    let statement = Lease { token: &token, lease_ms, longest_ms, limit: &limit };
     let rows: Vec<LeaseRow> = statement.load(connection).await?;
     rows.into_iter().map(due).collect()
 }
@@ -178,6 +187,28 @@ statement! {
          SELECT GREATEST(next_step_at, lease_until) AS at FROM delivery.shipments
          WHERE next_step_at IS NOT NULL ORDER BY next_step_at LIMIT 100
      ) due"
+}
+
+statement! {
+    /// A step waits as long as it has waited already, so that each wait is twice as long as the one before.
+    struct Defer { orders: Vec<Uuid>, token: Uuid, longest_ms: i64 } -> ();
+    "UPDATE delivery.shipments
+     SET lease_token = NULL,
+         lease_until = now() + least(greatest(now() - next_step_at, interval '1 second'),
+                                     " {BigInt = longest_ms} " * interval '1 millisecond')
+     WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND lease_token = " {SqlUuid = token} ""
+}
+
+/// Lets steps that are leased under `token` wait, while those of other orders pass: between 1 and 30 seconds, the longer
+/// the longer they have been due.
+pub async fn defer(
+    connection: &mut Connection,
+    token: Uuid,
+    orders: &[OrderId],
+) -> Result<usize, StoreError> {
+    let orders = orders.iter().map(|order| order.as_uuid()).collect();
+    let statement = Defer { orders: &orders, token: &token, longest_ms: &LONGEST_DEFERRAL_MS };
+    Ok(statement.execute(connection).await?)
 }
 
 /// How long until the next step is due, `longest` at most.
@@ -264,7 +295,8 @@ mod tests {
     async fn due_shipments_are_found_by_their_index_though_there_were_none_when_it_was_planned() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE delivery.shipments").await;
-        let lease = Lease { token: &Uuid::nil(), lease_ms: &1000, limit: &1000 };
+        let lease =
+            Lease { token: &Uuid::nil(), lease_ms: &1000, longest_ms: &30_000, limit: &1000 };
         for plan in [
             plan_by_index(&world, &lease).await,
             plan_by_index(&world, &UntilNext { longest_ms: &1000 }).await,

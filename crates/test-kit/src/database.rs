@@ -73,11 +73,15 @@ impl TestDatabase {
     }
 
     /// Holds a table up: whoever writes to it waits, until the lock is released.
-    pub async fn lock(&self, table: &str) -> TableLock {
+    pub async fn lock(&self, table: &str) -> OpenTransaction {
+        self.begin(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await
+    }
+
+    /// Runs statements in a transaction that stays open.
+    pub async fn begin(&self, sql: &str) -> OpenTransaction {
         let client = connect(&self.url()).await;
-        let lock = format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
-        client.batch_execute(&lock).await.expect("the lock");
-        TableLock(client)
+        client.batch_execute(&format!("BEGIN; {sql}")).await.expect(sql);
+        OpenTransaction(client)
     }
 
     /// Waits until a statement has reached the database and is held up by a lock.
@@ -91,14 +95,14 @@ impl TestDatabase {
     }
 }
 
-/// A lock on a table, held by a connection of its own.
+/// A transaction that holds its locks, on a connection of its own.
 #[derive(Debug)]
-pub struct TableLock(Client);
+pub struct OpenTransaction(Client);
 
-impl TableLock {
-    /// Lets everybody go on.
-    pub async fn release(self) {
-        self.0.batch_execute("COMMIT").await.expect("the release");
+impl OpenTransaction {
+    /// Commits, and lets everybody go on.
+    pub async fn commit(self) {
+        self.0.batch_execute("COMMIT").await.expect("the commit");
     }
 }
 

@@ -26,7 +26,7 @@ mod world;
 
 pub use balancer::Balancer;
 pub use collector::{CollectedSpan, Collector};
-pub use database::{TableLock, TestDatabase};
+pub use database::{OpenTransaction, TestDatabase};
 pub use group::{Group, GroupMember};
 pub use management::{is_ready, metrics, told, until_processed, until_ready, until_stalled};
 pub use outbox::{outbox_event, put_into_outbox};
@@ -37,6 +37,8 @@ pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};
 pub use stack::{PrivateStack, Stack};
-pub use topics::{empty_topic, produce, produce_all, read_all, topic_setting};
+pub use topics::{
+    empty_topic, limit_records, produce, produce_all, produce_compressed, read_all, topic_setting,
+};
 pub use wait::{eventually, eventually_within};
 pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

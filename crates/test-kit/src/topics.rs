@@ -6,7 +6,7 @@ use conf::Conf;
 use contracts::topics::{Names, TopicSpec};
 use messaging::topic_admin::{self, Copies};
 use messaging::{KafkaSettings, Record};
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -78,6 +78,32 @@ pub async fn produce_all(stack: &Stack, topic: &str, records: &[PlainRecord]) {
     for answer in answers.collect::<Vec<_>>() {
         answer.await.expect("an answer").map_err(|(error, _)| error).expect("an acknowledgement");
     }
+}
+
+/// Writes a record that the broker takes for its size once it is compressed.
+pub async fn produce_compressed(stack: &Stack, topic: &str, record: &PlainRecord) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .set("compression.type", "lz4")
+        .set("message.max.bytes", "100000000")
+        .create()
+        .expect("a producer");
+    let mut large = FutureRecord::to(topic).key(&record.key);
+    large.payload = record.value.as_ref();
+    let answer = producer.send_result(large).map_err(|(error, _)| error).expect("room");
+    answer.await.expect("an answer").map_err(|(error, _)| error).expect("an acknowledgement");
+}
+
+/// Lets a topic take no record that is larger, in bytes.
+pub async fn limit_records(stack: &Stack, topic: &str, bytes: u32) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .create()
+        .expect("an admin client");
+    let bytes = bytes.to_string();
+    let limit = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
+    let answers = admin.alter_configs([&limit], &AdminOptions::new()).await.expect("an answer");
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
 /// Lets every record leave a topic that is in it now, as the end of its time would.

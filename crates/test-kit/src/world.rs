@@ -108,7 +108,7 @@ impl World {
     pub fn set_impatience(&mut self) {
         self.set("LIVENESS_GRACE", 100).set("KAFKA_PUBLISH_TIMEOUT", 500);
         self.set("DATABASE_CONNECT_TIMEOUT", 200).set("DATABASE_STATEMENT_TIMEOUT", 500);
-        self.set("OUTBOX_LEASE", 2500);
+        self.set("OUTBOX_LEASE", 3000);
     }
 
     /// A pool of the test's own.

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use messaging::Publisher;
 use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
+use messaging::{Flights, Publisher};
 use service_kit::Heartbeat;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
@@ -40,17 +40,9 @@ impl Application {
         let database = Database::by_index("delivery-service", &config.database);
         let publisher =
             Publisher::new("delivery-service", &config.kafka).map_err(io::Error::other)?;
-        let readiness = Readiness::new(config.common.readiness)
-            .probe("postgres", database.probe())
-            .probe("kafka", publisher.probe());
         let limit = config.common.liveness_grace + config.longest_step();
         let taking_in = Heartbeat::new("intake", limit);
         let dispatching = Heartbeat::new("dispatch", limit);
-        let management =
-            Management::bind(&config.common.host, config.management_port(), readiness)?
-                .exposing("delivery-service")
-                .watching(taking_in.clone())
-                .watching(dispatching.clone());
         let delays =
             Delays { shortest: config.delivery_min_delay, longest: config.delivery_max_delay };
         let arrived = Arc::new(Notify::new());
@@ -67,6 +59,15 @@ impl Application {
             Intake { database: database.clone(), delays, arrived: arrived.clone() },
         )
         .map_err(io::Error::other)?;
+        let readiness = Readiness::new(config.common.readiness)
+            .probe("postgres", database.probe())
+            .probe("kafka", publisher.probe())
+            .probe("progress", intake.progress());
+        let management =
+            Management::bind(&config.common.host, config.management_port(), readiness)?
+                .exposing("delivery-service")
+                .watching(taking_in.clone())
+                .watching(dispatching.clone());
         let dispatcher = Dispatcher {
             database: database.clone(),
             publisher,
@@ -76,6 +77,9 @@ impl Application {
             poll_interval: config.delivery_poll_interval,
             arrived,
             heartbeat: dispatching,
+            publish_and_mark: config.publish_and_mark(),
+            flights: Flights::default(),
+            acknowledged: None,
         };
         Ok(Self {
             management,

@@ -64,18 +64,17 @@ pub struct Config {
 
 impl Config {
     fn check(&self) -> Result<(), String> {
-        let publish = self.kafka.kafka_publish_timeout;
         all_of(&[
             (
                 self.delivery_min_delay <= self.delivery_max_delay,
                 "DELIVERY_MIN_DELAY must not be longer than DELIVERY_MAX_DELAY",
             ),
             (
-                self.delivery_lease >= publish + MARKING,
+                self.delivery_lease >= self.publish_and_mark(),
                 "DELIVERY_LEASE must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
             ),
             (
-                self.common.shutdown_timeout >= publish + MARKING,
+                self.common.shutdown_timeout >= self.publish_and_mark(),
                 "SHUTDOWN_TIMEOUT must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
             ),
             (
@@ -87,6 +86,11 @@ impl Config {
                 "ORDER_EVENTS_TOPIC and DELIVERY_GROUP are too long to name a topic of dead letters",
             ),
         ])
+    }
+
+    /// The longest that a batch takes from the send to the mark.
+    pub(crate) fn publish_and_mark(&self) -> Duration {
+        self.kafka.kafka_publish_timeout + MARKING
     }
 
     /// The longest that one step of a loop rightly takes: to look, to publish, to mark, and to wait for the next.

@@ -1,25 +1,28 @@
 //! Steps that are due are published, then marked.
 
 use std::convert::Infallible;
+use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::cloud_events::{Attributes, data_schema};
 use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
 use contracts::event_id::event_id;
-use messaging::{Publication, PublishError, Publisher};
+use domain::OrderId;
+use messaging::{Answers, Flight, Flights, PATIENCE, Publication, PublishError, Publisher};
 use service_kit::Heartbeat;
 use service_kit::outage::Outage;
 use store::shipments::{self, DueShipment, StepDone};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::delays::Delays;
 
 /// Most steps that are published together.
-const BATCH: i64 = 1000;
+const BATCH: usize = 1000;
 
 /// A pause after a step that took all that was due: what becomes due meanwhile goes together, instead of a few at a time
 /// with two commits each.
@@ -36,6 +39,11 @@ pub(crate) struct Dispatcher {
     pub(crate) poll_interval: Duration,
     pub(crate) arrived: Arc<Notify>,
     pub(crate) heartbeat: Heartbeat,
+    /// What is between the send of a step that is sent once more and its mark, at most.
+    pub(crate) publish_and_mark: Duration,
+    pub(crate) flights: Flights<DueShipment, Lease>,
+    /// When a broker last acknowledged a step.
+    pub(crate) acknowledged: Option<Instant>,
 }
 
 /// Why steps stay due. They are found again.
@@ -52,21 +60,56 @@ pub(crate) enum DispatchError {
     Encode(#[from] serde_json::Error),
 }
 
+/// What one turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Steps that were leased.
+    leased: usize,
+    /// Steps that were published and marked.
+    done: usize,
+    /// Steps that could not be published, and wait for their next attempt.
+    deferred: usize,
+}
+
+impl Add for Turn {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            leased: self.leased + other.leased,
+            done: self.done + other.done,
+            deferred: self.deferred + other.deferred,
+        }
+    }
+}
+
+/// The lease that steps were sent under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    token: Uuid,
+    since: Instant,
+}
+
 impl Dispatcher {
-    /// Steps until `shutdown`; the batch in hand is finished first.
-    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    /// Turns until `shutdown`; what is on its way then is waited for.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut outage = Outage::of("shipments or kafka");
         while !shutdown.is_cancelled() {
             self.heartbeat.beat();
-            match self.run_once().await {
-                Ok(0) => {
-                    outage.over();
-                    shutdown.run_until_cancelled(self.idle()).await;
-                }
-                Ok(steps) => {
-                    outage.over();
-                    if i64::try_from(steps).is_ok_and(|steps| steps < BATCH) {
-                        shutdown.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+            match self.turn().await {
+                Ok(turn) => {
+                    if turn.done > 0 || self.flights.is_empty() {
+                        outage.over();
+                    }
+                    let pause = match turn.leased {
+                        0 => self.until_next().await.unwrap_or(self.poll_interval),
+                        BATCH.. => Duration::ZERO,
+                        _ => GATHER,
+                    };
+                    if pause > Duration::ZERO
+                        && let Err(error) = self.rest(pause, turn.leased == 0, &shutdown).await
+                    {
+                        outage.failed(&error);
                     }
                 }
                 Err(error) => {
@@ -75,37 +118,90 @@ impl Dispatcher {
                 }
             }
         }
+        while let Some((flight, answers)) = self.flights.next().await {
+            self.heartbeat.beat();
+            if let Err(error) = self.settle(flight, answers).await {
+                outage.failed(&error);
+            }
+        }
         Ok(())
     }
 
-    /// Publishes what is due now and returns how many steps that were.
-    pub(crate) async fn run_once(&self) -> Result<usize, DispatchError> {
-        let token = Uuid::new_v4();
+    /// Settles what has been answered meanwhile, then publishes what is due, or waits until there is room for it.
+    async fn turn(&mut self) -> Result<Turn, DispatchError> {
+        let mut sum = Turn::default();
+        while let Some((flight, answers)) = self.flights.next_now() {
+            sum = sum + self.settle(flight, answers).await?;
+        }
+        if !self.flights.have_room()
+            && let Some((flight, answers)) = self.flights.next().await
+        {
+            return Ok(sum + self.settle(flight, answers).await?);
+        }
+        Ok(sum + self.publish_due().await?)
+    }
+
+    /// Publishes what is due now, and marks the steps that were acknowledged soon.
+    async fn publish_due(&mut self) -> Result<Turn, DispatchError> {
+        let lease = Lease { token: Uuid::new_v4(), since: Instant::now() };
         let mut connection = self.database.connection().await?;
-        let due = shipments::lease_due(&mut connection, token, self.lease, BATCH).await?;
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let due = shipments::lease_due(&mut connection, lease.token, self.lease, limit).await?;
         // No connection is held while Kafka is waited for.
         drop(connection);
-        if due.is_empty() {
-            return Ok(0);
+        let leased = due.len();
+        if leased == 0 {
+            return Ok(Turn::default());
         }
-        let publications =
-            due.iter().map(|due| self.publication(due)).collect::<Result<Vec<_>, _>>()?;
-        let answers = self.publisher.publish(publications).await;
+        let publication = |due: DueShipment| Ok((self.publication(&due)?, due));
+        let steps = due.into_iter().map(publication).collect::<Result<Vec<_>, DispatchError>>()?;
+        let steps = steps.into_iter().map(|(publication, due)| (due, publication)).collect();
+        let mut flight = Flight { events: self.publisher.send(steps), context: lease };
+        let answers = flight.events.answers_within(PATIENCE).await;
+        let turn = self.settle(flight, answers).await?;
+        Ok(turn + Turn { leased, ..Turn::default() })
+    }
 
-        let mut done = Vec::with_capacity(due.len());
-        let mut waiting = Vec::new();
-        let mut refused = None;
-        for (due, answer) in due.into_iter().zip(answers) {
+    /// Marks what was published, and lets wait what could not be. What is left of the flight stays on its way.
+    async fn settle(
+        &mut self,
+        flight: Flight<DueShipment, Lease>,
+        answers: Answers<DueShipment>,
+    ) -> Result<Turn, DispatchError> {
+        let lease = flight.context;
+        if !flight.events.is_empty() {
+            self.flights.add(flight);
+        }
+        // Where the lease does not last for that, it runs out, and the step is due again.
+        if !answers.suspects.is_empty()
+            && lease.since.elapsed() + self.publish_and_mark <= self.lease
+        {
+            let events = self.publisher.send_apart(answers.suspects);
+            self.flights.add(Flight { events, context: lease });
+        }
+        let mut done = Vec::with_capacity(answers.settled.len());
+        let (mut waiting, mut failure) = (Vec::new(), None);
+        for (due, answer) in answers.settled {
             match answer {
                 Ok(()) => done.push(self.done(&due)),
                 Err(error) => {
                     waiting.push(due.order_id);
-                    refused = Some(error);
+                    failure.get_or_insert(error);
                 }
             }
         }
+        if !done.is_empty() {
+            self.mark(lease.token, &done).await?;
+        }
+        if let Some(error) = failure {
+            self.defer(lease, &waiting, error).await?;
+        }
+        Ok(Turn { leased: 0, done: done.len(), deferred: waiting.len() })
+    }
+
+    async fn mark(&mut self, token: Uuid, done: &[StepDone]) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        let marked = shipments::mark_done(&mut connection, token, &done).await?;
+        let marked = shipments::mark_done(&mut connection, token, done).await?;
         if marked < done.len() {
             metrics::counter!("delivery_leases_lost_total").increment((done.len() - marked) as u64);
             tracing::warn!(
@@ -114,23 +210,49 @@ impl Dispatcher {
             );
         }
         metrics::counter!("delivery_steps_total").increment(marked as u64);
-        if let Some(error) = refused {
-            shipments::give_back(&mut connection, token, &waiting).await?;
-            return Err(DispatchError::Kafka(error));
-        }
-        Ok(done.len())
+        self.acknowledged = Some(Instant::now());
+        Ok(())
     }
 
-    /// Waits until the next step is due, a new order has arrived, or it is time to look again.
-    async fn idle(&self) {
-        let wait = self.until_next().await.unwrap_or(self.poll_interval);
+    /// Lets steps wait that could not be published, so that others pass; unless no broker answers, where it is no use.
+    /// Where others could be published meanwhile, it is no outage.
+    async fn defer(
+        &mut self,
+        lease: Lease,
+        orders: &[OrderId],
+        error: PublishError,
+    ) -> Result<(), DispatchError> {
+        let others_pass = self.acknowledged > Some(lease.since);
+        let defers = others_pass || self.publisher.is_answered().await;
+        let mut connection = self.database.connection().await?;
+        if defers {
+            shipments::defer(&mut connection, lease.token, orders).await?;
+            metrics::counter!("delivery_deferrals_total").increment(orders.len() as u64);
+        } else {
+            shipments::give_back(&mut connection, lease.token, orders).await?;
+        }
+        if others_pass { Ok(()) } else { Err(DispatchError::Kafka(error)) }
+    }
+
+    /// Waits until the time is up, an answer has come, or in a dispatcher that is idle a new order has arrived.
+    async fn rest(
+        &mut self,
+        pause: Duration,
+        is_idle: bool,
+        shutdown: &CancellationToken,
+    ) -> Result<(), DispatchError> {
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = self.arrived.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = self.arrived.notified(), if is_idle => {}
+            () = shutdown.cancelled() => {}
+            Some((flight, answers)) = self.flights.next() => {
+                self.settle(flight, answers).await?;
+            }
         }
+        Ok(())
     }
 
-    async fn until_next(&self) -> Result<Duration, StoreError> {
+    async fn until_next(&mut self) -> Result<Duration, StoreError> {
         let mut connection = self.database.connection().await?;
         shipments::until_next(&mut connection, self.poll_interval).await
     }

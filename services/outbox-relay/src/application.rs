@@ -34,7 +34,7 @@ impl Application {
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
                 .exposing("outbox-relay")
-                .watching(relay.heartbeat());
+                .watching_all(relay.heartbeats());
         let shutdown_timeout = config.common.shutdown_timeout;
         Ok(Self { management, database, relay, shutdown_timeout })
     }

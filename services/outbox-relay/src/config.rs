@@ -51,8 +51,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A publish that is still waiting for its answer must not outlive the lease that it was begun under, and a
-    /// lease is renewed when a third of it is gone.
+    /// A publish that is still waiting for its answer must not outlive the lease that it was begun under. A lease is renewed
+    /// when a quarter of it is gone, and a renewal can be late.
     fn check(&self) -> Result<(), String> {
         all_of(&[
             (
@@ -60,8 +60,8 @@ impl Config {
                 "DATABASE_POOL_SIZE must be at least OUTBOX_LANES, or lanes wait for each other",
             ),
             (
-                self.outbox_lease * 2 / 3 >= self.publish_and_mark(),
-                "OUTBOX_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1000)",
+                self.outbox_lease * 2 / 3 >= self.publish_and_mark() + RENEWAL,
+                "OUTBOX_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1500)",
             ),
             (
                 self.common.shutdown_timeout >= self.publish_and_mark(),
@@ -76,14 +76,22 @@ impl Config {
         self.kafka.kafka_publish_timeout + Duration::from_secs(1)
     }
 
-    /// The longest that the relay rightly takes from one renewal of its leases to the next: a third of a lease, and a
-    /// step that was begun at its end.
+    /// The longest that the relay rightly takes from one renewal of its leases to the next: a quarter of a lease, and where
+    /// shards are given away what is still on its way.
     pub(crate) fn longest_tenure(&self) -> Duration {
+        self.outbox_lease / 4 + self.longest_step()
+    }
+
+    /// The longest that a lane rightly takes for a step: to claim, to publish where too much is on its way already, to mark.
+    pub(crate) fn longest_step(&self) -> Duration {
         let database =
             self.database.database_connect_timeout + self.database.database_statement_timeout;
-        self.outbox_lease / 3 + self.publish_and_mark() + 3 * database
+        self.publish_and_mark() + 3 * database
     }
 }
+
+/// What a renewal of the leases may take before lanes have to stop sending.
+const RENEWAL: Duration = Duration::from_millis(500);
 
 /// More lanes than shards would have nothing to do.
 fn parse_lanes(text: &str) -> Result<usize, String> {

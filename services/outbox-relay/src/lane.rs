@@ -1,27 +1,36 @@
 //! A lane: one step after the other over its shards, side by side with the other lanes.
 //!
-//! It remembers nothing from one step to the next. A row that is committed late is simply found the next time.
+//! A step claims the oldest rows, sends them, and settles what the broker has answered. It does not wait for the slowest
+//! answer: a partition without a leader answers nothing until the time is up, and the others must not wait for it. What
+//! is late is settled when its answer comes; until then, nothing else of its orders is claimed.
 
 use std::collections::HashSet;
 use std::mem;
 use std::ops::Add;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contracts::cloud_events::Attributes;
 use futures::FutureExt;
 use futures::future::pending;
-use messaging::{Publication, PublishError, Publisher};
+use messaging::{Answers, Flight, PATIENCE, PoisonBreaker, Publication, PublishError, Publisher};
 use service_kit::outage::Outage;
-use service_kit::retry::FIRST_WAIT;
-use store::outbox::{self, Claimed, OutboxRow};
+use service_kit::{Chain, Heartbeat};
+use store::outbox::{self, Claimed, ClaimedRow, OutboxRow};
 use store::{Database, StoreError};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::flight::{OrdersInFlight, Sending};
 use crate::leases::Tenure;
 use crate::settle::Settler;
 use crate::wake::Wakes;
+
+/// How soon to look again after rows were deferred: the shortest that one waits.
+const DEFERRED: Duration = Duration::from_secs(1);
+/// The longest that one waits.
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(30);
 
 /// What the lanes of a relay have in common.
 #[derive(Debug)]
@@ -35,14 +44,29 @@ pub(crate) struct Shared {
     /// The longest that a batch takes from the send to the mark.
     pub(crate) publish_and_mark: Duration,
     pub(crate) wakes: Wakes,
+    /// When a broker last acknowledged an event of any lane.
+    pub(crate) acknowledged: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn acknowledged(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One of the lanes.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) number: usize,
+    pub(crate) heartbeat: Heartbeat,
     shared: Arc<Shared>,
     outage: Outage,
+    flights: OrdersInFlight,
+    breaker: PoisonBreaker,
+    /// It only settles what is on its way.
+    is_ending: bool,
+    /// Until then, rows that were deferred can become due.
+    deferred_until: Option<Instant>,
 }
 
 /// What one step did.
@@ -52,8 +76,10 @@ pub struct Step {
     pub published: usize,
     /// Events that were put aside.
     pub dead_lettered: usize,
-    /// Rows that were seen but have to wait: for a row of the same order before them, or for their next attempt.
+    /// Rows that have to wait for a row of the same order before them.
     pub held_back: usize,
+    /// Events that could not be published, and wait for their next attempt.
+    pub deferred: usize,
     /// There may be more than one step takes.
     pub behind: bool,
 }
@@ -66,6 +92,7 @@ impl Add for Step {
             published: self.published + other.published,
             dead_lettered: self.dead_lettered + other.dead_lettered,
             held_back: self.held_back + other.held_back,
+            deferred: self.deferred + other.deferred,
             behind: self.behind || other.behind,
         }
     }
@@ -77,7 +104,7 @@ pub enum RelayError {
     /// The database.
     #[error("the outbox cannot be read or marked")]
     Store(#[from] StoreError),
-    /// The broker, or a topic. No row is blamed for it.
+    /// Nothing could be published. No row is blamed for it.
     #[error("events for the topic {topic} cannot be published")]
     Kafka {
         /// Where they should go.
@@ -88,104 +115,250 @@ pub enum RelayError {
 }
 
 impl Lane {
-    pub(crate) fn new(number: usize, shared: Arc<Shared>, outage: Outage) -> Self {
-        Self { number, shared, outage }
+    pub(crate) fn new(
+        number: usize,
+        shared: Arc<Shared>,
+        outage: Outage,
+        heartbeat: Heartbeat,
+    ) -> Self {
+        // Until it works.
+        heartbeat.rest();
+        let (flights, deferred_until) = (OrdersInFlight::default(), None);
+        let breaker = PoisonBreaker::default();
+        let is_ending = false;
+        Self { number, heartbeat, shared, outage, flights, breaker, is_ending, deferred_until }
     }
 
-    /// Steps until the tenure is over, or until `shutdown`. The step in hand is finished.
+    /// Steps until the tenure is over, or until `shutdown`. What is on its way then is waited for.
     pub(crate) async fn work(mut self, tenure: Arc<Tenure>, shutdown: CancellationToken) -> Self {
         while !tenure.is_over() && !shutdown.is_cancelled() {
-            let (pause, woken) = match self.step(&tenure).await {
-                Ok(step) => {
-                    self.outage.over();
-                    (self.pause_after(step), self.shared.wakes.woken(self.number).left_future())
-                }
-                // Whoever commits an event ends no outage.
-                Err(error) => (self.outage.failed(&error), pending().right_future()),
-            };
-            if pause > Duration::ZERO {
+            self.heartbeat.beat();
+            if !tenure.lasts(self.shared.publish_and_mark) {
+                self.heartbeat.rest();
                 tokio::select! {
-                    () = sleep_until(tenure.renewal().min(Instant::now() + pause)) => {}
-                    () = woken => {}
+                    () = tenure.until_it_lasts(self.shared.publish_and_mark) => {}
                     () = tenure.ended() => {}
                     () = shutdown.cancelled() => {}
                 }
+                continue;
+            }
+            let result = self.turn(&tenure).await;
+            let is_outage = result.is_err();
+            let pause = self.pause_after(result);
+            if pause > Duration::ZERO {
+                self.rest(pause, is_outage, &tenure, &shutdown).await;
             }
         }
+        self.is_ending = true;
+        while let Some((flight, answers)) = self.flights.next().await {
+            self.heartbeat.beat();
+            let result = self.settle(flight, answers, &tenure).await;
+            self.pause_after(result);
+        }
+        self.is_ending = false;
+        self.heartbeat.rest();
         self
     }
 
-    /// Publishes the oldest rows of the lane's shards and marks them.
-    pub(crate) async fn step(&self, tenure: &Tenure) -> Result<Step, RelayError> {
-        let shared = &*self.shared;
+    /// Settles what has been answered meanwhile, then makes a step, or waits until there is room for one.
+    async fn turn(&mut self, tenure: &Tenure) -> Result<Step, RelayError> {
+        let mut sum = Step::default();
+        while let Some((flight, answers)) = self.flights.next_now() {
+            sum = sum + self.settle(flight, answers, tenure).await?;
+        }
+        if !self.flights.have_room()
+            && let Some((flight, answers)) = self.flights.next().await
+        {
+            return Ok(sum + self.settle(flight, answers, tenure).await?);
+        }
+        Ok(sum + self.step(tenure).await?)
+    }
+
+    /// A step, and all of its answers.
+    pub(crate) async fn whole_step(&mut self, tenure: &Tenure) -> Result<Step, RelayError> {
+        let mut sum = self.step(tenure).await;
+        while let Some((flight, answers)) = self.flights.next().await {
+            let late = self.settle(flight, answers, tenure).await;
+            sum = sum.and_then(|sum| Ok(sum + late?));
+        }
+        sum
+    }
+
+    /// Publishes the oldest rows of the lane's shards and marks those that were acknowledged soon.
+    async fn step(&mut self, tenure: &Tenure) -> Result<Step, RelayError> {
+        let shared = self.shared.clone();
         let held = tenure.of_lane(self.number, shared.lanes);
         if held.is_empty() {
             return Ok(Step::default());
         }
         let shards = held.iter().map(|held| held.shard).collect();
         let Claimed { rows, more: behind } = {
+            let in_flight = self.flights.orders();
             let mut connection = shared.database.connection().await?;
-            outbox::claim(&mut connection, &shards, shared.per_shard).await?
+            outbox::claim(&mut connection, &shards, &in_flight, shared.per_shard).await?
         };
         let seen = rows.len();
-        let mut batch = one_an_order(rows);
+        let batch = one_an_order(rows);
         let held_back = seen - batch.len();
         if batch.is_empty() {
-            return Ok(Step { held_back, ..Step::default() });
+            return Ok(Step::default());
         }
+        // The claim took long; the next turn waits until the leases are renewed.
         if !tenure.lasts(shared.publish_and_mark) {
-            tracing::warn!(
-                "the claim took so long that the leases may run out, they are renewed first"
-            );
-            tenure.lose();
-            return Ok(Step { held_back: seen, ..Step::default() });
+            return Ok(Step { behind: true, ..Step::default() });
         }
-        let publications: Vec<_> = batch.iter_mut().map(publication).collect();
-        let answers = shared.publisher.publish(publications).await;
+        let sent_at = Instant::now();
+        let events = batch.into_iter().map(|mut row| {
+            let publication = publication(&mut row);
+            (row, publication)
+        });
+        let events = shared.publisher.send(events.collect());
+        let mut flight = Flight { events, context: Sending { held, at: sent_at } };
+        let answers = flight.events.answers_within(PATIENCE).await;
+        let step = self.settle(flight, answers, tenure).await?;
+        Ok(step + Step { held_back, behind, ..Step::default() })
+    }
+
+    /// Marks what was published, and lets wait what could not be. What is left of the flight stays on its way.
+    async fn settle(
+        &mut self,
+        flight: Flight<OutboxRow, Sending>,
+        answers: Answers<OutboxRow>,
+        tenure: &Tenure,
+    ) -> Result<Step, RelayError> {
+        let shared = self.shared.clone();
+        let sending = flight.context.clone();
+        if !flight.events.is_empty() {
+            self.flights.add(flight);
+        }
+        if !answers.suspects.is_empty() && tenure.lasts(shared.publish_and_mark) {
+            let events = shared.publisher.send_apart(answers.suspects);
+            let context = Sending { at: Instant::now(), ..sending.clone() };
+            self.flights.add(Flight { events, context });
+        }
+        if answers.settled.is_empty() {
+            return Ok(Step::default());
+        }
         let mut connection = shared.database.connection().await?;
         let settler = Settler {
             connection: &mut connection,
-            held: &held,
+            held: &sending.held,
             dead_letters_topic: &shared.dead_letters_topic,
+            breaker: &mut self.breaker,
         };
-        let settlement = settler.settle(batch.into_iter().zip(answers)).await?;
+        let settlement = settler.settle(answers.settled).await?;
+        drop(connection);
         if settlement.lease_lost {
             tracing::warn!(
                 "a lease was lost while events were published, they will be published again"
             );
             tenure.lose();
         }
-        match settlement.unavailable {
-            Some((topic, source)) => Err(RelayError::Kafka { topic, source }),
-            None => Ok(Step {
-                published: settlement.published,
-                dead_lettered: settlement.dead_lettered,
-                held_back: held_back + settlement.put_off,
-                behind,
-            }),
+        if settlement.published > 0 {
+            *shared.acknowledged() = Some(Instant::now());
         }
+        let deferred = self.defer(settlement.unavailable, sending.at).await?;
+        let (published, dead_lettered) = (settlement.published, settlement.dead_lettered);
+        Ok(Step { published, dead_lettered, deferred, ..Step::default() })
     }
 
-    /// Until the next step: none while there is more than one step takes, and a short one where something has to wait.
-    /// Otherwise until there is news: to look again at once would find a row or two, at the cost of a commit.
-    fn pause_after(&self, step: Step) -> Duration {
+    /// Lets rows wait that could not be published, so that others pass; unless no broker answers, where it is no use.
+    /// Where others could be published meanwhile, it is no outage.
+    async fn defer(
+        &mut self,
+        unavailable: Vec<(ClaimedRow, OutboxRow, PublishError)>,
+        sent_at: Instant,
+    ) -> Result<usize, RelayError> {
+        let rows: Vec<ClaimedRow> = unavailable.iter().map(|(place, ..)| *place).collect();
+        let Some((_, row, source)) = unavailable.into_iter().next() else {
+            return Ok(0);
+        };
+        let shared = &self.shared;
+        let others_pass = *shared.acknowledged() > Some(sent_at);
+        // Whoever works on these shards next finds out by itself.
+        if self.is_ending {
+            return Ok(0);
+        }
+        if others_pass || shared.publisher.is_answered().await {
+            let mut connection = shared.database.connection().await?;
+            let reason = Chain(&source).to_string();
+            outbox::defer(&mut connection, &rows, &reason).await?;
+            metrics::counter!("outbox_deferrals_total").increment(rows.len() as u64);
+            self.deferred_until = Some(Instant::now() + LONGEST_DEFERRAL);
+        }
+        if others_pass {
+            return Ok(rows.len());
+        }
+        Err(RelayError::Kafka { topic: row.event.topic, source })
+    }
+
+    /// How long until the next step: not at all while there is more than one step takes, otherwise until there is news,
+    /// or a row is due again. To look again at once would find a row or two, at the cost of a commit.
+    fn pause_after(&mut self, result: Result<Step, RelayError>) -> Duration {
+        let step = match result {
+            Ok(step) => step,
+            Err(error) => return self.outage.failed(&error),
+        };
+        let waits = !self.flights.is_empty()
+            || self.deferred_until.is_some_and(|until| Instant::now() < until);
+        if step.published > 0 || !waits {
+            self.outage.over();
+        }
         let poll_interval = self.shared.poll_interval;
         match step {
             Step { behind: true, .. } => Duration::ZERO,
-            Step { published: 0, dead_lettered: 0, held_back: 1.., .. } => {
-                FIRST_WAIT.min(poll_interval)
-            }
             // The next of an order; or the announcement of a dead letter.
-            Step { held_back: 1.., .. } | Step { dead_lettered: 1.., .. } => Duration::ZERO,
+            Step { published: 1.., held_back: 1.., .. } | Step { dead_lettered: 1.., .. } => {
+                Duration::ZERO
+            }
+            _ if waits => poll_interval.min(DEFERRED),
             _ => poll_interval,
+        }
+    }
+
+    /// Rests until it is time for the next step, or there is news; in an outage, no news but an answer shortens it:
+    /// who commits an event ends no outage.
+    async fn rest(
+        &mut self,
+        pause: Duration,
+        is_outage: bool,
+        tenure: &Tenure,
+        shutdown: &CancellationToken,
+    ) {
+        self.heartbeat.rest();
+        let end = Instant::now() + pause;
+        let shared = self.shared.clone();
+        let mut woken = pin!(if is_outage {
+            pending().right_future()
+        } else {
+            shared.wakes.woken(self.number).left_future()
+        });
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return,
+                () = &mut woken => return,
+                () = tenure.ended() => return,
+                () = shutdown.cancelled() => return,
+                Some((flight, answers)) = self.flights.next() => {
+                    self.heartbeat.beat();
+                    let result = self.settle(flight, answers, tenure).await;
+                    let has_published = result.as_ref().is_ok_and(|step| step.published > 0);
+                    self.pause_after(result);
+                    // The next event of the same order.
+                    if has_published {
+                        return;
+                    }
+                    self.heartbeat.rest();
+                }
+            }
         }
     }
 }
 
-/// Keeps the first row of each order, if it is due: a row that is refused can't be overtaken by its successor.
+/// Keeps the first row of each order: one that cannot be published must not be overtaken by its successor.
 fn one_an_order(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
     let mut orders = HashSet::with_capacity(rows.len());
-    rows.into_iter().filter(|row| orders.insert(row.event.aggregate_id) && row.due).collect()
+    rows.into_iter().filter(|row| orders.insert(row.event.aggregate_id)).collect()
 }
 
 /// The payload goes into the record: there may be much of it, and nobody needs it twice.
@@ -216,7 +389,7 @@ mod tests {
 
     use super::*;
 
-    fn row(order: OrderId, seq: i64, due: bool) -> OutboxRow {
+    fn row(order: OrderId, seq: i64) -> OutboxRow {
         let headers = EventHeaders {
             source: "/test".into(),
             data_schema: "urn:sales:test:1.0".into(),
@@ -233,20 +406,13 @@ mod tests {
             headers,
             occurred_at: std::time::SystemTime::UNIX_EPOCH.into(),
         };
-        OutboxRow { shard: 0, seq, event, attempts: 0, redrive_count: 0, due }
+        OutboxRow { shard: 0, seq, event, redrive_count: 0 }
     }
 
     #[test]
     fn a_batch_has_the_oldest_row_of_each_order() {
         let (a, b) = (OrderId::generate(), OrderId::generate());
-        let batch = one_an_order(vec![row(a, 1, true), row(a, 2, true), row(b, 3, true)]);
+        let batch = one_an_order(vec![row(a, 1), row(a, 2), row(b, 3)]);
         assert_eq!(batch.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 3]);
-    }
-
-    #[test]
-    fn a_row_that_waits_is_not_overtaken_by_its_own_order() {
-        let (a, b) = (OrderId::generate(), OrderId::generate());
-        let batch = one_an_order(vec![row(a, 1, false), row(a, 2, true), row(b, 3, true)]);
-        assert_eq!(batch.iter().map(|row| row.seq).collect::<Vec<_>>(), [3]);
     }
 }

@@ -1,10 +1,13 @@
 //! The shards that a relay holds, and for how long it may rely on that.
 
 use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use store::outbox::{self, HeldShard, Shards};
+use store::outbox::{self, HeldShard, Shards, Share};
 use store::{Database, StoreError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,15 +22,20 @@ pub(crate) struct Leases {
     held: HashSet<i16>,
 }
 
-/// What is held from one renewal to the next.
+/// What is held until shards are given away. The leases are renewed meanwhile, while records are on their way.
 #[derive(Debug)]
 pub(crate) struct Tenure {
-    held: Vec<HeldShard>,
+    leased: Mutex<Leased>,
+    length: Duration,
+    renewed: Notify,
+    ended: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Leased {
+    held: Arc<[HeldShard]>,
     /// Taken before the database was asked: the leases last from a little later.
     since: Instant,
-    length: Duration,
-    /// Cancelled where it ends before its time.
-    ended: CancellationToken,
 }
 
 impl Leases {
@@ -42,7 +50,23 @@ impl Leases {
         let mut connection = self.database.connection().await?;
         let held = outbox::share(&mut connection, self.relay, length_ms).await?;
         self.note(held.iter().map(|held| held.shard).collect());
-        Ok(Tenure { held, since, length: self.length, ended: CancellationToken::new() })
+        let leased = Mutex::new(Leased { held: held.into(), since });
+        let (renewed, ended) = (Notify::new(), CancellationToken::new());
+        Ok(Tenure { leased, length: self.length, renewed, ended })
+    }
+
+    /// Renews what is held, and takes what is free, while the lanes go on. Returns whether there is something to give
+    /// away, for which they have to stop.
+    pub(crate) async fn extend(&mut self, tenure: &Tenure) -> Result<bool, StoreError> {
+        let since = Instant::now();
+        let length_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
+        let mut connection = self.database.connection().await?;
+        let Share { held, has_surplus } =
+            outbox::extend(&mut connection, self.relay, length_ms).await?;
+        self.note(held.iter().map(|held| held.shard).collect());
+        *tenure.leased() = Leased { held: held.into(), since };
+        tenure.renewed.notify_waiters();
+        Ok(has_surplus)
     }
 
     /// Gives everything back at once.
@@ -68,38 +92,56 @@ impl Leases {
 impl Tenure {
     /// All that is held.
     pub(crate) fn shards(&self) -> Shards {
-        self.held.iter().map(|held| held.shard).collect()
+        self.leased().held.iter().map(|held| held.shard).collect()
     }
 
     /// The shards of one of so many lanes.
     pub(crate) fn of_lane(&self, lane: usize, lanes: usize) -> Vec<HeldShard> {
         let of_lane = |held: &&HeldShard| lane_of(held.shard, lanes) == lane;
-        self.held.iter().filter(of_lane).copied().collect()
+        self.leased().held.iter().filter(of_lane).copied().collect()
     }
 
-    /// When to renew: at a third of the lease, so that two renewals can fail.
+    /// When to renew: at a quarter of the lease. The settings leave two thirds of it for what is sent just before, so a
+    /// renewal has time.
     pub(crate) fn renewal(&self) -> Instant {
-        self.since + self.length / 3
+        self.leased().since + self.length / 4
     }
 
-    /// Whether to renew now.
+    /// Whether the lanes have to put down what they have in hand.
     pub(crate) fn is_over(&self) -> bool {
-        self.ended.is_cancelled() || Instant::now() >= self.renewal()
+        self.ended.is_cancelled()
     }
 
-    /// Ends it before its time: the lanes put down what they have in hand, and the leases are renewed.
+    /// Ends it: the lanes put down what they have in hand, and shards can be given away.
     pub(crate) fn end(&self) {
         self.ended.cancel();
     }
 
-    /// Waits until it is ended before its time.
+    /// Waits until it is over.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
     /// Whether the leases last as long as that, by a clock that began before they did.
     pub(crate) fn lasts(&self, duration: Duration) -> bool {
-        self.since.elapsed() + duration <= self.length
+        self.leased().since.elapsed() + duration <= self.length
+    }
+
+    /// Waits until the leases last as long as that.
+    pub(crate) async fn until_it_lasts(&self, duration: Duration) {
+        loop {
+            let mut renewed = pin!(self.renewed.notified());
+            // From here on, a renewal is heard.
+            renewed.as_mut().enable();
+            if self.lasts(duration) {
+                return;
+            }
+            renewed.await;
+        }
+    }
+
+    fn leased(&self) -> MutexGuard<'_, Leased> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that another relay has taken over. Only the database knows what is left.

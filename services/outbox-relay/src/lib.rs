@@ -5,6 +5,7 @@
 
 mod application;
 mod config;
+mod flight;
 mod lane;
 mod leases;
 mod observe;

@@ -55,9 +55,9 @@ fn show(status: &Status, observed: i64) {
     let events = if status.complete { counted } else { status.estimate.max(counted) };
     let oldest = topics().map(|topic| topic.oldest_age).fold(0.0, f64::max);
     let claimable = topics().filter_map(|topic| topic.oldest_claimable_age).fold(0.0, f64::max);
-    let refused: i64 = topics().map(|topic| topic.refused).sum();
+    let deferred: i64 = topics().map(|topic| topic.deferred).sum();
     metrics::gauge!("outbox_events").set(events as f64);
-    metrics::gauge!("outbox_refused_events").set(refused as f64);
+    metrics::gauge!("outbox_deferred_events").set(deferred as f64);
     metrics::gauge!("outbox_oldest_age_seconds").set(oldest);
     metrics::gauge!("outbox_oldest_claimable_age_seconds").set(claimable);
     metrics::gauge!("outbox_unheld_shards").set(status.unheld_shards as f64);

@@ -1,6 +1,6 @@
-//! The relay: hold a fair share of the shards, and let the lanes work on it from one renewal to the next.
+//! The relay: hold a fair share of the shards, and let the lanes work on it until some of it is to be given away.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
 use messaging::Publisher;
@@ -9,6 +9,7 @@ use service_kit::Heartbeat;
 use service_kit::outage::Outage;
 use store::Database;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -23,8 +24,6 @@ pub struct Relay {
     lanes: Vec<Lane>,
     wakes: Wakes,
     heartbeat: Heartbeat,
-    /// The tenure of the step before.
-    tenure: Option<Tenure>,
 }
 
 impl Relay {
@@ -40,17 +39,20 @@ impl Relay {
             poll_interval: config.outbox_poll_interval,
             publish_and_mark: config.publish_and_mark(),
             wakes: wakes.clone(),
+            acknowledged: Mutex::default(),
         });
         let outage = Outage::of("outbox or kafka");
-        let limit = config.common.liveness_grace + config.longest_tenure();
-        let lane = |number| Lane::new(number, shared.clone(), outage.shared());
+        let grace = config.common.liveness_grace;
+        let lane = |number| {
+            let heartbeat = Heartbeat::new("lane", grace + config.longest_step());
+            Lane::new(number, shared.clone(), outage.shared(), heartbeat)
+        };
         let lanes = (0..config.outbox_lanes).map(lane);
         Self {
             leases: Leases::new(database, config.outbox_lease),
             lanes: lanes.collect(),
             wakes,
-            heartbeat: Heartbeat::new("relay", limit),
-            tenure: None,
+            heartbeat: Heartbeat::new("relay", grace + config.longest_tenure()),
         }
     }
 
@@ -59,9 +61,10 @@ impl Relay {
         self.wakes.clone()
     }
 
-    /// Its sign of life: each renewal of the leases, for which every lane has to put down what it has in hand.
-    pub(crate) fn heartbeat(&self) -> Heartbeat {
-        self.heartbeat.clone()
+    /// Its signs of life: each renewal of the leases, and each step of a lane.
+    pub(crate) fn heartbeats(&self) -> impl Iterator<Item = Heartbeat> {
+        let lanes = self.lanes.iter().map(|lane| lane.heartbeat.clone());
+        std::iter::once(self.heartbeat.clone()).chain(lanes)
     }
 
     /// Works until `shutdown`; the steps in hand are finished, then the shards are handed over.
@@ -87,8 +90,8 @@ impl Relay {
         Ok(())
     }
 
-    /// The lanes side by side, each on a task of its own, until all have put down what they had in hand: at the next
-    /// renewal, or where another relay has given shards back, which nobody carries until they are taken.
+    /// The lanes side by side, each on a task of its own, until all have put down what they had in hand. Meanwhile the
+    /// leases are renewed, and what another relay gives back is taken.
     async fn work(
         &mut self,
         tenure: &Arc<Tenure>,
@@ -96,25 +99,40 @@ impl Relay {
     ) -> Result<(), JoinError> {
         let mut at_work: JoinSet<Lane> =
             self.lanes.drain(..).map(|lane| lane.work(tenure.clone(), shutdown.clone())).collect();
+        let mut outage = Outage::of("outbox leases");
+        let mut renewal = tenure.renewal();
         loop {
             tokio::select! {
                 lane = at_work.join_next() => match lane {
                     Some(lane) => self.lanes.push(lane?),
                     None => return Ok(()),
                 },
-                () = self.wakes.shards_free() => tenure.end(),
+                () = sleep_until(renewal) => renewal = self.extend(tenure, &mut outage).await,
+                () = self.wakes.shards_free() => renewal = self.extend(tenure, &mut outage).await,
             }
         }
     }
 
-    /// One step of each lane, after the leases are renewed if it is time.
+    /// Renews the leases, and ends the tenure where another relay waits for a part of it. Returns when to do it again.
+    async fn extend(&mut self, tenure: &Tenure, outage: &mut Outage) -> Instant {
+        self.heartbeat.beat();
+        match self.leases.extend(tenure).await {
+            Ok(has_surplus) => {
+                outage.over();
+                self.wakes.hold(tenure.shards());
+                if has_surplus {
+                    tenure.end();
+                }
+                tenure.renewal()
+            }
+            Err(error) => Instant::now() + outage.failed(&error),
+        }
+    }
+
+    /// One step of each lane, to its end.
     pub async fn run_once(&mut self) -> Result<Step, RelayError> {
-        let tenure = match self.tenure.take().filter(|tenure| !tenure.is_over()) {
-            Some(tenure) => tenure,
-            None => self.leases.renew().await?,
-        };
-        let steps = join_all(self.lanes.iter().map(|lane| lane.step(&tenure))).await;
-        self.tenure = Some(tenure);
+        let tenure = self.leases.renew().await?;
+        let steps = join_all(self.lanes.iter_mut().map(|lane| lane.whole_step(&tenure))).await;
         steps.into_iter().try_fold(Step::default(), |sum, step| Ok(sum + step?))
     }
 }

@@ -1,20 +1,14 @@
 //! After the broker has answered: mark what it took, blame nobody for an outage, put aside what can never go.
 
-use std::time::Duration;
-
 use contracts::cloud_events::{data_schema, trace_id};
 use contracts::event_id::event_id;
 use contracts::outbox_events::{
     OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, OutboxDeadLettered,
 };
-use messaging::PublishError;
+use messaging::{PoisonBreaker, PublishError};
 use service_kit::Chain;
-use service_kit::retry::RetrySchedule;
-use store::outbox::{self, EventHeaders, HeldShard, OutboxEvent, OutboxRow, PublishedRow};
+use store::outbox::{self, ClaimedRow, EventHeaders, HeldShard, OutboxEvent, OutboxRow};
 use store::{Connection, StoreError};
-
-/// How often a record is tried that is refused for a reason nobody knows.
-const MAX_ATTEMPTS: i16 = 5;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -23,12 +17,10 @@ pub(crate) struct Settlement {
     pub(crate) published: usize,
     /// Events that were put aside.
     pub(crate) dead_lettered: usize,
-    /// Events that are tried again later.
-    pub(crate) put_off: usize,
     /// Another relay has taken over a shard meanwhile: what was published for it is published again.
     pub(crate) lease_lost: bool,
-    /// For which topic events have to wait, if they have to, and why.
-    pub(crate) unavailable: Option<(String, PublishError)>,
+    /// What could not be published, for a reason that is not the record's.
+    pub(crate) unavailable: Vec<(ClaimedRow, OutboxRow, PublishError)>,
 }
 
 /// Settles batches under the leases of one relay.
@@ -36,28 +28,30 @@ pub(crate) struct Settler<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) held: &'a [HeldShard],
     pub(crate) dead_letters_topic: &'a str,
+    pub(crate) breaker: &'a mut PoisonBreaker,
 }
 
 impl Settler<'_> {
     /// Acknowledged rows are always marked first, whatever became of the others.
     pub(crate) async fn settle(
         mut self,
-        answers: impl IntoIterator<Item = (OutboxRow, Result<(), PublishError>)>,
+        answers: Vec<(OutboxRow, Result<(), PublishError>)>,
     ) -> Result<Settlement, StoreError> {
         let mut settlement = Settlement::default();
-        let mut published = Vec::new();
+        let answered = answers.len();
+        let mut published = Vec::with_capacity(answered);
         let mut refused = Vec::new();
         for (row, answer) in answers {
             let Some(held) = self.held.iter().find(|held| held.shard == row.shard) else {
                 continue;
             };
-            let place = PublishedRow { held: *held, seq: row.seq };
+            let place = ClaimedRow { held: *held, seq: row.seq };
             match answer {
                 Ok(()) => published.push(place),
-                Err(error) if error.is_outage() => {
-                    settlement.unavailable = Some((row.event.topic, error));
+                Err(error) if error.is_condition() => {
+                    settlement.unavailable.push((place, row, error));
                 }
-                Err(error) => refused.push((row, place, error)),
+                Err(error) => refused.push((place, row, error)),
             }
         }
         if !published.is_empty() {
@@ -65,48 +59,43 @@ impl Settler<'_> {
             settlement.lease_lost = settlement.published < published.len();
             metrics::counter!("outbox_published_total").increment(settlement.published as u64);
         }
-        for (row, place, error) in refused {
-            self.refuse(&row, place, &error, &mut settlement).await?;
+        if self.breaker.is_suspicious(refused.len(), published.len()) && !refused.is_empty() {
+            metrics::counter!("outbox_held_events_total").increment(refused.len() as u64);
+            tracing::error!(
+                refused = refused.len(),
+                "most of the latest events were refused, none of them is dead-lettered: look at the settings of their topics"
+            );
+            settlement.unavailable.append(&mut refused);
+        }
+        for (place, row, error) in refused {
+            self.put_aside(&row, place, &error, &mut settlement).await?;
         }
         Ok(settlement)
     }
 
-    /// Counts a refusal, or puts the event aside for good.
-    async fn refuse(
+    /// Moves an event that can never be published to the dead letters.
+    async fn put_aside(
         &mut self,
         row: &OutboxRow,
-        place: PublishedRow,
+        place: ClaimedRow,
         error: &PublishError,
         settlement: &mut Settlement,
     ) -> Result<(), StoreError> {
         let reason = Chain(error).to_string();
-        let hopeless =
-            matches!(error, PublishError::Refused(_)) || row.attempts + 1 >= MAX_ATTEMPTS;
-        let lease_held = if hopeless {
-            let announcement = announcement(row, &reason, self.dead_letters_topic);
-            let moved =
-                outbox::dead_letter(self.connection, place, &reason, announcement.as_ref()).await?;
-            if moved {
-                settlement.dead_lettered += 1;
-                report(&row.event, error, &reason);
-            }
-            moved
-        } else {
-            let wait_ms = i64::try_from(wait_after(row.attempts).as_millis()).unwrap_or(i64::MAX);
-            settlement.put_off += 1;
-            outbox::record_failure(self.connection, place, wait_ms, &reason).await?
-        };
-        settlement.lease_lost |= !lease_held;
+        let announcement = announcement(row, &reason, self.dead_letters_topic);
+        let moved =
+            outbox::dead_letter(self.connection, place, &reason, announcement.as_ref()).await?;
+        if moved {
+            settlement.dead_lettered += 1;
+            report(&row.event, &reason);
+        }
+        settlement.lease_lost |= !moved;
         Ok(())
     }
 }
 
-fn report(event: &OutboxEvent, error: &PublishError, reason: &str) {
-    let class = match error {
-        PublishError::Refused(_) => "refused",
-        _ => "attempts-exhausted",
-    };
-    metrics::counter!("outbox_dead_letters_total", "class" => class).increment(1);
+fn report(event: &OutboxEvent, reason: &str) {
+    metrics::counter!("outbox_dead_letters_total").increment(1);
     tracing::error!(
         order_id = %event.aggregate_id,
         event_id = %event.event_id,
@@ -115,11 +104,6 @@ fn report(event: &OutboxEvent, error: &PublishError, reason: &str) {
         error = reason,
         "event dead-lettered"
     );
-}
-
-fn wait_after(attempts: i16) -> Duration {
-    let mut schedule = RetrySchedule::default();
-    (0..=attempts).map(|_| schedule.next_wait()).last().unwrap_or_default()
 }
 
 /// The small event that tells of a dead letter. It goes through the outbox like any other; one that is refused
@@ -145,7 +129,9 @@ fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<OutboxEven
         aggregate_id: event.aggregate_id,
         topic: topic.to_owned(),
         event_type: OUTBOX_DEAD_LETTERED.to_owned(),
-        payload: payload.ok()?,
+        payload: payload
+            .inspect_err(|error| tracing::error!(%error, "dead letter not announced"))
+            .ok()?,
         headers: EventHeaders {
             source: "/outbox-relay".to_owned(),
             data_schema: data_schema(OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION),
@@ -153,15 +139,4 @@ fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<OutboxEven
         },
         occurred_at: event.occurred_at,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_refusal_of_one_row_waits_longer() {
-        let waits: Vec<_> = (0..5).map(|attempts| wait_after(attempts).as_millis()).collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600]);
-    }
 }

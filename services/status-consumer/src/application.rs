@@ -45,7 +45,8 @@ impl Application {
             .map_err(io::Error::other)?;
         let readiness = Readiness::new(config.common.readiness)
             .probe("postgres", database.probe())
-            .probe("kafka", consumer.probe());
+            .probe("kafka", consumer.probe())
+            .probe("progress", consumer.progress());
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
                 .exposing("status-consumer")

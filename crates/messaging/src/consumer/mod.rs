@@ -11,6 +11,7 @@
 //! | `offsets` | which partitions this member holds, and how far each is done |
 //! | `rebalance` | what happens when partitions come and go |
 //! | `lag` | how far behind the group is, as metrics |
+//! | `progress` | whether a batch waits for long, for the readiness endpoint |
 //! | `watchdog` | telling a loop that stands still from one with nothing to do |
 //! | `member` | the Kafka client, and how it leaves its group |
 //! | `settings` | what a service and its operator choose |
@@ -20,6 +21,7 @@ mod handler;
 mod lag;
 mod member;
 mod offsets;
+mod progress;
 mod rebalance;
 mod runner;
 mod settings;

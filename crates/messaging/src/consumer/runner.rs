@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use contracts::envelope::Envelope;
 use futures::FutureExt;
@@ -19,13 +20,14 @@ use super::handler::{Handler, HandlerError};
 use super::lag::Lag;
 use super::member::GroupMember;
 use super::offsets::{Holdings, Mark, Taken};
+use super::progress::Progress;
 use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use super::source::{Source, Stopped};
 use super::watchdog::Watchdog;
 use crate::context::Refusal;
 use crate::dead_letter::{DeadLetters, Verdict};
-use crate::{KafkaSettings, spans};
+use crate::{KafkaSettings, PoisonBreaker, Record, spans};
 
 /// Why a runner could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +51,29 @@ pub struct Runner<H> {
     dead_letters: DeadLetters,
     handler: H,
     heartbeat: Heartbeat,
+    progress: Progress,
+    breaker: PoisonBreaker,
+    /// Whether the breaker counts.
+    holds_poison: bool,
     topic: String,
     group: String,
+}
+
+/// A record that can never be processed, and why.
+type Condemned = (Taken, Verdict);
+
+/// Between two tries of records that are held.
+const HELD_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why records are held that can never be processed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{held} of {count} records can never be processed ({class}), so none of them is dead-lettered"
+)]
+struct MostlyPoison {
+    class: &'static str,
+    held: usize,
+    count: usize,
 }
 
 impl<H: Handler> Runner<H> {
@@ -69,14 +92,33 @@ impl<H: Handler> Runner<H> {
         };
         let member = GroupMember::join(settings, &options, context)?;
         let dead_letters = DeadLetters::new(settings, &options.group)?;
+        let holds_poison = options.member.poison_breaker;
         let RunnerOptions { topic, group, batch_size, heartbeat, .. } = options;
         let source = Source::new(member, holdings.clone(), topic.clone(), batch_size);
-        Ok(Self { source, holdings, refusal, dead_letters, handler, heartbeat, topic, group })
+        let (progress, breaker) = (Progress::default(), PoisonBreaker::default());
+        Ok(Self {
+            source,
+            holdings,
+            refusal,
+            dead_letters,
+            handler,
+            heartbeat,
+            progress,
+            breaker,
+            holds_poison,
+            topic,
+            group,
+        })
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
     pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
         self.dead_letters.probe()
+    }
+
+    /// A check for a readiness endpoint: whether records are processed, or there are none.
+    pub fn progress(&self) -> impl Fn() -> Look + Send + Sync + 'static {
+        self.progress.probe()
     }
 
     /// Reads and handles until `shutdown`, or until the client can never read again. What is in hand is finished
@@ -126,11 +168,11 @@ impl<H: Handler> Runner<H> {
         // It ends with the batch; that of a record when the record is done with.
         let _span = self.begin_spans(&mut records);
         let (batch, unreadable) = Batch::read(records);
-        self.handle_all(batch, shutdown).await?;
+        let mut condemned = self.handle_all(batch, shutdown).await?;
+        condemned.extend(unreadable);
         // Last, when nothing can bring the batch back any more: each is put aside once.
-        for (taken, verdict) in unreadable {
-            self.bury(taken, verdict, shutdown).await?;
-        }
+        self.put_aside(condemned, count, shutdown).await?;
+        self.progress.made();
         self.source.store(&self.holdings.finish(&marks));
         self.source.resume();
         self.heartbeat.beat();
@@ -161,12 +203,13 @@ impl<H: Handler> Runner<H> {
     }
 
     /// Hands over everything at once. Where that can never succeed, each half is tried by itself, first half
-    /// first, down to the one record that is at fault.
+    /// first, down to the one record that is at fault. Returns those.
     async fn handle_all(
         &mut self,
         batch: Batch<H::Event>,
         shutdown: &CancellationToken,
-    ) -> Result<(), Stopped> {
+    ) -> Result<Vec<Condemned>, Stopped> {
+        let mut condemned = Vec::new();
         let mut outage = Outage::of("handler");
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
@@ -180,6 +223,7 @@ impl<H: Handler> Runner<H> {
             match self.handle(part.events()).await {
                 Ok(()) => outage.over(),
                 Err(HandlerError::Transient(error)) => {
+                    self.progress.waits_for(&*error);
                     self.source.wait(outage.failed(&*error), shutdown).await?;
                     parts.push(part);
                 }
@@ -187,17 +231,64 @@ impl<H: Handler> Runner<H> {
                     Suspect::Halves(first, second) => parts.extend([second, first]),
                     Suspect::One(taken) => {
                         let message = Chain(&*source).to_string();
-                        self.bury(
-                            taken,
-                            Verdict { class, message, quotes_record: false },
-                            shutdown,
-                        )
-                        .await?;
+                        condemned.push((taken, Verdict { class, message, quotes_record: false }));
                     }
                 },
             }
         }
+        Ok(condemned)
+    }
+
+    /// Puts records aside that can never be processed, out of a batch of so many. Where most of the latest records are
+    /// such, that is no fault of theirs: they are held, and one after the other is tried again until one succeeds.
+    async fn put_aside(
+        &mut self,
+        mut condemned: Vec<Condemned>,
+        count: usize,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let mut holds = self.breaker.is_suspicious(condemned.len(), count - condemned.len());
+        let mut outage = Outage::of("records that can be processed");
+        while self.holds_poison && holds {
+            condemned.retain(|(taken, _)| self.holdings.still_holds(taken));
+            let Some((_, verdict)) = condemned.first() else { break };
+            let error = MostlyPoison { class: verdict.class, held: condemned.len(), count };
+            self.show_held(condemned.len());
+            self.progress.waits_for(&error);
+            outage.failed(&error);
+            self.source.wait(HELD_PAUSE, shutdown).await?;
+            let sample = vec![condemned.remove(0)];
+            let again = self.try_again(sample, shutdown).await?;
+            if again.is_empty() {
+                condemned = self.try_again(condemned, shutdown).await?;
+                holds = condemned.len() * 2 > count;
+            } else {
+                condemned.extend(again);
+            }
+        }
+        outage.over();
+        self.show_held(0);
+        for (taken, verdict) in condemned {
+            self.bury(taken, verdict, shutdown).await?;
+        }
         Ok(())
+    }
+
+    /// Handles records that were condemned. Returns those that are condemned again.
+    async fn try_again(
+        &mut self,
+        condemned: Vec<Condemned>,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<Condemned>, Stopped> {
+        let (batch, unreadable) = Batch::read(condemned.into_iter().map(|(it, _)| it).collect());
+        let mut condemned = self.handle_all(batch, shutdown).await?;
+        condemned.extend(unreadable);
+        Ok(condemned)
+    }
+
+    fn show_held(&self, records: usize) {
+        metrics::gauge!("consumer_held_records", "topic" => self.topic.clone())
+            .set(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));
     }
 
     /// A handler that panics is as good as one that says "never".
@@ -225,7 +316,19 @@ impl<H: Handler> Runner<H> {
                     outage.over();
                     break;
                 }
-                Err(error) => self.source.wait(outage.failed(&error), shutdown).await?,
+                Err(error) if error.is_condition() => {
+                    self.progress.waits_for(&error);
+                    self.source.wait(outage.failed(&error), shutdown).await?;
+                }
+                // Not even the beginning of it. What comes after it must not wait for ever.
+                Err(error) => {
+                    let Record { topic, partition, offset, .. } = &taken.record;
+                    let error = Chain(&error);
+                    tracing::error!(topic, partition, offset, %error, "record skipped, it has no dead letter");
+                    metrics::counter!("consumer_lost_dead_letters_total", "topic" => topic.clone())
+                        .increment(1);
+                    break;
+                }
             }
         }
         Ok(())

@@ -19,6 +19,11 @@ pub struct ConsumerSettings {
     /// milliseconds
     #[conf(env, default_value = "10000", value_parser = parse_session_timeout)]
     pub consumer_session_timeout: Duration,
+
+    /// Whether records that can never be processed are held, and tried again, when they are most of the latest: `on` or
+    /// `off`; with `off`, each becomes a dead letter
+    #[conf(parameter, env, default_value = "on", value_parser = parse_switch)]
+    pub poison_breaker: bool,
 }
 
 /// What a runner reads, and how.
@@ -76,6 +81,14 @@ impl RunnerOptions {
         if let Some(instance) = &self.member.consumer_instance {
             config.set("group.instance.id", instance);
         }
+    }
+}
+
+fn parse_switch(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off"),
     }
 }
 

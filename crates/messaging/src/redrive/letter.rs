@@ -26,6 +26,11 @@ impl<'a> Letter<'a> {
         is_dead_letter_topic_of(&self.0.topic, topic).then_some(topic)
     }
 
+    /// Whether it is only the beginning of the record that it was.
+    pub fn is_truncated(self) -> bool {
+        self.0.header(header::TRUNCATED).is_some()
+    }
+
     /// Why it is here, in one word.
     pub fn class(self) -> Option<&'a str> {
         self.text(header::ERROR_CLASS)

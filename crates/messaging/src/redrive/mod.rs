@@ -16,7 +16,6 @@ mod selection;
 
 use std::collections::BTreeMap;
 
-use contracts::topics::DEAD_LETTER_MAX_BYTES;
 use uuid::Uuid;
 
 use crate::reader::{Position, ReadError, Span, TopicReader};
@@ -114,8 +113,7 @@ impl Redrive {
             topic: topic.to_owned(),
             selection,
             reader: TopicReader::new(settings, topic, &group)?,
-            // What a topic takes, its broker shall say.
-            publisher: Publisher::with_max_bytes(&group, settings, DEAD_LETTER_MAX_BYTES)?,
+            publisher: Publisher::of_any_size(&group, settings)?,
             mark: Uuid::new_v4().to_string(),
             positions: Vec::new(),
             planned_from: Vec::new(),

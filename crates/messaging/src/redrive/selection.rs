@@ -20,12 +20,15 @@ pub(super) enum Choice {
     Unselected,
     TooOften,
     Stray,
+    Truncated,
 }
 
 impl Selection {
     pub(super) fn choose(&self, letter: Letter<'_>) -> Choice {
         if letter.origin().is_none() {
             Choice::Stray
+        } else if letter.is_truncated() {
+            Choice::Truncated
         } else if self.class.as_deref().is_some_and(|class| letter.class() != Some(class)) {
             Choice::Unselected
         } else if letter.redrive_count() >= self.max_redrives {
@@ -47,6 +50,8 @@ pub struct Tally {
     pub too_often: u64,
     /// Those that no group has put here, so that nobody knows where they belong.
     pub stray: u64,
+    /// Those that are only the beginning of a record, which was too large for a dead letter.
+    pub truncated: u64,
 }
 
 impl Tally {
@@ -56,6 +61,7 @@ impl Tally {
             Choice::Unselected => &mut self.unselected,
             Choice::TooOften => &mut self.too_often,
             Choice::Stray => &mut self.stray,
+            Choice::Truncated => &mut self.truncated,
         } += 1;
     }
 }
@@ -85,5 +91,8 @@ mod tests {
         assert_eq!(of(Some("tombstone")).choose(Letter(&fresh)), Choice::Unselected);
         assert_eq!(of(None).choose(Letter(&headers("orders.v1", "2"))), Choice::TooOften);
         assert_eq!(of(None).choose(Letter(&headers("elsewhere", "0"))), Choice::Stray);
+        let mut beginning = fresh.clone();
+        beginning.headers.push(("dlq-truncated".to_owned(), Some(b"5000000".to_vec())));
+        assert_eq!(of(None).choose(Letter(&beginning)), Choice::Truncated);
     }
 }

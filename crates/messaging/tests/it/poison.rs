@@ -1,10 +1,13 @@
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use domain::OrderId;
 use messaging::Record;
-use test_kit::{World, read_all};
+use sha2::{Digest, Sha256};
+use test_kit::{PlainRecord, World, eventually, limit_records, produce_compressed, read_all};
+use uuid::Uuid;
 
-use crate::recorder::{Choice, Recorder, group, record, send, start};
+use crate::recorder::{Choice, Recorder, group, record, report, send, start};
 
 fn header<'a>(record: &'a Record, name: &str) -> &'a str {
     std::str::from_utf8(record.header(name).unwrap()).unwrap()
@@ -56,4 +59,84 @@ async fn a_handler_that_panics_costs_one_dead_letter_and_others_less_than_five_s
     let delay = |order: &OrderId| handled[order][0] - sent(*order).timestamp_ms.unwrap();
     let longest = good.iter().map(delay).max().unwrap();
     assert!(longest < 5000, "{longest} ms");
+}
+
+/// A record that is no event, with a value that no compression makes smaller.
+fn noise(bytes: usize) -> PlainRecord {
+    let text = std::iter::repeat_with(|| Uuid::new_v4().to_string()).take(bytes / 36);
+    PlainRecord { key: "noise".to_owned(), value: Some(text.collect()), headers: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_its_dead_letter_topic_refuses_is_put_aside_truncated_and_holds_up_no_other()
+{
+    let world = World::create().await;
+    limit_records(&world.stack, &world.topics.delivery_events_dlq(), 30_000).await;
+    let recorder = Recorder::default();
+    let member = start(&world, &recorder, Choice::default());
+    group(&world).until_settled(1).await;
+    let large = noise(200_000);
+    send(&world, std::slice::from_ref(&large)).await;
+    let orders = report(&world, 50).await;
+    recorder.ledger.until_handled(&orders).await;
+    group(&world).until_all_is_committed().await;
+    member.stop().await;
+
+    let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    let [letter] = &letters[..] else { panic!("{} dead letters", letters.len()) };
+    let value = large.value.unwrap();
+    assert_eq!(letter.value.as_deref(), Some(&value.as_bytes()[..16 * 1024]));
+    assert_eq!(header(letter, "dlq-truncated"), value.len().to_string());
+    let digits = header(letter, "dlq-original-sha256");
+    let digest: Vec<u8> = (0..digits.len())
+        .step_by(2)
+        .map(|place| u8::from_str_radix(&digits[place..place + 2], 16).unwrap())
+        .collect();
+    assert_eq!(digest, Sha256::digest(&value)[..]);
+    assert_eq!(header(letter, "dlq-original-offset"), "0");
+    assert_eq!(header(letter, "dlq-error-class"), "invalid-headers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_larger_than_a_dead_letter_is_put_aside_whole_where_it_compresses() {
+    let world = World::create().await;
+    let recorder = Recorder::default();
+    let member = start(&world, &recorder, Choice::default());
+    group(&world).until_settled(1).await;
+    let large = PlainRecord { value: Some("x".repeat(5_000_000)), ..noise(0) };
+    produce_compressed(&world.stack, &world.topics.delivery_events, &large).await;
+    let orders = report(&world, 50).await;
+    recorder.ledger.until_handled(&orders).await;
+    group(&world).until_all_is_committed().await;
+    member.stop().await;
+    let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].value.as_deref(), large.value.as_deref().map(str::as_bytes));
+    assert_eq!(letters[0].header("dlq-truncated"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn most_of_the_latest_records_being_poison_holds_them_until_the_cause_is_gone() {
+    let world = World::create().await;
+    let recorder = Recorder::default();
+    recorder.is_wrong.store(true, Ordering::SeqCst);
+    let orders = report(&world, 100).await;
+    let member = start(&world, &recorder, Choice::default());
+    eventually("it has condemned them, and tries one again now and then", async || {
+        recorder.calls().windows(2).any(|pair| pair[1] - pair[0] > 1000).then_some(())
+    })
+    .await;
+    // Fewer than twenty are no reason to hold any, and they may have come first.
+    let dead = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    assert!(dead.len() < 20, "{}", dead.len());
+    recorder.is_wrong.store(false, Ordering::SeqCst);
+    let gone: BTreeSet<&[u8]> = dead.iter().map(|letter| letter.key.as_deref().unwrap()).collect();
+    let held: Vec<OrderId> =
+        orders.into_iter().filter(|order| !gone.contains(order.to_string().as_bytes())).collect();
+    recorder.ledger.until_handled(&held).await;
+    group(&world).until_all_is_committed().await;
+    member.stop().await;
+    recorder.ledger.assert_each_once(&held);
+    let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    assert_eq!(letters.len(), dead.len());
 }

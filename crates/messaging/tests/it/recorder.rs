@@ -1,7 +1,7 @@
 //! A handler that writes down what it handled, and a consumer around it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub(crate) struct Recorder {
     pub(crate) good_batches: Arc<AtomicUsize>,
     /// While this is locked, it does not answer.
     pub(crate) gate: Arc<RwLock<()>>,
+    /// Everything looks as if it could never be handled.
+    pub(crate) is_wrong: Arc<AtomicBool>,
     /// It has a fault that these orders bring out.
     pub(crate) panics_at: BTreeSet<OrderId>,
     /// When it was called, in milliseconds since 1970.
@@ -95,6 +97,7 @@ impl Default for Recorder {
             ledger: Ledger::default(),
             good_batches: Arc::new(AtomicUsize::new(usize::MAX)),
             gate: Arc::default(),
+            is_wrong: Arc::default(),
             panics_at: BTreeSet::new(),
             calls: Arc::default(),
             in_hand: Arc::default(),
@@ -114,6 +117,12 @@ impl Handler for Recorder {
         let is_there = |left: usize| left.checked_sub(1);
         if self.good_batches.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_there).is_err() {
             return Err(HandlerError::Transient("it is away".into()));
+        }
+        if self.is_wrong.load(Ordering::SeqCst) {
+            return Err(HandlerError::Permanent {
+                class: "unknown-order",
+                source: "no such order".into(),
+            });
         }
         assert!(orders(batch).is_disjoint(&self.panics_at), "a fault in the handler");
         self.ledger.enter(batch);
@@ -152,6 +161,7 @@ pub(crate) fn start(world: &World, recorder: &Recorder, choice: Choice) -> Runni
         member: ConsumerSettings {
             consumer_instance: choice.instance.map(ToOwned::to_owned),
             consumer_session_timeout: session,
+            poison_breaker: true,
         },
         batch_size: 100,
         max_poll_interval: choice.timeouts,

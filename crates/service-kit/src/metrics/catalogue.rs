@@ -131,13 +131,15 @@ pub static CATALOGUE: &[Metric] = &[
     // ---- publishing to Kafka
     histogram("kafka_publish_duration_seconds", PUBLISHERS, &[], "From the first record of a batch that is sent to the last answer"),
     histogram("kafka_publish_batch_size", PUBLISHERS, &[], "Records that were sent together"),
-    counter("kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "refused", "failed"])], "Records that were sent, by what came of it"),
+    counter("kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "not-let-in", "refused"])], "Records that were sent, by what came of it"),
 
     // ---- reading from Kafka
     gauge("consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records of a partition that are yet to be handled, as of the last fetch; 0 where another instance holds it"),
     gauge("consumer_lag_seconds", CONSUMERS, TOPIC, "Age of the oldest record that is yet to be handled, over the partitions that this instance holds"),
     gauge("consumer_partitions_held", CONSUMERS, TOPIC, "Partitions that this instance reads"),
     counter("consumer_records_total", CONSUMERS, TOPIC, "Records that were handled or put aside"),
+    gauge("consumer_held_records", CONSUMERS, TOPIC, "Records that are held, because most of the latest can never be processed"),
+    counter("consumer_lost_dead_letters_total", CONSUMERS, TOPIC, "Records that were skipped, because not even a truncated dead letter was accepted"),
     counter("consumer_dead_letters_total", CONSUMERS, DEAD_LETTER, "Records that were put aside, by error class"),
     counter("consumer_errors_total", CONSUMERS, TOPIC, "Errors that the Kafka client reported"),
     counter("consumer_rebalances_total", CONSUMERS, TOPIC, "Rebalances of the group that this instance took part in"),
@@ -158,13 +160,15 @@ pub static CATALOGUE: &[Metric] = &[
 
     // ---- outbox-relay
     counter("outbox_published_total", RELAY, &[], "Events that were published and marked"),
-    counter("outbox_dead_letters_total", RELAY, &[("class", &["refused", "attempts-exhausted"])], "Events that were put aside: refused for good, or too often for a reason that nobody knows"),
+    counter("outbox_dead_letters_total", RELAY, &[], "Events that were put aside, because Kafka can never accept them"),
+    counter("outbox_deferrals_total", RELAY, &[], "How often an event was deferred, because its topic or partition was unavailable while others were not"),
+    counter("outbox_held_events_total", RELAY, &[], "Events that were refused with most of their batch, and deferred instead of dead-lettered"),
     gauge("outbox_shards_held", RELAY, &[], "Shards that this relay holds"),
     counter("outbox_shards_gained_total", RELAY, &[], "Shards that this relay has taken"),
     counter("outbox_shards_released_total", RELAY, &[], "Shards that this relay held and no longer has"),
     counter("outbox_leases_lost_total", RELAY, &[], "Times that a lease had run out, or was about to, while a batch was in hand: what was published may be published again"),
     gauge("outbox_events", RELAY, &[], "Events that wait, by the relay that observes the outbox; by the table's statistics where they are many"),
-    gauge("outbox_refused_events", RELAY, &[], "Events among the oldest that wait out a refusal"),
+    gauge("outbox_deferred_events", RELAY, &[], "Events among the oldest that wait for their next attempt"),
     gauge("outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event that waits"),
     gauge("outbox_oldest_claimable_age_seconds", RELAY, &[], "Age of the oldest event that a relay could publish now"),
     gauge("outbox_unheld_shards", RELAY, &[], "Shards that no live relay holds"),
@@ -176,6 +180,7 @@ pub static CATALOGUE: &[Metric] = &[
     counter("delivery_shipments_total", DELIVERY, &[], "Shipments that were begun"),
     counter("delivery_duplicates_total", DELIVERY, &[], "Orders that had a shipment already"),
     counter("delivery_steps_total", DELIVERY, &[], "Steps that were published and marked"),
+    counter("delivery_deferrals_total", DELIVERY, &[], "How often a step was deferred, because its topic or partition was unavailable while others were not"),
     counter("delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease had run out when they were published: they are published again"),
     gauge("delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
     gauge("delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the shipment that is due longest has been due"),

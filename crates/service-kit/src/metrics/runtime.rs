@@ -1,5 +1,8 @@
 //! What every process shows of itself: processor, memory and files, the tasks of its runtime, its loops.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use metrics_process::Collector;
 use tokio::runtime::Handle;
 
@@ -22,12 +25,16 @@ pub(crate) fn looks(runtime: &Runtime, heartbeats: &[Heartbeat]) {
     metrics::gauge!("tokio_workers").set(float(tokio.num_workers()));
     metrics::gauge!("tokio_alive_tasks").set(float(tokio.num_alive_tasks()));
     metrics::gauge!("tokio_queued_tasks").set(float(tokio.global_queue_depth()));
+    // Of loops of one name, the one that is worst off counts.
+    let mut loops = BTreeMap::<_, (Duration, bool)>::new();
     for heartbeat in heartbeats {
-        let name = heartbeat.name();
-        metrics::gauge!("loop_silence_seconds", "loop" => name)
-            .set(heartbeat.silence().as_secs_f64());
-        metrics::gauge!("loop_stalled", "loop" => name)
-            .set(f64::from(u8::from(!heartbeat.is_alive())));
+        let (silence, stalled) = loops.entry(heartbeat.name()).or_default();
+        *silence = heartbeat.silence().max(*silence);
+        *stalled |= !heartbeat.is_alive();
+    }
+    for (name, (silence, stalled)) in loops {
+        metrics::gauge!("loop_silence_seconds", "loop" => name).set(silence.as_secs_f64());
+        metrics::gauge!("loop_stalled", "loop" => name).set(f64::from(u8::from(stalled)));
     }
 }
 

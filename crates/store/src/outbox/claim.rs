@@ -1,9 +1,7 @@
 //! Taking rows to publish, and marking what became of them.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{
-    Array, BigInt, Bool, Integer, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
 use uuid::Uuid;
@@ -21,17 +19,13 @@ pub struct OutboxRow {
     pub seq: i64,
     /// The event.
     pub event: OutboxEvent,
-    /// How often it was refused so far.
-    pub attempts: i16,
     /// How often it was put back from the dead letters.
     pub redrive_count: i32,
-    /// False while it waits out a refusal; nothing of the same order may overtake it.
-    pub due: bool,
 }
 
-/// A row whose record was acknowledged, with the token of the lease under which it was published.
+/// A row of the outbox, with the lease under which it was claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishedRow {
+pub struct ClaimedRow {
     /// Where the row is, and the token.
     pub held: HeldShard,
     /// Its place in the shard.
@@ -39,13 +33,16 @@ pub struct PublishedRow {
 }
 
 statement! {
-    /// The oldest rows of each shard. There is no "after the last one I saw": sequence numbers are taken before
-    /// they are committed, so a smaller one can appear later, and is simply found the next time.
-    /// Rows are counted by their size too: what is taken has to fit into the memory of a relay, however large orders are.
-    struct Claim { shards: Vec<i16>, limit: i64, bytes: i64 }
-        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, SmallInt, Integer, Bool);
+    /// The oldest rows of each shard that a relay may publish now. It may not publish a row that waits for its next
+    /// attempt, nor another one of the same order; nor one of an order that the relay has in hand.
+    ///
+    /// There is no "after the last one I saw": sequence numbers are taken before they are committed, so a smaller one can
+    /// appear later, and is simply found the next time. Rows are counted by their size too: what is taken has to fit into
+    /// the memory of a relay, however large orders are.
+    struct Claim { shards: Vec<i16>, in_hand: Vec<Uuid>, limit: i64, bytes: i64 }
+        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, Integer);
     "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
-            e.occurred_at, e.attempts, e.redrive_count, e.due
+            e.occurred_at, e.redrive_count
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
          SELECT * FROM (
@@ -53,9 +50,14 @@ statement! {
                         - octet_length(o.payload) AS bytes_before
              FROM (
                  SELECT shard, seq, event_id, aggregate_id, topic, event_type, payload::text, headers::text,
-                        occurred_at, attempts, redrive_count, next_attempt_at <= now() AS due
+                        occurred_at, redrive_count
                  FROM sales.outbox_events o
-                 WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
+                 WHERE o.shard = s.shard AND o.aggregate_id <> ALL(" {Array<SqlUuid> = in_hand} ")
+                   AND NOT EXISTS (
+                       SELECT FROM sales.outbox_events w
+                       WHERE w.shard = o.shard AND w.aggregate_id = o.aggregate_id
+                         AND w.next_attempt_at > '-infinity' AND w.next_attempt_at > now())
+                 ORDER BY o.seq LIMIT " {BigInt = limit} "
              ) o
          ) sized
          WHERE bytes_before < " {BigInt = bytes} "
@@ -63,7 +65,7 @@ statement! {
      ORDER BY e.shard, e.seq"
 }
 
-type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i16, i32, bool);
+type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i32);
 
 /// The values of one shard that are taken at once, in bytes as they are sent; the last one may go beyond.
 const SHARD_BYTES: i64 = 128 * 1024;
@@ -77,14 +79,16 @@ pub struct Claimed {
     pub more: bool,
 }
 
-/// The oldest rows of each of these shards, in order: `per_shard` at most, and fewer where they are large.
+/// The oldest rows of each of these shards that may be published now, in order: `per_shard` at most, and fewer where they
+/// are large. Rows of the orders `in_hand` are passed over.
 pub async fn claim(
     connection: &mut Connection,
     shards: &Vec<i16>,
+    in_hand: &Vec<Uuid>,
     per_shard: i64,
 ) -> Result<Claimed, StoreError> {
-    let rows: Vec<Row> =
-        Claim { shards, limit: &per_shard, bytes: &SHARD_BYTES }.load(connection).await?;
+    let statement = Claim { shards, in_hand, limit: &per_shard, bytes: &SHARD_BYTES };
+    let rows: Vec<Row> = statement.load(connection).await?;
     let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
     let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
         let bytes: usize = of_shard.iter().map(|row| row.event.payload.len()).sum();
@@ -105,16 +109,14 @@ fn row(row: Row) -> Result<OutboxRow, StoreError> {
         payload,
         headers,
         occurred_at,
-        attempts,
         redrive_count,
-        due,
     ) = row;
     let headers: EventHeaders =
         serde_json::from_str(&headers).map_err(StoreError::corrupt("outbox header"))?;
     let aggregate_id = OrderId::from(aggregate);
     let event =
         OutboxEvent { event_id, aggregate_id, topic, event_type, payload, headers, occurred_at };
-    Ok(OutboxRow { shard, seq, event, attempts, redrive_count, due })
+    Ok(OutboxRow { shard, seq, event, redrive_count })
 }
 
 statement! {
@@ -130,38 +132,50 @@ statement! {
 /// Removes exactly these rows and returns how many there were; fewer than given means that a lease was lost.
 pub async fn delete_published(
     connection: &mut Connection,
-    rows: &[PublishedRow],
+    rows: &[ClaimedRow],
 ) -> Result<usize, StoreError> {
-    let statement = DeletePublished {
-        shards: &rows.iter().map(|row| row.held.shard).collect(),
-        seqs: &rows.iter().map(|row| row.seq).collect(),
-        tokens: &rows.iter().map(|row| row.held.token).collect(),
-    };
-    Ok(statement.execute(connection).await?)
+    let Columns { shards, seqs, tokens } = &Columns::of(rows);
+    Ok(DeletePublished { shards, seqs, tokens }.execute(connection).await?)
 }
 
 statement! {
-    struct RecordFailure { wait_ms: i64, error: str, shard: i16, seq: i64, token: i64 } -> ();
+    /// A row waits as long as it has waited already, so that each wait is twice as long as the one before.
+    struct Defer { shards: Vec<i16>, seqs: Vec<i64>, tokens: Vec<i64>, reason: str } -> ();
     "UPDATE sales.outbox_events e
-     SET attempts = e.attempts + 1,
-         next_attempt_at = now() + " {BigInt = wait_ms} " * interval '1 millisecond',
-         last_error = " {Text = error} "
-     FROM sales.outbox_shards s
-     WHERE e.shard = " {SmallInt = shard} " AND e.seq = " {BigInt = seq} "
-       AND s.shard = e.shard AND s.token = " {BigInt = token} ""
+     SET next_attempt_at = now() + least(greatest(now() - e.created_at, interval '1 second'), interval '30 seconds'),
+         last_error = " {Text = reason} "
+     FROM UNNEST(" {Array<SmallInt> = shards} ", " {Array<BigInt> = seqs} ", " {Array<BigInt> = tokens} ")
+         AS d (shard, seq, token)
+     JOIN sales.outbox_shards s ON s.shard = d.shard AND s.token = d.token
+     WHERE e.shard = d.shard AND e.seq = d.seq"
 }
 
-/// Counts a refusal of one row, which is not due again before `wait_ms`. Returns whether the lease still held.
-pub async fn record_failure(
+/// Lets rows wait, and with them their orders, while others pass: between 1 and 30 seconds, the longer the older they
+/// are. No attempt is counted. Returns for how many the lease still held.
+pub async fn defer(
     connection: &mut Connection,
-    row: PublishedRow,
-    wait_ms: i64,
-    error: &str,
-) -> Result<bool, StoreError> {
-    let HeldShard { shard, token } = row.held;
-    let statement =
-        RecordFailure { wait_ms: &wait_ms, error, shard: &shard, seq: &row.seq, token: &token };
-    Ok(statement.execute(connection).await? == 1)
+    rows: &[ClaimedRow],
+    reason: &str,
+) -> Result<usize, StoreError> {
+    let Columns { shards, seqs, tokens } = &Columns::of(rows);
+    Ok(Defer { shards, seqs, tokens, reason }.execute(connection).await?)
+}
+
+/// Rows, column by column.
+struct Columns {
+    shards: Vec<i16>,
+    seqs: Vec<i64>,
+    tokens: Vec<i64>,
+}
+
+impl Columns {
+    fn of(rows: &[ClaimedRow]) -> Self {
+        Self {
+            shards: rows.iter().map(|row| row.held.shard).collect(),
+            seqs: rows.iter().map(|row| row.seq).collect(),
+            tokens: rows.iter().map(|row| row.held.token).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,9 +189,10 @@ mod tests {
     async fn a_claim_walks_along_the_index_though_the_outbox_was_empty_when_it_was_planned() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
-        let plan =
-            plan_by_index(&world, &Claim { shards: &vec![1, 2], limit: &128, bytes: &1 }).await;
+        let claim = Claim { shards: &vec![1, 2], in_hand: &Vec::new(), limit: &128, bytes: &1 };
+        let plan = plan_by_index(&world, &claim).await;
         assert!(plan.contains("Index Scan using outbox_events_pkey"), "{plan}");
+        assert!(plan.contains("using outbox_events_waiting"), "{plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
     }
 }

@@ -1,4 +1,6 @@
-//! Which relay carries which shards. All times are the database's own, so that no clock but one counts.
+//! Which relay carries which shards. All times are the database's own, so that no clock but one counts. That clock can be
+//! set, and a failover brings another one: a lease that ends later than twice its own length from now counts as ended, so
+//! that no clock makes it last for ever.
 
 use diesel::sql_types::{Array, BigInt, SmallInt, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
@@ -25,24 +27,28 @@ statement! {
     "WITH gone AS (
          DELETE FROM sales.outbox_relays WHERE relay_id IN (
              SELECT relay_id FROM sales.outbox_relays
-             WHERE lease_until < now() AND relay_id <> " {SqlUuid = relay} " FOR UPDATE SKIP LOCKED)
+             WHERE relay_id <> " {SqlUuid = relay} "
+               AND NOT sales.lease_lasts(lease_until, coalesce(lease_ms, " {BigInt = lease_ms} "))
+             FOR UPDATE SKIP LOCKED)
      ),
      alive AS (
-         INSERT INTO sales.outbox_relays (relay_id, lease_until)
-         VALUES (" {SqlUuid = relay} ", now() + " {BigInt = lease_ms} " * interval '1 millisecond')
-         ON CONFLICT (relay_id) DO UPDATE SET lease_until = excluded.lease_until
+         INSERT INTO sales.outbox_relays (relay_id, lease_until, lease_ms)
+         VALUES (" {SqlUuid = relay} ", now() + " {BigInt = lease_ms} " * interval '1 millisecond', " {BigInt = lease_ms} ")
+         ON CONFLICT (relay_id) DO UPDATE SET lease_until = excluded.lease_until, lease_ms = excluded.lease_ms
      )
-     SELECT count(*) FROM sales.outbox_relays WHERE lease_until >= now() AND relay_id <> " {SqlUuid = relay} ""
+     SELECT count(*) FROM sales.outbox_relays
+     WHERE relay_id <> " {SqlUuid = relay} "
+       AND sales.lease_lasts(lease_until, coalesce(lease_ms, " {BigInt = lease_ms} "))"
 }
 
 statement! {
     /// A lease that ran out but was taken by nobody is as good as new.
-    struct Renew { relay: Uuid, lease_ms: i64, fair_share: i64 } -> (SmallInt, BigInt);
+    struct Renew { relay: Uuid, lease_ms: i64, limit: i64 } -> (SmallInt, BigInt);
     "UPDATE sales.outbox_shards
-     SET lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'
+     SET lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond', lease_ms = " {BigInt = lease_ms} "
      WHERE shard IN (
          SELECT shard FROM sales.outbox_shards WHERE owner = " {SqlUuid = relay} "
-         ORDER BY shard LIMIT " {BigInt = fair_share} " FOR UPDATE)
+         ORDER BY shard LIMIT " {BigInt = limit} " FOR UPDATE)
      RETURNING shard, token"
 }
 
@@ -56,10 +62,12 @@ statement! {
     /// Rows that another relay is looking at are skipped, so that two never wait for each other.
     struct Take { relay: Uuid, lease_ms: i64, wanted: i64 } -> (SmallInt, BigInt);
     "UPDATE sales.outbox_shards
-     SET owner = " {SqlUuid = relay} ", token = token + 1,
+     SET owner = " {SqlUuid = relay} ", token = token + 1, lease_ms = " {BigInt = lease_ms} ",
          lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'
      WHERE shard IN (
-         SELECT shard FROM sales.outbox_shards WHERE lease_until < now()
+         SELECT shard FROM sales.outbox_shards
+         WHERE owner IS DISTINCT FROM " {SqlUuid = relay} "
+           AND NOT sales.lease_lasts(lease_until, coalesce(lease_ms, " {BigInt = lease_ms} "))
          ORDER BY shard LIMIT " {BigInt = wanted} " FOR UPDATE SKIP LOCKED)
      RETURNING shard, token"
 }
@@ -69,11 +77,37 @@ statement! {
     "DELETE FROM sales.outbox_relays WHERE relay_id = " {SqlUuid = relay} ""
 }
 
-/// Says that a relay is alive, renews what it holds, and moves it towards its fair share: the number of shards
-/// divided by the number of live relays. Surplus is given back; what is free or has run out is taken.
-///
-/// Returns everything that the relay now holds, each for `lease_ms` milliseconds from the start of this call. The
-/// caller must have nothing in flight for a shard that it may give back.
+/// What a relay holds, and whether that is more than its fair share: the number of shards divided by the number of live
+/// relays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Each for the length of the lease, from the start of the call.
+    pub held: Vec<HeldShard>,
+    /// Another relay waits for some of them.
+    pub has_surplus: bool,
+}
+
+/// Says that a relay is alive, renews everything that it holds for `lease_ms` milliseconds, and takes what is free up to
+/// its fair share. Nothing is given back, so records of these shards may be in flight.
+pub async fn extend(
+    connection: &mut Connection,
+    relay: Uuid,
+    lease_ms: i64,
+) -> Result<Share, StoreError> {
+    connection
+        .transaction(async |connection| {
+            let (relay, lease_ms) = (&relay, &lease_ms);
+            let fair_share = fair_share(connection, relay, lease_ms).await?;
+            let mut held =
+                Renew { relay, lease_ms, limit: &i64::from(SHARDS) }.load(connection).await?;
+            let has_surplus = count(&held) > fair_share;
+            take_up_to(connection, relay, lease_ms, fair_share, &mut held).await?;
+            Ok(Share { held: held.into_iter().map(HeldShard::from).collect(), has_surplus })
+        })
+        .await
+}
+
+/// The same, and gives back what is more than the fair share. The caller must have nothing in flight.
 pub async fn share(
     connection: &mut Connection,
     relay: Uuid,
@@ -82,24 +116,50 @@ pub async fn share(
     connection
         .transaction(async |connection| {
             let (relay, lease_ms) = (&relay, &lease_ms);
-            let others: i64 = Heartbeat { relay, lease_ms }.get_result(connection).await?;
-            let relays = others + 1;
-            let fair_share = (i64::from(SHARDS) + relays - 1) / relays;
+            let fair_share = fair_share(connection, relay, lease_ms).await?;
             let mut held: Vec<(i16, i64)> =
-                Renew { relay, lease_ms, fair_share: &fair_share }.load(connection).await?;
+                Renew { relay, lease_ms, limit: &fair_share }.load(connection).await?;
             let kept: Vec<i16> = held.iter().map(|(shard, _)| *shard).collect();
             give_back(connection, relay, &kept).await?;
-            let wanted = fair_share - i64::try_from(held.len()).unwrap_or(fair_share);
-            if wanted > 0 {
-                held.extend(
-                    Take { relay, lease_ms, wanted: &wanted }
-                        .load::<(i16, i64)>(connection)
-                        .await?,
-                );
-            }
-            Ok(held.into_iter().map(|(shard, token)| HeldShard { shard, token }).collect())
+            take_up_to(connection, relay, lease_ms, fair_share, &mut held).await?;
+            Ok(held.into_iter().map(HeldShard::from).collect())
         })
         .await
+}
+
+async fn fair_share(
+    connection: &mut Connection,
+    relay: &Uuid,
+    lease_ms: &i64,
+) -> Result<i64, StoreError> {
+    let others: i64 = Heartbeat { relay, lease_ms }.get_result(connection).await?;
+    let relays = others + 1;
+    Ok((i64::from(SHARDS) + relays - 1) / relays)
+}
+
+async fn take_up_to(
+    connection: &mut Connection,
+    relay: &Uuid,
+    lease_ms: &i64,
+    fair_share: i64,
+    held: &mut Vec<(i16, i64)>,
+) -> Result<(), StoreError> {
+    let wanted = fair_share - count(held);
+    if wanted > 0 {
+        let take = Take { relay, lease_ms, wanted: &wanted };
+        held.extend(take.load::<(i16, i64)>(connection).await?);
+    }
+    Ok(())
+}
+
+fn count(held: &[(i16, i64)]) -> i64 {
+    i64::try_from(held.len()).unwrap_or(i64::MAX)
+}
+
+impl From<(i16, i64)> for HeldShard {
+    fn from((shard, token): (i16, i64)) -> Self {
+        Self { shard, token }
+    }
 }
 
 /// Gives everything back at once, so that others need not wait for the leases to run out.

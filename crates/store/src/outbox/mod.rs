@@ -13,11 +13,11 @@ use contracts::cloud_events::TraceContext;
 use domain::OrderId;
 use uuid::Uuid;
 
-pub use claim::{Claimed, OutboxRow, PublishedRow, claim, delete_published, record_failure};
+pub use claim::{Claimed, ClaimedRow, OutboxRow, claim, defer, delete_published};
 pub use dead_letters::dead_letter;
 pub use delivery_step::ReportedStep;
 pub use enqueue::enqueue;
-pub use leases::{HeldShard, release, share};
+pub use leases::{HeldShard, Share, extend, release, share};
 pub use status::{LiveRelay, Status, TopicDepth, glance, status};
 pub use wake::{Listener, Notifier, Shards, Word};
 

@@ -45,11 +45,11 @@ pub struct TopicDepth {
     pub topic: String,
     /// How many wait.
     pub events: i64,
-    /// How many of them wait out a refusal.
-    pub refused: i64,
+    /// How many of them wait for their next attempt.
+    pub deferred: i64,
     /// Age of the oldest.
     pub oldest_age: f64,
-    /// Age of the oldest that a relay could publish now: none before it of its order, no refusal to wait out.
+    /// Age of the oldest that a relay could publish now: none before it of its order, and none of its order waits.
     pub oldest_claimable_age: Option<f64>,
 }
 
@@ -95,14 +95,14 @@ statement! {
     struct Relays { alive: bool } -> (SqlUuid, BigInt, Double);
     "SELECT r.relay_id, count(s.shard), extract(epoch FROM r.lease_until - now())::float8
      FROM sales.outbox_relays r
-     LEFT JOIN sales.outbox_shards s ON s.owner = r.relay_id AND s.lease_until >= now()
-     WHERE (r.lease_until >= now()) = " {Bool = alive} "
+     LEFT JOIN sales.outbox_shards s ON s.owner = r.relay_id AND sales.lease_lasts(s.lease_until, s.lease_ms)
+     WHERE sales.lease_lasts(r.lease_until, r.lease_ms) = " {Bool = alive} "
      GROUP BY r.relay_id ORDER BY 2 DESC, 1"
 }
 
 statement! {
     struct Shards { held: bool } -> BigInt;
-    "SELECT count(*) FROM sales.outbox_shards WHERE (owner IS NOT NULL AND lease_until >= now()) = " {Bool = held}
+    "SELECT count(*) FROM sales.outbox_shards WHERE (owner IS NOT NULL AND sales.lease_lasts(lease_until, lease_ms)) = " {Bool = held}
 }
 
 /// Looks at everything once.
@@ -147,11 +147,11 @@ type DepthRow = (i16, String, i64, i64, f64, Option<f64>);
 fn by_topic(rows: Vec<DepthRow>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool) {
     let mut topics = BTreeMap::<String, TopicDepth>::new();
     let mut shards = BTreeMap::<i16, i64>::new();
-    for (shard, topic, events, refused, oldest, claimable) in rows {
+    for (shard, topic, events, deferred, oldest, claimable) in rows {
         *shards.entry(shard).or_default() += events;
         let depth = topics.entry(topic).or_default();
         depth.events += events;
-        depth.refused += refused;
+        depth.deferred += deferred;
         depth.oldest_age = depth.oldest_age.max(oldest);
         // `None` is less than any age.
         if claimable > depth.oldest_claimable_age {

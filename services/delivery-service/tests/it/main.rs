@@ -3,6 +3,7 @@
 
 mod deliver;
 mod liveness;
+mod partitions;
 mod poison;
 mod process;
 mod replicas;

@@ -1,5 +1,5 @@
 use domain::OrderId;
-use store::outbox::{HeldShard, PublishedRow, SHARDS, delete_published, share};
+use store::outbox::{ClaimedRow, HeldShard, SHARDS, dead_letter, delete_published, extend, share};
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
 
@@ -52,7 +52,7 @@ async fn a_lease_that_ran_out_is_taken_over_and_its_old_token_marks_nothing() {
     let mark = async |held: &[HeldShard]| {
         let held = *held.iter().find(|held| held.shard == shard).unwrap();
         let store = world.store();
-        delete_published(&mut store.connection().await.unwrap(), &[PublishedRow { held, seq }])
+        delete_published(&mut store.connection().await.unwrap(), &[ClaimedRow { held, seq }])
             .await
             .unwrap()
     };
@@ -68,4 +68,58 @@ async fn a_relay_publishes_only_what_it_holds() {
     // The second relay asks once, and nothing has been given back yet.
     let step = relay(&world).run_once().await.unwrap();
     assert_eq!((step.published, waiting(&world).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_lies_an_hour_ahead_counts_as_ended() {
+    let world = World::create().await;
+    let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+    assert_eq!(held_by(&world, first, 10_000).await.len(), 64);
+    // As if the clock had been set back, or another server had taken over.
+    world
+        .database
+        .execute(
+            "UPDATE sales.outbox_shards SET lease_until = now() + interval '1 hour';
+             UPDATE sales.outbox_relays SET lease_until = now() + interval '1 hour'",
+        )
+        .await;
+    assert_eq!(held_by(&world, second, 10_000).await.len(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_gives_nothing_away_and_says_that_another_relay_waits_for_some() {
+    let world = World::create().await;
+    let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+    let extended = async || {
+        let store = world.store();
+        extend(&mut store.connection().await.unwrap(), first, 60_000).await.unwrap()
+    };
+    let share = extended().await;
+    assert_eq!((share.held.len(), share.has_surplus), (64, false));
+    assert_eq!(held_by(&world, second, 60_000).await, []);
+    let share = extended().await;
+    assert_eq!((share.held.len(), share.has_surplus), (64, true));
+    assert_eq!(held_by(&world, first, 60_000).await.len(), 32);
+    assert_eq!(held_by(&world, second, 60_000).await.len(), 32);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_cannot_put_aside_what_another_one_has_taken_over_meanwhile() {
+    let world = World::create().await;
+    put(&world, &[event(&world, OrderId::generate(), "1")]).await;
+    let stale = held_by(&world, Uuid::new_v4(), 0).await;
+    let row = &world.database.query("SELECT shard, seq FROM sales.outbox_events").await[0];
+    let (shard, seq): (i16, i64) = (row.get(0), row.get(1));
+    let held = *stale.iter().find(|held| held.shard == shard).unwrap();
+    // The takeover is not committed yet when the first relay puts the row aside.
+    let takeover = world.database.begin("UPDATE sales.outbox_shards SET token = token + 1").await;
+    let store = world.store();
+    let putting_aside = tokio::spawn(async move {
+        let mut connection = store.connection().await.unwrap();
+        dead_letter(&mut connection, ClaimedRow { held, seq }, "refused", None).await.unwrap()
+    });
+    world.database.until_somebody_waits_for_a_lock().await;
+    takeover.commit().await;
+    assert!(!putting_aside.await.unwrap());
+    assert_eq!(waiting(&world).await, 1);
 }

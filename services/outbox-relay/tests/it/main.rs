@@ -4,6 +4,7 @@
 mod dead_letters;
 mod leases;
 mod outbox;
+mod partitions;
 mod process;
 mod publish;
 mod service;

@@ -41,7 +41,7 @@ async fn a_connection_that_is_cut_during_the_commit_leaves_one_order_under_its_k
     let (cut, ()) = tokio::join!(api.create("key-1", &order), async {
         api.world.database.until_somebody_waits_for_a_lock().await;
         proxy.lose_answers();
-        lock.release().await;
+        lock.commit().await;
         eventually("it is committed", async || (api.orders_stored().await == 2).then_some(()))
             .await;
         proxy.cut();
@@ -68,7 +68,7 @@ async fn a_client_that_leaves_in_the_middle_neither_loses_nor_doubles_its_order(
         answer = create => panic!("answered under a lock: {answer:?}"),
         () = api.world.database.until_somebody_waits_for_a_lock() => {}
     }
-    lock.release().await;
+    lock.commit().await;
     eventually("the order is stored", async || (api.orders_stored().await == 1).then_some(()))
         .await;
     let repeated = api.create("key-1", &two_widgets()).await;

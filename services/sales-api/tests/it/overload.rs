@@ -23,7 +23,7 @@ async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
         assert_eq!(refused.problem(), (503, "OVERLOADED".to_owned()));
         assert_eq!(refused.header("retry-after"), Some("1"));
         assert_eq!(api.get("/health").await.status, 200);
-        lock.release().await;
+        lock.commit().await;
     });
     assert_eq!(first.status, 201);
     assert_eq!(api.create("key-2", &two_widgets()).await.status, 201);

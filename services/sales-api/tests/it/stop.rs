@@ -77,7 +77,7 @@ async fn a_request_in_hand_is_answered_after_intake_has_ended() {
     .await;
     // Until the last answer it says of itself how it is.
     assert_eq!(told(process.management_port(), "readyz").await.0, 503);
-    lock.release().await;
+    lock.commit().await;
     let answer = in_hand.await.unwrap().unwrap();
     assert_eq!(answer.status(), 201);
     assert_eq!(process.ended().await.code(), Some(0));

@@ -39,7 +39,7 @@ async fn an_order_that_does_not_arrive_is_named_with_the_place_where_it_stopped(
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_every_background_service_in_the_middle_loses_and_doubles_nothing() {
     let mut system = System::start().await;
-    system.world.set("OUTBOX_LEASE", 2500).set("KAFKA_PUBLISH_TIMEOUT", 500);
+    system.world.set("OUTBOX_LEASE", 3000).set("KAFKA_PUBLISH_TIMEOUT", 500);
     system
         .world
         .set("DELIVERY_LEASE", 2500)

@@ -30,7 +30,7 @@ async fn a_redrive_is_a_dry_run_until_it_is_told_yes() {
     bury(&world, &[letter("a", "status-gap"), letter("b", "tombstone")]).await;
 
     let dry = redrive(&world, &["--class", "tombstone"]).await;
-    let class = |class, eligible, unselected| json!({ "class": class, "eligible": eligible, "unselected": unselected, "tooOften": 0, "stray": 0 });
+    let class = |class, eligible, unselected| json!({ "class": class, "eligible": eligible, "unselected": unselected, "tooOften": 0, "stray": 0, "truncated": 0 });
     assert_eq!(
         dry,
         json!({

@@ -50,13 +50,13 @@ async fn the_status_tells_depth_and_age_refusals_and_who_carries_what() {
     let lease = status["relays"][0]["leaseRemainingSeconds"].take().as_f64().unwrap();
     assert!((30.0..=60.0).contains(&lease), "{lease}");
     let depth = |topic: &str, count, refused| {
-        json!({ "topic": topic, "count": count, "waitingOutRefusal": refused,
+        json!({ "topic": topic, "count": count, "deferred": refused,
                 "oldestSeconds": null, "oldestClaimableSeconds": null })
     };
     assert_eq!(
         status,
         json!({
-            "waiting": { "count": 3, "exact": true }, "waitingOutRefusal": 1,
+            "waiting": { "count": 3, "exact": true }, "deferred": 1,
             "oldestSeconds": null, "oldestClaimableSeconds": null,
             "topics": [depth("elsewhere", 1, 0), depth(&world.topics.order_events, 2, 1)],
             "deadLetters": { "count": 0, "exact": true },
@@ -66,7 +66,7 @@ async fn the_status_tells_depth_and_age_refusals_and_who_carries_what() {
     );
 }
 
-/// The order's first event is an hour old and waits out a refusal; all others are a minute old.
+/// The order's first event is an hour old and is deferred; all others are a minute old.
 async fn refuse_for_now(world: &World, order: OrderId) {
     let statement = format!(
         "UPDATE sales.outbox_events SET created_at = now() - interval '1 minute';

@@ -7,7 +7,7 @@ use messaging::Publisher;
 use outbox_relay::Relay;
 use serde_json::json;
 use status_consumer::Reaper;
-use store::outbox::{PublishedRow, claim, glance, record_failure, release, share};
+use store::outbox::{ClaimedRow, claim, defer, extend, glance, release, share};
 use test_kit::{World, bearer_with, eventually, outbox_event, put_into_outbox, seconds_from_now};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
@@ -50,9 +50,13 @@ const RIGHTS: &[(&str, &str, &[&str])] = &[
     (
         "outbox_relay",
         "sales.outbox_shards",
-        &["SELECT", "UPDATE(owner)", "UPDATE(token)", "UPDATE(lease_until)"],
+        &["SELECT", "UPDATE(owner)", "UPDATE(token)", "UPDATE(lease_until)", "UPDATE(lease_ms)"],
     ),
-    ("outbox_relay", "sales.outbox_relays", &["SELECT", "INSERT", "DELETE", "UPDATE(lease_until)"]),
+    (
+        "outbox_relay",
+        "sales.outbox_relays",
+        &["SELECT", "INSERT", "DELETE", "UPDATE(lease_until)", "UPDATE(lease_ms)"],
+    ),
     ("outbox_relay", "sales.outbox_dead_letters", &["INSERT", "SELECT(redriven_at)"]),
     (
         "delivery_service",
@@ -192,7 +196,7 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     become_member(&mut world, "sales_operator").await;
     assert_eq!(answer(&world, &["outbox", "redrive", "--yes"]).await["redriven"], 1);
     assert_eq!(answer(&world, &["outbox", "dead-letters", "--all"]).await[0]["redriveCount"], 1);
-    // What is refused for a reason that nobody knows is tried again later.
+    // What cannot be published now is tried again later.
     become_member(&mut world, "outbox_relay").await;
     let mut connection = world.store().connection().await.unwrap();
     let successor = Uuid::new_v4();
@@ -201,11 +205,12 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     world.database.execute(all_free).await;
     let held = share(&mut connection, successor, 60_000).await.unwrap();
     let shards = held.iter().map(|held| held.shard).collect();
-    let claimed = claim(&mut connection, &shards, 10).await.unwrap();
+    let claimed = claim(&mut connection, &shards, &vec![], 10).await.unwrap();
     let row = &claimed.rows[0];
     let held = *held.iter().find(|held| held.shard == row.shard).unwrap();
-    let place = PublishedRow { held, seq: row.seq };
-    assert!(record_failure(&mut connection, place, 1000, "unknown").await.unwrap());
+    let place = ClaimedRow { held, seq: row.seq };
+    assert_eq!(defer(&mut connection, &[place], "unavailable").await.unwrap(), 1);
+    assert_eq!(extend(&mut connection, successor, 60_000).await.unwrap().held.len(), 64);
     release(&mut connection, successor).await.unwrap();
     // What its metrics tell.
     assert_eq!(glance(&mut connection).await.unwrap().dead_letters, 0);

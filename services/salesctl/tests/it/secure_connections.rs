@@ -156,7 +156,7 @@ async fn clients_are_verified(secure: &SecureStack) {
     // Without one the broker just hangs up, which may be anything.
     let publisher = Publisher::new("test", &world.config()).unwrap();
     let answers = publisher.publish(vec![event(&world)]).await;
-    assert!(answers[0].as_ref().is_err_and(PublishError::is_outage), "{answers:?}");
+    assert!(answers[0].as_ref().is_err_and(PublishError::is_condition), "{answers:?}");
     world.set("KAFKA_CERTIFICATE_FILE", secure.client_file());
     world.set("KAFKA_KEY_FILE", secure.client_file());
     topics(&world).await.unwrap();
@@ -191,7 +191,7 @@ fn not_let_in(world: &World, reason: &'static str) -> impl Future<Output = ()> +
         }
         match &answer {
             Err(error @ PublishError::NotLetIn(told)) => {
-                assert!(told.contains(reason) && error.is_outage(), "{told}");
+                assert!(told.contains(reason) && error.is_condition(), "{told}");
             }
             other => panic!("{reason}: {other:?}"),
         }

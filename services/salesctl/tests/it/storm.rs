@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_mins(2);
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_are_killed_and_replaced_under_load_break_no_invariant() {
     let mut world = World::create().await;
-    world.set("OUTBOX_LEASE", 2500).set("KAFKA_PUBLISH_TIMEOUT", 500);
+    world.set("OUTBOX_LEASE", 3000).set("KAFKA_PUBLISH_TIMEOUT", 500);
     world.set("DELIVERY_LEASE", 2500).set("DELIVERY_MAX_DELAY", 500);
     let system = System::start_in(world);
     let world = &system.world;

@@ -9,7 +9,7 @@ mod redrive;
 use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{HeldShard, OutboxEvent, PublishedRow, enqueue};
+use super::{ClaimedRow, HeldShard, OutboxEvent, enqueue};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -17,13 +17,16 @@ pub use list::{DeadLetter, DeadLetterFilter, WholeDeadLetter, find, list};
 pub use redrive::{Redrive, RedriveGroup, RedrivePlan, plan, redrive};
 
 statement! {
-    /// One statement, so that the event is always in exactly one of the two tables.
+    /// One statement, so that the event is always in exactly one of the two tables. The shard is locked, so that no other
+    /// relay takes it over meanwhile, and publishes what is put aside here.
     struct PutAside { shard: i16, seq: i64, token: i64, reason: str } -> ();
-    "WITH refused AS (
-        DELETE FROM sales.outbox_events e
-        USING sales.outbox_shards s
-        WHERE e.shard = " {SmallInt = shard} " AND e.seq = " {BigInt = seq} "
-          AND s.shard = e.shard AND s.token = " {BigInt = token} "
+    "WITH held AS MATERIALIZED (
+        SELECT shard FROM sales.outbox_shards
+        WHERE shard = " {SmallInt = shard} " AND token = " {BigInt = token} " FOR SHARE
+     ),
+     refused AS (
+        DELETE FROM sales.outbox_events e USING held
+        WHERE e.shard = held.shard AND e.seq = " {BigInt = seq} "
         RETURNING e.*
      )
      INSERT INTO sales.outbox_dead_letters
@@ -38,7 +41,7 @@ statement! {
 /// transaction. Returns whether the lease still held; if it did not, nothing was done.
 pub async fn dead_letter(
     connection: &mut Connection,
-    row: PublishedRow,
+    row: ClaimedRow,
     reason: &str,
     announcement: Option<&OutboxEvent>,
 ) -> Result<bool, StoreError> {

@@ -78,6 +78,7 @@ struct Class {
     unselected: u64,
     too_often: u64,
     stray: u64,
+    truncated: u64,
 }
 
 impl Redrive {
@@ -141,8 +142,8 @@ impl From<Refusal> for Refused {
 impl Report {
     fn new(topic: String, plan: &Plan) -> Self {
         let class = |(class, tally): (&String, &Tally)| {
-            let Tally { eligible, unselected, too_often, stray } = *tally;
-            Class { class: class.clone(), eligible, unselected, too_often, stray }
+            let Tally { eligible, unselected, too_often, stray, truncated } = *tally;
+            Class { class: class.clone(), eligible, unselected, too_often, stray, truncated }
         };
         Self {
             topic,
@@ -159,14 +160,14 @@ impl Report {
         let mut lines = Vec::new();
         if !self.classes.is_empty() {
             lines.push(format!(
-                "{:<24} {:>9} {:>10} {:>9} {:>9}",
-                "class", "eligible", "not asked", "too often", "stray"
+                "{:<24} {:>9} {:>10} {:>9} {:>9} {:>9}",
+                "class", "eligible", "not asked", "too often", "stray", "truncated"
             ));
         }
         lines.extend(self.classes.iter().map(|it| {
             format!(
-                "{:<24} {:>9} {:>10} {:>9} {:>9}",
-                it.class, it.eligible, it.unselected, it.too_often, it.stray
+                "{:<24} {:>9} {:>10} {:>9} {:>9} {:>9}",
+                it.class, it.eligible, it.unselected, it.too_often, it.stray, it.truncated
             )
         }));
         lines.extend(self.refused.iter().map(|Refused { partition, offset, reason }| {

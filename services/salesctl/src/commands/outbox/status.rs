@@ -23,7 +23,7 @@ pub(super) struct Status {
 #[serde(rename_all = "camelCase")]
 struct Report {
     waiting: Count,
-    waiting_out_refusal: i64,
+    deferred: i64,
     oldest_seconds: Option<f64>,
     oldest_claimable_seconds: Option<f64>,
     topics: Vec<Topic>,
@@ -49,7 +49,7 @@ struct Count {
 struct Topic {
     topic: String,
     count: i64,
-    waiting_out_refusal: i64,
+    deferred: i64,
     oldest_seconds: f64,
     oldest_claimable_seconds: Option<f64>,
 }
@@ -81,7 +81,7 @@ impl From<outbox::Status> for Report {
                 exact: status.complete,
                 estimate: (!status.complete).then_some(status.estimate.max(count)),
             },
-            waiting_out_refusal: status.topics.iter().map(|topic| topic.refused).sum(),
+            deferred: status.topics.iter().map(|topic| topic.deferred).sum(),
             oldest_seconds: oldest(|topic| Some(topic.oldest_age)),
             oldest_claimable_seconds: oldest(|topic| topic.oldest_claimable_age),
             topics: status.topics.into_iter().map(Topic::from).collect(),
@@ -102,7 +102,7 @@ impl From<TopicDepth> for Topic {
         Self {
             topic: depth.topic,
             count: depth.events,
-            waiting_out_refusal: depth.refused,
+            deferred: depth.deferred,
             oldest_seconds: rounded(depth.oldest_age),
             oldest_claimable_seconds: depth.oldest_claimable_age.map(rounded),
         }
@@ -128,7 +128,7 @@ impl Report {
     fn text(&self) -> String {
         let mut lines = vec![
             format!("events waiting         {}", self.waiting.text()),
-            format!("waiting out a refusal  {}", self.waiting_out_refusal),
+            format!("deferred               {}", self.deferred),
             format!("oldest                 {}", age(self.oldest_seconds)),
             format!("oldest claimable       {}", age(self.oldest_claimable_seconds)),
             format!("dead letters waiting   {}", self.dead_letters.text()),
@@ -151,7 +151,7 @@ impl Report {
             format!(
                 "{:>9} {:>9} {:>12} {:>12}  {}",
                 topic.count,
-                topic.waiting_out_refusal,
+                topic.deferred,
                 age(oldest),
                 age(claimable),
                 topic.topic

@@ -11,7 +11,9 @@ use crate::processes::{SERVICES, Shop};
 const AT_REST: &[&str] = &[
     "consumer_dead_letters_total",
     "consumer_errors_total",
+    "consumer_lost_dead_letters_total",
     "database_pool_failures_total",
+    "delivery_deferrals_total",
     "delivery_duplicates_total",
     "delivery_leases_lost_total",
     "http_server_requests_refused_total",
@@ -19,6 +21,8 @@ const AT_REST: &[&str] = &[
     "inventory_breaker_opened_total",
     "order_writer_refused_total",
     "outbox_dead_letters_total",
+    "outbox_deferrals_total",
+    "outbox_held_events_total",
     "outbox_leases_lost_total",
     "outbox_shards_released_total",
     "status_duplicates_total",

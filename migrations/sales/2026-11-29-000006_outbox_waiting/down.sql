@@ -1,0 +1,1 @@
+DROP INDEX sales.outbox_events_waiting;
