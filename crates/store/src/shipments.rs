@@ -81,7 +81,7 @@ pub async fn insert(connection: &mut Connection, new: &[NewShipment]) -> Result<
 }
 
 /// The longest that a step waits for its next attempt, in milliseconds.
-const LONGEST_DEFERRAL_MS: i64 = 30_000;
+const LONGEST_DEFERRAL_MS: i64 = 10_000;
 
 statement! {
     /// A lease that ends later than any was given for is one by another clock, and counts as ended.
@@ -199,7 +199,7 @@ statement! {
      WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND lease_token = " {SqlUuid = token} ""
 }
 
-/// Lets steps that are leased under `token` wait, while those of other orders pass: between 1 and 30 seconds, the longer
+/// Lets steps that are leased under `token` wait, while those of other orders pass: between 1 and 10 seconds, the longer
 /// the longer they have been due.
 pub async fn defer(
     connection: &mut Connection,

@@ -30,7 +30,7 @@ use crate::wake::Wakes;
 /// How soon to look again after rows were deferred: the shortest that one waits.
 const DEFERRED: Duration = Duration::from_secs(1);
 /// The longest that one waits.
-const LONGEST_DEFERRAL: Duration = Duration::from_secs(30);
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(10);
 
 /// What the lanes of a relay have in common.
 #[derive(Debug)]

@@ -142,7 +142,7 @@ statement! {
     /// A row waits as long as it has waited already, so that each wait is twice as long as the one before.
     struct Defer { shards: Vec<i16>, seqs: Vec<i64>, tokens: Vec<i64>, reason: str } -> ();
     "UPDATE sales.outbox_events e
-     SET next_attempt_at = now() + least(greatest(now() - e.created_at, interval '1 second'), interval '30 seconds'),
+     SET next_attempt_at = now() + least(greatest(now() - e.created_at, interval '1 second'), interval '10 seconds'),
          last_error = " {Text = reason} "
      FROM UNNEST(" {Array<SmallInt> = shards} ", " {Array<BigInt> = seqs} ", " {Array<BigInt> = tokens} ")
          AS d (shard, seq, token)
@@ -150,7 +150,7 @@ statement! {
      WHERE e.shard = d.shard AND e.seq = d.seq"
 }
 
-/// Lets rows wait, and with them their orders, while others pass: between 1 and 30 seconds, the longer the older they
+/// Lets rows wait, and with them their orders, while others pass: between 1 and 10 seconds, the longer the older they
 /// are. No attempt is counted. Returns for how many the lease still held.
 pub async fn defer(
     connection: &mut Connection,
