@@ -6,11 +6,13 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::context::QuietContext;
 
@@ -47,6 +49,18 @@ impl Batch {
         // The batch has no more tickets to give: the count can only fall.
         while self.unanswered.load(Ordering::Acquire) > 0 {
             self.answered.notified().await;
+        }
+    }
+
+    /// Waits until every ticket is back, as long as some come back within each `patience`.
+    pub(crate) async fn all_in_time(&self, patience: Duration) {
+        let mut answered = 0;
+        while timeout(patience, self.all()).await.is_err() {
+            let now = self.lock().len();
+            if now == answered {
+                return;
+            }
+            answered = now;
         }
     }
 

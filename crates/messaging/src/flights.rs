@@ -1,7 +1,7 @@
 //! Events on their way, whose answers their sender does not wait for.
 //!
 //! A partition without a leader answers nothing until the time is up. Whoever waits for the slowest answer publishes
-//! nothing meanwhile, so a sender waits for [`PATIENCE`], and goes on without the rest.
+//! nothing meanwhile, so a sender waits as long as answers come, for [`PATIENCE`] each, and goes on without the rest.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use futures::{FutureExt, StreamExt};
 
 use crate::{Answers, InFlight};
 
-/// How long a sender waits for all answers of a batch before it goes on without the others. A broker in good health
+/// How long a sender waits for the next answer of a batch before it goes on without the others. A broker in good health
 /// answers much sooner.
-pub const PATIENCE: Duration = Duration::from_millis(100);
+pub const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The most events of a sender that are on their way besides its present batch.
 const MOST_EVENTS: usize = 4_096;

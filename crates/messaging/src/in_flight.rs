@@ -90,6 +90,11 @@ impl Sent {
         self.batch.all().await;
     }
 
+    /// Waits until every record is answered, as long as some are within each `patience`.
+    pub(crate) async fn all_in_time(&self, patience: Duration) {
+        self.batch.all_in_time(patience).await;
+    }
+
     /// Waits until there is something to take, or every record is answered.
     pub(crate) async fn any(&self) {
         if self.refused.is_empty() {
@@ -181,10 +186,9 @@ impl<T> InFlight<T> {
         self.events.iter().flatten().map(|(_, event)| event.publication.payload.len()).sum()
     }
 
-    /// Waits until all are answered, but not longer than `patience`. Returns what has come.
+    /// Waits until all are answered, as long as some are within each `patience`. Returns what has come.
     pub async fn answers_within(&mut self, patience: Duration) -> Answers<T> {
-        // Either way, what is there is taken.
-        let _ = timeout(patience, self.sent.all()).await;
+        self.sent.all_in_time(patience).await;
         self.take()
     }
 

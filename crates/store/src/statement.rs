@@ -61,6 +61,7 @@ pub(crate) async fn plan_by_index(
     // Which of its kinds is meant, is told by the types of the values, and here are none.
     let text = text
         .replace("UNNEST($1)", "UNNEST($1::smallint[])")
+        .replace("UNNEST($2)", "UNNEST($2::uuid[])")
         .replace("UNNEST($1, $2)", "UNNEST($1::text[], $2::text[])");
     world.database.generic_plan_with(&crate::pool::BY_INDEX, &text).await
 }

@@ -52,7 +52,7 @@ statement! {
                  SELECT shard, seq, event_id, aggregate_id, topic, event_type, payload::text, headers::text,
                         occurred_at, redrive_count
                  FROM sales.outbox_events o
-                 WHERE o.shard = s.shard AND o.aggregate_id <> ALL(" {Array<SqlUuid> = in_hand} ")
+                 WHERE o.shard = s.shard AND o.aggregate_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_hand} "))
                    AND NOT EXISTS (
                        SELECT FROM sales.outbox_events w
                        WHERE w.shard = o.shard AND w.aggregate_id = o.aggregate_id
