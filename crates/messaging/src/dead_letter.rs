@@ -50,7 +50,7 @@ pub mod header {
     ];
 }
 
-/// The most bytes of the key, of each header, and of all headers that a truncated dead letter keeps.
+/// The most bytes of the key, and of all headers together, that a truncated dead letter keeps.
 const KEPT_BYTES: usize = 1024;
 /// The most bytes of the value.
 const KEPT_VALUE_BYTES: usize = 16 * 1024;
@@ -158,7 +158,8 @@ fn truncated(record: &Record) -> Record {
     let mut kept = 0;
     let headers = record.headers.iter().filter(|(name, value)| {
         kept += name.len() + value.as_ref().map_or(0, Vec::len);
-        kept <= KEPT_BYTES
+        // What a record that was redriven says of its first failure is part of a dead letter.
+        kept <= KEPT_BYTES || header::ALL.contains(&name.as_str())
     });
     let beginning = |bytes: &Vec<u8>, most: usize| bytes[..bytes.len().min(most)].to_vec();
     Record {

@@ -21,7 +21,7 @@ pub mod topic_admin;
 
 pub use flights::{Flight, Flights, PATIENCE};
 pub use in_flight::{Answers, InFlight, Unanswered};
-pub use poison_breaker::PoisonBreaker;
+pub use poison_breaker::{PoisonBreaker, PoisonSettings};
 pub use publish_error::PublishError;
 pub use publisher::{Publication, Publisher};
 pub use record::Record;

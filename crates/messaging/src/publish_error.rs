@@ -21,7 +21,7 @@ const CAUSED_BY_THE_RECORD: [(RDKafkaErrorCode, &str); 5] = [
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A condition: nothing is wrong with the record, and it may even have been written.
-    #[error("Kafka is unavailable")]
+    #[error("Kafka cannot take the record now")]
     Unavailable(#[source] KafkaError),
     /// A condition: the broker takes nothing from this client, or the client trusts no broker, because a password or a
     /// certificate is wrong.

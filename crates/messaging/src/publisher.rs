@@ -117,17 +117,6 @@ impl Publisher {
         InFlight::new(self, &self.apart, true, events)
     }
 
-    /// Sends all of them, then waits for the answer to each; in the order given.
-    pub async fn publish(&self, events: Vec<Publication>) -> Vec<Result<(), PublishError>> {
-        let mut results: Vec<_> = events.iter().map(|_| Ok(())).collect();
-        let answers = self.send(events.into_iter().enumerate().collect()).all().await;
-        let apart = self.send_apart(answers.suspects).all().await;
-        for (place, result) in answers.settled.into_iter().chain(apart.settled) {
-            results[place] = result;
-        }
-        results
-    }
-
     /// Sends a record with its own bytes and more headers to another topic, and waits for the answer.
     pub(crate) async fn forward(
         &self,

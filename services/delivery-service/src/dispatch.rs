@@ -1,7 +1,6 @@
 //! Steps that are due are published, then marked.
 
 use std::convert::Infallible;
-use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ pub(crate) struct Dispatcher {
     pub(crate) poll_interval: Duration,
     pub(crate) arrived: Arc<Notify>,
     pub(crate) heartbeat: Heartbeat,
-    /// What is between the send of a step that is sent once more and its mark, at most.
+    /// The longest that a batch takes from the send to the mark.
     pub(crate) publish_and_mark: Duration,
     pub(crate) flights: Flights<DueShipment, Lease>,
     /// When a broker last acknowledged a step.
@@ -67,20 +66,6 @@ pub(crate) struct Turn {
     leased: usize,
     /// Steps that were published and marked.
     done: usize,
-    /// Steps that could not be published, and wait for their next attempt.
-    deferred: usize,
-}
-
-impl Add for Turn {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            leased: self.leased + other.leased,
-            done: self.done + other.done,
-            deferred: self.deferred + other.deferred,
-        }
-    }
 }
 
 /// The lease that steps were sent under.
@@ -129,16 +114,18 @@ impl Dispatcher {
 
     /// Settles what has been answered meanwhile, then publishes what is due, or waits until there is room for it.
     async fn turn(&mut self) -> Result<Turn, DispatchError> {
-        let mut sum = Turn::default();
+        let mut done = 0;
         while let Some((flight, answers)) = self.flights.next_now() {
-            sum = sum + self.settle(flight, answers).await?;
+            done += self.settle(flight, answers).await?;
         }
         if !self.flights.have_room()
             && let Some((flight, answers)) = self.flights.next().await
         {
-            return Ok(sum + self.settle(flight, answers).await?);
+            done += self.settle(flight, answers).await?;
+            return Ok(Turn { leased: 0, done });
         }
-        Ok(sum + self.publish_due().await?)
+        let turn = self.publish_due().await?;
+        Ok(Turn { done: done + turn.done, ..turn })
     }
 
     /// Publishes what is due now, and marks the steps that were acknowledged soon.
@@ -153,21 +140,24 @@ impl Dispatcher {
         if leased == 0 {
             return Ok(Turn::default());
         }
-        let publication = |due: DueShipment| Ok((self.publication(&due)?, due));
-        let steps = due.into_iter().map(publication).collect::<Result<Vec<_>, DispatchError>>()?;
-        let steps = steps.into_iter().map(|(publication, due)| (due, publication)).collect();
+        let step = |due: DueShipment| {
+            let publication = self.publication(&due)?;
+            Ok((due, publication))
+        };
+        let steps = due.into_iter().map(step).collect::<Result<Vec<_>, DispatchError>>()?;
         let mut flight = Flight { events: self.publisher.send(steps), context: lease };
         let answers = flight.events.answers_within(PATIENCE).await;
-        let turn = self.settle(flight, answers).await?;
-        Ok(turn + Turn { leased, ..Turn::default() })
+        let done = self.settle(flight, answers).await?;
+        Ok(Turn { leased, done })
     }
 
-    /// Marks what was published, and lets wait what could not be. What is left of the flight stays on its way.
+    /// Marks what was published, and lets wait what could not be. What is left of the flight stays on its way. Returns how
+    /// many steps were done.
     async fn settle(
         &mut self,
         flight: Flight<DueShipment, Lease>,
         answers: Answers<DueShipment>,
-    ) -> Result<Turn, DispatchError> {
+    ) -> Result<usize, DispatchError> {
         let lease = flight.context;
         if !flight.events.is_empty() {
             self.flights.add(flight);
@@ -196,7 +186,7 @@ impl Dispatcher {
         if let Some(error) = failure {
             self.defer(lease, &waiting, error).await?;
         }
-        Ok(Turn { leased: 0, done: done.len(), deferred: waiting.len() })
+        Ok(done.len())
     }
 
     async fn mark(&mut self, token: Uuid, done: &[StepDone]) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conf::Conf;
 use contracts::topics;
-use messaging::KafkaSettings;
+use messaging::{KafkaSettings, PoisonSettings};
 use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, ServiceConfig, all_of, number_in, parse_port, timeout_millis,
@@ -44,6 +44,9 @@ pub struct Config {
     /// Maximum number of rows of one shard that are published together
     #[conf(env, default_value = "96", value_parser = parse_batch)]
     pub(crate) outbox_shard_batch: i64,
+
+    #[conf(flatten)]
+    pub(crate) poison: PoisonSettings,
 
     /// Topic of `outbox.dead-lettered` events
     #[conf(env, default(topics::DEAD_LETTERS.to_owned()), value_parser = topics::parse_name)]

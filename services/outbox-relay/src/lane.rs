@@ -4,27 +4,25 @@
 //! answer: a partition without a leader answers nothing until the time is up, and the others must not wait for it. What
 //! is late is settled when its answer comes; until then, nothing else of its orders is claimed.
 
-use std::collections::HashSet;
-use std::mem;
-use std::ops::Add;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use contracts::cloud_events::Attributes;
 use futures::FutureExt;
 use futures::future::pending;
-use messaging::{Answers, Flight, PATIENCE, PoisonBreaker, Publication, PublishError, Publisher};
+use messaging::{Answers, Flight, PATIENCE, PoisonBreaker, PublishError, Publisher};
 use service_kit::outage::Outage;
 use service_kit::{Chain, Heartbeat};
+use store::Database;
 use store::outbox::{self, Claimed, ClaimedRow, OutboxRow};
-use store::{Database, StoreError};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::batch::{one_an_order, publication};
 use crate::flight::{OrdersInFlight, Sending};
 use crate::leases::Tenure;
 use crate::settle::Settler;
+use crate::step::{RelayError, Step};
 use crate::wake::Wakes;
 
 /// How soon to look again after rows were deferred: the shortest that one waits.
@@ -63,55 +61,8 @@ pub(crate) struct Lane {
     outage: Outage,
     flights: OrdersInFlight,
     breaker: PoisonBreaker,
-    /// It only settles what is on its way.
-    is_ending: bool,
     /// Until then, rows that were deferred can become due.
     deferred_until: Option<Instant>,
-}
-
-/// What one step did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
-    /// Events that were published and marked.
-    pub published: usize,
-    /// Events that were put aside.
-    pub dead_lettered: usize,
-    /// Rows that have to wait for a row of the same order before them.
-    pub held_back: usize,
-    /// Events that could not be published, and wait for their next attempt.
-    pub deferred: usize,
-    /// There may be more than one step takes.
-    pub behind: bool,
-}
-
-impl Add for Step {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            published: self.published + other.published,
-            dead_lettered: self.dead_lettered + other.dead_lettered,
-            held_back: self.held_back + other.held_back,
-            deferred: self.deferred + other.deferred,
-            behind: self.behind || other.behind,
-        }
-    }
-}
-
-/// Why a step could not be finished. Nothing is lost: what was not marked is found again.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The database.
-    #[error("the outbox cannot be read or marked")]
-    Store(#[from] StoreError),
-    /// Nothing could be published. No row is blamed for it.
-    #[error("events for the topic {topic} cannot be published")]
-    Kafka {
-        /// Where they should go.
-        topic: String,
-        /// The reason.
-        source: PublishError,
-    },
 }
 
 impl Lane {
@@ -120,13 +71,12 @@ impl Lane {
         shared: Arc<Shared>,
         outage: Outage,
         heartbeat: Heartbeat,
+        breaker: PoisonBreaker,
     ) -> Self {
         // Until it works.
         heartbeat.rest();
         let (flights, deferred_until) = (OrdersInFlight::default(), None);
-        let breaker = PoisonBreaker::default();
-        let is_ending = false;
-        Self { number, heartbeat, shared, outage, flights, breaker, is_ending, deferred_until }
+        Self { number, heartbeat, shared, outage, flights, breaker, deferred_until }
     }
 
     /// Steps until the tenure is over, or until `shutdown`. What is on its way then is waited for.
@@ -149,13 +99,12 @@ impl Lane {
                 self.rest(pause, is_outage, &tenure, &shutdown).await;
             }
         }
-        self.is_ending = true;
+        tenure.end();
         while let Some((flight, answers)) = self.flights.next().await {
             self.heartbeat.beat();
             let result = self.settle(flight, answers, &tenure).await;
             self.pause_after(result);
         }
-        self.is_ending = false;
         self.heartbeat.rest();
         self
     }
@@ -257,7 +206,7 @@ impl Lane {
         if settlement.published > 0 {
             *shared.acknowledged() = Some(Instant::now());
         }
-        let deferred = self.defer(settlement.unavailable, sending.at).await?;
+        let deferred = self.defer(settlement.unavailable, sending.at, tenure).await?;
         let (published, dead_lettered) = (settlement.published, settlement.dead_lettered);
         Ok(Step { published, dead_lettered, deferred, ..Step::default() })
     }
@@ -268,17 +217,18 @@ impl Lane {
         &mut self,
         unavailable: Vec<(ClaimedRow, OutboxRow, PublishError)>,
         sent_at: Instant,
+        tenure: &Tenure,
     ) -> Result<usize, RelayError> {
         let rows: Vec<ClaimedRow> = unavailable.iter().map(|(place, ..)| *place).collect();
         let Some((_, row, source)) = unavailable.into_iter().next() else {
             return Ok(0);
         };
-        let shared = &self.shared;
-        let others_pass = *shared.acknowledged() > Some(sent_at);
         // Whoever works on these shards next finds out by itself.
-        if self.is_ending {
+        if tenure.is_over() {
             return Ok(0);
         }
+        let shared = &self.shared;
+        let others_pass = *shared.acknowledged() > Some(sent_at);
         if others_pass || shared.publisher.is_answered().await {
             let mut connection = shared.database.connection().await?;
             let reason = Chain(&source).to_string();
@@ -352,67 +302,5 @@ impl Lane {
                 }
             }
         }
-    }
-}
-
-/// Keeps the first row of each order: one that cannot be published must not be overtaken by its successor.
-fn one_an_order(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
-    let mut orders = HashSet::with_capacity(rows.len());
-    rows.into_iter().filter(|row| orders.insert(row.event.aggregate_id)).collect()
-}
-
-/// The payload goes into the record: there may be much of it, and nobody needs it twice.
-fn publication(row: &mut OutboxRow) -> Publication {
-    let event = &mut row.event;
-    Publication {
-        topic: event.topic.clone(),
-        key: event.aggregate_id.to_string(),
-        attributes: Attributes {
-            id: event.event_id,
-            source: event.headers.source.clone(),
-            event_type: event.event_type.clone(),
-            time: event.occurred_at,
-            subject: event.aggregate_id.as_uuid(),
-            data_schema: event.headers.data_schema.clone(),
-            correlation_id: event.headers.correlation_id.clone(),
-            trace: event.headers.trace(),
-        },
-        payload: mem::take(&mut event.payload),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::OrderId;
-    use store::outbox::{EventHeaders, OutboxEvent};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn row(order: OrderId, seq: i64) -> OutboxRow {
-        let headers = EventHeaders {
-            source: "/test".into(),
-            data_schema: "urn:sales:test:1.0".into(),
-            correlation_id: None,
-            traceparent: None,
-            tracestate: None,
-        };
-        let event = OutboxEvent {
-            event_id: Uuid::nil(),
-            aggregate_id: order,
-            topic: "t".into(),
-            event_type: "test".into(),
-            payload: "{}".into(),
-            headers,
-            occurred_at: std::time::SystemTime::UNIX_EPOCH.into(),
-        };
-        OutboxRow { shard: 0, seq, event, redrive_count: 0 }
-    }
-
-    #[test]
-    fn a_batch_has_the_oldest_row_of_each_order() {
-        let (a, b) = (OrderId::generate(), OrderId::generate());
-        let batch = one_an_order(vec![row(a, 1), row(a, 2), row(b, 3)]);
-        assert_eq!(batch.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 3]);
     }
 }

@@ -46,9 +46,8 @@ impl Leases {
     /// Renews, and moves towards a fair share. Nothing may be in flight: shards can be given away here.
     pub(crate) async fn renew(&mut self) -> Result<Tenure, StoreError> {
         let since = Instant::now();
-        let length_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
         let mut connection = self.database.connection().await?;
-        let held = outbox::share(&mut connection, self.relay, length_ms).await?;
+        let held = outbox::share(&mut connection, self.relay, self.length_ms()).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         let leased = Mutex::new(Leased { held: held.into(), since });
         let (renewed, ended) = (Notify::new(), CancellationToken::new());
@@ -59,10 +58,9 @@ impl Leases {
     /// away, for which they have to stop.
     pub(crate) async fn extend(&mut self, tenure: &Tenure) -> Result<bool, StoreError> {
         let since = Instant::now();
-        let length_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
         let mut connection = self.database.connection().await?;
         let Share { held, has_surplus } =
-            outbox::extend(&mut connection, self.relay, length_ms).await?;
+            outbox::extend(&mut connection, self.relay, self.length_ms()).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         *tenure.leased() = Leased { held: held.into(), since };
         tenure.renewed.notify_waiters();
@@ -73,6 +71,10 @@ impl Leases {
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         outbox::release(&mut connection, self.relay).await
+    }
+
+    fn length_ms(&self) -> i64 {
+        i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
     }
 
     fn note(&mut self, now: HashSet<i16>) {

@@ -4,6 +4,7 @@
 //! between the broker's answer and the mark leaves a row that its successor publishes again, with the same id.
 
 mod application;
+mod batch;
 mod config;
 mod flight;
 mod lane;
@@ -11,9 +12,10 @@ mod leases;
 mod observe;
 mod relay;
 mod settle;
+mod step;
 mod wake;
 
 pub use application::Application;
 pub use config::Config;
-pub use lane::{RelayError, Step};
 pub use relay::Relay;
+pub use step::{RelayError, Step};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use messaging::Publisher;
+use messaging::{PoisonBreaker, Publisher};
 use service_kit::Chain;
 use service_kit::Heartbeat;
 use service_kit::outage::Outage;
@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::lane::{Lane, RelayError, Shared, Step};
+use crate::lane::{Lane, Shared};
 use crate::leases::{Leases, Tenure};
+use crate::step::{RelayError, Step};
 use crate::wake::Wakes;
 
 /// Carries events from the outbox to Kafka.
@@ -42,10 +43,11 @@ impl Relay {
             acknowledged: Mutex::default(),
         });
         let outage = Outage::of("outbox or kafka");
+        let breaker = PoisonBreaker::new(&config.poison);
         let grace = config.common.liveness_grace;
         let lane = |number| {
             let heartbeat = Heartbeat::new("lane", grace + config.longest_step());
-            Lane::new(number, shared.clone(), outage.shared(), heartbeat)
+            Lane::new(number, shared.clone(), outage.shared(), heartbeat, breaker.clone())
         };
         let lanes = (0..config.outbox_lanes).map(lane);
         Self {

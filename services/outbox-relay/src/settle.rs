@@ -1,4 +1,4 @@
-//! After the broker has answered: mark what it took, blame nobody for an outage, put aside what can never go.
+//! After the broker has answered: mark what it took, blame no event for a condition, put aside what can never go.
 
 use contracts::cloud_events::{data_schema, trace_id};
 use contracts::event_id::event_id;

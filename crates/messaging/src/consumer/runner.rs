@@ -53,8 +53,6 @@ pub struct Runner<H> {
     heartbeat: Heartbeat,
     progress: Progress,
     breaker: PoisonBreaker,
-    /// Whether the breaker counts.
-    holds_poison: bool,
     topic: String,
     group: String,
 }
@@ -92,10 +90,10 @@ impl<H: Handler> Runner<H> {
         };
         let member = GroupMember::join(settings, &options, context)?;
         let dead_letters = DeadLetters::new(settings, &options.group)?;
-        let holds_poison = options.member.poison_breaker;
+        let breaker = PoisonBreaker::new(&options.member.poison);
         let RunnerOptions { topic, group, batch_size, heartbeat, .. } = options;
         let source = Source::new(member, holdings.clone(), topic.clone(), batch_size);
-        let (progress, breaker) = (Progress::default(), PoisonBreaker::default());
+        let progress = Progress::default();
         Ok(Self {
             source,
             holdings,
@@ -105,7 +103,6 @@ impl<H: Handler> Runner<H> {
             heartbeat,
             progress,
             breaker,
-            holds_poison,
             topic,
             group,
         })
@@ -239,17 +236,32 @@ impl<H: Handler> Runner<H> {
         Ok(condemned)
     }
 
-    /// Puts records aside that can never be processed, out of a batch of so many. Where most of the latest records are
-    /// such, that is no fault of theirs: they are held, and one after the other is tried again until one succeeds.
+    /// Puts records aside that can never be processed, out of a batch of so many; unless most of the latest records are
+    /// such, which is no fault of theirs.
     async fn put_aside(
         &mut self,
         mut condemned: Vec<Condemned>,
         count: usize,
         shutdown: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let mut holds = self.breaker.is_suspicious(condemned.len(), count - condemned.len());
+        if self.breaker.is_suspicious(condemned.len(), count - condemned.len()) {
+            condemned = self.hold(condemned, count, shutdown).await?;
+        }
+        for (taken, verdict) in condemned {
+            self.bury(taken, verdict, shutdown).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds records, and tries one after the other again, until the cause is gone. Returns what is at fault all the same.
+    async fn hold(
+        &mut self,
+        mut condemned: Vec<Condemned>,
+        count: usize,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<Condemned>, Stopped> {
         let mut outage = Outage::of("records that can be processed");
-        while self.holds_poison && holds {
+        loop {
             condemned.retain(|(taken, _)| self.holdings.still_holds(taken));
             let Some((_, verdict)) = condemned.first() else { break };
             let error = MostlyPoison { class: verdict.class, held: condemned.len(), count };
@@ -259,19 +271,19 @@ impl<H: Handler> Runner<H> {
             self.source.wait(HELD_PAUSE, shutdown).await?;
             let sample = vec![condemned.remove(0)];
             let again = self.try_again(sample, shutdown).await?;
-            if again.is_empty() {
-                condemned = self.try_again(condemned, shutdown).await?;
-                holds = condemned.len() * 2 > count;
-            } else {
+            if !again.is_empty() {
                 condemned.extend(again);
+                continue;
+            }
+            condemned = self.try_again(condemned, shutdown).await?;
+            if condemned.len() * 2 <= count {
+                break;
             }
         }
         outage.over();
         self.show_held(0);
-        for (taken, verdict) in condemned {
-            self.bury(taken, verdict, shutdown).await?;
-        }
-        Ok(())
+        self.breaker.forget();
+        Ok(condemned)
     }
 
     /// Handles records that were condemned. Returns those that are condemned again.

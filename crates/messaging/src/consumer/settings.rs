@@ -7,6 +7,8 @@ use rdkafka::ClientConfig;
 use service_kit::Heartbeat;
 use service_kit::config::number_in;
 
+use crate::PoisonSettings;
+
 /// Membership of a consumer in its group.
 #[derive(Clone, Debug, Conf)]
 pub struct ConsumerSettings {
@@ -20,10 +22,9 @@ pub struct ConsumerSettings {
     #[conf(env, default_value = "10000", value_parser = parse_session_timeout)]
     pub consumer_session_timeout: Duration,
 
-    /// Whether records that can never be processed are held, and tried again, when they are most of the latest: `on` or
-    /// `off`; with `off`, each becomes a dead letter
-    #[conf(parameter, env, default_value = "on", value_parser = parse_switch)]
-    pub poison_breaker: bool,
+    /// Whether poison is held.
+    #[conf(flatten)]
+    pub poison: PoisonSettings,
 }
 
 /// What a runner reads, and how.
@@ -81,14 +82,6 @@ impl RunnerOptions {
         if let Some(instance) = &self.member.consumer_instance {
             config.set("group.instance.id", instance);
         }
-    }
-}
-
-fn parse_switch(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("must be on or off"),
     }
 }
 

@@ -98,6 +98,22 @@ async fn a_record_that_its_dead_letter_topic_refuses_is_put_aside_truncated_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_even_be_put_aside_truncated_holds_up_no_other() {
+    let world = World::create().await;
+    // Not even the headers of a dead letter fit.
+    limit_records(&world.stack, &world.topics.delivery_events_dlq(), 100).await;
+    let recorder = Recorder::default();
+    let member = start(&world, &recorder, Choice::default());
+    group(&world).until_settled(1).await;
+    send(&world, &[noise(1000)]).await;
+    let orders = report(&world, 50).await;
+    recorder.ledger.until_handled(&orders).await;
+    group(&world).until_all_is_committed().await;
+    member.stop().await;
+    assert!(read_all(&world.stack, &world.topics.delivery_events_dlq()).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_larger_than_a_dead_letter_is_put_aside_whole_where_it_compresses() {
     let world = World::create().await;
     let recorder = Recorder::default();
@@ -118,7 +134,8 @@ async fn a_record_that_is_larger_than_a_dead_letter_is_put_aside_whole_where_it_
 #[tokio::test(flavor = "multi_thread")]
 async fn most_of_the_latest_records_being_poison_holds_them_until_the_cause_is_gone() {
     let world = World::create().await;
-    let recorder = Recorder::default();
+    let poison = OrderId::generate();
+    let recorder = Recorder { panics_at: BTreeSet::from([poison]), ..Recorder::default() };
     recorder.is_wrong.store(true, Ordering::SeqCst);
     let orders = report(&world, 100).await;
     let member = start(&world, &recorder, Choice::default());
@@ -134,9 +151,12 @@ async fn most_of_the_latest_records_being_poison_holds_them_until_the_cause_is_g
     let held: Vec<OrderId> =
         orders.into_iter().filter(|order| !gone.contains(order.to_string().as_bytes())).collect();
     recorder.ledger.until_handled(&held).await;
-    group(&world).until_all_is_committed().await;
-    member.stop().await;
     recorder.ledger.assert_each_once(&held);
-    let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
-    assert_eq!(letters.len(), dead.len());
+    let letters = async || read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
+    assert_eq!(letters().await.len(), dead.len());
+    // From now on, one that is alone is to blame again.
+    send(&world, &[record(poison)]).await;
+    group(&world).until_all_is_committed().await;
+    assert_eq!(letters().await.len(), dead.len() + 1);
+    member.stop().await;
 }

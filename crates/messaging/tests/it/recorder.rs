@@ -11,6 +11,7 @@ use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, ORDER_SHIPPED}
 use contracts::envelope::Envelope;
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
+use messaging::PoisonSettings;
 use messaging::consumer::{
     ConsumerSettings, Handler, HandlerError, MAX_POLL_INTERVAL, Runner, RunnerOptions,
 };
@@ -161,7 +162,7 @@ pub(crate) fn start(world: &World, recorder: &Recorder, choice: Choice) -> Runni
         member: ConsumerSettings {
             consumer_instance: choice.instance.map(ToOwned::to_owned),
             consumer_session_timeout: session,
-            poison_breaker: true,
+            poison: PoisonSettings { poison_breaker: true },
         },
         batch_size: 100,
         max_poll_interval: choice.timeouts,

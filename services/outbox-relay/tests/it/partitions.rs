@@ -1,7 +1,6 @@
 //! A partition without a leader, of twelve.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant};
 
 use domain::OrderId;
 use outbox_relay::Application;
@@ -36,10 +35,8 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
     let application = Application::build(&world.config()).unwrap();
     let relay = Running::start(|shutdown| application.run(shutdown));
 
-    let begun = Instant::now();
     put_into_outbox(&world, &events(&world, &topic, &orders, "1")).await;
     eventually("all is published", async || (waiting(&world).await == 0).then_some(())).await;
-    let healthy = begun.elapsed();
     let records = read_all(&world.stack, &topic).await;
     let dead: HashSet<String> = records
         .iter()
@@ -49,13 +46,10 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
     assert!((ORDERS / 24..ORDERS / 6).contains(&dead.len()), "{}", dead.len());
 
     stack.stop("kafka-3");
-    let begun = Instant::now();
     put_into_outbox(&world, &events(&world, &topic, &orders, "2")).await;
     let left = i64::try_from(dead.len()).unwrap();
     eventually("the others are published", async || (waiting(&world).await == left).then_some(()))
         .await;
-    let with_a_dead_partition = begun.elapsed();
-    eprintln!("{ORDERS} orders: {healthy:?}, with a dead partition {with_a_dead_partition:?}");
     let rows = world.database.query("SELECT aggregate_id::text FROM sales.outbox_events").await;
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<HashSet<String>>(), dead);
     // Those that come while some are known to wait pass them as well.
@@ -67,8 +61,8 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
 
     stack.bring_back("kafka-3");
     eventually("all is published", async || (waiting(&world).await == 0).then_some(())).await;
-    let attempts = "SELECT count(*) FROM sales.outbox_dead_letters";
-    assert_eq!(world.database.count(attempts).await, 0);
+    let put_aside = "SELECT count(*) FROM sales.outbox_dead_letters";
+    assert_eq!(world.database.count(put_aside).await, 0);
     let mut values = BTreeMap::<Vec<u8>, Vec<u8>>::new();
     for record in read_all(&world.stack, &topic).await {
         values.entry(record.key.unwrap()).or_default().extend(record.value.unwrap());
@@ -82,5 +76,4 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
         assert_eq!(written, expected, "{order}");
     }
     relay.stop().await;
-    assert!(healthy > Duration::ZERO);
 }

@@ -112,9 +112,8 @@ async fn large_events_are_taken_a_few_at_a_time() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is_not() {
-    let world = World::create().await;
+/// A topic of one partition that takes no record of more than 20,000 bytes.
+async fn small_topic(world: &World) -> String {
     let small = TopicSpec {
         name: format!("{}-small", world.topics.order_events),
         partitions: 1,
@@ -124,19 +123,26 @@ async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is
     };
     let copies = Copies::default();
     topic_admin::create(&world.config(), std::slice::from_ref(&small), copies).await.unwrap();
+    small.name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is_not() {
+    let world = World::create().await;
+    let small = small_topic(&world).await;
     let mut events = Vec::new();
     for number in 0..40 {
         // Random, so that it is not compressed to what the topic takes; the client lets it pass.
         let large = || (0..1000).map(|_| Uuid::new_v4().to_string()).collect::<String>();
         let value = if number % 10 == 3 { large() } else { number.to_string() };
         let event = event(&world, OrderId::generate(), &format!("\"{value}\""));
-        events.push(OutboxEvent { topic: small.name.clone(), ..event });
+        events.push(OutboxEvent { topic: small.clone(), ..event });
     }
     put(&world, &events).await;
     // Its lanes share a producer, so what one of them sends again must not meet what another sends.
     let step = relay(&world).run_once().await.unwrap();
     assert_eq!((step.published, step.dead_lettered), (36, 4));
-    assert_eq!(read_all(&world.stack, &small.name).await.len(), 36);
+    assert_eq!(read_all(&world.stack, &small).await.len(), 36);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,21 +190,13 @@ async fn rows_that_wait_do_not_count_for_a_claim() {
 #[tokio::test(flavor = "multi_thread")]
 async fn most_of_a_batch_refused_is_no_fault_of_its_events() {
     let world = World::create().await;
-    let small = TopicSpec {
-        name: format!("{}-small", world.topics.order_events),
-        partitions: 1,
-        retention: Duration::from_hours(1),
-        segment: Duration::from_hours(1),
-        // Somebody has set the limit far too low.
-        max_message_bytes: Some(20_000),
-    };
-    let copies = Copies::default();
-    topic_admin::create(&world.config(), std::slice::from_ref(&small), copies).await.unwrap();
+    // Somebody has set the limit far too low.
+    let small = small_topic(&world).await;
     // Random, so that they stay as large as they are.
     let orders = std::iter::repeat_with(OrderId::generate);
     let large = || (0..700).map(|_| Uuid::new_v4().to_string()).collect::<String>();
     let events = orders.take(60).map(|order| OutboxEvent {
-        topic: small.name.clone(),
+        topic: small.clone(),
         ..event(&world, order, &format!("\"{}\"", large()))
     });
     put(&world, &events.collect::<Vec<_>>()).await;
