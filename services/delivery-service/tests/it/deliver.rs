@@ -112,3 +112,15 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     assert!(service.is_alive());
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_whose_lease_lies_an_hour_ahead_is_dispatched() {
+    let world = World::create().await;
+    // As if the clock had been set back, or another server had taken over.
+    let leased = "INSERT INTO delivery.shipments (order_id, next_step_at, lease_token, lease_until)
+        VALUES (gen_random_uuid(), now(), gen_random_uuid(), now() + interval '1 hour')";
+    world.database.execute(leased).await;
+    let service = start(&world);
+    delivered(&world, 1).await;
+    service.stop().await;
+}
