@@ -73,6 +73,7 @@ fn problems_of(operation: &str) -> Vec<&'static str> {
             &[
                 "INVALID_IDEMPOTENCY_KEY",
                 "INSUFFICIENT_INVENTORY",
+                "INVENTORY_REFUSED",
                 "IDEMPOTENCY_KEY_REUSED",
                 "INVENTORY_UNAVAILABLE",
             ],

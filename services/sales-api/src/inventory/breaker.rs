@@ -20,10 +20,10 @@ pub(crate) enum InventoryError {
     Timeout(Duration),
     #[error("the inventory cannot be reached")]
     Transport(#[from] reqwest::Error),
-    #[error("the inventory answered with status {0}")]
-    Status(u16),
-    #[error("the inventory did not say how much there is of every product")]
-    Incomplete,
+    #[error("the inventory answered with status {status}")]
+    Status { status: u16, retry_after: Option<Duration> },
+    #[error("the inventory's answer cannot be read")]
+    Unreadable(#[source] reqwest::Error),
 }
 
 impl InventoryError {
@@ -33,8 +33,34 @@ impl InventoryError {
             Self::Open => "breaker-open",
             Self::Timeout(_) => "timeout",
             Self::Transport(_) => "transport",
-            Self::Status(_) => "status",
-            Self::Incomplete => "incomplete",
+            Self::Status { .. } => "status",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+
+    /// Whether it says something about the inventory, and not about this one question: it was not reached, not in time,
+    /// or it is not well (5xx), or has too much to do (429).
+    pub(crate) const fn is_failure_of_inventory(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::Transport(_) => true,
+            Self::Status { status, .. } => {
+                !matches!(status, 400..=499) || matches!(status, 408 | 429)
+            }
+            Self::Open | Self::Unreadable(_) => false,
+        }
+    }
+
+    /// The status of an inventory that does not accept this question. Where it does not let this service in, no question
+    /// is at fault.
+    pub(crate) const fn refusal(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. }
+                if self.is_failure_of_inventory() || matches!(status, 401 | 403 | 407) =>
+            {
+                None
+            }
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
         }
     }
 }
@@ -82,7 +108,8 @@ impl Breaker {
         self.observer.state()
     }
 
-    /// Makes a call, or refuses to. The call has to bring its own timeout: one that is dropped is not counted.
+    /// Makes a call, or refuses to. The call has to bring its own timeout: one that is dropped is not counted. Nor is one
+    /// that failed by its own fault: a client could open the breaker for all others with it.
     pub(crate) async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, InventoryError>>,
@@ -93,10 +120,12 @@ impl Breaker {
                 Some(self.probe.try_acquire().map_err(|_| InventoryError::Open)?)
             }
         };
-        self.machine.call(call).await.map_err(|error| match error {
-            failsafe::Error::Inner(error) => error,
-            failsafe::Error::Rejected => InventoryError::Open,
-        })
+        self.machine.call_with(InventoryError::is_failure_of_inventory, call).await.map_err(
+            |error| match error {
+                failsafe::Error::Inner(error) => error,
+                failsafe::Error::Rejected => InventoryError::Open,
+            },
+        )
     }
 }
 
@@ -154,13 +183,14 @@ mod tests {
     use super::*;
 
     async fn failing() -> Result<(), InventoryError> {
-        Err(InventoryError::Status(500))
+        Err(InventoryError::Status { status: 500, retry_after: None })
     }
 
     async fn open_breaker(reset_timeout: Duration) -> Breaker {
         let breaker = Breaker::new(3, reset_timeout);
         for _ in 0..3 {
-            assert!(matches!(breaker.call(failing()).await, Err(InventoryError::Status(500))));
+            let failed = breaker.call(failing()).await;
+            assert!(matches!(failed, Err(InventoryError::Status { status: 500, .. })));
         }
         breaker
     }
@@ -173,6 +203,18 @@ mod tests {
             .call(async { unreachable!("an open breaker must not call") as Result<(), _> })
             .await;
         assert!(matches!(called, Err(InventoryError::Open)));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_wrong_with_the_inventory_opens_it() {
+        for (status, counts) in [(400, false), (404, false), (422, false), (429, true), (503, true)]
+        {
+            let breaker = Breaker::new(1, Duration::from_mins(1));
+            let answer =
+                async { Err::<(), _>(InventoryError::Status { status, retry_after: None }) };
+            assert!(breaker.call(answer).await.is_err());
+            assert_eq!(breaker.state() == BreakerState::Open, counts, "{status}");
+        }
     }
 
     #[tokio::test]

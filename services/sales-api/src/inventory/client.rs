@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backoff::ExponentialBackoffBuilder;
 use contracts::cloud_events::TraceContext;
@@ -15,6 +15,7 @@ use futures::future::select_ok;
 use native_tls::TlsConnector;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use service_kit::Chain;
 use service_kit::recorder::{RecordedSpan, recorder};
@@ -30,6 +31,10 @@ use crate::config::InventorySettings;
 pub(crate) enum StockError {
     #[error("there is not enough in stock")]
     Insufficient(Vec<Shortage>),
+    #[error(
+        "the inventory does not accept the question about these items: it answered with status {0}"
+    )]
+    Refused(u16),
     #[error("the inventory cannot be asked at the moment")]
     Unavailable { retry_after: Duration, source: InventoryError },
 }
@@ -88,6 +93,7 @@ impl Inventory {
             Ok(shortages) if shortages.is_empty() => "enough",
             Ok(_) => "insufficient",
             Err(InventoryError::Open) => "rejected",
+            Err(error) if error.refusal().is_some() => "refused",
             Err(_) => "failed",
         };
         metrics::histogram!("inventory_request_duration_seconds", "outcome" => outcome)
@@ -95,17 +101,23 @@ impl Inventory {
         match answer {
             Ok(shortages) if shortages.is_empty() => Ok(()),
             Ok(shortages) => Err(StockError::Insufficient(shortages)),
-            Err(source) => {
-                let retry_after = match source {
-                    InventoryError::Open => self.reset_timeout,
-                    _ => Duration::ZERO,
-                };
-                Err(StockError::Unavailable { retry_after, source })
-            }
+            Err(source) => Err(match source.refusal() {
+                Some(status) => StockError::Refused(status),
+                None => StockError::Unavailable { retry_after: self.retry_after(&source), source },
+            }),
         }
     }
 
-    /// Asks until there is an answer or the time is up. What can't pass by itself is not asked again.
+    fn retry_after(&self, error: &InventoryError) -> Duration {
+        match error {
+            InventoryError::Open => self.reset_timeout,
+            InventoryError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Asks until there is an answer or the time is up. What can't pass by itself is not asked again, nor what the
+    /// inventory wants to be asked later than there is time for.
     async fn ask(
         &self,
         wanted: &[WantedItem],
@@ -121,13 +133,17 @@ impl Inventory {
             .build();
         backoff::future::retry(schedule, || async {
             let stock = self.ask_hedged(&request, deadline, trace).await;
-            let stock = stock.and_then(|stock| shortages(wanted, &stock));
-            stock.map_err(|error| {
-                if is_passing(&error) {
-                    backoff::Error::transient(error)
-                } else {
-                    backoff::Error::permanent(error)
+            let stock = stock.map(|stock| shortages(wanted, &stock));
+            stock.map_err(|error| match error {
+                InventoryError::Status { retry_after: Some(wait), .. } if is_passing(&error) => {
+                    if Instant::now() + wait < deadline {
+                        backoff::Error::retry_after(error, wait)
+                    } else {
+                        backoff::Error::permanent(error)
+                    }
                 }
+                error if is_passing(&error) => backoff::Error::transient(error),
+                error => backoff::Error::permanent(error),
             })
         })
         .await
@@ -200,9 +216,22 @@ async fn stock(
         span.note(KeyValue::new("http.response.status_code", code));
     }
     if !status.is_success() {
-        return Err(InventoryError::Status(status.as_u16()));
+        let retry_after = retry_after(answer.headers());
+        return Err(InventoryError::Status { status: status.as_u16(), retry_after });
     }
-    Ok(answer.json::<AvailabilityResponse>().await?.items)
+    match answer.json::<AvailabilityResponse>().await {
+        Ok(answer) => Ok(answer.items),
+        Err(error) if error.is_decode() => Err(InventoryError::Unreadable(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// RFC 9110, section 10.2.3: seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = value.parse().map(Duration::from_secs).ok();
+    let until = || httpdate::parse_http_date(value).ok();
+    seconds.or_else(|| Some(until()?.duration_since(SystemTime::now()).unwrap_or_default()))
 }
 
 fn trace_headers(question: RequestBuilder, trace: &TraceContext) -> RequestBuilder {
@@ -222,8 +251,8 @@ fn client(tls: &TlsConnector) -> Result<reqwest::Client, reqwest::Error> {
 fn is_passing(error: &InventoryError) -> bool {
     match error {
         InventoryError::Transport(error) => error.is_connect() || error.is_request(),
-        InventoryError::Status(status) => *status >= 500,
-        InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Incomplete => false,
+        InventoryError::Status { .. } => error.is_failure_of_inventory(),
+        InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Unreadable(_) => false,
     }
 }
 
@@ -239,23 +268,16 @@ fn wanted(lines: &[OrderLine]) -> Vec<WantedItem> {
         .collect()
 }
 
-fn shortages(
-    wanted: &[WantedItem],
-    stock: &[StockedItem],
-) -> Result<Vec<Shortage>, InventoryError> {
-    let mut shortages = Vec::new();
-    for item in wanted {
-        let stocked = stock
-            .iter()
-            .find(|stocked| stocked.product_id == item.product_id)
-            .ok_or(InventoryError::Incomplete)?;
-        if !stocked.available {
-            shortages.push(Shortage {
-                product_id: item.product_id.clone(),
-                requested: item.quantity,
-                available: stocked.available_quantity,
-            });
-        }
-    }
-    Ok(shortages)
+/// What there is too little of. The inventory has nothing of a product that it does not know.
+fn shortages(wanted: &[WantedItem], stock: &[StockedItem]) -> Vec<Shortage> {
+    let shortage = |item: &WantedItem| {
+        let stocked = stock.iter().find(|stocked| stocked.product_id == item.product_id);
+        let is_enough = stocked.is_some_and(|stocked| stocked.available);
+        (!is_enough).then(|| Shortage {
+            product_id: item.product_id.clone(),
+            requested: item.quantity,
+            available: stocked.map_or(0, |stocked| stocked.available_quantity),
+        })
+    };
+    wanted.iter().filter_map(shortage).collect()
 }

@@ -56,6 +56,7 @@ fn every_problem() -> Vec<ApiError> {
             requested: 2,
             available: 1,
         }]),
+        ApiError::InventoryRefused(400),
         ApiError::KeyReused,
         ApiError::InventoryUnavailable { retry_after, source: InventoryError::Open },
         StoreError::NoConnection.into(),
@@ -97,6 +98,7 @@ mod tests {
             | ApiError::Unreadable(_)
             | ApiError::StatusConflict(_)
             | ApiError::InsufficientInventory(_)
+            | ApiError::InventoryRefused(_)
             | ApiError::KeyReused
             | ApiError::InventoryUnavailable { .. }
             | ApiError::StoreUnavailable(_)
@@ -162,6 +164,7 @@ mod tests {
                 "400 BAD_REQUEST errors=0 shortages=0",
                 "409 ORDER_STATUS_CONFLICT errors=0 shortages=0",
                 "422 INSUFFICIENT_INVENTORY errors=0 shortages=1",
+                "422 INVENTORY_REFUSED errors=0 shortages=0",
                 "422 IDEMPOTENCY_KEY_REUSED errors=0 shortages=0",
                 "503 INVENTORY_UNAVAILABLE retry-after=2 errors=0 shortages=0",
                 "503 DATABASE_UNAVAILABLE retry-after=1 errors=0 shortages=0",

@@ -62,6 +62,10 @@ pub(crate) enum ApiError {
     StatusConflict(SimulateError),
     #[error("there is not enough in stock")]
     InsufficientInventory(Vec<Shortage>),
+    #[error(
+        "the inventory does not accept the question about these items, it answered with status {0}"
+    )]
+    InventoryRefused(u16),
     #[error("the idempotency key was used for another order")]
     KeyReused,
     #[error("the inventory cannot be asked at the moment")]
@@ -119,6 +123,9 @@ impl ApiError {
             Self::RateLimited { .. } => Kind(S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::InsufficientInventory(_) => {
                 Kind(S::UNPROCESSABLE_ENTITY, "INSUFFICIENT_INVENTORY", "Insufficient inventory")
+            }
+            Self::InventoryRefused(_) => {
+                Kind(S::UNPROCESSABLE_ENTITY, "INVENTORY_REFUSED", "Inventory refused")
             }
             Self::KeyReused => {
                 Kind(S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency key reused")
@@ -252,6 +259,7 @@ impl From<CreateOrderError> for ApiError {
             CreateOrderError::Stock(StockError::Insufficient(shortages)) => {
                 Self::InsufficientInventory(shortages)
             }
+            CreateOrderError::Stock(StockError::Refused(status)) => Self::InventoryRefused(status),
             CreateOrderError::Stock(StockError::Unavailable { retry_after, source }) => {
                 Self::InventoryUnavailable { retry_after, source }
             }

@@ -1,7 +1,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use test_kit::{World, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -138,13 +140,72 @@ async fn a_question_on_a_connection_that_hangs_is_asked_again_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_is_wrong_is_asked_once() {
-    let (address, asked) = inventory_that_answers("400 Bad Request", usize::MAX).await;
+async fn a_question_that_the_inventory_refuses_is_asked_once_and_opens_no_breaker() {
+    let (address, asked) = inventory_that_answers("400 Bad Request", 3).await;
     let mut world = World::create().await;
-    world.set("INVENTORY_URL", format!("http://{address}"));
+    world
+        .set("INVENTORY_URL", format!("http://{address}"))
+        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
     let api = Api::start_in(world).await;
-    assert_eq!(api.create("key-1", &two_widgets()).await.status, 503);
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    for _ in 0..3 {
+        let refused = api.create("key-1", &two_widgets()).await;
+        assert_eq!(refused.problem(), (422, "INVENTORY_REFUSED".to_owned()));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_does_not_let_this_service_in_is_the_fault_of_no_order() {
+    let (address, _) = inventory_that_answers("401 Unauthorized", 1).await;
+    let mut world = World::create().await;
+    world
+        .set("INVENTORY_URL", format!("http://{address}"))
+        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
+    let api = Api::start_in(world).await;
+    let refused = api.create("key-1", &two_widgets()).await;
+    assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_the_inventory_does_not_know_is_one_that_it_has_none_of() {
+    let (address, _) = inventory_that_answers("200 OK", 0).await;
+    let mut world = World::create().await;
+    world
+        .set("INVENTORY_URL", format!("http://{address}"))
+        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
+    let api = Api::start_in(world).await;
+    let mut order = two_widgets();
+    order["items"][0]["productId"] = "unheard-of".into();
+    for _ in 0..3 {
+        let refused = api.create("key-1", &order).await;
+        assert_eq!(refused.problem(), (422, "INSUFFICIENT_INVENTORY".to_owned()));
+        let shortage = json!({ "productId": "unheard-of", "requested": 2, "available": 0 });
+        assert_eq!(refused.json()["shortages"], json!([shortage]));
+    }
+    assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_with_too_much_to_do_is_asked_when_it_wants_to_be() {
+    let limited = "429 Too Many Requests\r\nRetry-After: ";
+    for (wait, status, asked_then) in [(1, 201, 2), (30, 503, 1)] {
+        let (address, asked) = inventory_that_answers(&format!("{limited}{wait}"), 1).await;
+        let mut world = World::create().await;
+        world
+            .set("INVENTORY_URL", format!("http://{address}"))
+            .set("CIRCUIT_BREAKER_TIMEOUT", 5000);
+        let api = Api::start_in(world).await;
+        let started = Instant::now();
+        let answer = api.create("key-1", &two_widgets()).await;
+        assert_eq!((answer.status, asked.load(Ordering::Relaxed)), (status, asked_then));
+        if status == 201 {
+            assert!(started.elapsed() >= Duration::from_secs(wait));
+        } else {
+            assert_eq!(answer.header("retry-after"), Some("30"));
+        }
+    }
 }
 
 async fn inventory_that_fails(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -152,17 +213,14 @@ async fn inventory_that_fails(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 /// An inventory that gives the first so many questions this status, and then has widgets. It counts the questions.
-async fn inventory_that_answers(
-    status: &'static str,
-    times: usize,
-) -> (SocketAddr, Arc<AtomicUsize>) {
+async fn inventory_that_answers(status: &str, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let counter = asked.clone();
+    let (counter, status) = (asked.clone(), status.to_owned());
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let status =
-                if counter.fetch_add(1, Ordering::Relaxed) < times { status } else { "200 OK" };
+                if counter.fetch_add(1, Ordering::Relaxed) < times { &status } else { "200 OK" };
             answer(&mut client, status).await;
         }
     });
