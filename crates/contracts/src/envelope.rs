@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::cloud_events::{AttributeError, Attributes, major_version};
+use crate::event_id::event_id;
 
 /// The value of one or more event types.
 pub trait Event: Sized {
@@ -33,6 +34,9 @@ pub enum DecodeError {
     /// The headers are no CloudEvent.
     #[error("the headers are no CloudEvent")]
     Attributes(#[from] AttributeError),
+    /// An id that another event of the order has, or none: a consumer would take this event for that one.
+    #[error("the id is not that of this event, {0}")]
+    IdMismatch(Uuid),
     /// A type that does not belong into the topic.
     #[error("the type {0:?} is unknown here")]
     UnknownType(String),
@@ -52,7 +56,7 @@ impl DecodeError {
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",
-            Self::Attributes(_) => "invalid-headers",
+            Self::Attributes(_) | Self::IdMismatch(_) => "invalid-headers",
             Self::UnknownType(_) => "unknown-type",
             Self::UnsupportedVersion(_) => "unsupported-version",
             Self::Value(_) => "invalid-value",
@@ -67,7 +71,8 @@ pub(crate) fn json<T: DeserializeOwned>(value: &[u8]) -> Result<T, DecodeError> 
 }
 
 impl<E: Event> Envelope<E> {
-    /// Reads a record whole: its headers, its value, and that its key names the same order.
+    /// Reads a record whole: its headers, its value, that its key names the same order, and that its id is the one of this
+    /// event.
     pub fn decode<'a>(
         key: Option<&[u8]>,
         value: Option<&[u8]>,
@@ -84,6 +89,10 @@ impl<E: Event> Envelope<E> {
             || key.and_then(|key| Uuid::try_parse_ascii(key).ok()) != Some(order)
         {
             return Err(DecodeError::KeyMismatch);
+        }
+        let id = event_id(event.order_id(), &attributes.event_type);
+        if attributes.id != id {
+            return Err(DecodeError::IdMismatch(id));
         }
         Ok(Self { attributes, event })
     }

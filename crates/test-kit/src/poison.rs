@@ -53,6 +53,8 @@ pub fn unreadable(good: &PlainRecord) -> Vec<(&'static str, PlainRecord)> {
         ),
         ("invalid-headers", good.with_header("ce_type", None)),
         ("invalid-headers", good.with_header("ce_id", Some("17"))),
+        // The id of another event.
+        ("invalid-headers", good.with_header("ce_id", Some(&other))),
         ("invalid-headers", good.with_header("ce_specversion", Some("0.3"))),
         ("unknown-type", good.with_header("ce_type", Some("order.eaten"))),
         ("unsupported-version", good.with_header("ce_dataschema", Some(&next_major))),
