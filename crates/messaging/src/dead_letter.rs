@@ -101,20 +101,7 @@ impl DeadLetters {
     pub async fn store(&self, record: &Record, verdict: &Verdict) -> Result<(), PublishError> {
         let topic = dead_letter_topic(&record.topic, &self.group);
         let headers = headers(record, verdict, Utc::now());
-        match self.publisher.forward(record, &topic, &headers).await {
-            Err(PublishError::Refused(error)) => {
-                tracing::error!(
-                    topic = record.topic,
-                    partition = record.partition,
-                    offset = record.offset,
-                    error = %Chain(&error),
-                    "dead letter refused, it is truncated"
-                );
-                let more = [headers, truncation(record)].concat();
-                self.publisher.forward(&truncated(record), &topic, &more).await?;
-            }
-            answer => answer?,
-        }
+        keep(&self.publisher, record, &topic, &headers).await?;
         metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => verdict.class)
             .increment(1);
         let header = |name| record.header(name).and_then(|value| str::from_utf8(value).ok());
@@ -134,8 +121,35 @@ impl DeadLetters {
     }
 }
 
+/// Puts a record into a topic of dead letters, whole. One that the topic refuses is put there truncated.
+pub(crate) async fn keep(
+    publisher: &Publisher,
+    record: &Record,
+    topic: &str,
+    headers: &[(String, String)],
+) -> Result<(), PublishError> {
+    match publisher.forward(record, topic, headers).await {
+        Err(PublishError::Refused(error)) => {
+            tracing::error!(
+                topic = record.topic,
+                partition = record.partition,
+                offset = record.offset,
+                error = %Chain(&error),
+                "dead letter refused, it is truncated"
+            );
+            let more = [headers, &truncation(record)].concat();
+            publisher.forward(&truncated(record), topic, &more).await
+        }
+        answer => answer,
+    }
+}
+
 /// What says of a record that it is truncated.
 fn truncation(record: &Record) -> Vec<(String, String)> {
+    // It says so already.
+    if record.header(header::TRUNCATED).is_some() {
+        return Vec::new();
+    }
     let bytes = record.value.as_ref().map_or(0, Vec::len);
     vec![
         (header::TRUNCATED.to_owned(), bytes.to_string()),
@@ -159,7 +173,9 @@ fn truncated(record: &Record) -> Record {
     let headers = record.headers.iter().filter(|(name, value)| {
         kept += name.len() + value.as_ref().map_or(0, Vec::len);
         // What a record that was redriven says of its first failure is part of a dead letter.
-        kept <= KEPT_BYTES || header::ALL.contains(&name.as_str())
+        let is_of_letter = header::ALL.contains(&name.as_str())
+            || [header::TRUNCATED, header::SHA256].contains(&name.as_str());
+        kept <= KEPT_BYTES || is_of_letter
     });
     let beginning = |bytes: &Vec<u8>, most: usize| bytes[..bytes.len().min(most)].to_vec();
     Record {

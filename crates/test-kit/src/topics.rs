@@ -80,6 +80,22 @@ pub async fn produce_all(stack: &Stack, topic: &str, records: &[PlainRecord]) {
     }
 }
 
+/// Writes a record with a timestamp of its own, in milliseconds since 1970.
+pub async fn produce_at(stack: &Stack, record: &Record, timestamp_ms: i64) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .create()
+        .expect("a producer");
+    let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header { key, value: value.as_ref() })
+    });
+    let mut dated = FutureRecord::<[u8], [u8]>::to(&record.topic).timestamp(timestamp_ms);
+    (dated.key, dated.payload) = (record.key.as_deref(), record.value.as_deref());
+    let answer = producer.send_result(dated.headers(headers)).map_err(|(error, _)| error);
+    let answer = answer.expect("room").await.expect("an answer");
+    answer.map_err(|(error, _)| error).expect("an acknowledgement");
+}
+
 /// Writes a record that the broker takes for its size once it is compressed.
 pub async fn produce_compressed(stack: &Stack, topic: &str, record: &PlainRecord) {
     let producer: FutureProducer = ClientConfig::new()

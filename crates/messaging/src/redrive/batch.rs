@@ -1,9 +1,11 @@
 //! A few dead letters that are settled together.
 
 use futures::future::join_all;
+use rdkafka::error::KafkaError;
 use service_kit::Chain;
 
 use super::letter::Letter;
+use crate::dead_letter::keep;
 use crate::reader::Position;
 use crate::{PublishError, Publisher, Record};
 
@@ -32,6 +34,16 @@ pub struct Refusal {
     pub offset: i64,
     /// Why it was refused.
     pub reason: String,
+}
+
+impl Step {
+    /// One letter can be refused twice, by its own topic and by that of dead letters.
+    fn refuse(&mut self, letter: &Record, error: &KafkaError) {
+        let reason = Chain(error).to_string();
+        let refusal = Refusal { partition: letter.partition, offset: letter.offset, reason };
+        self.refused.retain(|it| (it.partition, it.offset) != (letter.partition, letter.offset));
+        self.refused.push(refusal);
+    }
 }
 
 /// Records in the order in which they were read, each with whether it goes back.
@@ -71,24 +83,26 @@ impl Batch {
         let mut failure = None;
         let mut stuck = Vec::new();
         for ((record, sent), answer) in self.records.iter().zip(answers) {
-            let settled = match answer {
-                Err(PublishError::Refused(error)) if *sent => {
-                    step.refused.push(Refusal {
-                        partition: record.partition,
-                        offset: record.offset,
-                        reason: Chain(&error).to_string(),
-                    });
-                    send(publisher, record, false).await.map(|()| step.left += 1)
-                }
-                Ok(()) if *sent => {
-                    step.sent += 1;
+            let (mut settled, mut is_left) = (answer, !*sent);
+            if let (true, Err(PublishError::Refused(error))) = (*sent, &settled) {
+                step.refuse(record, error);
+                (settled, is_left) = (send(publisher, record, false).await, true);
+            }
+            settled = match settled {
+                // It cannot even be left. It stays where it is, and what comes after it goes on.
+                Err(PublishError::Refused(error)) => {
+                    step.refuse(record, &error);
                     Ok(())
                 }
-                Ok(()) => {
+                Ok(()) if is_left => {
                     step.left += 1;
                     Ok(())
                 }
-                Err(error) => Err(error),
+                Ok(()) => {
+                    step.sent += 1;
+                    Ok(())
+                }
+                settled => settled,
             };
             if let Err(error) = settled {
                 stuck.push(record.partition);
@@ -103,11 +117,11 @@ impl Batch {
     }
 }
 
-/// Back to its topic, or to the end of the dead letter topic as it is.
+/// Back to its topic, or to the end of the dead letter topic, as it is if that takes it.
 async fn send(publisher: &Publisher, record: &Record, back: bool) -> Result<(), PublishError> {
     let letter = Letter(record);
     match letter.origin().filter(|_| back) {
         Some(topic) => publisher.forward(&letter.returned(), topic, &[]).await,
-        None => publisher.forward(record, &record.topic, &[]).await,
+        None => keep(publisher, record, &record.topic, &[]).await,
     }
 }

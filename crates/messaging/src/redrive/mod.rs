@@ -16,6 +16,7 @@ mod selection;
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::reader::{Position, ReadError, Span, TopicReader};
@@ -44,12 +45,15 @@ pub enum RedriveError {
 }
 
 /// What a redrive would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// How many records it would send.
     pub send: u64,
     /// Everything that waits, by error class.
     pub classes: BTreeMap<String, Tally>,
+    /// How old the oldest letter is, in partitions of which no broker knows how far a redrive has come: there was none, or
+    /// its offset has expired, and then it would send some of them again.
+    pub oldest_without_offset: Option<DateTime<Utc>>,
     /// Everything up to the last record that it would send.
     spans: Vec<Span>,
 }
@@ -126,10 +130,13 @@ impl Redrive {
         self.planned_from = self.reader.positions(kept.iter().map(|span| span.partition)).await?;
         let waiting = after(&kept, &self.planned_from);
         let all = waiting.iter().map(Span::count).sum();
-        let mut plan = Plan { send: 0, classes: BTreeMap::new(), spans: Vec::new() };
+        let mut plan = Plan::default();
         let mut read = 0;
         self.reader.begin(&waiting)?;
         while let Some(record) = self.reader.next().await? {
+            if !self.planned_from.iter().any(|it| it.partition == record.partition) {
+                plan.note_age(record.timestamp_ms);
+            }
             let letter = Letter(&record);
             let choice = self.selection.choose(letter);
             let class = letter.class().unwrap_or(NO_CLASS).to_owned();
@@ -197,6 +204,11 @@ impl Redrive {
 }
 
 impl Plan {
+    fn note_age(&mut self, timestamp_ms: Option<i64>) {
+        let at = timestamp_ms.and_then(DateTime::from_timestamp_millis);
+        self.oldest_without_offset = self.oldest_without_offset.into_iter().chain(at).min();
+    }
+
     /// Everything of the partition up to this offset.
     fn include(&mut self, partition: i32, offset: i64, waiting: &[Span]) {
         let to = offset + 1;
@@ -231,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_plan_ends_with_the_last_record_that_it_sends() {
-        let mut plan = Plan { send: 0, classes: BTreeMap::new(), spans: Vec::new() };
+        let mut plan = Plan::default();
         let waiting = [span(0, 10, 20), span(1, 5, 8)];
         plan.include(0, 12, &waiting);
         plan.include(0, 14, &waiting);

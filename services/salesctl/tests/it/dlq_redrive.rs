@@ -1,10 +1,12 @@
+use chrono::{DateTime, TimeDelta, Utc};
 use contracts::cloud_events::{Attributes, data_schema};
 use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
 use messaging::Record;
+use messaging::dead_letter::value_digest;
 use serde_json::{Value, json};
-use test_kit::{World, eventually, produce, read_all};
+use test_kit::{World, eventually, limit_records, produce, produce_at, read_all};
 use uuid::Uuid;
 
 use crate::dlq::{bury, keys, listed, record};
@@ -48,6 +50,26 @@ async fn a_redrive_is_a_dry_run_until_it_is_told_yes() {
     assert_eq!(redrive(&world, &["--yes"]).await["sent"], 0);
     assert_eq!(answer(&world, &["dlq", "show"]).await, json!([]));
     assert_eq!(answer(&world, &["dlq", "show", "--all"]).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_are_older_than_an_offset_is_kept_are_told_of_where_there_is_none() {
+    let world = World::create().await;
+    let topic = world.topics.delivery_events_dlq();
+    let days_ago = |days| (Utc::now() - TimeDelta::days(days)).timestamp_millis();
+    let letter = |key| Record { topic: topic.clone(), ..record(&world, key, b"{}") };
+    produce_at(&world.stack, &letter("recent"), days_ago(6)).await;
+    assert_eq!(redrive(&world, &[]).await["uncommittedSince"], Value::Null);
+    produce_at(&world.stack, &letter("old"), days_ago(8)).await;
+    let since = redrive(&world, &[]).await["uncommittedSince"].clone();
+    let since: DateTime<Utc> = serde_json::from_value(since).unwrap();
+    assert_eq!((Utc::now() - since).num_days(), 8);
+
+    // One that goes back leaves an offset.
+    let old = (record(&world, "a", b"{}"), "status-gap");
+    bury(&world, &[old]).await;
+    redrive(&world, &["--yes"]).await;
+    assert_eq!(redrive(&world, &[]).await["uncommittedSince"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,6 +183,29 @@ async fn a_record_that_its_topic_refuses_is_named_and_holds_up_no_other() {
     assert_eq!(counts(&listed(&world).await).0, 1);
     let waiting = read_all(&world.stack, &topic).await.pop().unwrap();
     assert_eq!(waiting.value, huge.value);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_even_its_dead_letter_topic_refuses_is_left_truncated_and_holds_up_no_other()
+{
+    let world = World::create().await;
+    let mut large = record(&world, "large", &[]);
+    large.value = Some((0..6_000).flat_map(|_| Uuid::new_v4().into_bytes()).collect());
+    let small = |key| (record(&world, key, b"{}"), "status-gap");
+    bury(&world, &[small("a"), (large.clone(), "status-gap"), small("b")]).await;
+    let topic = world.topics.delivery_events_dlq();
+    for topic in [&topic, &world.topics.delivery_events] {
+        limit_records(&world.stack, topic, 50_000).await;
+    }
+
+    let output = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["sent"], &report["refused"][0]["offset"]), (&json!(2), &json!(1)));
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b"]);
+    let left = read_all(&world.stack, &topic).await.pop().unwrap();
+    assert_eq!(text(&left, "dlq-truncated"), Some("96000".to_owned()));
+    assert_eq!(text(&left, "dlq-original-sha256"), Some(value_digest(&large)));
+    assert_eq!(redrive(&world, &["--yes"]).await["classes"][0]["truncated"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use conf::Conf;
+use contracts::timestamp_text;
 use messaging::KafkaSettings;
 use messaging::redrive::{self, Plan, Refusal, Selection, Tally};
 use serde::Serialize;
@@ -15,6 +17,9 @@ use crate::throttle::Throttle;
 
 /// The most records that are sent together.
 const BATCH: u32 = 500;
+
+/// How long brokers keep the offsets of a group that does nothing, unless they are told otherwise.
+const OFFSETS_LAST: TimeDelta = TimeDelta::days(7);
 
 #[derive(Conf)]
 pub(super) struct Redrive {
@@ -60,6 +65,9 @@ struct Report {
     kept: u64,
     refused: Vec<Refused>,
     classes: Vec<Class>,
+    /// Where the broker knows of no redrive, how old the oldest letter is, if it is older than such an offset is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncommitted_since: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +161,9 @@ impl Report {
             kept: 0,
             refused: Vec::new(),
             classes: plan.classes.iter().map(class).collect(),
+            uncommitted_since: plan
+                .oldest_without_offset
+                .filter(|oldest| *oldest < Utc::now() - OFFSETS_LAST),
         }
     }
 
@@ -172,6 +183,13 @@ impl Report {
         }));
         lines.extend(self.refused.iter().map(|Refused { partition, offset, reason }| {
             format!("refused by its topic: partition {partition}, offset {offset}: {reason}")
+        }));
+        lines.extend(self.uncommitted_since.map(|oldest| {
+            format!(
+                "The broker knows of no redrive of letters from {} on. If there was one, its offset has expired, and what it \
+                 sent is sent again: set offsets.retention.minutes to 40320.",
+                timestamp_text(oldest)
+            )
         }));
         lines.push(if self.dry_run {
             format!("{} records would be sent. Nothing was done: --yes does it.", self.planned)
