@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use contracts::delivery_events::DeliveryEvent;
 use contracts::envelope::{DecodeError, Envelope, Event};
-use contracts::event_id::event_id;
 use contracts::order_events::OrderEvent;
 use contracts::topics::Names;
 use domain::{OrderId, OrderStatus};
@@ -17,7 +16,7 @@ use uuid::Uuid;
 
 use super::dead_letters::{DeadLetters, named, order_of};
 use super::findings::{Findings, Invariant};
-use super::ledger::{Ledger, Place, Seen, Stream, event_type};
+use super::ledger::{Ledger, Place, Seen, Stream};
 use super::scope::Selection;
 
 /// What was counted in a topic.
@@ -204,7 +203,7 @@ impl Reading {
         books.findings.checked(Invariant::Causes, 1);
         let put_aside = books.letters.compare(self.stream, record, books.findings);
         match decode(self.stream, record) {
-            Ok((order, event, id)) => self.note_event(record, (order, event, id), put_aside, books),
+            Ok((order, event)) => self.note_event(record, (order, event), put_aside, books),
             Err(error) => {
                 self.counts.unreadable += 1;
                 if !put_aside {
@@ -217,16 +216,10 @@ impl Reading {
     fn note_event(
         &mut self,
         record: &Record,
-        (order, event, id): (OrderId, OrderStatus, Uuid),
+        (order, event): (OrderId, OrderStatus),
         put_aside: bool,
         books: &mut Books<'_>,
     ) {
-        if id != event_id(order, event_type(event)) && !put_aside {
-            books.findings.violation(Invariant::Causes, order, || {
-                let event_type = event_type(event);
-                format!("{} has the id {id}, which is not that of its {event_type}", named(record))
-            });
-        }
         if put_aside && self.stream == Stream::Deliveries {
             // Nobody acted on it: the order goes its way as if it were not there.
             return;
@@ -256,20 +249,20 @@ impl Reading {
     }
 }
 
-/// The order, the status that the event leads to, and the event's id; as the services read it.
-fn decode(stream: Stream, record: &Record) -> Result<(OrderId, OrderStatus, Uuid), DecodeError> {
+/// The order, and the status that the event leads to; as the services read it.
+fn decode(stream: Stream, record: &Record) -> Result<(OrderId, OrderStatus), DecodeError> {
     fn envelope<E: Event>(record: &Record) -> Result<Envelope<E>, DecodeError> {
         let header = |name: &str| record.header(name);
         Envelope::decode(record.key.as_deref(), record.value.as_deref(), header)
     }
     Ok(match stream {
         Stream::Orders => {
-            let Envelope { attributes, event } = envelope::<OrderEvent>(record)?;
-            (event.order_id(), OrderStatus::PendingShipment, attributes.id)
+            let order = envelope::<OrderEvent>(record)?.event.order_id();
+            (order, OrderStatus::PendingShipment)
         }
         Stream::Deliveries => {
-            let Envelope { attributes, event } = envelope::<DeliveryEvent>(record)?;
-            (event.order_id, event.step.target(), attributes.id)
+            let DeliveryEvent { order_id, step, .. } = envelope(record)?.event;
+            (order_id, step.target())
         }
     })
 }
