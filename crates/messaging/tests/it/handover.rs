@@ -78,8 +78,10 @@ async fn who_leaves_in_the_middle_of_a_rebalance_hands_over_nothing_that_was_han
     for _ in 0..8 {
         // As in a rollout: the next one is there, and nobody waits until it has its share.
         let new = start(&world, &recorder, Choice::default());
-        eventually("the group is being rebalanced", async || {
-            (!group.members().await.0).then_some(())
+        // On a slow machine it can be over before anybody has looked.
+        eventually("the group is being rebalanced, or was", async || {
+            let (stable, members) = group.members().await;
+            (!stable || members.len() > 1).then_some(())
         })
         .await;
         old.stop().await;
