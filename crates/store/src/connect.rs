@@ -1,5 +1,7 @@
 //! The one way to a database: pools, listeners and migrations all connect here.
 
+use std::time::Duration;
+
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use openssl::error::ErrorStack;
@@ -10,7 +12,10 @@ use openssl::x509::verify::X509VerifyFlags;
 use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 use service_kit::Chain;
 use service_kit::credentials::CaFile;
+use tokio::time::timeout;
 use tokio_postgres::Config;
+use tokio_postgres::config::{Host, LoadBalanceHosts};
+use uuid::Uuid;
 
 use crate::DatabaseUrl;
 use crate::database_url::{Encryption, Roots};
@@ -19,16 +24,18 @@ use crate::database_url::{Encryption, Roots};
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Config,
+    /// The longest that an attempt takes, over all hosts.
+    patience: Duration,
     /// What is wrong with what is trusted is told to whoever connects.
     tls: Result<MakeTlsConnector, String>,
 }
 
 impl Connector {
     /// Reads what is trusted; nothing is connected.
-    pub(crate) fn new(url: &DatabaseUrl, ca: Option<&CaFile>) -> Self {
+    pub(crate) fn new(url: &DatabaseUrl, ca: Option<&CaFile>, patience: Duration) -> Self {
         let (config, encryption) = url.resolve(ca);
         let tls = connector(&encryption).map(MakeTlsConnector::new);
-        Self { config, tls }
+        Self { config, patience, tls }
     }
 
     /// Changes what is asked of the server.
@@ -37,13 +44,81 @@ impl Connector {
         self
     }
 
-    /// Opens a connection.
+    /// Opens a connection to the first host that answers in its part of the time, and is what the URL asks for
+    /// (`target_session_attrs`). A host that takes the connection and then says nothing keeps nobody from the next one.
     pub(crate) async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
-        let tls = self.tls.clone().map_err(ConnectionError::BadConnection)?;
-        let connected = self.config.connect(tls).await;
-        let (client, connection) =
-            connected.map_err(|error| ConnectionError::BadConnection(explain(&error)))?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        let tls =
+            self.tls.as_ref().map_err(|fault| ConnectionError::BadConnection(fault.clone()))?;
+        let hosts = each_host(&self.config);
+        let patience = self.patience / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
+        let mut faults = Vec::new();
+        for host in &hosts {
+            let fault = match timeout(patience, connect(host, tls.clone())).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(ConnectionError::BadConnection(fault))) => fault,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => format!("no answer within {patience:?}"),
+            };
+            faults.push(if hosts.len() == 1 { fault } else { format!("{}: {fault}", name(host)) });
+        }
+        Err(ConnectionError::BadConnection(faults.join("; ")))
+    }
+}
+
+async fn connect(config: &Config, tls: MakeTlsConnector) -> ConnectionResult<AsyncPgConnection> {
+    let connected = config.connect(tls).await;
+    let (client, connection) =
+        connected.map_err(|error| ConnectionError::BadConnection(explain(&error)))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// The same for each host by itself, in the order in which they are tried.
+fn each_host(config: &Config) -> Vec<Config> {
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+    let mut each: Vec<Config> = (0..hosts).map(|host| of_host(config, host)).collect();
+    if config.get_load_balance_hosts() == LoadBalanceHosts::Random && hosts > 1 {
+        let first = Uuid::new_v4().as_u128() % hosts as u128;
+        each.rotate_left(usize::try_from(first).unwrap_or(0));
+    }
+    each
+}
+
+/// A configuration takes hosts, but gives none back.
+fn of_host(config: &Config, host: usize) -> Config {
+    let mut one = Config::new();
+    match config.get_hosts().get(host) {
+        Some(Host::Tcp(name)) => drop(one.host(name)),
+        Some(Host::Unix(path)) => drop(one.host_path(path)),
+        None => {}
+    }
+    config.get_hostaddrs().get(host).map(|address| one.hostaddr(*address));
+    let ports = config.get_ports();
+    ports.get(host).or(ports.first()).map(|port| one.port(*port));
+    config.get_user().map(|it| one.user(it));
+    config.get_password().map(|it| one.password(it));
+    config.get_dbname().map(|it| one.dbname(it));
+    config.get_options().map(|it| one.options(it));
+    config.get_application_name().map(|it| one.application_name(it));
+    config.get_connect_timeout().map(|it| one.connect_timeout(*it));
+    config.get_tcp_user_timeout().map(|it| one.tcp_user_timeout(*it));
+    config.get_keepalives_interval().map(|it| one.keepalives_interval(it));
+    config.get_keepalives_retries().map(|it| one.keepalives_retries(it));
+    one.keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .target_session_attrs(config.get_target_session_attrs())
+        .channel_binding(config.get_channel_binding())
+        .load_balance_hosts(config.get_load_balance_hosts());
+    one
+}
+
+fn name(config: &Config) -> String {
+    match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+        (Some(Host::Tcp(name)), _) => name.clone(),
+        (Some(Host::Unix(path)), _) => path.display().to_string(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => String::new(),
     }
 }
 
@@ -99,5 +174,51 @@ fn explain(error: &tokio_postgres::Error) -> String {
         )
     } else {
         said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use test_kit::World;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use crate::{Database, DatabaseSettings, DatabaseUrl};
+
+    /// A host that takes connections, and says nothing.
+    async fn silent() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        (listener, address)
+    }
+
+    fn database(world: &World, url: &str) -> Database {
+        let database_url = DatabaseUrl::parse(url).unwrap();
+        Database::new("test", &DatabaseSettings { database_url, ..world.config() })
+    }
+
+    #[tokio::test]
+    async fn a_host_that_says_nothing_keeps_nobody_from_the_next() {
+        let world = World::create().await;
+        let (_listener, silent) = silent().await;
+        let url = world.database.url();
+        let (credentials, server) = url.rsplit_once('@').unwrap();
+        let both = format!("{credentials}@{silent},{server}");
+        database(&world, &both).ping().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_nobody_waits_for_any_more_leaves_no_socket() {
+        let mut world = World::create().await;
+        world.set("DATABASE_CONNECT_TIMEOUT", 60_000);
+        let (listener, silent) = silent().await;
+        let database = database(&world, &format!("postgres://user:password@{silent}/database"));
+        let attempt = tokio::time::timeout(Duration::from_millis(200), database.ping());
+        let (attempt, accepted) = tokio::join!(attempt, listener.accept());
+        assert!(attempt.is_err());
+        let mut heard = Vec::new();
+        accepted.unwrap().0.read_to_end(&mut heard).await.unwrap();
     }
 }

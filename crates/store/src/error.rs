@@ -3,6 +3,8 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::deadpool::PoolError;
 
+use crate::pool::distrust_connections;
+
 /// A failure of the database, or of the way to it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -24,9 +26,15 @@ pub enum StoreError {
     /// There was one, and it has ended.
     #[error("the connection to the database has ended")]
     NoConnection,
+    /// It answers, but takes no writes: it is a standby, or was the primary before a failover.
+    #[error("the database {place} takes no writes")]
+    ReadOnly {
+        /// Host, port and name of the database.
+        place: String,
+    },
     /// A statement failed.
     #[error("the database refused or lost a statement")]
-    Statement(#[from] DieselError),
+    Statement(#[source] DieselError),
     /// A row holds what this program never writes.
     #[error("the database holds an invalid {what}")]
     Corrupt {
@@ -67,7 +75,10 @@ impl StoreError {
     /// that is not known to be the statement's own fault.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Late { .. } | Self::NoConnection => true,
+            Self::Connection { .. }
+            | Self::Late { .. }
+            | Self::NoConnection
+            | Self::ReadOnly { .. } => true,
             Self::Statement(error) => !matches!(
                 error,
                 DieselError::DatabaseError(
@@ -82,5 +93,15 @@ impl StoreError {
             ),
             Self::Corrupt { .. } => false,
         }
+    }
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        // SQLSTATE 25006.
+        if matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) {
+            distrust_connections();
+        }
+        Self::Statement(error)
     }
 }

@@ -26,6 +26,9 @@ pub const DELIVERY: MigrationSet = MigrationSet {
     roles: include_str!("../../../migrations/roles/delivery.sql"),
 };
 
+/// The longest that a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long requests may be held up by a migration that cannot get at its table.
 const LOCK_TIMEOUT: &str = "2s";
 
@@ -155,7 +158,7 @@ impl MigrationSet {
         url: &DatabaseUrl,
         ca: Option<&CaFile>,
     ) -> Result<Connection, MigrateError> {
-        let connected = Connector::new(url, ca).connect().await;
+        let connected = Connector::new(url, ca, CONNECT_TIMEOUT).connect().await;
         let place = || url.place().to_string();
         let mut connection =
             connected.map_err(|source| MigrateError::Connection { place: place(), source })?;

@@ -1,12 +1,14 @@
 //! Connections to Postgres: made when needed, bounded in number, and never waited for without end.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant as StdInstant};
 
 use conf::Conf;
 use deadpool::Runtime;
 use diesel::ConnectionError;
+use diesel::dsl::sql;
+use diesel::sql_types::Bool;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -19,6 +21,7 @@ use service_kit::health::Look;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::connect::Connector;
 use crate::{DatabaseUrl, StoreError, pool_metrics};
@@ -121,7 +124,8 @@ impl Database {
         database: &DatabaseSettings,
         settings: &[&str],
     ) -> Self {
-        let connector = Connector::new(&database.database_url, database.database_ca_file.as_ref());
+        let (url, ca) = (&database.database_url, database.database_ca_file.as_ref());
+        let connector = Connector::new(url, ca, database.database_connect_timeout);
         let timeout = database.database_statement_timeout;
         let connector =
             connector.configure(|config| let_nothing_hang(config, application, timeout, settings));
@@ -130,7 +134,9 @@ impl Database {
         let runtime = Handle::current();
         config.custom_setup = Box::new(move |_| {
             let connector = connector.clone();
+            // An attempt that nobody waits for any more ends, and with it its socket.
             let established = runtime.spawn(async move { connector.connect().await });
+            let established = AbortOnDropHandle::new(established);
             let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
             async move { established.await.map_err(ended)? }.boxed()
         });
@@ -144,10 +150,12 @@ impl Database {
             .create_timeout(timeout)
             .recycle_timeout(timeout)
             .pre_recycle(Hook::sync_fn(|_, metrics| {
-                if metrics.age() < MAX_AGE {
-                    Ok(())
-                } else {
+                if metrics.age() >= MAX_AGE {
                     Err(HookError::message("past its age"))
+                } else if is_distrusted(metrics.created) {
+                    Err(HookError::message("the server took no writes"))
+                } else {
+                    Ok(())
                 }
             }))
             .build();
@@ -183,12 +191,31 @@ impl Database {
         }
     }
 
-    /// Asks the database for an answer.
+    /// Asks the database for an answer, and whether it takes writes: after a failover, a connection can lead to what was
+    /// the primary before.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        diesel::sql_query("SELECT 1").execute(&mut connection).await?;
+        let is_read_only = sql::<Bool>("current_setting('transaction_read_only')::boolean");
+        let is_read_only: bool = diesel::select(is_read_only).get_result(&mut connection).await?;
+        if is_read_only {
+            distrust_connections();
+            return Err(StoreError::ReadOnly { place: self.place.to_string() });
+        }
         Ok(())
     }
+}
+
+/// When a server last said that it takes no writes: connections from before lead to one that may not be the primary any
+/// more, and are not used again.
+static TOOK_NO_WRITES: Mutex<Option<StdInstant>> = Mutex::new(None);
+
+/// Lets no connection that there is be used again, once it is back in its pool.
+pub(crate) fn distrust_connections() {
+    *TOOK_NO_WRITES.lock().unwrap_or_else(PoisonError::into_inner) = Some(StdInstant::now());
+}
+
+fn is_distrusted(created: StdInstant) -> bool {
+    *TOOK_NO_WRITES.lock().unwrap_or_else(PoisonError::into_inner) > Some(created)
 }
 
 impl fmt::Debug for Database {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use test_kit::{PrivateStack, Running, World, eventually, eventually_within, is_ready, metrics};
+use store::{Database, DatabaseSettings, DatabaseUrl, StoreError};
+use test_kit::{
+    PrivateStack, Running, World, eventually, eventually_within, is_ready, metrics, told,
+};
 
 use crate::system::System;
 
@@ -104,4 +107,61 @@ async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
     let (success, report) = system.demo(&["--orders", "5"]).await;
     assert!(success, "{report}");
     assert!(background.running.iter().all(Running::is_alive));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_takes_no_writes_nothing_is_ready_and_afterwards_all_goes_on() {
+    let stack = PrivateStack::start("test-postgres-read-only");
+    let system = System::start_in(World::create_on(stack.addresses()).await);
+    let background = start_background(&system);
+    assert!(system.demo(&["--orders", "2"]).await.0);
+
+    let primary = World::create().await;
+    let user = "CREATE ROLE failover LOGIN PASSWORD 'failover'";
+    for world in [&system.world, &primary] {
+        world.database.execute(user).await;
+    }
+    // As it is after a failover.
+    let demoted = &system.world.database;
+    demoted.execute("ALTER SYSTEM SET default_transaction_read_only = on").await;
+    demoted.execute("SELECT pg_reload_conf()").await;
+    eventually_within(Duration::from_secs(10), "not ready", async || {
+        (!is_ready(background.delivery_port).await).then_some(())
+    })
+    .await;
+    let (_, readiness) = told(background.delivery_port, "readyz").await;
+    let reason = readiness["reasons"]["postgres"].as_str().unwrap();
+    assert!(reason.ends_with("takes no writes"), "{reason}");
+    let api = &system.world.variables()["API_URL"];
+    let health = reqwest::get(format!("{api}/health")).await.unwrap();
+    assert_eq!(health.status().as_u16(), 503);
+    the_one_that_takes_writes_is_found_among_two_hosts(&system.world, &primary).await;
+
+    demoted.execute("ALTER SYSTEM RESET default_transaction_read_only").await;
+    demoted.execute("SELECT pg_reload_conf()").await;
+    let (success, report) = system.demo(&["--orders", "5"]).await;
+    assert!(success, "{report}");
+    assert!(background.running.iter().all(Running::is_alive));
+    primary.database.execute("DROP ROLE failover").await;
+}
+
+/// As whom both servers know the same user.
+const CREDENTIALS: &str = "postgres://failover:failover";
+
+async fn the_one_that_takes_writes_is_found_among_two_hosts(demoted: &World, primary: &World) {
+    let host = |world: &World| {
+        let url = world.database.url();
+        let (server, _) = url.rsplit_once('/').unwrap();
+        server.rsplit_once('@').unwrap().1.to_owned()
+    };
+    let both = format!("{CREDENTIALS}@{},{}/postgres", host(demoted), host(primary));
+    let ping = async |url: String| {
+        let database_url = DatabaseUrl::parse(&url).unwrap();
+        let settings = DatabaseSettings { database_url, ..primary.config() };
+        Database::new("test", &settings).ping().await
+    };
+    // Without more said, the first one counts.
+    let refused = ping(both.clone()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused:?}");
+    ping(format!("{both}?target_session_attrs=read-write")).await.unwrap();
 }
