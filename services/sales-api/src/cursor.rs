@@ -1,19 +1,24 @@
-//! Where a list goes on: an order's id, sealed together with what is listed.
+//! Where a list goes on: an order's id, encrypted together with what is listed.
 //!
-//! The seal (HMAC-SHA-256, RFC 2104) keeps cursors opaque: nobody can build one, or take one from a list to another.
+//! The id can be that of an order which the caller may not see: a list of a customer's orders passes over those of other
+//! owners. So a cursor is encrypted and authenticated (AES-256-GCM), which also keeps anybody from building one, or taking
+//! one from a list to another.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{OrderId, Owner};
-use hmac::{Hmac, KeyInit, Mac};
+use openssl::error::ErrorStack;
+use openssl::rand::rand_bytes;
+use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
 use serde_json::json;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use store::orders::Listing;
 use uuid::Uuid;
 
-/// Bytes of an id, and of the seal behind it.
+/// Bytes of the nonce, which is random; of the id; and of the tag.
+const NONCE: usize = 12;
 const ID: usize = 16;
-const SEAL: usize = 16;
+const TAG: usize = 16;
 
 /// The text is no cursor, or one of another list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,48 +27,48 @@ pub(crate) struct CursorError;
 
 /// Seals and opens cursors.
 pub(crate) struct Cursors {
-    key: Hmac<Sha256>,
+    key: [u8; 32],
 }
 
 impl Cursors {
     /// Replicas with the same secret understand each other's cursors.
     pub(crate) fn new(secret: &[u8]) -> Self {
-        // HMAC takes keys of any length.
-        let key = Hmac::new_from_slice(secret).unwrap_or_else(|_| unreachable!());
-        Self { key }
+        // The secret may have another use.
+        Self { key: Sha256::new().chain_update(b"cursor\0").chain_update(secret).finalize().into() }
     }
 
-    pub(crate) fn seal(&self, listing: &Listing, next: OrderId) -> String {
-        let id = next.as_uuid().into_bytes();
-        let seal = self.mac(listing, &id).finalize().into_bytes();
-        URL_SAFE_NO_PAD.encode([&id[..], &seal[..SEAL]].concat())
+    pub(crate) fn seal(&self, listing: &Listing, next: OrderId) -> Result<String, ErrorStack> {
+        let (mut nonce, mut tag) = ([0; NONCE], [0; TAG]);
+        rand_bytes(&mut nonce)?;
+        let (cipher, filters) = (Cipher::aes_256_gcm(), filters(listing));
+        let id = next.as_uuid();
+        let id = encrypt_aead(cipher, &self.key, Some(&nonce), &filters, id.as_bytes(), &mut tag)?;
+        Ok(URL_SAFE_NO_PAD.encode([&nonce[..], &id, &tag].concat()))
     }
 
     pub(crate) fn open(&self, listing: &Listing, cursor: &str) -> Result<OrderId, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| CursorError)?;
-        let (id, seal) = bytes.split_first_chunk::<ID>().ok_or(CursorError)?;
-        if seal.len() != SEAL {
-            return Err(CursorError);
-        }
-        self.mac(listing, id).verify_truncated_left(seal).map_err(|_| CursorError)?;
-        Ok(Uuid::from_bytes(*id).into())
+        let (nonce, rest) = bytes.split_first_chunk::<NONCE>().ok_or(CursorError)?;
+        let (id, tag) = rest.split_first_chunk::<ID>().ok_or(CursorError)?;
+        // A shorter tag would be easier to guess.
+        let tag: &[u8; TAG] = tag.try_into().map_err(|_| CursorError)?;
+        let (cipher, filters) = (Cipher::aes_256_gcm(), filters(listing));
+        let id = decrypt_aead(cipher, &self.key, Some(nonce), &filters, id, tag);
+        let id = id.ok().and_then(|id| Uuid::from_slice(&id).ok()).ok_or(CursorError)?;
+        Ok(id.into())
     }
+}
 
-    fn mac(&self, listing: &Listing, id: &[u8]) -> Hmac<Sha256> {
-        let filters = json!([
-            listing.owner.as_ref().map(Owner::as_str),
-            listing.customer_id.as_ref().map(domain::CustomerId::as_str),
-            listing.status.map(domain::OrderStatus::as_str),
-            listing.since.as_uuid(),
-            listing.before.as_uuid(),
-        ]);
-        let mut mac = self.key.clone();
-        // The secret may have another use.
-        mac.update(b"cursor\0");
-        mac.update(id);
-        mac.update(filters.to_string().as_bytes());
-        mac
-    }
+/// What a cursor is good for.
+fn filters(listing: &Listing) -> Vec<u8> {
+    let filters = json!([
+        listing.owner.as_ref().map(Owner::as_str),
+        listing.customer_id.as_ref().map(domain::CustomerId::as_str),
+        listing.status.map(domain::OrderStatus::as_str),
+        listing.since.as_uuid(),
+        listing.before.as_uuid(),
+    ]);
+    filters.to_string().into_bytes()
 }
 
 #[cfg(test)]
@@ -87,7 +92,7 @@ mod tests {
     fn a_cursor_is_good_for_its_own_list_only() {
         let (cursors, alice) = (Cursors::new(b"secret"), listing("alice"));
         let next = OrderId::generate();
-        let cursor = cursors.seal(&alice, next);
+        let cursor = cursors.seal(&alice, next).unwrap();
         assert_eq!(cursors.open(&alice, &cursor), Ok(next));
         assert_eq!(cursors.open(&Listing { limit: 5, ..alice.clone() }, &cursor), Ok(next));
         let shipped = Listing { status: Some(OrderStatus::Shipped), ..alice.clone() };
@@ -98,13 +103,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_tells_nothing_of_the_order_that_it_leads_to() {
+        let (cursors, alice) = (Cursors::new(b"secret"), listing("alice"));
+        let next = OrderId::generate();
+        let [one, other] = [(); 2].map(|()| cursors.seal(&alice, next).unwrap());
+        assert_ne!(one, other);
+        let bytes = URL_SAFE_NO_PAD.decode(one).unwrap();
+        assert!(!bytes.windows(8).any(|part| next.as_uuid().as_bytes()[..8] == *part));
+    }
+
+    #[test]
     fn a_cursor_that_was_changed_is_refused() {
         let (cursors, alice) = (Cursors::new(b"secret"), listing("alice"));
-        let cursor = cursors.seal(&alice, OrderId::generate());
+        let cursor = cursors.seal(&alice, OrderId::generate()).unwrap();
         let mut changed = URL_SAFE_NO_PAD.decode(&cursor).unwrap();
-        changed[3] ^= 1;
+        changed[20] ^= 1;
         let changed = URL_SAFE_NO_PAD.encode(changed);
-        for refused in ["", "%", "AAAA", &cursor[1..], &format!("{cursor}AAAA"), &changed] {
+        let shorter = &cursor[..cursor.len() - 4];
+        for refused in ["", "%", "AAAA", &cursor[1..], shorter, &format!("{cursor}AAAA"), &changed]
+        {
             assert_eq!(cursors.open(&alice, refused), Err(CursorError), "{refused}");
         }
     }

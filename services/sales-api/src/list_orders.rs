@@ -1,5 +1,6 @@
 //! The use case behind a list: a page, and a cursor for the next one.
 
+use openssl::error::ErrorStack;
 use store::orders::{self, Page};
 use store::{Database, StoreError};
 
@@ -11,6 +12,8 @@ use crate::request::ListingRequest;
 pub(crate) enum ListOrdersError {
     #[error(transparent)]
     Cursor(#[from] CursorError),
+    #[error("the cursor of the next page cannot be encrypted")]
+    Encrypt(#[from] ErrorStack),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -28,6 +31,6 @@ pub(crate) async fn list_orders(
     }
     let mut connection = database.connection().await?;
     let page = orders::list(&mut connection, &listing).await?;
-    let next = page.next.map(|next| cursors.seal(&whole, next));
+    let next = page.next.map(|next| cursors.seal(&whole, next)).transpose()?;
     Ok((page, next))
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderLine, OrderStatus, Owner};
 use futures::try_join;
@@ -9,11 +10,11 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::{Order, StatusChange};
-use crate::schema::{order_items, order_status_history, orders};
+use crate::schema::{order_items, orders};
+use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
+/// The row of an order.
 pub(super) struct OrderRow {
     pub(super) id: Uuid,
     pub(super) customer_id: String,
@@ -24,6 +25,18 @@ pub(super) struct OrderRow {
 
 pub(super) type LineRow = (String, i32, Decimal);
 
+statement! {
+    /// An order with each of its statuses: in one statement, so that they are of one moment.
+    struct Find { id: Uuid, owner: Option<String> }
+        -> (Text, Numeric, Text, Timestamptz, Text, Timestamptz);
+    "SELECT o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at
+     FROM sales.orders o JOIN sales.order_status_history h ON h.order_id = o.id
+     WHERE o.id = " {SqlUuid = id} " AND o.owner = COALESCE(" {Nullable<Text> = owner} ", o.owner)
+     ORDER BY h.sequence"
+}
+
+type FoundRow = (String, Decimal, String, DateTime<Utc>, String, DateTime<Utc>);
+
 /// The order with this id and its history; `None` if there is none, or, where `owner` is given, if it is somebody
 /// else's.
 pub async fn find(
@@ -31,24 +44,20 @@ pub async fn find(
     id: OrderId,
     owner: Option<&Owner>,
 ) -> Result<Option<(Order, Vec<StatusChange>)>, StoreError> {
-    let mut query = orders::table.find(id.as_uuid()).select(OrderRow::as_select()).into_boxed();
-    if let Some(owner) = owner {
-        query = query.filter(orders::owner.eq(owner.as_str()));
-    }
-    let Some(row) = query.first(connection).await.optional()? else {
+    let id = id.as_uuid();
+    // Both are sent before either is answered. Lines never change.
+    let connection = &*connection;
+    let (rows, lines) = try_join!(
+        Find { id: &id, owner: &owner.map(Owner::to_string) }.load::<FoundRow>(&mut &*connection),
+        lines_of(id).load::<LineRow>(&mut &*connection),
+    )?;
+    let Some((customer_id, total_amount, status, created_at, ..)) =
+        rows.as_slice().first().cloned()
+    else {
         return Ok(None);
     };
-    // Both are sent before either is answered.
-    let connection = &*connection;
-    let (lines, history) = try_join!(
-        lines_of(row.id).load::<LineRow>(&mut &*connection),
-        order_status_history::table
-            .filter(order_status_history::order_id.eq(row.id))
-            .order(order_status_history::sequence)
-            .select((order_status_history::status, order_status_history::occurred_at))
-            .load::<(String, DateTime<Utc>)>(&mut &*connection),
-    )?;
-    let history = history.into_iter().map(|(status, at)| {
+    let row = OrderRow { id, customer_id, total_amount, status, created_at };
+    let history = rows.into_iter().map(|(.., status, at)| {
         Ok(StatusChange { status: status.parse().map_err(StoreError::corrupt("status"))?, at })
     });
     Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))

@@ -37,3 +37,28 @@ async fn an_unknown_order_is_not_found() {
         assert_eq!(answer.problem(), (404, "ORDER_NOT_FOUND".to_owned()), "{id}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_and_history_are_of_one_moment() {
+    let api = Api::start().await;
+    let created = api.create("key-1", &two_widgets()).await;
+    let path = created.header("location").unwrap().to_owned();
+    // A step that is applied while the order is read: its history cannot be read before the commit.
+    let step = api
+        .world
+        .database
+        .begin(
+            "LOCK TABLE sales.order_status_history;
+             UPDATE sales.orders SET status = 'Shipped';
+             INSERT INTO sales.order_status_history (order_id, sequence, status, event_id, occurred_at)
+             SELECT id, 2, 'Shipped', gen_random_uuid(), now() FROM sales.orders",
+        )
+        .await;
+    let (read, ()) = tokio::join!(api.get_as("alice", &path), async {
+        api.world.database.until_somebody_waits_for_a_lock().await;
+        step.commit().await;
+    });
+    let order = &read.json()["data"];
+    let history = order["statusHistory"].as_array().unwrap();
+    assert_eq!(order["status"], history.last().unwrap()["status"], "{order:#}");
+}
