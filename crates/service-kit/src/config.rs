@@ -122,13 +122,28 @@ pub fn parse_jwt_secret(text: &str) -> Result<SecretString, &'static str> {
     if text.len() < 32 { Err("must be at least 32 bytes long") } else { Ok(text.into()) }
 }
 
-/// How a service with an HTTP API ends its intake.
+/// How a service with an HTTP API keeps connections, and ends its intake.
 #[derive(Clone, Copy, Debug, Conf)]
 pub struct IntakeSettings {
+    /// Time that an idle connection is kept; longer than a proxy in front keeps it, which cannot
+    /// repeat a POST on a connection that was closed under it, in milliseconds
+    #[conf(env, default_value = "75000", value_parser = parse_keep_alive)]
+    pub http_keep_alive: Duration,
+
+    /// Age from which on a connection ends with its next response, so that new instances get their
+    /// share; up to a tenth more or less for each connection, in milliseconds
+    #[conf(env, default_value = "600000", value_parser = timeout_millis)]
+    pub http_connection_max_age: Duration,
+
     /// Time that the service accepts requests after SIGTERM, while load balancers notice that it is
     /// not ready, in milliseconds
     #[conf(env, default_value = "5000", value_parser = millis)]
     pub shutdown_delay: Duration,
+}
+
+/// The web server looks at a clock that it moves on twice a second.
+fn parse_keep_alive(text: &str) -> Result<Duration, String> {
+    number_in(text, 1_000..=3_600_000).map(Duration::from_millis)
 }
 
 /// Joins what is wrong with settings that are right each by itself, so that all of it is reported.

@@ -12,6 +12,7 @@ pub mod jwt;
 pub mod last_answers;
 pub mod management;
 pub mod metrics;
+pub mod open_files;
 pub mod outage;
 pub mod recorder;
 pub mod retry;

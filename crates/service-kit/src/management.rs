@@ -17,6 +17,9 @@ use crate::heartbeat::Heartbeat;
 use crate::last_answers::Stopping;
 use crate::metrics::{self, Runtime, catalogue};
 
+/// The most connections at once. Operators and orchestrators need few.
+const MOST_CONNECTIONS: usize = 128;
+
 /// A bound management endpoint.
 #[derive(Debug)]
 pub struct Management {
@@ -89,6 +92,8 @@ impl Management {
                 .route("/metrics", web::get().to(prometheus))
         })
         .workers(1)
+        // Idle ones end after seconds.
+        .max_connections(MOST_CONNECTIONS)
         .disable_signals()
         .shutdown_signal(end.cancelled_owned())
         .shutdown_timeout(1)

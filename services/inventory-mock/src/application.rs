@@ -8,9 +8,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
-use service_kit::config::ServiceConfig;
+use service_kit::config::{IntakeSettings, ServiceConfig};
 use service_kit::health::Readiness;
-use service_kit::last_answers::{Stopping, last_answers};
+use service_kit::last_answers::{Stopping, last_answers, note_age};
 use service_kit::management::{self, Management};
 use service_kit::tasks::{ServiceError, Tasks};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ pub struct Application {
     management: Management,
     listener: TcpListener,
     behaviour: Behaviour,
-    shutdown_delay: Duration,
+    intake: IntakeSettings,
     shutdown_timeout: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Application {
             .exposing("inventory-mock"),
             listener: management::bind(&config.common.host, config.port)?,
             behaviour: config.behaviour(),
-            shutdown_delay: config.intake.shutdown_delay,
+            intake: config.intake,
             shutdown_timeout: config.common.shutdown_timeout,
         })
     }
@@ -52,38 +52,39 @@ impl Application {
 
     /// Answers until `shutdown` and for the delay after it.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
-        let mut tasks = Tasks::new(shutdown).delayed(self.shutdown_delay);
+        let mut tasks = Tasks::new(shutdown).delayed(self.intake.shutdown_delay);
         let stopping = tasks.asked();
-        let api =
-            server(self.listener, self.behaviour, Stopping(stopping.clone()), tasks.shutdown())?;
-        tasks.spawn_last("management", |end| self.management.run(stopping, end));
+        let shutdown_timeout = self.shutdown_timeout;
+        let (management, api) = self.server(Stopping(stopping.clone()), tasks.shutdown())?;
+        tasks.spawn_last("management", |end| management.run(stopping, end));
         tasks.spawn("api", api);
-        tasks.join(self.shutdown_timeout).await
+        tasks.join(shutdown_timeout).await
     }
-}
 
-fn server(
-    listener: TcpListener,
-    behaviour: Behaviour,
-    stopping: Stopping,
-    shutdown: CancellationToken,
-) -> io::Result<Server> {
-    let stopping = web::Data::new(stopping);
-    let current = web::Data::new(RwLock::new(behaviour));
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(current.clone())
-            .app_data(stopping.clone())
-            .app_data(web::JsonConfig::default().error_handler(routes::unreadable))
-            .wrap(from_fn(last_answers))
-            .route("/availability", web::post().to(routes::availability))
-            .route("/admin/behaviour", web::get().to(routes::behaviour))
-            .route("/admin/behaviour", web::put().to(routes::set_behaviour))
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_signal(shutdown.cancelled_owned())
-    .shutdown_timeout(5)
-    .listen(listener)?;
-    Ok(server.run())
+    fn server(
+        self,
+        stopping: Stopping,
+        shutdown: CancellationToken,
+    ) -> io::Result<(Management, Server)> {
+        let stopping = web::Data::new(stopping);
+        let current = web::Data::new(RwLock::new(self.behaviour));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(current.clone())
+                .app_data(stopping.clone())
+                .app_data(web::JsonConfig::default().error_handler(routes::unreadable))
+                .wrap(from_fn(last_answers))
+                .route("/availability", web::post().to(routes::availability))
+                .route("/admin/behaviour", web::get().to(routes::behaviour))
+                .route("/admin/behaviour", web::put().to(routes::set_behaviour))
+        })
+        .workers(1)
+        .keep_alive(self.intake.http_keep_alive)
+        .on_connect(note_age(self.intake.http_connection_max_age))
+        .disable_signals()
+        .shutdown_signal(shutdown.cancelled_owned())
+        .shutdown_timeout(5)
+        .listen(self.listener)?;
+        Ok((self.management, server.run()))
+    }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpServer, web};
-use service_kit::config::ServiceConfig;
+use service_kit::config::{IntakeSettings, ServiceConfig};
 use service_kit::health::Readiness;
-use service_kit::last_answers::{Stopping, last_answers};
+use service_kit::last_answers::{Stopping, last_answers, note_age};
 use service_kit::management::{self, Management};
+use service_kit::open_files;
 use service_kit::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,8 @@ pub struct Application {
     origins: Origins,
     read_timeout: Duration,
     workers: usize,
-    shutdown_delay: Duration,
+    connections: usize,
+    intake: IntakeSettings,
     shutdown_timeout: Duration,
 }
 
@@ -68,7 +70,8 @@ impl Application {
             origins: config.limits.cors_allowed_origins.clone().unwrap_or_default(),
             read_timeout: config.limits.request_read_timeout,
             workers: config.http_workers,
-            shutdown_delay: config.intake.shutdown_delay,
+            connections: client_connections(config),
+            intake: config.intake,
             shutdown_timeout: config.common.shutdown_timeout,
         })
     }
@@ -86,7 +89,7 @@ impl Application {
     /// Answers until `shutdown` and for the delay after it; requests in hand are answered first.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let shutdown_timeout = self.shutdown_timeout;
-        let mut tasks = Tasks::new(shutdown).delayed(self.shutdown_delay);
+        let mut tasks = Tasks::new(shutdown).delayed(self.intake.shutdown_delay);
         let rate_limit = self.shared.rate_limit.clone();
         let sweep = tasks.shutdown();
         let (bell, database) = (self.bell.clone(), self.database.clone());
@@ -107,7 +110,7 @@ impl Application {
         stopping: Stopping,
         shutdown: CancellationToken,
     ) -> io::Result<(OrderWriterThread, Management, Server)> {
-        let Self { shared, origins, .. } = self;
+        let Self { shared, origins, intake, .. } = self;
         let stopping = web::Data::new(stopping);
         let server = HttpServer::new(move || {
             App::new()
@@ -121,6 +124,9 @@ impl Application {
                 .wrap(from_fn(last_answers))
         })
         .workers(self.workers)
+        .max_connections((self.connections / self.workers).max(1))
+        .keep_alive(intake.http_keep_alive)
+        .on_connect(note_age(intake.http_connection_max_age))
         // Slow heads; slow bodies are cut where they are read.
         .client_request_timeout(self.read_timeout)
         .disable_signals()
@@ -130,4 +136,12 @@ impl Application {
         .listen(self.listener)?;
         Ok((self.writer_thread, self.management, server.run()))
     }
+}
+
+/// A request asks the inventory over two connections at most; each of two pools, for orders and for everything else, keeps
+/// its own, and two more listen and notify.
+fn client_connections(config: &Config) -> usize {
+    let kept = 2 * config.database.database_pool_size + 2;
+    let requests = config.limits.max_concurrent_requests;
+    open_files::client_connections(open_files::raise_limit(), kept, requests, 2)
 }

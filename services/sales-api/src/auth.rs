@@ -6,6 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
+use crate::admission::Subject;
 use crate::problem::ApiError;
 use crate::rate_limit::{RateLimit, TooOften};
 use crate::tokens::{Caller, TokenError, TokenVerifier};
@@ -22,6 +23,9 @@ impl FromRequest for Caller {
         let caller = bearer_token(request).and_then(|token| {
             verifier.ok_or(TokenError::Invalid).and_then(|verifier| verifier.verify(token))
         });
+        if let Ok(caller) = &caller {
+            request.extensions_mut().insert(Subject(caller.owner.clone()));
+        }
         ready(caller.map_err(ApiError::Unauthorized).and_then(|caller| counted(request, caller)))
     }
 }

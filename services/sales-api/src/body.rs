@@ -45,13 +45,14 @@ impl FromRequest for JsonBody {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             check_headers(&request)?;
-            let admission = Admission::of(&request)?;
+            let (admission, owner) = Admission::of(&request)?;
             admission.check()?;
             let patience = request.app_data::<web::Data<BodyTimeout>>();
             let patience = patience.map_or(Duration::MAX, |patience| patience.0);
-            let read = timeout(patience, read(payload, admission)).await;
-            let (bytes, room) = read.map_err(|_| ApiError::BodyTimeout)??;
-            Ok(JsonBody { bytes, _room: room, _place: admission.admit()? })
+            let mut room = admission.room(&owner);
+            let read = timeout(patience, read(payload, admission, &mut room)).await;
+            let bytes = read.map_err(|_| ApiError::BodyTimeout)??;
+            Ok(JsonBody { bytes, _room: room, _place: admission.admit(&owner)? })
         }
         .boxed_local()
     }
@@ -74,8 +75,12 @@ fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn read(mut payload: Payload, admission: &Admission) -> Result<(Bytes, Room), ApiError> {
-    let (mut body, mut room) = (BytesMut::new(), Room::default());
+async fn read(
+    mut payload: Payload,
+    admission: &Admission,
+    room: &mut Room,
+) -> Result<Bytes, ApiError> {
+    let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
             PayloadError::Overflow => ApiError::BodyTooLarge,
@@ -84,8 +89,8 @@ async fn read(mut payload: Payload, admission: &Admission) -> Result<(Bytes, Roo
         if body.len() + chunk.len() > LIMIT {
             return Err(ApiError::BodyTooLarge);
         }
-        admission.grow(&mut room, body.len() + chunk.len())?;
+        admission.grow(room, body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok((body.freeze(), room))
+    Ok(body.freeze())
 }

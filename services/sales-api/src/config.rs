@@ -75,7 +75,8 @@ pub struct Config {
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = LimitSettings::check)]
 pub(crate) struct LimitSettings {
-    /// Maximum number of concurrent requests; further requests get a 503 at once
+    /// Maximum number of concurrent requests; further requests get a 503 at once, and those of a
+    /// subject that has half of them a 429
     #[conf(env, default_value = "512", value_parser = parse_places)]
     pub(crate) max_concurrent_requests: usize,
 

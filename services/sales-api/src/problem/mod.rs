@@ -279,6 +279,7 @@ impl From<ListOrdersError> for ApiError {
                 pointer: "query:cursor".to_owned(),
                 detail: error.to_string(),
             }]),
+            ListOrdersError::Encrypt(_) => Self::Internal(error.into()),
             ListOrdersError::Store(error) => error.into(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod connections;
 mod contract;
 mod create_order;
 mod document;

@@ -30,6 +30,28 @@ async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subject_gets_no_more_than_half_of_the_places_and_others_are_answered() {
+    let mut world = World::create().await;
+    world.set("MAX_CONCURRENT_REQUESTS", 4);
+    let api = Api::start_in(world).await;
+    let lock = api.world.database.lock("sales.orders").await;
+    let order = two_widgets();
+    let creates = ["key-1", "key-2", "key-3"].map(|key| api.create(key, &order));
+    let (statuses, ()) = tokio::join!(join_all(creates), async {
+        api.world.database.until_somebody_waits_for_a_lock().await;
+        assert_eq!(api.get_as("bob", "/api/orders/17").await.status, 404);
+        eventually("alice is refused", async || {
+            (api.get_as("alice", "/api/orders/17").await.status == 429).then_some(())
+        })
+        .await;
+        lock.commit().await;
+    });
+    let mut statuses: Vec<u16> = statuses.into_iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 201, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_finishes_its_head_is_cut() {
     let mut world = World::create().await;
     world.set("REQUEST_READ_TIMEOUT", 1000);

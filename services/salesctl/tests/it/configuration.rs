@@ -304,7 +304,18 @@ fn the_example_environment_lists_the_settings_of_the_code() {
 
 #[test]
 fn every_setting_has_a_description_and_every_duration_its_unit() {
-    let durations = ["TIMEOUT", "INTERVAL", "DELAY", "LEASE", "GRACE", "RETENTION", "MIN", "MAX"];
+    let durations = [
+        "TIMEOUT",
+        "INTERVAL",
+        "DELAY",
+        "LEASE",
+        "GRACE",
+        "RETENTION",
+        "MIN",
+        "MAX",
+        "ALIVE",
+        "AGE",
+    ];
     let rows = rows();
     assert!(rows.len() > 60, "{}", rows.len());
     for Row { setting, programs } in rows {
