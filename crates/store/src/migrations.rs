@@ -176,3 +176,105 @@ impl MigrationSet {
         Ok(connection)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use test_kit::World;
+
+    /// Why a migration would hold up a table for as long as it looks at all of it. What a migration makes itself is empty.
+    fn faults(sql: &str) -> Vec<String> {
+        let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+        let text = lines.collect::<Vec<_>>().join(" ").to_uppercase();
+        let statements: Vec<String> = text
+            .split(';')
+            .map(|statement| statement.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let made: Vec<&str> = statements
+            .iter()
+            .filter_map(|it| it.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next())
+            .collect();
+        let is_long = |statement: &&String| {
+            let says = |words: &str| statement.contains(words);
+            let alters = says("ALTER TABLE ");
+            let adds_rule = says("ADD CHECK")
+                || says("ADD CONSTRAINT")
+                || says("ADD FOREIGN")
+                || says("ADD UNIQUE")
+                || says("ADD PRIMARY")
+                || (says("ADD COLUMN") && says("REFERENCES"));
+            let rewrites = says(" TYPE ") || says("GENERATED") || says("RANDOM") || says("UUID(");
+            (alters && adds_rule && !says("NOT VALID"))
+                || (alters && (says("SET NOT NULL") || rewrites))
+                || (says("CREATE INDEX") || says("CREATE UNIQUE INDEX")) && !says("CONCURRENTLY")
+                || says("REINDEX") && !says("CONCURRENTLY")
+                || statement.starts_with("UPDATE ")
+                || statement.starts_with("CLUSTER")
+                || statement.starts_with("VACUUM FULL")
+                || statement.starts_with("LOCK ")
+        };
+        let of_new_table =
+            |statement: &str| made.iter().any(|table| statement.contains(&format!("{table} ")));
+        let long = statements.iter().filter(is_long);
+        long.filter(|statement| !of_new_table(statement)).cloned().collect()
+    }
+
+    #[test]
+    fn no_migration_holds_up_a_table_that_has_rows() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+        let mut read = 0;
+        for schema in ["sales", "delivery"] {
+            for migration in fs::read_dir(folder.join(schema)).unwrap() {
+                let migration = migration.unwrap();
+                // What it does is for databases from before the first release.
+                if migration.file_name() == "2026-11-29-000008_byte_order" {
+                    continue;
+                }
+                let sql = fs::read_to_string(migration.path().join("up.sql")).unwrap();
+                assert_eq!(faults(&sql), Vec::<String>::new(), "{}", migration.path().display());
+                read += 1;
+            }
+        }
+        assert!(read >= 11);
+    }
+
+    #[test]
+    fn what_would_hold_up_a_table_is_found() {
+        for long in [
+            "CREATE INDEX a ON sales.orders (id)",
+            "CREATE UNIQUE INDEX a ON sales.orders (id)",
+            "ALTER TABLE sales.orders ADD CHECK (owner <> '')",
+            "ALTER TABLE sales.orders ADD CONSTRAINT a CHECK (owner <> '')",
+            "ALTER TABLE sales.orders ALTER COLUMN owner TYPE text",
+            "ALTER TABLE sales.orders ALTER COLUMN owner SET NOT NULL",
+            "ALTER TABLE sales.orders ADD COLUMN a uuid DEFAULT gen_random_uuid()",
+            "UPDATE sales.orders SET owner = ''",
+            "CREATE TABLE sales.a (id uuid); CREATE INDEX b ON sales.orders (id)",
+        ] {
+            assert_eq!(faults(long).len(), 1, "{long}");
+        }
+        for short in [
+            "CREATE TABLE sales.a (id uuid); CREATE INDEX b ON sales.a (id)",
+            "CREATE INDEX CONCURRENTLY a ON sales.orders (id) -- CREATE INDEX",
+            "ALTER TABLE sales.orders ADD COLUMN a bigint NOT NULL DEFAULT 0",
+            "ALTER TABLE sales.orders ADD CONSTRAINT a CHECK (owner <> '') NOT VALID",
+            "ALTER TABLE sales.orders VALIDATE CONSTRAINT a",
+        ] {
+            assert_eq!(faults(short), Vec::<String>::new(), "{short}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_index_depends_on_the_order_of_a_language() {
+        let world = World::create().await;
+        let indexes = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+            CROSS JOIN UNNEST(i.indcollation) AS its (collation_id)
+            WHERE c.relnamespace IN ('sales'::regnamespace, 'delivery'::regnamespace)
+                AND c.relname NOT LIKE '%diesel%' AND its.collation_id ";
+        assert!(world.database.count(&format!("{indexes} = '\"C\"'::regcollation")).await > 0);
+        let by_language = format!("{indexes} NOT IN (0, '\"C\"'::regcollation)");
+        assert_eq!(world.database.count(&by_language).await, 0);
+    }
+}

@@ -1,11 +1,14 @@
 -- The order is its own idempotency record: the key, and the fingerprint of what was asked for under it, live in
 -- the row they protect and as long as it does.
+--
+-- Identifiers are compared byte by byte: an order by language is another one after an upgrade of the system's libraries, and
+-- an index in the former order no longer finds a key.
 CREATE TABLE sales.orders (
     id              uuid           PRIMARY KEY,
-    owner           text           NOT NULL,
-    idempotency_key text           NOT NULL,
+    owner           text COLLATE "C" NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
     fingerprint     bytea          NOT NULL CHECK (octet_length(fingerprint) = 32),
-    customer_id     text           NOT NULL,
+    customer_id     text COLLATE "C" NOT NULL,
     total_amount    numeric(12, 2) NOT NULL CHECK (total_amount >= 0),
     status          text           NOT NULL CHECK (status IN ('Pending Shipment', 'Shipped', 'Delivered')),
     created_at      timestamptz    NOT NULL,

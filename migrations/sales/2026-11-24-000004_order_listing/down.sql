@@ -1,2 +1,1 @@
-DROP INDEX sales.orders_by_customer, sales.orders_by_owner;
 ALTER TABLE sales.orders DROP CONSTRAINT orders_owner_check, DROP CONSTRAINT orders_customer_id_check;

@@ -1,0 +1,2 @@
+-- Whatever the order, the same rows are there.
+SELECT 1;
