@@ -38,6 +38,13 @@ impl Record {
         }
     }
 
+    /// The bytes of its key, value and headers.
+    pub fn bytes(&self) -> usize {
+        let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + size(value));
+        size(&self.key) + size(&self.value) + headers.sum::<usize>()
+    }
+
     /// The value of a header; of the last one, where the name occurs more than once.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rev().find(|(n, _)| n == name).and_then(|(_, value)| value.as_deref())

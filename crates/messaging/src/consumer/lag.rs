@@ -1,17 +1,21 @@
 //! How far behind this member is, in records and in seconds, from what the client tells of itself once a second.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
 use rdkafka::Statistics;
 use rdkafka::statistics::Partition;
 
 use super::offsets::Holdings;
+use super::skipped::Skipped;
 
 /// Publishes the lag of one topic.
 #[derive(Clone, Debug)]
 pub(super) struct Lag {
     topic: Arc<str>,
+    /// What was gone when the client told last.
+    suspects: Arc<Mutex<BTreeMap<i32, Skipped>>>,
 }
 
 /// A partition with records that are yet to be handled.
@@ -23,14 +27,15 @@ pub(super) struct Behind {
 
 impl Lag {
     pub(super) fn of(topic: &str) -> Self {
-        Self { topic: topic.into() }
+        Self { topic: topic.into(), suspects: Arc::default() }
     }
 
     pub(super) fn topic(&self) -> String {
         self.topic.to_string()
     }
 
-    /// Sets the metrics, and returns the partitions that have something to read.
+    /// Sets the metrics, and returns the partitions that have something to read. Tells of records that are gone though no
+    /// record has come since.
     pub(super) fn observe(&self, statistics: &Statistics, holdings: &Holdings) -> Vec<Behind> {
         let now = Utc::now().timestamp_millis();
         let mut oldest = now;
@@ -42,6 +47,10 @@ impl Lag {
                 continue;
             };
             self.set_records(partition.partition, lag);
+            if let Some(skipped) = self.gone(partition, holdings) {
+                holdings.skip_to(skipped.partition, skipped.to);
+                skipped.tell(&self.topic);
+            }
             if lag > 0 {
                 behind.push(Behind { leader: partition.leader });
                 let reached = holdings.handled_up_to(partition.partition);
@@ -52,6 +61,24 @@ impl Lag {
         metrics::gauge!("consumer_lag_seconds", "topic" => self.topic())
             .set((now - oldest) as f64 / 1000.0);
         behind
+    }
+
+    /// What was to come next, and is not in the topic any more, nor on its way: seen twice, since a fetch can be under way.
+    fn gone(&self, partition: &Partition, holdings: &Holdings) -> Option<Skipped> {
+        let committed = Some(partition.committed_offset).filter(|offset| *offset >= 0);
+        let from = holdings.next(partition.partition).or(committed)?;
+        let (number, to) = (partition.partition, partition.lo_offset);
+        let now = (from < to && partition.fetchq_cnt == 0).then_some(Skipped {
+            partition: number,
+            from,
+            to,
+        });
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match now {
+            Some(now) => suspects.insert(number, now),
+            None => suspects.remove(&number),
+        };
+        now.filter(|now| before == Some(*now))
     }
 
     /// Partitions that somebody else reads from now on.
@@ -86,7 +113,13 @@ fn records(partition: &Partition) -> Option<i64> {
         // Nothing committed by anybody: all that there is.
         (partition.lo_offset >= 0 && partition.hi_offset >= 0, since_start),
     ];
-    known.into_iter().find(|(valid, lag)| *valid && *lag >= 0).map(|(_, lag)| lag)
+    let lag = known.into_iter().find(|(valid, lag)| *valid && *lag >= 0).map(|(_, lag)| lag);
+    // What was retired is not waited for.
+    if partition.lo_offset >= 0 && since_start >= 0 {
+        lag.map(|lag| lag.min(since_start))
+    } else {
+        lag
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +143,12 @@ mod tests {
         assert_eq!(records(&partition(0, [-1, 9], [0, 20])), Some(9));
         assert_eq!(records(&partition(0, [-1, -1], [5, 20])), Some(15));
         assert_eq!(records(&partition(0, [0, 9], [0, 20])), Some(0));
+    }
+
+    #[test]
+    fn what_was_retired_is_no_lag() {
+        assert_eq!(records(&partition(0, [15, 15], [18, 20])), Some(2));
+        assert_eq!(records(&partition(0, [-1, 20], [20, 20])), Some(0));
     }
 
     #[test]

@@ -50,6 +50,21 @@ impl GroupMember {
         answer
     }
 
+    /// Asks a broker something, on a thread that may wait.
+    pub(super) async fn ask<T: Send + Default + 'static>(
+        &self,
+        question: impl FnOnce(&StreamConsumer<RebalanceContext>) -> T + Send + 'static,
+    ) -> T {
+        let Some(consumer) = self.0.clone() else { return T::default() };
+        let ask = move || {
+            let answer = question(&consumer);
+            // Whoever hears the answer may leave the group, for which nobody else may have the consumer.
+            drop(consumer);
+            answer
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap_or_default()
+    }
+
     /// Leaves the group, and waits for that until `deadline`.
     pub(super) async fn leave(mut self, deadline: Instant) {
         if let Some(left) = self.depart()

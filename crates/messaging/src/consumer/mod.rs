@@ -11,6 +11,7 @@
 //! | `offsets` | which partitions this member holds, and how far each is done |
 //! | `rebalance` | what happens when partitions come and go |
 //! | `lag` | how far behind the group is, as metrics |
+//! | `skipped` | records that the topic retired before they were read |
 //! | `progress` | whether a batch waits for long, for the readiness endpoint |
 //! | `watchdog` | telling a loop that stands still from one with nothing to do |
 //! | `member` | the Kafka client, and how it leaves its group |
@@ -25,6 +26,7 @@ mod progress;
 mod rebalance;
 mod runner;
 mod settings;
+mod skipped;
 mod source;
 mod watchdog;
 

@@ -29,6 +29,15 @@ pub(super) struct Mark {
     term: u64,
 }
 
+/// Offsets of which no record has come: from the one that was to come next, which is not known at the beginning of a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) partition: i32,
+    pub(super) from: Option<i64>,
+    /// The offset that has come.
+    pub(super) to: i64,
+}
+
 impl Taken {
     pub(super) fn mark(&self) -> Mark {
         let Record { partition, offset, timestamp_ms, .. } = self.record;
@@ -50,6 +59,8 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     term: u64,
+    /// The offset of the record that comes next; not known before the first one.
+    next: Option<i64>,
     /// No record that is yet to be handled is older than this, in milliseconds since 1970.
     handled_up_to: Option<i64>,
 }
@@ -76,7 +87,7 @@ impl Holdings {
         for partition in partitions {
             state.terms += 1;
             let term = state.terms;
-            state.held.insert(partition, Held { term, handled_up_to: None });
+            state.held.insert(partition, Held { term, next: None, handled_up_to: None });
         }
     }
 
@@ -98,10 +109,28 @@ impl Holdings {
         self.lock().held.contains_key(&partition)
     }
 
-    /// Ties a record to the current term of its partition; `None` if it is not held.
-    pub(super) fn take(&self, record: Record) -> Option<Taken> {
-        let term = self.lock().held.get(&record.partition)?.term;
-        Some(Taken { record, term, span: None })
+    /// Ties a record to the current term of its partition; `None` if it is not held. With it comes what stands between it
+    /// and the record before.
+    pub(super) fn take(&self, record: Record) -> Option<(Taken, Option<Gap>)> {
+        let mut state = self.lock();
+        let held = state.held.get_mut(&record.partition)?;
+        let (partition, to) = (record.partition, record.offset);
+        let gap = Gap { partition, from: held.next, to };
+        held.next = Some(to + 1);
+        let gap = (gap.from != Some(to)).then_some(gap);
+        Some((Taken { record, term: held.term, span: None }, gap))
+    }
+
+    /// The offset of the record that comes next, where that is known.
+    pub(super) fn next(&self, partition: i32) -> Option<i64> {
+        self.lock().held.get(&partition)?.next
+    }
+
+    /// Nothing comes from before `next` any more.
+    pub(super) fn skip_to(&self, partition: i32, next: i64) {
+        if let Some(held) = self.lock().held.get_mut(&partition) {
+            held.next = held.next.max(Some(next));
+        }
     }
 
     /// Whether the record's term still lasts. If not, the record is somebody else's, or comes again.
@@ -156,7 +185,7 @@ mod tests {
 
     fn take(holdings: &Holdings, records: &[(i32, i64)]) -> Vec<Mark> {
         let taken = records.iter().map(|(partition, offset)| record(*partition, *offset));
-        taken.map(|record| holdings.take(record).unwrap().mark()).collect()
+        taken.map(|record| holdings.take(record).unwrap().0.mark()).collect()
     }
 
     #[test]
@@ -178,10 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_is_what_no_record_has_come_of() {
+        let holdings = Holdings::default();
+        holdings.gain([0]);
+        let gap =
+            |offset| holdings.take(record(0, offset)).unwrap().1.map(|gap| (gap.from, gap.to));
+        assert_eq!([5, 6, 9, 10].map(gap), [Some((None, 5)), None, Some((Some(7), 9)), None]);
+        holdings.skip_to(0, 20);
+        assert_eq!([20, 0].map(gap), [None, Some((Some(21), 0))]);
+    }
+
+    #[test]
     fn what_was_lost_and_came_back_is_not_stored_where_it_was() {
         let holdings = Holdings::default();
         holdings.gain([0]);
-        let before = holdings.take(record(0, 5)).unwrap();
+        let (before, _) = holdings.take(record(0, 5)).unwrap();
         holdings.lose([0]);
         holdings.gain([0]);
         assert!(!holdings.still_holds(&before));

@@ -13,6 +13,7 @@ use rdkafka::{Statistics, TopicPartitionList};
 
 use super::lag::Lag;
 use super::offsets::Holdings;
+use super::skipped;
 use super::watchdog::Watchdog;
 use crate::context::{Refusal, quiet_error, quiet_log};
 
@@ -73,7 +74,9 @@ impl ConsumerContext for RebalanceContext {
                 // Most are about the partitions of others.
                 if partitions.count() > 0 {
                     tracing::info!(partitions = partitions.count(), "partitions assigned");
-                    self.holdings.gain(numbers(partitions));
+                    let numbers = numbers(partitions);
+                    skipped::begin(&self.lag.topic(), &numbers);
+                    self.holdings.gain(numbers);
                     self.show_holdings();
                 }
             }

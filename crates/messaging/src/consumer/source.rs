@@ -11,8 +11,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::member::GroupMember;
-use super::offsets::{Holdings, Taken};
+use super::offsets::{Gap, Holdings, Taken};
+use super::skipped::skipped;
 use crate::Record;
+
+/// The size from which on a batch is not filled up any more, in bytes: records are copied and decoded, and a client may send
+/// large ones.
+const ENOUGH_BYTES: usize = 1024 * 1024;
 
 /// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -34,6 +39,8 @@ pub(super) struct Source {
     batch_size: usize,
     /// What arrived while a batch was waiting to be tried again.
     early: VecDeque<Taken>,
+    /// What stands before the records that arrived, and was not looked into.
+    gaps: Vec<Gap>,
     /// An error that came while a batch was gathered.
     held_error: Option<KafkaError>,
     paused: bool,
@@ -46,8 +53,8 @@ impl Source {
         topic: String,
         batch_size: usize,
     ) -> Self {
-        let (early, held_error) = (VecDeque::new(), None);
-        Self { member, holdings, topic, batch_size, early, held_error, paused: false }
+        let (early, gaps, held_error) = (VecDeque::new(), Vec::new(), None);
+        Self { member, holdings, topic, batch_size, early, gaps, held_error, paused: false }
     }
 
     /// Waits for a record, then takes what is there already, without waiting for more.
@@ -55,15 +62,26 @@ impl Source {
         if let Some(error) = self.held_error.take() {
             return Err(error);
         }
-        let early = self.early.len().min(self.batch_size);
-        let mut batch: Vec<Taken> = self.early.drain(..early).collect();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < self.batch_size
+            && bytes < ENOUGH_BYTES
+            && let Some(taken) = self.early.pop_front()
+        {
+            bytes += taken.record.bytes();
+            batch.push(taken);
+        }
         if batch.is_empty() {
             let record = Record::read(&self.member.recv().await?);
-            batch.extend(self.holdings.take(record));
+            bytes += record.bytes();
+            batch.extend(self.take(record));
         }
-        while batch.len() < self.batch_size {
+        while batch.len() < self.batch_size && bytes < ENOUGH_BYTES {
             match self.member.recv().now_or_never() {
-                Some(Ok(message)) => batch.extend(self.holdings.take(Record::read(&message))),
+                Some(Ok(message)) => {
+                    let record = Record::read(&message);
+                    bytes += record.bytes();
+                    batch.extend(self.take(record));
+                }
                 Some(Err(error)) => {
                     // After what was read before it.
                     self.held_error = Some(error);
@@ -72,7 +90,27 @@ impl Source {
                 None => break,
             }
         }
+        self.look_into_gaps().await;
         Ok(batch)
+    }
+
+    fn take(&mut self, record: Record) -> Option<Taken> {
+        let (taken, gap) = self.holdings.take(record)?;
+        self.gaps.extend(gap);
+        Some(taken)
+    }
+
+    /// Tells of records that the topic retired before they were read. Nothing of what has arrived is committed yet, so at
+    /// the beginning of a term the commit of the owner before says what was to come.
+    async fn look_into_gaps(&mut self) {
+        if self.gaps.is_empty() {
+            return;
+        }
+        let (gaps, topic) = (std::mem::take(&mut self.gaps), self.topic.clone());
+        let skipped = self.member.ask(move |client| skipped(client, &topic, gaps)).await;
+        for it in skipped {
+            it.tell(&self.topic);
+        }
     }
 
     /// Waits, and polls all the while, so that the group does not take this member for dead. Nothing new is
@@ -92,7 +130,9 @@ impl Source {
                 received = self.member.recv() => {
                     match received {
                         Ok(message) => {
-                            self.early.extend(self.holdings.take(Record::read(&message)));
+                            let record = Record::read(&message);
+                            let taken = self.take(record);
+                            self.early.extend(taken);
                             // It is from a partition that came during the wait.
                             self.pause();
                         }

@@ -1,8 +1,8 @@
 use domain::DeliveryStep::Shipped;
 use domain::OrderId;
-use test_kit::{World, eventually, metrics, produce_all};
+use test_kit::{Group, World, empty_topic, eventually, metrics, produce_all};
 
-use crate::shop::{place, start_with_port, step};
+use crate::shop::{place, start, start_with_port, step};
 
 /// The sum over all labels of a metric that belong to the topic; `None` where there is none.
 async fn sum(port: u16, world: &World, metric: &str) -> Option<f64> {
@@ -62,5 +62,47 @@ async fn who_has_no_partition_says_so_though_it_is_behind_nothing() {
     assert_eq!(sum(port, &world, "consumer_partitions_held").await, Some(0.0));
     assert_eq!(sum(port, &world, "consumer_lag_seconds").await, Some(0.0));
     assert!(service.is_alive());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_were_retired_before_they_were_read_are_counted() {
+    let world = World::create().await;
+    let topic = world.topics.delivery_events.clone();
+    let group = Group::new(&world.stack, &world.topics.status_group, &topic);
+    let report = async |orders: usize| {
+        let mut records = Vec::new();
+        for _ in 0..orders {
+            records.push(step(place(&world).await, Shipped));
+        }
+        produce_all(&world.stack, &topic, &records).await;
+    };
+    // So many that each partition has some.
+    report(40).await;
+    let service = start(&world);
+    group.until_all_is_committed().await;
+    service.stop().await;
+
+    // Nothing comes after them.
+    report(8).await;
+    empty_topic(&world.stack, &topic).await;
+    let (service, port) = start_with_port(&world);
+    eventually("they are missed", async || {
+        let skipped = sum(port, &world, "consumer_skipped_records_total").await?;
+        let behind = sum(port, &world, "consumer_lag_records").await?;
+        ((skipped, behind) == (8.0, 0.0)).then_some(())
+    })
+    .await;
+    report(40).await;
+    group.until_all_is_committed().await;
+    service.stop().await;
+
+    // Others come after them.
+    report(8).await;
+    empty_topic(&world.stack, &topic).await;
+    report(40).await;
+    let (service, port) = start_with_port(&world);
+    group.until_all_is_committed().await;
+    assert_eq!(sum(port, &world, "consumer_skipped_records_total").await, Some(16.0));
     service.stop().await;
 }

@@ -12,6 +12,7 @@ const AT_REST: &[&str] = &[
     "consumer_dead_letters_total",
     "consumer_errors_total",
     "consumer_lost_dead_letters_total",
+    "consumer_skipped_records_total",
     "database_pool_failures_total",
     "delivery_deferrals_total",
     "delivery_duplicates_total",
