@@ -23,7 +23,17 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
+/// The most bytes of a `tracestate` that are kept: as many as everybody has to pass on.
+const TRACESTATE_BYTES: usize = 512;
+/// An entry that is longer goes first.
+const LONG_ENTRY: usize = 128;
+
 impl TraceContext {
+    /// What came from outside. A `tracestate` that is too long loses entries, as W3C Trace Context asks (section 3.3.1.5).
+    pub fn new(traceparent: String, tracestate: Option<String>) -> Self {
+        Self { traceparent, tracestate: tracestate.map(shortened).filter(|it| !it.is_empty()) }
+    }
+
     /// The trace id, for log lines; nothing in what is no `traceparent`.
     pub fn trace_id(&self) -> Option<&str> {
         trace_id(&self.traceparent)
@@ -33,6 +43,22 @@ impl TraceContext {
     pub fn is_sampled(&self) -> bool {
         is_sampled(&self.traceparent)
     }
+}
+
+/// Without its long entries, the last ones first, and then without others from the end, until it is short enough.
+fn shortened(tracestate: String) -> String {
+    if tracestate.len() <= TRACESTATE_BYTES {
+        return tracestate;
+    }
+    let mut entries: Vec<&str> = tracestate.split(',').map(str::trim).collect();
+    let is_short = |entries: &[&str]| {
+        entries.iter().map(|entry| entry.len() + 1).sum::<usize>() <= TRACESTATE_BYTES + 1
+    };
+    while !is_short(&entries) {
+        let long = entries.iter().rposition(|entry| entry.len() > LONG_ENTRY);
+        entries.remove(long.unwrap_or(entries.len() - 1));
+    }
+    entries.join(",")
 }
 
 /// The trace id in a `traceparent`, for log lines.
@@ -135,9 +161,7 @@ impl Attributes {
             return Err(AttributeError::Malformed("ce_specversion"));
         }
         let trace = optional("traceparent")?
-            .map(|traceparent| {
-                Ok(TraceContext { traceparent, tracestate: optional("tracestate")? })
-            })
+            .map(|traceparent| Ok(TraceContext::new(traceparent, optional("tracestate")?)))
             .transpose()?;
         Ok(Self {
             id: uuid("ce_id")?,
@@ -156,6 +180,18 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_tracestate_loses_its_long_entries_and_then_its_last_ones() {
+        let kept = |state: &str| TraceContext::new("p".into(), Some(state.to_owned())).tracestate;
+        let (short, long) = ("a=1,b=2", format!("c={}", "x".repeat(600)));
+        assert_eq!(kept(short).as_deref(), Some(short));
+        assert_eq!(kept(&format!("{long},{short}")).as_deref(), Some(short));
+        assert_eq!(kept(&long), None);
+        let many: Vec<String> = (0..100).map(|number| format!("vendor{number}=value")).collect();
+        let left = kept(&many.join(",")).unwrap();
+        assert!((490..=512).contains(&left.len()) && many.join(",").starts_with(&left), "{left}");
+    }
 
     fn attributes() -> Attributes {
         Attributes {

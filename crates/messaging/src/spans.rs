@@ -38,7 +38,7 @@ fn send_span(event: &Publication) -> SpanBuilder {
 pub(crate) fn sampled_trace(record: &Record) -> Option<TraceContext> {
     let text = |name| str::from_utf8(record.header(name)?).ok();
     let traceparent = text("traceparent").filter(|it| is_sampled(it))?.to_owned();
-    Some(TraceContext { traceparent, tracestate: text("tracestate").map(str::to_owned) })
+    Some(TraceContext::new(traceparent, text("tracestate").map(str::to_owned)))
 }
 
 /// Begins the span of a record that is processed.

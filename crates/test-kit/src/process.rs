@@ -91,6 +91,15 @@ impl Process {
         self.log.clone()
     }
 
+    /// The most memory that it has occupied so far (`VmHWM`), in KiB.
+    pub fn most_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a process of Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse().ok()).expect("a number of KiB")
+    }
+
     /// Sends SIGKILL and waits for the end: nothing is handed over, nothing is committed.
     pub fn kill(mut self) {
         self.child.kill().expect("a signal");

@@ -117,7 +117,7 @@ fn request_span(
     );
     if let Some(traceparent) = header(request, "traceparent") {
         let tracestate = header(request, "tracestate");
-        trace::continue_from(&span, &TraceContext { traceparent, tracestate });
+        trace::continue_from(&span, &TraceContext::new(traceparent, tracestate));
     }
     span
 }

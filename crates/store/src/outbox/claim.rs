@@ -46,8 +46,8 @@ statement! {
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
      CROSS JOIN LATERAL (
          SELECT * FROM (
-             SELECT o.*, sum(octet_length(o.payload)) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING)
-                        - octet_length(o.payload) AS bytes_before
+             SELECT o.*, sum(octet_length(o.payload) + octet_length(o.headers))
+                        OVER (ORDER BY o.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
              FROM (
                  SELECT shard, seq, event_id, aggregate_id, topic, event_type, payload::text, headers::text,
                         occurred_at, redrive_count
@@ -60,14 +60,14 @@ statement! {
                  ORDER BY o.seq LIMIT " {BigInt = limit} "
              ) o
          ) sized
-         WHERE bytes_before < " {BigInt = bytes} "
+         WHERE coalesce(bytes_before, 0) < " {BigInt = bytes} "
      ) e
      ORDER BY e.shard, e.seq"
 }
 
 type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i32);
 
-/// The values of one shard that are taken at once, in bytes as they are sent; the last one may go beyond.
+/// The values and headers of one shard that are taken at once, in bytes; the last one may go beyond.
 const SHARD_BYTES: i64 = 128 * 1024;
 
 /// What is there to publish.
@@ -89,13 +89,17 @@ pub async fn claim(
 ) -> Result<Claimed, StoreError> {
     let statement = Claim { shards, in_hand, limit: &per_shard, bytes: &SHARD_BYTES };
     let rows: Vec<Row> = statement.load(connection).await?;
-    let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
-        let bytes: usize = of_shard.iter().map(|row| row.event.payload.len()).sum();
+    let more = rows.chunk_by(|one, next| one.0 == next.0).any(|of_shard| {
+        let bytes: usize = of_shard.iter().map(bytes_of).sum();
         of_shard.len() >= usize::try_from(per_shard).unwrap_or(0)
             || bytes >= usize::try_from(SHARD_BYTES).unwrap_or(0)
     });
+    let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
     Ok(Claimed { rows, more })
+}
+
+fn bytes_of((.., payload, headers, _, _): &Row) -> usize {
+    payload.len() + headers.len()
 }
 
 fn row(row: Row) -> Result<OutboxRow, StoreError> {

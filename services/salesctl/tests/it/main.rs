@@ -13,6 +13,7 @@ mod documentation;
 mod documented_commands;
 mod load;
 mod logs;
+mod memory;
 mod observability;
 mod orders;
 mod outages;
