@@ -27,7 +27,8 @@ pub const EX_CONFIG: u8 = 78;
 /// Settings of every service.
 #[derive(Clone, Debug, Conf)]
 pub struct CommonSettings {
-    /// Address to listen on, for the API and the management port; `0.0.0.0` in a container
+    /// Address to listen on, for the API and the management port; `0.0.0.0` in a container, `::` for
+    /// IPv6 and IPv4
     #[conf(env, default_value = "127.0.0.1", value_parser = parse_host)]
     pub host: String,
 

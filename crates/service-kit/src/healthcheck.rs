@@ -1,7 +1,7 @@
 //! `<service> healthcheck`: a container's health check that needs no shell and no curl.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,9 +23,15 @@ pub(crate) fn run(management_port: u16) -> ExitCode {
     }
 }
 
-fn readyz(port: u16) -> std::io::Result<String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+/// An instance may listen on IPv6 alone.
+fn connect(port: u16) -> io::Result<TcpStream> {
+    let connect = |address: SocketAddr| TcpStream::connect_timeout(&address, TIMEOUT);
+    let answer = connect((Ipv4Addr::LOCALHOST, port).into());
+    answer.or_else(|refused| connect((Ipv6Addr::LOCALHOST, port).into()).map_err(|_| refused))
+}
+
+fn readyz(port: u16) -> io::Result<String> {
+    let mut stream = connect(port)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;

@@ -123,6 +123,11 @@ def a_port_by_setting(environment):
     container(environment)["env"].append({"name": "MANAGEMENT_PORT", "value": "9109"})
 
 
+@fault("ports")
+def a_host_that_nobody_reaches(environment):
+    container(environment)["env"].append({"name": "HOST", "value": "127.0.0.1"})
+
+
 @fault("restricted")
 def root(environment):
     del pod(environment)["securityContext"]["runAsNonRoot"]

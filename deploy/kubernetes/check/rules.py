@@ -101,8 +101,12 @@ def ports(environment, project):
         has = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
         if has != project.ports[service]:
             yield f"{where}: its ports are {has}, the code has {project.ports[service]}"
-        for variable in {"PORT", "MANAGEMENT_PORT", "HOST"} & environment.variables(container).keys():
+        given = environment.variables(container)
+        for variable in {"PORT", "MANAGEMENT_PORT"} & given.keys():
             yield f"{where}: sets {variable}, which the image has right"
+        # Every address: with :: those of IPv6 too.
+        if given.get("HOST", "0.0.0.0") not in {"0.0.0.0", "::"}:
+            yield f"{where}: nobody outside of the pod reaches HOST {given['HOST']}"
 
 
 @rule
@@ -155,7 +159,7 @@ def settings(environment, project):
         for variable, default in known.items():
             if default == "required" and variable not in given:
                 yield f"{where}: {variable} is not set"
-        keys = {"JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE"} & given.keys()
+        keys = {"JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE", "JWT_JWKS_URL"} & given.keys()
         if service == "sales-api" and len(keys) != 1:
             yield f"{where}: the key of tokens is set {len(keys)} times"
         for variable, file in given.items():

@@ -1,4 +1,6 @@
-use test_kit::process_checks;
+use std::process::Command;
+
+use test_kit::{Process, World, free_port, process_checks};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_inventory-mock");
 
@@ -19,4 +21,32 @@ fn help_names_every_variable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_process_cleanly() {
     process_checks::ends_on_a_signal(BINARY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_reached_by_both_versions_of_ip() {
+    let mut world = World::create().await;
+    let port = free_port();
+    world.set("HOST", "::").set("PORT", port);
+    let _process = Process::start(BINARY, &world).await;
+    for address in ["127.0.0.1", "[::1]"] {
+        let url = format!("http://{address}:{port}/admin/behaviour");
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_health_check_finds_it_on_ipv6_alone() {
+    let mut world = World::create().await;
+    let port = free_port();
+    world.set("HOST", "::1").set("PORT", free_port()).set("MANAGEMENT_PORT", port);
+    let application = inventory_mock::Application::build(&world.config()).unwrap();
+    let running = test_kit::Running::start(|shutdown| application.run(shutdown));
+    let check = async || {
+        let mut check = Command::new(BINARY);
+        check.arg("healthcheck").env("MANAGEMENT_PORT", port.to_string());
+        check.status().unwrap().success().then_some(())
+    };
+    test_kit::eventually("it is healthy", check).await;
+    running.stop().await;
 }
