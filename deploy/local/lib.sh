@@ -264,7 +264,7 @@ load_env() {
       name=${BASH_REMATCH[2]}
       value=${BASH_REMATCH[3]}
       # The stack's secret is for whoever has chosen no other key.
-      [[ $name == JWT_SECRET && $file == "$state/env" && ${JWT_PUBLIC_KEY-}${JWT_JWKS_FILE-} ]] && continue
+      [[ $name == JWT_SECRET && $file == "$state/env" && ${JWT_PUBLIC_KEY-}${JWT_JWKS_FILE-}${JWT_JWKS_URL-} ]] && continue
       if [[ $value =~ $quoted ]]; then
         value=${BASH_REMATCH[1]:1:${#BASH_REMATCH[1]}-2}
       else

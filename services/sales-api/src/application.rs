@@ -17,6 +17,7 @@ use store::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::auth::find_key;
 use crate::config::Origins;
 use crate::cors::cors;
 use crate::order_writer::{Heartbeats, OrderWriter, OrderWriterThread};
@@ -25,6 +26,7 @@ use crate::request_metrics::begin_requests;
 use crate::request_scope::request_scope;
 use crate::routes::{self, ROUTES};
 use crate::shared::Shared;
+use crate::tokens::TokenVerifier;
 use crate::unread_body::hold_unread_body;
 
 /// The API with its management endpoint, ready to run.
@@ -48,7 +50,12 @@ impl Application {
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("sales-api", &config.database);
         // The inventory can be away for all instances at once, and without it orders can still be read and repeated.
-        let readiness = Readiness::new(config.common.readiness).probe("postgres", database.probe());
+        let mut readiness =
+            Readiness::new(config.common.readiness).probe("postgres", database.probe());
+        let verifier = TokenVerifier::new(&config.tokens).map_err(io::Error::other)?;
+        if let Some(probe) = verifier.probe() {
+            readiness = readiness.probe("token keys", probe);
+        }
         let bell = OutboxBell::default();
         let heartbeats = Heartbeats::new(config.common.liveness_grace, &config.database);
         // It brings the recorder of metrics: what took hold of one before would count for nobody.
@@ -64,7 +71,7 @@ impl Application {
             management,
             listener: management::bind(&config.common.host, config.port)?,
             writer_thread,
-            shared: Shared::new(config, &database, writer, &bell)?,
+            shared: Shared::new(config, verifier, &database, writer, &bell)?,
             bell,
             database,
             origins: config.limits.cors_allowed_origins.clone().unwrap_or_default(),
@@ -90,14 +97,15 @@ impl Application {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let shutdown_timeout = self.shutdown_timeout;
         let mut tasks = Tasks::new(shutdown).delayed(self.intake.shutdown_delay);
-        let rate_limit = self.shared.rate_limit.clone();
-        let sweep = tasks.shutdown();
+        let (rate_limit, verifier) = (self.shared.rate_limit.clone(), self.shared.verifier.clone());
+        let (sweep, keys) = (tasks.shutdown(), tasks.shutdown());
         let (bell, database) = (self.bell.clone(), self.database.clone());
         // The orders that are written last want to be told of too.
         tasks.spawn_last("outbox bell", |end| bell.run(database, end));
         let (writer, management, server) =
             self.into_parts(Stopping(tasks.asked()), tasks.shutdown())?;
         tasks.spawn("order writer", writer.join());
+        tasks.spawn("token keys", async move { verifier.keep_keys(keys).await });
         tasks.spawn("rate limit", async move { rate_limit.sweep(sweep).await });
         let stopping = tasks.asked();
         tasks.spawn_last("management", |end| management.run(stopping, end));
@@ -119,6 +127,7 @@ impl Application {
                 .configure(routes::configure)
                 .wrap(Compress::default())
                 .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
+                .wrap(from_fn(find_key))
                 .wrap(from_fn(request_scope))
                 .wrap(from_fn(hold_unread_body))
                 .wrap(from_fn(last_answers))

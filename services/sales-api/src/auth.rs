@@ -2,9 +2,11 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::dev::Payload;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use crate::admission::Subject;
 use crate::problem::ApiError;
@@ -26,8 +28,25 @@ impl FromRequest for Caller {
         if let Ok(caller) = &caller {
             request.extensions_mut().insert(Subject(caller.owner.clone()));
         }
-        ready(caller.map_err(ApiError::Unauthorized).and_then(|caller| counted(request, caller)))
+        let caller = caller.map_err(|error| match error {
+            TokenError::NoKeys => ApiError::KeysUnavailable,
+            error => ApiError::Unauthorized(error),
+        });
+        ready(caller.and_then(|caller| counted(request, caller)))
     }
+}
+
+/// A layer around all routes: looks for the key of a token where that is not known yet, before anybody needs it.
+pub(crate) async fn find_key<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    if let Some(verifier) = request.app_data::<web::Data<TokenVerifier>>()
+        && let Ok(token) = bearer_token(request.request())
+    {
+        verifier.look_for_key_of(token).await;
+    }
+    next.call(request).await
 }
 
 /// A caller who has not called too often. What is left is told with the answer.

@@ -16,7 +16,7 @@ use store::DatabaseSettings;
 use url::Url;
 use uuid::Uuid;
 
-use crate::tokens::{Caller, KeySet, VerificationKey};
+use crate::tokens::{Caller, KeyFile, VerificationKey, parse_url};
 
 /// sales-api: takes orders over HTTP
 #[derive(Clone, Debug, Conf)]
@@ -150,12 +150,12 @@ impl FromStr for Simulators {
     }
 }
 
-/// Verification of tokens. The key comes from exactly one of the first three settings.
+/// Verification of tokens. The key comes from exactly one of the first four settings.
 #[derive(Clone, Debug, Conf)]
-#[conf(one_of_fields(jwt_secret, jwt_public_key, jwt_jwks_file))]
+#[conf(one_of_fields(jwt_secret, jwt_public_key, jwt_jwks_file, jwt_jwks_url))]
 pub(crate) struct TokenSettings {
     /// Secret that tokens are signed with (HS256), at least 32 bytes; set exactly one of
-    /// `JWT_SECRET`, `JWT_PUBLIC_KEY` and `JWT_JWKS_FILE`
+    /// `JWT_SECRET`, `JWT_PUBLIC_KEY`, `JWT_JWKS_FILE` and `JWT_JWKS_URL`
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) jwt_secret: Option<SecretString>,
 
@@ -165,10 +165,18 @@ pub(crate) struct TokenSettings {
     #[conf(env, secret, value_parser = VerificationKey::from_pem)]
     pub(crate) jwt_public_key: Option<VerificationKey>,
 
-    /// Path of a JWK Set with the public keys that verify tokens, selected by `kid`; read once, at
-    /// the start
-    #[conf(env, value_parser = KeySet::read)]
-    pub(crate) jwt_jwks_file: Option<KeySet>,
+    /// Path of a JWK Set with the public keys that verify tokens, selected by `kid`; read again when
+    /// it changes
+    #[conf(env, value_parser = KeyFile::read)]
+    pub(crate) jwt_jwks_file: Option<KeyFile>,
+
+    /// URL of the issuer's JWK Set, with https; read again when a token names an unknown `kid`
+    #[conf(env, value_parser = parse_url)]
+    pub(crate) jwt_jwks_url: Option<Url>,
+
+    /// Interval between two reads of `JWT_JWKS_URL`, in milliseconds
+    #[conf(env, default_value = "300000", value_parser = timeout_millis)]
+    pub(crate) jwt_jwks_refresh_interval: Duration,
 
     /// Issuer that a token must name (`iss`); any issuer when unset
     #[conf(env)]

@@ -47,8 +47,9 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// What any operation on orders can be refused with.
-const ORDERS: [&str; 6] = [
+const ORDERS: [&str; 7] = [
     "UNAUTHORIZED",
+    "TOKEN_KEYS_UNAVAILABLE",
     "NOT_ACCEPTABLE",
     "RATE_LIMITED",
     "OVERLOADED",

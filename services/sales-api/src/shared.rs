@@ -31,12 +31,13 @@ pub(crate) struct Shared {
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
     simulators: Data<Simulators>,
-    verifier: Data<TokenVerifier>,
+    pub(crate) verifier: Data<TokenVerifier>,
 }
 
 impl Shared {
     pub(crate) fn new(
         config: &Config,
+        verifier: TokenVerifier,
         database: &Database,
         writer: OrderWriter,
         bell: &OutboxBell,
@@ -61,7 +62,7 @@ impl Shared {
             rate_limit: Data::new(RateLimit::new(&config.limits)),
             simulate_delivery: Data::new(simulate_delivery),
             simulators: Data::new(config.simulate_delivery),
-            verifier: Data::new(TokenVerifier::new(&config.tokens)),
+            verifier: Data::new(verifier),
         })
     }
 

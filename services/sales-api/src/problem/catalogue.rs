@@ -36,6 +36,7 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::IdempotencyKey("Idempotency-Key is required"),
         ApiError::Unauthorized(TokenError::Missing),
         ApiError::Unauthorized(TokenError::Expired),
+        ApiError::KeysUnavailable,
         ApiError::Forbidden("not with this token"),
         ApiError::CorsRefused("pages of this origin may not call".into()),
         ApiError::NoRoute,
@@ -83,6 +84,7 @@ mod tests {
             | ApiError::Invalid(_)
             | ApiError::IdempotencyKey(_)
             | ApiError::Unauthorized(_)
+            | ApiError::KeysUnavailable
             | ApiError::Forbidden(_)
             | ApiError::CorsRefused(_)
             | ApiError::NoRoute
@@ -149,6 +151,7 @@ mod tests {
                 "401 UNAUTHORIZED www-authenticate=Bearer errors=0 shortages=0",
                 "401 UNAUTHORIZED www-authenticate=Bearer error=\"invalid_token\", \
                  error_description=\"the token has expired\" errors=0 shortages=0",
+                "503 TOKEN_KEYS_UNAVAILABLE retry-after=1 errors=0 shortages=0",
                 "403 FORBIDDEN errors=0 shortages=0",
                 "403 CORS_REFUSED errors=0 shortages=0",
                 "404 NOT_FOUND errors=0 shortages=0",

@@ -32,6 +32,8 @@ pub(crate) enum ApiError {
     IdempotencyKey(&'static str),
     #[error("{0}")]
     Unauthorized(TokenError),
+    #[error("the keys that tokens are checked with could not be read from their issuer yet")]
+    KeysUnavailable,
     #[error("{0}")]
     Forbidden(&'static str),
     #[error("{0}")]
@@ -136,6 +138,9 @@ impl ApiError {
             Self::StoreUnavailable(_) => {
                 Kind(S::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "Database unavailable")
             }
+            Self::KeysUnavailable => {
+                Kind(S::SERVICE_UNAVAILABLE, "TOKEN_KEYS_UNAVAILABLE", "Token keys unavailable")
+            }
             Self::Overloaded => Kind(S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
             Self::Internal(_) => Kind(S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error"),
         }
@@ -217,7 +222,7 @@ impl ApiError {
             Self::InventoryUnavailable { retry_after, .. } | Self::RateLimited { retry_after } => {
                 Some((RETRY_AFTER, seconds(*retry_after)))
             }
-            Self::StoreUnavailable(_) | Self::Overloaded => {
+            Self::StoreUnavailable(_) | Self::KeysUnavailable | Self::Overloaded => {
                 Some((RETRY_AFTER, seconds(SHORT_RETRY_AFTER)))
             }
             _ => None,

@@ -1,11 +1,13 @@
 //! Tokens: JWTs (RFC 7519), checked with a secret, with a public key, or with the keys of a set.
 //!
-//! What a token says about itself decides nothing but which key of the set is tried. Keys are read and prepared once.
+//! What a token says about itself decides nothing but which key of the set is tried.
 
+mod issuer_keys;
 mod jwks;
 mod keys;
 
-use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use domain::Owner;
 use jsonwebtoken::errors::ErrorKind;
@@ -13,8 +15,12 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
+use service_kit::health::Look;
+use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::jwks::KeySet;
+use self::issuer_keys::{IssuerKeys, Missing};
+pub(crate) use self::issuer_keys::{KeyFile, parse_url};
+use self::jwks::KeySet;
 pub(crate) use self::keys::VerificationKey;
 use crate::config::TokenSettings;
 
@@ -68,6 +74,8 @@ pub(crate) enum TokenError {
     NoKeyId,
     #[error("the token's kid is not that of a key which is known here")]
     UnknownKeyId,
+    #[error("the keys that tokens are checked with could not be read from their issuer yet")]
+    NoKeys,
     #[error("the token is not signed with the key that it is checked with")]
     Signature,
     #[error("the token's {0} claim is missing or has a wrong form")]
@@ -129,11 +137,16 @@ impl Claims {
     }
 }
 
-/// Checks tokens. The algorithm is fixed by the key, never by the token.
-pub(crate) struct TokenVerifier {
-    /// The only key; without one, a token names its key in the set.
-    only: Option<Check>,
-    by_kid: HashMap<String, Check>,
+/// Checks tokens. The algorithm is fixed by the key, never by the token. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct TokenVerifier(Keys);
+
+#[derive(Clone)]
+enum Keys {
+    /// The only key.
+    One(Arc<Check>),
+    /// A token names its key.
+    OfIssuer(Arc<IssuerKeys>),
 }
 
 /// One key, with all that a token signed with it has to fulfil.
@@ -143,33 +156,68 @@ struct Check {
 }
 
 impl TokenVerifier {
-    pub(crate) fn new(settings: &TokenSettings) -> Self {
-        let secret = settings.jwt_secret.as_ref();
-        let only = secret
-            .map(|secret| VerificationKey::from_secret(secret.expose_secret().as_bytes()))
-            .or_else(|| settings.jwt_public_key.clone())
-            .map(|key| Check::new(&key, settings));
-        let by_kid = settings.jwt_jwks_file.iter().flat_map(KeySet::iter);
-        Self {
-            only,
-            by_kid: by_kid.map(|(kid, key)| (kid.clone(), Check::new(key, settings))).collect(),
+    pub(crate) fn new(settings: &TokenSettings) -> reqwest::Result<Self> {
+        if let Some(keys) = IssuerKeys::new(settings)? {
+            return Ok(Self(Keys::OfIssuer(Arc::new(keys))));
         }
+        let secret = settings.jwt_secret.as_ref();
+        let key = secret
+            .map(|secret| VerificationKey::from_secret(secret.expose_secret().as_bytes()))
+            .or_else(|| settings.jwt_public_key.clone());
+        // The settings have exactly one of the four.
+        let Some(key) = key else { unreachable!("no key to check tokens with") };
+        Ok(Self(Keys::One(Arc::new(Check::new(&key, settings)))))
     }
 
     /// The caller whom a token names.
     pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let check = match &self.only {
-            Some(only) => only,
-            None => self.named_by(token)?,
+        let claims = match &self.0 {
+            Keys::One(check) => check.claims(token),
+            Keys::OfIssuer(keys) => {
+                let claims = keys.find(&kid(token)?, |check| check.claims(token));
+                claims.map_err(|missing| match missing {
+                    Missing::AllKeys => TokenError::NoKeys,
+                    Missing::ThisKey => TokenError::UnknownKeyId,
+                })?
+            }
         };
-        check.claims(token)?.caller()
+        claims?.caller()
     }
 
-    fn named_by(&self, token: &str) -> Result<&Check, TokenError> {
-        let header = decode_header(token).map_err(|error| TokenError::of(error.kind()))?;
-        let kid = header.kid.ok_or(TokenError::NoKeyId)?;
-        self.by_kid.get(&kid).ok_or(TokenError::UnknownKeyId)
+    /// Asks the issuer for the key that a token names, where it is not known yet.
+    pub(crate) async fn look_for_key_of(&self, token: &str) {
+        if let Keys::OfIssuer(keys) = &self.0
+            && let Ok(kid) = kid(token)
+            && keys.find(&kid, |_| ()).is_err()
+        {
+            keys.look_for(&kid).await;
+        }
     }
+
+    /// Keeps the keys up to date until `shutdown`.
+    pub(crate) async fn keep_keys(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        match &self.0 {
+            Keys::One(_) => shutdown.cancelled().await,
+            Keys::OfIssuer(keys) => keys.keep(shutdown).await?,
+        }
+        Ok(())
+    }
+
+    /// A readiness check, where there can be no keys.
+    pub(crate) fn probe(&self) -> Option<impl Fn() -> Look + Send + Sync + use<>> {
+        match &self.0 {
+            Keys::One(_) => None,
+            Keys::OfIssuer(keys) => {
+                let keys = keys.clone();
+                Some(move || keys.look())
+            }
+        }
+    }
+}
+
+fn kid(token: &str) -> Result<String, TokenError> {
+    let header = decode_header(token).map_err(|error| TokenError::of(error.kind()))?;
+    header.kid.ok_or(TokenError::NoKeyId)
 }
 
 impl Check {

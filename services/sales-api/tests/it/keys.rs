@@ -1,5 +1,7 @@
 //! Key pairs, made for one test, and tokens that are signed with them.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use openssl::ec::{EcGroup, EcKey};
@@ -44,6 +46,11 @@ impl KeyPair {
         let jwk = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
         let mut jwk = serde_json::to_value(jwk).unwrap();
         jwk["kid"] = json!(kid);
+        if self.algorithm == Algorithm::ES256 {
+            for coordinate in ["x", "y"] {
+                jwk[coordinate] = json!(padded(jwk[coordinate].as_str().unwrap()));
+            }
+        }
         jwk
     }
 
@@ -60,6 +67,12 @@ impl KeyPair {
     pub(crate) fn bearer_named(&self, kid: &str, claims: &Value) -> String {
         bearer(&Header { kid: Some(kid.to_owned()), ..self.header() }, claims, &self.private)
     }
+}
+
+/// A coordinate in its full length (RFC 7518, section 6.2.1.2): jsonwebtoken-openssl 2.0 leaves zeros out at its beginning.
+fn padded(coordinate: &str) -> String {
+    let bytes = URL_SAFE_NO_PAD.decode(coordinate).unwrap();
+    URL_SAFE_NO_PAD.encode([vec![0; 32 - bytes.len()], bytes].concat())
 }
 
 pub(crate) fn bearer(header: &Header, claims: &Value, key: &EncodingKey) -> String {

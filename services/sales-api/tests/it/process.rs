@@ -19,7 +19,7 @@ fn settings_that_are_missing_or_wrong_are_reported_together() {
 #[test]
 fn no_key_for_tokens_or_more_than_one_ends_the_process_as_a_wrong_setting() {
     let database = ("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
-    let names = ["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE"];
+    let names = ["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE", "JWT_JWKS_URL"];
     process_checks::reports_all_faults(BINARY, &[database], &names);
     let both = [
         database,
