@@ -7,7 +7,6 @@ use std::time::Duration;
 use contracts::http::InventoryHealth;
 use failsafe::backoff::Constant;
 use failsafe::failure_policy::{ConsecutiveFailures, consecutive_failures};
-use failsafe::futures::CircuitBreaker;
 use failsafe::{Config, Instrument, StateMachine};
 use tokio::sync::Semaphore;
 
@@ -38,28 +37,12 @@ impl InventoryError {
         }
     }
 
-    /// Whether it says something about the inventory, and not about this one question: it was not reached, not in time,
-    /// or it is not well (5xx), or has too much to do (429).
-    pub(crate) const fn is_failure_of_inventory(&self) -> bool {
-        match self {
-            Self::Timeout(_) | Self::Transport(_) => true,
-            Self::Status { status, .. } => {
-                !matches!(status, 400..=499) || matches!(status, 408 | 429)
-            }
-            Self::Open | Self::Unreadable(_) => false,
-        }
-    }
-
-    /// The status of an inventory that does not accept this question. Where it does not let this service in, no question
-    /// is at fault.
+    /// The status of an inventory that does not accept this one question: a 4xx that is neither a word of patience (408,
+    /// 429) nor one that no question at all is accepted (401, 403, 407).
     pub(crate) const fn refusal(&self) -> Option<u16> {
         match self {
-            Self::Status { status, .. }
-                if self.is_failure_of_inventory() || matches!(status, 401 | 403 | 407) =>
-            {
-                None
-            }
-            Self::Status { status, .. } => Some(*status),
+            Self::Status { status: 401 | 403 | 407 | 408 | 429, .. } => None,
+            Self::Status { status: status @ 400..=499, .. } => Some(*status),
             _ => None,
         }
     }
@@ -108,8 +91,9 @@ impl Breaker {
         self.observer.state()
     }
 
-    /// Makes a call, or refuses to. The call has to bring its own timeout: one that is dropped is not counted. Nor is one
-    /// that failed by its own fault: a client could open the breaker for all others with it.
+    /// Makes a call, or refuses to. The call has to bring its own timeout: one that is dropped is not counted. Nor is a
+    /// question that was refused for its own fault: with it, a client could open the breaker for all others, or keep it
+    /// from opening.
     pub(crate) async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, InventoryError>>,
@@ -120,12 +104,18 @@ impl Breaker {
                 Some(self.probe.try_acquire().map_err(|_| InventoryError::Open)?)
             }
         };
-        self.machine.call_with(InventoryError::is_failure_of_inventory, call).await.map_err(
-            |error| match error {
-                failsafe::Error::Inner(error) => error,
-                failsafe::Error::Rejected => InventoryError::Open,
-            },
-        )
+        if !self.machine.is_call_permitted() {
+            return Err(InventoryError::Open);
+        }
+        let answer = call.await;
+        match &answer {
+            Ok(_) => self.machine.on_success(),
+            Err(error) if error.refusal().is_none() => self.machine.on_error(),
+            // Who refuses is there.
+            Err(_) if self.state() != BreakerState::Closed => self.machine.on_success(),
+            Err(_) => {}
+        }
+        answer
     }
 }
 
@@ -182,14 +172,14 @@ mod tests {
 
     use super::*;
 
-    async fn failing() -> Result<(), InventoryError> {
-        Err(InventoryError::Status { status: 500, retry_after: None })
+    async fn answering(status: u16) -> Result<(), InventoryError> {
+        Err(InventoryError::Status { status, retry_after: None })
     }
 
     async fn open_breaker(reset_timeout: Duration) -> Breaker {
         let breaker = Breaker::new(3, reset_timeout);
         for _ in 0..3 {
-            let failed = breaker.call(failing()).await;
+            let failed = breaker.call(answering(500)).await;
             assert!(matches!(failed, Err(InventoryError::Status { status: 500, .. })));
         }
         breaker
@@ -207,14 +197,22 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_wrong_with_the_inventory_opens_it() {
-        for (status, counts) in [(400, false), (404, false), (422, false), (429, true), (503, true)]
+        for (status, counts) in
+            [(400, false), (404, false), (422, false), (401, true), (429, true), (503, true)]
         {
             let breaker = Breaker::new(1, Duration::from_mins(1));
-            let answer =
-                async { Err::<(), _>(InventoryError::Status { status, retry_after: None }) };
-            assert!(breaker.call(answer).await.is_err());
+            assert!(breaker.call(answering(status)).await.is_err());
             assert_eq!(breaker.state() == BreakerState::Open, counts, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_refused_does_not_keep_it_from_opening() {
+        let breaker = Breaker::new(2, Duration::from_mins(1));
+        for status in [503, 400, 503] {
+            assert!(breaker.call(answering(status)).await.is_err());
+        }
+        assert_eq!(breaker.state(), BreakerState::Open);
     }
 
     #[tokio::test]

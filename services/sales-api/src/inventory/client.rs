@@ -136,7 +136,8 @@ impl Inventory {
             let stock = stock.map(|stock| shortages(wanted, &stock));
             stock.map_err(|error| match error {
                 InventoryError::Status { retry_after: Some(wait), .. } if is_passing(&error) => {
-                    if Instant::now() + wait < deadline {
+                    let wait = wait.max(FIRST_WAIT);
+                    if Instant::now().checked_add(wait).is_some_and(|then| then < deadline) {
                         backoff::Error::retry_after(error, wait)
                     } else {
                         backoff::Error::permanent(error)
@@ -251,7 +252,7 @@ fn client(tls: &TlsConnector) -> Result<reqwest::Client, reqwest::Error> {
 fn is_passing(error: &InventoryError) -> bool {
     match error {
         InventoryError::Transport(error) => error.is_connect() || error.is_request(),
-        InventoryError::Status { .. } => error.is_failure_of_inventory(),
+        InventoryError::Status { status, .. } => matches!(status, 408 | 429 | 500..),
         InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Unreadable(_) => false,
     }
 }

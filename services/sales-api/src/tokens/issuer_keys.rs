@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use reqwest::Client;
+use reqwest::redirect::Policy;
 use service_kit::Chain;
 use service_kit::health::Look;
 use tokio::sync::Mutex;
@@ -25,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long an issuer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two questions for a key that is not known: whoever makes up its name does not make this service call.
-const COOL_DOWN: Duration = Duration::from_secs(30);
+const COOL_DOWN: Duration = Duration::from_secs(5);
 /// Between two questions while there are no keys at all.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// The most bytes of a set.
@@ -100,7 +101,8 @@ impl IssuerKeys {
                 Source::File { path: file.path.clone(), read_at_first: file.changed_at }
             }
             (None, Some(url)) => Source::Url {
-                client: Client::builder().timeout(PATIENCE).build()?,
+                // A redirect could lead to where nothing is encrypted.
+                client: Client::builder().timeout(PATIENCE).redirect(Policy::none()).build()?,
                 url: url.clone(),
                 interval: settings.jwt_jwks_refresh_interval,
             },
@@ -128,8 +130,9 @@ impl IssuerKeys {
         let is_known = self.current().is_some_and(|current| current.contains_key(kid));
         let is_cool = asked.is_none_or(|asked| asked.elapsed() >= COOL_DOWN);
         if !is_known && is_cool {
-            self.read_again().await;
+            // Before the answer: whoever asks may leave without waiting for it.
             *asked = Some(Instant::now());
+            self.read_again().await;
         }
     }
 

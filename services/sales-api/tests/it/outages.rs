@@ -159,9 +159,7 @@ async fn a_question_that_the_inventory_refuses_is_asked_once_and_opens_no_breake
 async fn an_inventory_that_does_not_let_this_service_in_is_the_fault_of_no_order() {
     let (address, _) = inventory_that_answers("401 Unauthorized", 1).await;
     let mut world = World::create().await;
-    world
-        .set("INVENTORY_URL", format!("http://{address}"))
-        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
+    world.set("INVENTORY_URL", format!("http://{address}"));
     let api = Api::start_in(world).await;
     let refused = api.create("key-1", &two_widgets()).await;
     assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
