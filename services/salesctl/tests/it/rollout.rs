@@ -22,7 +22,10 @@ const INSTANCES: usize = 2;
 const ORDERS_PER_SECOND: u32 = 30;
 /// Longer than the balancer takes to notice, and than a client keeps a connection that it does not use.
 const SHUTDOWN_DELAY: Duration = Duration::from_millis(1500);
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(35);
+/// Longer than a busy machine holds up a broker or a database. What is not answered in time is published again, and that is
+/// no fault of the rollout.
+const PATIENCE: Duration = Duration::from_secs(30);
 const KEPT_IDLE: Duration = Duration::from_millis(500);
 /// What is not given back is held for so long: more than this test waits for anything.
 const HELD: Duration = Duration::from_mins(2);
@@ -98,8 +101,13 @@ impl Fleet {
         world.set("SHUTDOWN_DELAY", SHUTDOWN_DELAY.as_millis());
         world.set("SHUTDOWN_TIMEOUT", SHUTDOWN_TIMEOUT.as_millis());
         world.set("DELIVERY_MAX_DELAY", 300);
-        for held in ["DELIVERY_LEASE", "CONSUMER_SESSION_TIMEOUT"] {
+        for held in ["OUTBOX_LEASE", "DELIVERY_LEASE", "CONSUMER_SESSION_TIMEOUT"] {
             world.set(held, HELD.as_millis());
+        }
+        for patience in
+            ["KAFKA_PUBLISH_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT", "DATABASE_CONNECT_TIMEOUT"]
+        {
+            world.set(patience, PATIENCE.as_millis());
         }
         Self { world, inventory, api, running: Vec::new(), logs: Vec::new() }
     }
