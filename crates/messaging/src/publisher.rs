@@ -94,10 +94,11 @@ impl Publisher {
         let mut config_apart = config.clone();
         config_apart.set("batch.num.messages", "1").set("linger.ms", "0");
         answer_within(timeout / 2, &mut config_apart);
-        let together = RenewedProducer::new(config);
+        let files = settings.security.files();
+        let together = RenewedProducer::new(config, files.clone());
         // A setting that the client refuses shows here.
         together.get()?;
-        let apart = RenewedProducer::new(config_apart);
+        let apart = RenewedProducer::new(config_apart, files);
         let (together, apart) = (Arc::new(together), Arc::new(apart));
         Ok(Self { together, apart, last_answer: Arc::default() })
     }

@@ -1,7 +1,8 @@
-//! A producer that is replaced after a fatal error.
+//! A producer that is replaced after a fatal error, and when its certificates have changed.
 
 use std::fmt;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
+use service_kit::credentials::Stamp;
 
 use crate::context::{QuietContext, Refusal};
 
@@ -24,15 +26,24 @@ const POLL: Duration = Duration::from_secs(5);
 /// it replaced.
 pub(crate) struct RenewedProducer {
     config: ClientConfig,
-    current: Mutex<Option<Arc<Producer>>>,
+    /// What a producer reads when it is made.
+    files: Vec<PathBuf>,
+    current: Mutex<Option<Current>>,
     /// Why brokers did not let it in, if that is so.
     pub(crate) refusal: Refusal,
 }
 
+/// The producer of the day.
+struct Current {
+    producer: Arc<Producer>,
+    /// The files, as they were when it was made, or when no other one could be made of them.
+    made_of: Stamp,
+}
+
 impl RenewedProducer {
     /// Nothing is made or connected before it is needed.
-    pub(crate) fn new(config: ClientConfig) -> Self {
-        Self { config, current: Mutex::new(None), refusal: Refusal::default() }
+    pub(crate) fn new(config: ClientConfig, files: Vec<PathBuf>) -> Self {
+        Self { config, files, current: Mutex::new(None), refusal: Refusal::default() }
     }
 
     /// Where it looks for brokers, as it was set.
@@ -40,25 +51,39 @@ impl RenewedProducer {
         self.config.get("bootstrap.servers").unwrap_or_default()
     }
 
-    /// The producer of the day.
+    /// The producer of the day. What was sent by the one before is still answered.
     pub(crate) fn get(&self) -> Result<Arc<Producer>, KafkaError> {
         let mut current = self.current();
-        if let Some(producer) = &*current {
+        let now = Stamp::of(&self.files);
+        if let Some(Current { producer, .. }) = current.as_ref().filter(|it| it.made_of == now) {
             return Ok(producer.clone());
         }
+        let made = self.make();
+        let producer = match (made, current.take()) {
+            (Ok(fresh), _) => fresh,
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(before)) => {
+                tracing::error!(%error, "certificates have changed to what is of no use");
+                before.producer
+            }
+        };
+        *current = Some(Current { producer: producer.clone(), made_of: now });
+        Ok(producer)
+    }
+
+    fn make(&self) -> Result<Arc<Producer>, KafkaError> {
         let context = QuietContext { refusal: self.refusal.clone() };
         let fresh = Arc::new(Producer(Arc::new(self.config.create_with_context(context)?)));
         take_answers(Arc::downgrade(&fresh.0))?;
-        *current = Some(fresh.clone());
         Ok(fresh)
     }
 
     /// The next one who asks gets another producer than `failed`.
     pub(crate) fn replace(&self, failed: &Arc<Producer>) {
-        self.current().take_if(|current| Arc::ptr_eq(current, failed));
+        self.current().take_if(|current| Arc::ptr_eq(&current.producer, failed));
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Arc<Producer>>> {
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,7 +133,7 @@ mod tests {
     async fn a_producer_that_failed_for_good_is_replaced_once() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1");
-        let producer = RenewedProducer::new(config);
+        let producer = RenewedProducer::new(config, Vec::new());
         let failed = producer.get().unwrap();
         producer.replace(&failed);
         let fresh = producer.get().unwrap();
@@ -122,7 +147,7 @@ mod tests {
     async fn a_client_that_nobody_has_any_more_ends() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1");
-        let producer = RenewedProducer::new(config);
+        let producer = RenewedProducer::new(config, Vec::new());
         let client = Arc::downgrade(&producer.get().unwrap().0);
         assert!(client.upgrade().is_some());
         drop(producer);

@@ -157,6 +157,13 @@ impl KafkaSecurity {
         ])
     }
 
+    /// The files that a client reads when it is made.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let ca = self.kafka_ca_file.as_ref().map(CaFile::path);
+        let own = [&self.kafka_certificate_file, &self.kafka_key_file];
+        ca.into_iter().chain(own.into_iter().flatten()).cloned().collect()
+    }
+
     /// Sets what it takes.
     pub(crate) fn configure(&self, config: &mut ClientConfig) {
         config.set("security.protocol", self.kafka_security_protocol.name());

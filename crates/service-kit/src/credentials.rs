@@ -1,8 +1,93 @@
-//! Files that say who is trusted and who we are, read when a service starts, so that a wrong one is a fault of the
-//! configuration and not an outage.
+//! Files that say who is trusted and who we are. They are read when a service starts, so that a wrong one is a fault of the
+//! configuration and not an outage; and again when they change, since a certificate lasts for weeks and a service for
+//! longer.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::future::pending;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use openssl::asn1::Asn1Time;
+use openssl::error::ErrorStack;
+use openssl::x509::X509;
+use tokio::time::{Instant, sleep_until};
+
+use crate::metrics::on_scrape;
+
+/// Between two looks whether files have changed.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The files of certificates that settings name.
+static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// When files were last changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(Vec<Option<SystemTime>>);
+
+impl Stamp {
+    /// As they are now. A file that is mounted is often a link, whose target is another one after a change.
+    pub fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let changed = |file: &PathBuf| std::fs::metadata(file).and_then(|it| it.modified()).ok();
+        Self(files.into_iter().map(changed).collect())
+    }
+}
+
+/// Files, and how they were when they were last used.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    files: Vec<PathBuf>,
+    used: Stamp,
+    next_look: Instant,
+}
+
+impl Watched {
+    /// Files that are used now.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self { used: Stamp::of(&files), files, next_look: Instant::now() + LOOK }
+    }
+
+    /// Waits until one of them is another one than was used last. It can be dropped and called again.
+    pub async fn changed(&mut self) {
+        if self.files.is_empty() {
+            return pending().await;
+        }
+        loop {
+            sleep_until(self.next_look).await;
+            self.next_look = Instant::now() + LOOK;
+            let now = Stamp::of(&self.files);
+            if now != self.used {
+                self.used = now;
+                return;
+            }
+        }
+    }
+}
+
+/// Shows before each scrape how many days are left to the certificates in use: of each file, to the first that ends.
+pub(crate) fn show_days_left() {
+    on_scrape(|| {
+        let in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for file in &in_use {
+            if let Some(days) = days_left(file) {
+                metrics::gauge!("certificate_remaining_days", "file" => file.display().to_string())
+                    .set(days);
+            }
+        }
+        true
+    });
+}
+
+/// `None` for a file that cannot be read: it may be that it is being written.
+fn days_left(file: &Path) -> Option<f64> {
+    let certificates = certificates(file.to_str()?).ok()?;
+    let left = |certificate: &[u8]| -> Result<f64, ErrorStack> {
+        let left = Asn1Time::days_from_now(0)?.diff(X509::from_der(certificate)?.not_after())?;
+        Ok(f64::from(left.days) + f64::from(left.secs) / 86_400.0)
+    };
+    certificates.iter().filter_map(|certificate| left(certificate).ok()).reduce(f64::min)
+}
 
 /// A file in PEM with the certificates of authorities: what they have signed is trusted.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,17 +99,13 @@ pub struct CaFile {
 impl CaFile {
     /// Reads a file, in which there must be at least one certificate.
     pub fn read(path: &str) -> Result<Self, String> {
-        let blocks = blocks(path)?;
-        let certificates = blocks.into_iter().filter(|it| it.tag() == "CERTIFICATE");
-        let certificates: Vec<_> = certificates.map(pem::Pem::into_contents).collect();
-        if certificates.is_empty() {
-            return Err(format!("{path} has no certificate in it"));
-        }
+        let certificates = certificates(path)?;
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(path.into());
         Ok(Self { path: path.into(), certificates })
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> &PathBuf {
         &self.path
     }
 
@@ -53,6 +134,16 @@ pub fn key_file(path: &str) -> Result<PathBuf, String> {
     } else {
         Err(format!("{path} has no private key in it that is not encrypted"))
     }
+}
+
+/// The certificates of a file, of which there must be at least one, in DER.
+fn certificates(path: &str) -> Result<Vec<Vec<u8>>, String> {
+    let blocks = blocks(path)?.into_iter().filter(|block| block.tag() == "CERTIFICATE");
+    let certificates: Vec<_> = blocks.map(pem::Pem::into_contents).collect();
+    if certificates.is_empty() {
+        return Err(format!("{path} has no certificate in it"));
+    }
+    Ok(certificates)
 }
 
 fn blocks(path: &str) -> Result<Vec<pem::Pem>, String> {

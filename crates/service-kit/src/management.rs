@@ -12,6 +12,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
 use crate::build_info;
+use crate::credentials;
 use crate::health::Readiness;
 use crate::heartbeat::Heartbeat;
 use crate::last_answers::Stopping;
@@ -40,6 +41,7 @@ impl Management {
     #[must_use]
     pub fn exposing(self, service: &'static str) -> Self {
         catalogue::begin(service);
+        credentials::show_days_left();
         ::metrics::gauge!(
             "sales_build_info", "service" => service, "version" => build_info::VERSION,
             "revision" => build_info::revision()

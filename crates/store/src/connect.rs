@@ -1,5 +1,6 @@
 //! The one way to a database: pools, listeners and migrations all connect here.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
@@ -11,7 +12,7 @@ use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 use service_kit::Chain;
-use service_kit::credentials::CaFile;
+use service_kit::credentials::{CaFile, Stamp};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
@@ -26,16 +27,25 @@ pub(crate) struct Connector {
     config: Config,
     /// The longest that an attempt takes, over all hosts.
     patience: Duration,
+    encryption: Encryption,
+    tls: Arc<Mutex<Tls>>,
+}
+
+/// How connections are encrypted.
+struct Tls {
     /// What is wrong with what is trusted is told to whoever connects.
-    tls: Result<MakeTlsConnector, String>,
+    connector: Result<MakeTlsConnector, String>,
+    /// The file of what is trusted, as it was read.
+    read: Stamp,
 }
 
 impl Connector {
     /// Reads what is trusted; nothing is connected.
     pub(crate) fn new(url: &DatabaseUrl, ca: Option<&CaFile>, patience: Duration) -> Self {
         let (config, encryption) = url.resolve(ca);
-        let tls = connector(&encryption).map(MakeTlsConnector::new);
-        Self { config, patience, tls }
+        let read = Stamp::of(encryption.file());
+        let connector = connector(&encryption).map(MakeTlsConnector::new);
+        Self { config, patience, encryption, tls: Arc::new(Mutex::new(Tls { connector, read })) }
     }
 
     /// Changes what is asked of the server.
@@ -47,8 +57,7 @@ impl Connector {
     /// Opens a connection to the first host that answers in its part of the time, and is what the URL asks for
     /// (`target_session_attrs`). A host that takes the connection and then says nothing keeps nobody from the next one.
     pub(crate) async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
-        let tls =
-            self.tls.as_ref().map_err(|fault| ConnectionError::BadConnection(fault.clone()))?;
+        let tls = self.tls().map_err(ConnectionError::BadConnection)?;
         let hosts = each_host(&self.config);
         let patience = self.patience / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
         let mut faults = Vec::new();
@@ -62,6 +71,26 @@ impl Connector {
             faults.push(if hosts.len() == 1 { fault } else { format!("{}: {fault}", name(host)) });
         }
         Err(ConnectionError::BadConnection(faults.join("; ")))
+    }
+}
+
+impl Connector {
+    /// Reads what is trusted again where its file has changed. Until there is something to read, what was read before
+    /// counts.
+    fn tls(&self) -> Result<MakeTlsConnector, String> {
+        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Stamp::of(self.encryption.file());
+        if now != tls.read {
+            match self.encryption.read_again().and_then(|encryption| connector(&encryption)) {
+                Ok(connector) => {
+                    *tls = Tls { connector: Ok(MakeTlsConnector::new(connector)), read: now };
+                }
+                Err(fault) => {
+                    tracing::error!(fault, "what is trusted has changed to what is of no use");
+                }
+            }
+        }
+        tls.connector.clone()
     }
 }
 

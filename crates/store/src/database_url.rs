@@ -1,6 +1,7 @@
 //! Where a database is, and how much of the way to it is secured.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -51,6 +52,24 @@ pub(crate) enum Encryption {
     /// If the server can. Nobody who listens learns anything; somebody in between could have said that it can't.
     Opportunistic,
     Verified(Roots),
+}
+
+impl Encryption {
+    /// Where it is written whom to trust, if it is.
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Verified(Roots::File(ca)) => Some(ca.path()),
+            _ => None,
+        }
+    }
+
+    /// The same by what the file says now.
+    pub(crate) fn read_again(&self) -> Result<Self, String> {
+        match self.file().and_then(|file| file.to_str()) {
+            Some(file) => Ok(Self::Verified(Roots::File(CaFile::read(file)?))),
+            None => Ok(self.clone()),
+        }
+    }
 }
 
 impl FromStr for Mode {

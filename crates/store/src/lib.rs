@@ -7,6 +7,7 @@ pub mod audit;
 mod connect;
 mod database_url;
 mod error;
+pub mod horizon;
 pub mod inbox;
 pub mod migrations;
 pub mod orders;

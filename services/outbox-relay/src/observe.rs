@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use service_kit::outage::Outage;
+use store::horizon::{self, HeldBack};
 use store::outbox::{self, Status};
 use store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -40,12 +41,27 @@ pub(crate) async fn observe(
 /// Shows what there is, or nothing where another relay shows it: the largest value is the one that counts.
 async fn observe_once(database: &Database, observes: bool) -> Result<(), StoreError> {
     if observes {
-        let status = outbox::glance(&mut *database.connection().await?).await?;
+        let mut connection = database.connection().await?;
+        let status = outbox::glance(&mut connection).await?;
         show(&status, Utc::now().timestamp());
+        show_held_back(horizon::held_back(&mut connection).await?);
     } else {
         show(&Status::default(), 0);
+        show_held_back(HeldBack::default());
     }
     Ok(())
+}
+
+/// The outbox is what gets slow first.
+fn show_held_back(held_back: HeldBack) {
+    let HeldBack { transaction, prepared_transaction, replication_slot } = held_back;
+    for (by, seconds) in [
+        ("transaction", transaction),
+        ("prepared-transaction", prepared_transaction),
+        ("replication-slot", replication_slot),
+    ] {
+        metrics::gauge!("database_held_back_seconds", "by" => by).set(seconds);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of rows and seconds are far below 2^52")]

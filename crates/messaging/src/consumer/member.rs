@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,17 +19,27 @@ use crate::KafkaSettings;
 pub(super) struct GroupMember(Option<Arc<StreamConsumer<RebalanceContext>>>);
 
 impl GroupMember {
-    /// Subscribes; the client connects by itself.
-    pub(super) fn join(
+    /// Makes a client, which connects by itself, and is in no group yet.
+    pub(super) fn new(
         settings: &KafkaSettings,
         options: &RunnerOptions,
         context: RebalanceContext,
-    ) -> Result<Self, KafkaError> {
+    ) -> KafkaResult<Self> {
         let mut config = settings.client(&options.group);
         options.configure(&mut config);
         let consumer: StreamConsumer<_> = config.create_with_context(context)?;
-        consumer.subscribe(&[&options.topic])?;
         Ok(Self(Some(Arc::new(consumer))))
+    }
+
+    /// Joins the group that reads `topic`.
+    pub(super) fn join(self, topic: &str) -> KafkaResult<Self> {
+        self.subscribe(&[topic])?;
+        Ok(self)
+    }
+
+    /// One that is in no group.
+    pub(super) const fn departed() -> Self {
+        Self(None)
     }
 
     /// Commits what was stored. A thread of its own waits for the answer, for as long as it takes, while the member is

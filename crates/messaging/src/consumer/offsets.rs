@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use service_kit::recorder::RecordedSpan;
+use tokio::sync::Notify;
 
 use crate::Record;
 
@@ -33,6 +34,7 @@ pub(super) struct Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) partition: i32,
+    pub(super) term: u64,
     pub(super) from: Option<i64>,
     /// The offset that has come.
     pub(super) to: i64,
@@ -47,12 +49,15 @@ impl Taken {
 
 /// The partitions that this member holds. Cheap to clone; the client and the runner share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdings(Arc<Mutex<State>>);
+pub(super) struct Holdings(Arc<Mutex<State>>, Arc<Notify>);
 
 #[derive(Debug, Default)]
 struct State {
     terms: u64,
     held: BTreeMap<i32, Held>,
+    /// The last offset of those that were skipped, by partition.
+    skips: BTreeMap<i32, i64>,
+    is_retired: bool,
 }
 
 /// A partition that is held.
@@ -96,6 +101,7 @@ impl Holdings {
         let mut state = self.lock();
         for partition in partitions {
             state.held.remove(&partition);
+            state.skips.remove(&partition);
         }
     }
 
@@ -115,7 +121,7 @@ impl Holdings {
         let mut state = self.lock();
         let held = state.held.get_mut(&record.partition)?;
         let (partition, to) = (record.partition, record.offset);
-        let gap = Gap { partition, from: held.next, to };
+        let gap = Gap { partition, term: held.term, from: held.next, to };
         held.next = Some(to + 1);
         let gap = (gap.from != Some(to)).then_some(gap);
         Some((Taken { record, term: held.term, span: None }, gap))
@@ -126,11 +132,37 @@ impl Holdings {
         self.lock().held.get(&partition)?.next
     }
 
-    /// Nothing comes from before `next` any more.
+    /// Nothing comes from before `next` any more. Whoever waits by [`Self::skipped`] hears of it.
     pub(super) fn skip_to(&self, partition: i32, next: i64) {
-        if let Some(held) = self.lock().held.get_mut(&partition) {
+        let mut state = self.lock();
+        if let Some(held) = state.held.get_mut(&partition) {
             held.next = held.next.max(Some(next));
+            state.skips.insert(partition, next - 1);
+            self.1.notify_one();
         }
+    }
+
+    /// Waits for offsets that were skipped, of partitions that are held; they are to be stored like handled ones, or the
+    /// next owner would come upon the same gap.
+    pub(super) async fn skipped(&self) -> BTreeMap<i32, i64> {
+        self.1.notified().await;
+        std::mem::take(&mut self.lock().skips)
+    }
+
+    /// Whether the term of a gap still lasts: after it, another owner has gone on.
+    pub(super) fn still_concerns(&self, gap: &Gap) -> bool {
+        self.lock().lasts(gap.partition, gap.term)
+    }
+
+    /// From now on, what the client tells is about what it has left.
+    pub(super) fn retire(&self) {
+        let mut state = self.lock();
+        state.held.clear();
+        state.is_retired = true;
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.lock().is_retired
     }
 
     /// Whether the record's term still lasts. If not, the record is somebody else's, or comes again.

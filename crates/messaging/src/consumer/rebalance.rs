@@ -44,6 +44,9 @@ impl ClientContext for RebalanceContext {
     }
 
     fn stats(&self, statistics: Statistics) {
+        if self.holdings.is_retired() {
+            return;
+        }
         let behind = self.lag.observe(&statistics, &self.holdings);
         self.watchdog.observe(&statistics, &behind);
     }
@@ -51,6 +54,10 @@ impl ClientContext for RebalanceContext {
 
 impl ConsumerContext for RebalanceContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // Another member has taken its place, whose partitions these are not.
+        if self.holdings.is_retired() {
+            return;
+        }
         match rebalance {
             Rebalance::Revoke(partitions) if partitions.count() > 0 => {
                 let lost = consumer.assignment_lost();

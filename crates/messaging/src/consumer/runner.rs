@@ -7,6 +7,7 @@ use std::time::Duration;
 use contracts::envelope::Envelope;
 use futures::FutureExt;
 use rdkafka::error::KafkaError;
+use service_kit::credentials::Watched;
 use service_kit::health::Look;
 use service_kit::metrics::catalogue;
 use service_kit::outage::Outage;
@@ -45,6 +46,10 @@ pub enum ConsumerError {
 
 /// Reads a topic for a group and feeds a handler.
 pub struct Runner<H> {
+    settings: KafkaSettings,
+    options: RunnerOptions,
+    context: RebalanceContext,
+    credentials: Watched,
     source: Source,
     holdings: Holdings,
     refusal: Refusal,
@@ -88,13 +93,18 @@ impl<H: Handler> Runner<H> {
             watchdog: Watchdog { heartbeat: options.heartbeat.clone() },
             refusal: refusal.clone(),
         };
-        let member = GroupMember::join(settings, &options, context)?;
+        let credentials = Watched::new(settings.security.files());
+        let member = GroupMember::new(settings, &options, context.clone())?.join(&options.topic)?;
         let dead_letters = DeadLetters::new(settings, &options.group)?;
         let breaker = PoisonBreaker::new(&options.member.poison);
-        let RunnerOptions { topic, group, batch_size, heartbeat, .. } = options;
+        let RunnerOptions { topic, group, batch_size, heartbeat, .. } = options.clone();
         let source = Source::new(member, holdings.clone(), topic.clone(), batch_size);
         let progress = Progress::default();
         Ok(Self {
+            settings: settings.clone(),
+            options,
+            context,
+            credentials,
             source,
             holdings,
             refusal,
@@ -123,11 +133,26 @@ impl<H: Handler> Runner<H> {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), ConsumerError> {
         catalogue::begin_for("topic", &self.topic);
         let mut outage = Outage::of("kafka");
-        while let Some(next) = shutdown.run_until_cancelled(self.source.gather()).await {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = self.credentials.changed() => {
+                    self.join_again().await?;
+                    continue;
+                }
+                next = self.source.gather() => next,
+                // After all that has arrived.
+                skipped = self.holdings.skipped() => {
+                    self.source.store(&skipped);
+                    continue;
+                }
+            };
             match next {
                 Ok(batch) => {
                     outage.over();
                     self.refusal.over();
+                    self.source.look_into_gaps().await;
                     // A stop keeps what is in hand from being stored.
                     let _: Result<(), Stopped> = self.process(batch, &shutdown).await;
                 }
@@ -147,6 +172,26 @@ impl<H: Handler> Runner<H> {
             }
         }
         self.source.leave().await;
+        Ok(())
+    }
+
+    /// A client reads its certificates when it is made, so another one takes the place in the group when they have changed.
+    async fn join_again(&mut self) -> Result<(), ConsumerError> {
+        let holdings = Holdings::default();
+        let context = RebalanceContext { holdings: holdings.clone(), ..self.context.clone() };
+        let member = match GroupMember::new(&self.settings, &self.options, context.clone()) {
+            Ok(member) => member,
+            Err(error) => {
+                tracing::error!(%error, "certificates have changed to what is of no use");
+                return Ok(());
+            }
+        };
+        tracing::info!("certificates have changed, joining the group again");
+        self.source.leave().await;
+        // What it still tells, it tells of nothing that is held.
+        self.holdings.retire();
+        self.source.go_on_with(member.join(&self.topic)?, holdings.clone());
+        (self.context, self.holdings) = (context, holdings);
         Ok(())
     }
 

@@ -70,7 +70,7 @@ pub(super) fn skipped<C: ConsumerContext>(
 ) -> Vec<Skipped> {
     let committed = committed(client, topic, &gaps);
     let of_gap = |gap: Gap| {
-        let Gap { partition, from, to } = gap;
+        let Gap { partition, from, to, .. } = gap;
         // A group that has committed nothing reads from the beginning, which was 0.
         let from = match (from, &committed) {
             (Some(from), _) => from,

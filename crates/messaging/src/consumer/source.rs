@@ -57,7 +57,8 @@ impl Source {
         Self { member, holdings, topic, batch_size, early, gaps, held_error, paused: false }
     }
 
-    /// Waits for a record, then takes what is there already, without waiting for more.
+    /// Waits for a record, then takes what is there already, without waiting for more. It can be dropped and called again:
+    /// once it has taken something, it waits for nothing.
     pub(super) async fn gather(&mut self) -> Result<Vec<Taken>, KafkaError> {
         if let Some(error) = self.held_error.take() {
             return Err(error);
@@ -90,7 +91,6 @@ impl Source {
                 None => break,
             }
         }
-        self.look_into_gaps().await;
         Ok(batch)
     }
 
@@ -102,11 +102,13 @@ impl Source {
 
     /// Tells of records that the topic retired before they were read. Nothing of what has arrived is committed yet, so at
     /// the beginning of a term the commit of the owner before says what was to come.
-    async fn look_into_gaps(&mut self) {
-        if self.gaps.is_empty() {
+    pub(super) async fn look_into_gaps(&mut self) {
+        let mut gaps = std::mem::take(&mut self.gaps);
+        gaps.retain(|gap| self.holdings.still_concerns(gap));
+        if gaps.is_empty() {
             return;
         }
-        let (gaps, topic) = (std::mem::take(&mut self.gaps), self.topic.clone());
+        let topic = self.topic.clone();
         let skipped = self.member.ask(move |client| skipped(client, &topic, gaps)).await;
         for it in skipped {
             it.tell(&self.topic);
@@ -185,10 +187,18 @@ impl Source {
     }
 
     /// Commits what was stored and leaves the group.
-    pub(super) async fn leave(mut self) {
+    pub(super) async fn leave(&mut self) {
         let deadline = Instant::now() + FAREWELL;
         self.commit(deadline - LEAVING).await;
-        self.member.leave(deadline).await;
+        std::mem::replace(&mut self.member, GroupMember::departed()).leave(deadline).await;
+    }
+
+    /// Goes on with another member, after it has left with the one before.
+    pub(super) fn go_on_with(&mut self, member: GroupMember, holdings: Holdings) {
+        (self.member, self.holdings) = (member, holdings);
+        self.early.clear();
+        self.gaps.clear();
+        (self.held_error, self.paused) = (None, false);
     }
 
     /// Commits what was stored, and waits until the group has taken it. It takes nothing while it is being rebalanced,

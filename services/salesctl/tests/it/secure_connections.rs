@@ -1,6 +1,8 @@
 //! Every way that the services go to PostgreSQL and Kafka, encrypted and with passwords, and what becomes of those who
 //! trust the wrong ones or know the wrong password.
 
+use std::fs;
+
 use contracts::cloud_events::Attributes;
 use contracts::order_events::ORDER_CREATED;
 use futures::future::join_all;
@@ -11,6 +13,7 @@ use service_kit::Chain;
 use store::{Database, DatabaseSettings};
 use test_kit::{
     KAFKA_PASSWORD, KAFKA_USER, Running, SecureStack, Stack, World, eventually, metrics, read_all,
+    told, until_ready,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -31,6 +34,7 @@ fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() 
         scope.spawn(|| run(brokers_are_verified(secure)));
         scope.spawn(|| run(clients_are_verified(secure)));
         scope.spawn(|| run(who_is_not_let_in_waits(secure)));
+        scope.spawn(|| run(certificates_are_replaced(secure)));
         scope.spawn(|| run(orders_are_delivered(secure, "PLAIN")));
         scope.spawn(|| run(orders_are_delivered(secure, "SCRAM-SHA-256")));
         scope.spawn(|| run(orders_are_delivered(secure, LOGIN)));
@@ -254,7 +258,6 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
     })
     .await;
     assert!(delivery.is_alive());
-    delivery.stop().await;
     let publisher = Publisher::new("test", &system.world.config()).unwrap();
     let mut relay = Relay::new(&system.world.config(), system.world.store(), publisher);
     eventually("the relay is told that it is not let in", async || match relay.run_once().await {
@@ -266,6 +269,12 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
     })
     .await;
     drop(relay);
+    // The recorder is that of the whole process.
+    let counted = metrics(port).await;
+    let outcome = "kafka_publish_records_total{outcome=\"not-let-in\"} ";
+    let count = counted.lines().find_map(|line| line.strip_prefix(outcome)).unwrap();
+    assert_ne!(count, "0");
+    delivery.stop().await;
     let database = &system.world.database;
     // As if its leases had run out.
     let all_free = "UPDATE sales.outbox_shards SET owner = NULL, lease_until = '-infinity';
@@ -284,4 +293,37 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
         (system.world.database.count(delivered).await == 1).then_some(())
     })
     .await;
+}
+
+async fn certificates_are_replaced(secure: &SecureStack) {
+    let file = std::env::temp_dir().join(format!("ca-{}.pem", Uuid::new_v4()));
+    fs::copy(secure.strange_ca_file(), &file).unwrap();
+    let mut world = world(secure, LOGIN).await;
+    for name in ["DATABASE_CA_FILE", "KAFKA_CA_FILE"] {
+        world.set(name, file.display());
+    }
+    let system = System::start_in(world);
+    let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
+    let port = delivery.management_port().unwrap();
+    let _services = [
+        system.start_relay(),
+        Running::start(|shutdown| delivery.run(shutdown)),
+        system.start_status(),
+    ];
+    eventually("nobody who is there is trusted", async || {
+        let (_, readiness) = told(port, "readyz").await;
+        let reason =
+            |check: &str| readiness["reasons"][check].as_str().unwrap_or_default().to_owned();
+        let database = reason("postgres").contains("is not signed by the CA that is trusted");
+        (database && reason("kafka").contains("certificate verify failed")).then_some(())
+    })
+    .await;
+    fs::copy(secure.ca_file(), &file).unwrap();
+    until_ready(port).await;
+    let (delivered, report) = system.demo(&["--orders", "2"]).await;
+    assert!(delivered, "{report}");
+    let metrics = metrics(port).await;
+    let days = format!("certificate_remaining_days{{file=\"{}\"}}", file.display());
+    assert!(metrics.lines().any(|line| line.starts_with(&days)), "{metrics}");
+    fs::remove_file(file).unwrap();
 }
