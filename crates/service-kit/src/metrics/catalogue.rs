@@ -192,7 +192,7 @@ pub static CATALOGUE: &[Metric] = &[
     // ---- status-consumer
     counter("status_applied_total", STATUS, &[], "Steps that moved their order"),
     counter("status_duplicates_total", STATUS, &[], "Events that had been applied before"),
-    counter("status_stale_total", STATUS, &[], "Steps that the order had taken already under another id"),
+    counter("status_stale_total", STATUS, &[], "Steps that the order had taken already, and whose event was forgotten since"),
     counter("inbox_reaped_total", STATUS, &[], "Events that were forgotten because their topic has forgotten them"),
 ];
 
