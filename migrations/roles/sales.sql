@@ -20,15 +20,7 @@ GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms) ON sales.outbox_shard
 GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON sales.outbox_relays TO outbox_relay;
 GRANT INSERT, SELECT (redriven_at) ON sales.outbox_dead_letters TO outbox_relay; -- to count those that wait
 
--- It also tells of transactions that are held open, those of other roles included. Who may not grant this leaves it to somebody
--- who may.
-DO $$
-BEGIN
-    GRANT pg_read_all_stats TO outbox_relay;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'pg_read_all_stats is not granted to outbox_relay: it sees no transactions of other roles';
-END
-$$;
+SELECT pg_temp.let_see_transactions('outbox_relay');
 
 -- status-consumer moves orders, and sees neither whose they are nor what is in them. Rows of the inbox are never
 -- changed; without the right to, they could not be locked.

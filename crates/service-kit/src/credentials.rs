@@ -39,13 +39,15 @@ impl Stamp {
 pub struct Watched {
     files: Vec<PathBuf>,
     used: Stamp,
+    seen: Stamp,
     next_look: Instant,
 }
 
 impl Watched {
-    /// Files that are used now.
+    /// Files that are used now. To be called before they are read: a change in between is one.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self { used: Stamp::of(&files), files, next_look: Instant::now() + LOOK }
+        let used = Stamp::of(&files);
+        Self { files, seen: used.clone(), used, next_look: Instant::now() + LOOK }
     }
 
     /// Waits until one of them is another one than was used last. It can be dropped and called again.
@@ -56,12 +58,17 @@ impl Watched {
         loop {
             sleep_until(self.next_look).await;
             self.next_look = Instant::now() + LOOK;
-            let now = Stamp::of(&self.files);
-            if now != self.used {
-                self.used = now;
+            self.seen = Stamp::of(&self.files);
+            if self.seen != self.used {
                 return;
             }
         }
+    }
+
+    /// What has changed is used now. As long as it is not, because it is of no use or is being written, it goes on being a
+    /// change.
+    pub fn accept(&mut self) {
+        self.used = self.seen.clone();
     }
 }
 

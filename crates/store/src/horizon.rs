@@ -23,6 +23,19 @@ pub struct HeldBack {
     pub replication_slot: f64,
 }
 
+impl HeldBack {
+    /// Sets the metrics.
+    pub fn show(self) {
+        for (by, seconds) in [
+            ("transaction", self.transaction),
+            ("prepared-transaction", self.prepared_transaction),
+            ("replication-slot", self.replication_slot),
+        ] {
+            metrics::gauge!("database_held_back_seconds", "by" => by).set(seconds);
+        }
+    }
+}
+
 const SQL: &str = "SELECT
     coalesce((
         SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity

@@ -1,10 +1,12 @@
-//! The shipments as a whole, for metrics: how many are due, and for how long the oldest has been.
+//! The shipments as a whole, for metrics: how many are due, for how long the oldest has been, and what makes their table
+//! slow.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::Utc;
 use service_kit::outage::Outage;
+use store::horizon::{self, HeldBack};
 use store::shipments::{self, Overdue};
 use store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -19,10 +21,11 @@ pub(crate) async fn observe(
 ) -> Result<(), Infallible> {
     let mut outage = Outage::of("shipment metrics");
     while !shutdown.is_cancelled() {
-        let pause = match overdue(&database).await {
-            Ok(overdue) => {
+        let pause = match look(&database).await {
+            Ok((overdue, held_back)) => {
                 outage.over();
                 show(&overdue, Utc::now().timestamp());
+                held_back.show();
                 INTERVAL
             }
             Err(error) => outage.failed(&error),
@@ -41,6 +44,8 @@ fn show(overdue: &Overdue, observed: i64) {
     metrics::gauge!("delivery_observed_timestamp_seconds").set(observed as f64);
 }
 
-async fn overdue(database: &Database) -> Result<Overdue, StoreError> {
-    shipments::overdue(&mut *database.connection().await?).await
+async fn look(database: &Database) -> Result<(Overdue, HeldBack), StoreError> {
+    let mut connection = database.connection().await?;
+    let overdue = shipments::overdue(&mut connection).await?;
+    Ok((overdue, horizon::held_back(&mut connection).await?))
 }

@@ -44,24 +44,12 @@ async fn observe_once(database: &Database, observes: bool) -> Result<(), StoreEr
         let mut connection = database.connection().await?;
         let status = outbox::glance(&mut connection).await?;
         show(&status, Utc::now().timestamp());
-        show_held_back(horizon::held_back(&mut connection).await?);
+        horizon::held_back(&mut connection).await?.show();
     } else {
         show(&Status::default(), 0);
-        show_held_back(HeldBack::default());
+        HeldBack::default().show();
     }
     Ok(())
-}
-
-/// The outbox is what gets slow first.
-fn show_held_back(held_back: HeldBack) {
-    let HeldBack { transaction, prepared_transaction, replication_slot } = held_back;
-    for (by, seconds) in [
-        ("transaction", transaction),
-        ("prepared-transaction", prepared_transaction),
-        ("replication-slot", replication_slot),
-    ] {
-        metrics::gauge!("database_held_back_seconds", "by" => by).set(seconds);
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of rows and seconds are far below 2^52")]

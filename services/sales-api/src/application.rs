@@ -127,7 +127,7 @@ impl Application {
                 .configure(routes::configure)
                 .wrap(Compress::default())
                 .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
-                .wrap(from_fn(find_key))
+                .wrap(Condition::new(shared.verifier.can_ask(), from_fn(find_key)))
                 .wrap(from_fn(request_scope))
                 .wrap(from_fn(hold_unread_body))
                 .wrap(from_fn(last_answers))

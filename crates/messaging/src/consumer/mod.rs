@@ -5,7 +5,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `runner` | the loop around a handler |
+//! | `runner` | the loop around a handler, and what becomes of records that it can never process |
 //! | `source` | gathering records, and waiting without losing the place in the group |
 //! | `batch` | records with their events, and how a bad one is found among them |
 //! | `offsets` | which partitions this member holds, and how far each is done |

@@ -49,7 +49,10 @@ impl Taken {
 
 /// The partitions that this member holds. Cheap to clone; the client and the runner share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdings(Arc<Mutex<State>>, Arc<Notify>);
+pub(super) struct Holdings {
+    state: Arc<Mutex<State>>,
+    has_skips: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -138,14 +141,14 @@ impl Holdings {
         if let Some(held) = state.held.get_mut(&partition) {
             held.next = held.next.max(Some(next));
             state.skips.insert(partition, next - 1);
-            self.1.notify_one();
+            self.has_skips.notify_one();
         }
     }
 
     /// Waits for offsets that were skipped, of partitions that are held; they are to be stored like handled ones, or the
     /// next owner would come upon the same gap.
     pub(super) async fn skipped(&self) -> BTreeMap<i32, i64> {
-        self.1.notified().await;
+        self.has_skips.notified().await;
         std::mem::take(&mut self.lock().skips)
     }
 
@@ -195,7 +198,7 @@ impl Holdings {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,18 +1,19 @@
 //! The loop around a handler.
 
+mod put_aside;
+
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use contracts::envelope::Envelope;
 use futures::FutureExt;
 use rdkafka::error::KafkaError;
+use service_kit::Chain;
 use service_kit::credentials::Watched;
 use service_kit::health::Look;
 use service_kit::metrics::catalogue;
 use service_kit::outage::Outage;
 use service_kit::recorder::{RecordedSpan, recorder};
-use service_kit::{Chain, Heartbeat};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use super::source::{Source, Stopped};
 use super::watchdog::Watchdog;
 use crate::context::Refusal;
 use crate::dead_letter::{DeadLetters, Verdict};
-use crate::{KafkaSettings, PoisonBreaker, Record, spans};
+use crate::{KafkaSettings, PoisonBreaker, spans};
 
 /// Why a runner could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -51,33 +52,14 @@ pub struct Runner<H> {
     context: RebalanceContext,
     credentials: Watched,
     source: Source,
-    holdings: Holdings,
-    refusal: Refusal,
     dead_letters: DeadLetters,
     handler: H,
-    heartbeat: Heartbeat,
     progress: Progress,
     breaker: PoisonBreaker,
-    topic: String,
-    group: String,
 }
 
 /// A record that can never be processed, and why.
 type Condemned = (Taken, Verdict);
-
-/// Between two tries of records that are held.
-const HELD_PAUSE: Duration = Duration::from_secs(2);
-
-/// Why records are held that can never be processed.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{held} of {count} records can never be processed ({class}), so none of them is dead-lettered"
-)]
-struct MostlyPoison {
-    class: &'static str,
-    held: usize,
-    count: usize,
-}
 
 impl<H: Handler> Runner<H> {
     /// Subscribes; the client connects by itself.
@@ -86,35 +68,25 @@ impl<H: Handler> Runner<H> {
         options: RunnerOptions,
         handler: H,
     ) -> Result<Self, ConsumerError> {
-        let (holdings, refusal) = (Holdings::default(), Refusal::default());
         let context = RebalanceContext {
-            holdings: holdings.clone(),
+            holdings: Holdings::default(),
             lag: Lag::of(&options.topic),
             watchdog: Watchdog { heartbeat: options.heartbeat.clone() },
-            refusal: refusal.clone(),
+            refusal: Refusal::default(),
         };
         let credentials = Watched::new(settings.security.files());
         let member = GroupMember::new(settings, &options, context.clone())?.join(&options.topic)?;
-        let dead_letters = DeadLetters::new(settings, &options.group)?;
-        let breaker = PoisonBreaker::new(&options.member.poison);
-        let RunnerOptions { topic, group, batch_size, heartbeat, .. } = options.clone();
-        let source = Source::new(member, holdings.clone(), topic.clone(), batch_size);
-        let progress = Progress::default();
+        let source = Source::new(member, context.holdings.clone(), &options);
         Ok(Self {
             settings: settings.clone(),
-            options,
             context,
             credentials,
             source,
-            holdings,
-            refusal,
-            dead_letters,
+            dead_letters: DeadLetters::new(settings, &options.group)?,
             handler,
-            heartbeat,
-            progress,
-            breaker,
-            topic,
-            group,
+            progress: Progress::default(),
+            breaker: PoisonBreaker::new(&options.member.poison),
+            options,
         })
     }
 
@@ -131,7 +103,7 @@ impl<H: Handler> Runner<H> {
     /// Reads and handles until `shutdown`, or until the client can never read again. What is in hand is finished
     /// first, unless it waits for something that is away: that comes again, since its offset was not stored.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), ConsumerError> {
-        catalogue::begin_for("topic", &self.topic);
+        catalogue::begin_for("topic", &self.options.topic);
         let mut outage = Outage::of("kafka");
         loop {
             let next = tokio::select! {
@@ -143,7 +115,7 @@ impl<H: Handler> Runner<H> {
                 }
                 next = self.source.gather() => next,
                 // After all that has arrived.
-                skipped = self.holdings.skipped() => {
+                skipped = self.context.holdings.skipped() => {
                     self.source.store(&skipped);
                     continue;
                 }
@@ -151,7 +123,7 @@ impl<H: Handler> Runner<H> {
             match next {
                 Ok(batch) => {
                     outage.over();
-                    self.refusal.over();
+                    self.context.refusal.over();
                     self.source.look_into_gaps().await;
                     // A stop keeps what is in hand from being stored.
                     let _: Result<(), Stopped> = self.process(batch, &shutdown).await;
@@ -159,9 +131,9 @@ impl<H: Handler> Runner<H> {
                 // The client mends itself, but only while it is polled: its errors queue up in front of the
                 // rebalance that brings it back. So this is no place to wait.
                 Err(error) => {
-                    metrics::counter!("consumer_errors_total", "topic" => self.topic.clone())
+                    metrics::counter!("consumer_errors_total", "topic" => self.options.topic.clone())
                         .increment(1);
-                    match self.refusal.reason() {
+                    match self.context.refusal.reason() {
                         Some(reason) => outage.failed(&ConsumerError::NotLetIn(reason)),
                         None => outage.failed(&error),
                     };
@@ -189,9 +161,10 @@ impl<H: Handler> Runner<H> {
         tracing::info!("certificates have changed, joining the group again");
         self.source.leave().await;
         // What it still tells, it tells of nothing that is held.
-        self.holdings.retire();
-        self.source.go_on_with(member.join(&self.topic)?, holdings.clone());
-        (self.context, self.holdings) = (context, holdings);
+        self.context.holdings.retire();
+        self.source.go_on_with(member.join(&self.options.topic)?, holdings);
+        self.context = context;
+        self.credentials.accept();
         Ok(())
     }
 
@@ -203,24 +176,22 @@ impl<H: Handler> Runner<H> {
         shutdown: &CancellationToken,
     ) -> Result<(), Stopped> {
         let (started, count) = (Instant::now(), records.len());
-        metrics::histogram!("consumer_batch_size", "topic" => self.topic.clone())
+        metrics::histogram!("consumer_batch_size", "topic" => self.options.topic.clone())
             .record(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
         let marks: Vec<Mark> = records.iter().map(Taken::mark).collect();
-        self.holdings.begin(&marks);
+        self.context.holdings.begin(&marks);
         // It ends with the batch; that of a record when the record is done with.
         let _span = self.begin_spans(&mut records);
-        let (batch, unreadable) = Batch::read(records);
-        let mut condemned = self.handle_all(batch, shutdown).await?;
-        condemned.extend(unreadable);
+        let condemned = self.attempt(records, shutdown).await?;
         // Last, when nothing can bring the batch back any more: each is put aside once.
         self.put_aside(condemned, count, shutdown).await?;
         self.progress.made();
-        self.source.store(&self.holdings.finish(&marks));
+        self.source.store(&self.context.holdings.finish(&marks));
         self.source.resume();
-        self.heartbeat.beat();
-        metrics::counter!("consumer_records_total", "topic" => self.topic.clone())
+        self.options.heartbeat.beat();
+        metrics::counter!("consumer_records_total", "topic" => self.options.topic.clone())
             .increment(count as u64);
-        metrics::histogram!("consumer_batch_duration_seconds", "topic" => self.topic.clone())
+        metrics::histogram!("consumer_batch_duration_seconds", "topic" => self.options.topic.clone())
             .record(started.elapsed());
         Ok(())
     }
@@ -235,13 +206,35 @@ impl<H: Handler> Runner<H> {
             let record = &taken.record;
             if let Some(trace) = spans::sampled_trace(record) {
                 if batch.is_none() && count > 1 {
-                    batch = spans::begin_batch(recorder, &self.topic, &self.group, count);
+                    batch = spans::begin_batch(
+                        recorder,
+                        &self.options.topic,
+                        &self.options.group,
+                        count,
+                    );
                 }
-                taken.span =
-                    spans::begin_process(recorder, record, &trace, &self.group, batch.as_ref());
+                taken.span = spans::begin_process(
+                    recorder,
+                    record,
+                    &trace,
+                    &self.options.group,
+                    batch.as_ref(),
+                );
             }
         }
         batch
+    }
+
+    /// Reads and handles records. Returns those that can never be processed.
+    async fn attempt(
+        &mut self,
+        records: Vec<Taken>,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<Condemned>, Stopped> {
+        let (batch, unreadable) = Batch::read(records);
+        let mut condemned = self.handle_all(batch, shutdown).await?;
+        condemned.extend(unreadable);
+        Ok(condemned)
     }
 
     /// Hands over everything at once. Where that can never succeed, each half is tried by itself, first half
@@ -257,11 +250,11 @@ impl<H: Handler> Runner<H> {
         while let Some(mut part) = parts.pop() {
             // Partitions can have gone while the batch was gathered, or during a wait: their records are the next
             // owner's.
-            part.retain(|taken| self.holdings.still_holds(taken));
+            part.retain(|taken| self.context.holdings.still_holds(taken));
             if part.is_empty() {
                 continue;
             }
-            self.heartbeat.beat();
+            self.options.heartbeat.beat();
             match self.handle(part.events()).await {
                 Ok(()) => outage.over(),
                 Err(HandlerError::Transient(error)) => {
@@ -281,120 +274,17 @@ impl<H: Handler> Runner<H> {
         Ok(condemned)
     }
 
-    /// Puts records aside that can never be processed, out of a batch of so many; unless most of the latest records are
-    /// such, which is no fault of theirs.
-    async fn put_aside(
-        &mut self,
-        mut condemned: Vec<Condemned>,
-        count: usize,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Stopped> {
-        if self.breaker.is_suspicious(condemned.len(), count - condemned.len()) {
-            condemned = self.hold(condemned, count, shutdown).await?;
-        }
-        for (taken, verdict) in condemned {
-            self.bury(taken, verdict, shutdown).await?;
-        }
-        Ok(())
-    }
-
-    /// Holds records, and tries one after the other again, until the cause is gone. Returns what is at fault all the same.
-    async fn hold(
-        &mut self,
-        mut condemned: Vec<Condemned>,
-        count: usize,
-        shutdown: &CancellationToken,
-    ) -> Result<Vec<Condemned>, Stopped> {
-        let mut outage = Outage::of("records that can be processed");
-        loop {
-            condemned.retain(|(taken, _)| self.holdings.still_holds(taken));
-            let Some((_, verdict)) = condemned.first() else { break };
-            let error = MostlyPoison { class: verdict.class, held: condemned.len(), count };
-            self.show_held(condemned.len());
-            self.progress.waits_for(&error);
-            outage.failed(&error);
-            self.source.wait(HELD_PAUSE, shutdown).await?;
-            let sample = vec![condemned.remove(0)];
-            let again = self.try_again(sample, shutdown).await?;
-            if !again.is_empty() {
-                condemned.extend(again);
-                continue;
-            }
-            condemned = self.try_again(condemned, shutdown).await?;
-            if condemned.len() * 2 <= count {
-                break;
-            }
-        }
-        outage.over();
-        self.show_held(0);
-        self.breaker.forget();
-        Ok(condemned)
-    }
-
-    /// Handles records that were condemned. Returns those that are condemned again.
-    async fn try_again(
-        &mut self,
-        condemned: Vec<Condemned>,
-        shutdown: &CancellationToken,
-    ) -> Result<Vec<Condemned>, Stopped> {
-        let (batch, unreadable) = Batch::read(condemned.into_iter().map(|(it, _)| it).collect());
-        let mut condemned = self.handle_all(batch, shutdown).await?;
-        condemned.extend(unreadable);
-        Ok(condemned)
-    }
-
-    fn show_held(&self, records: usize) {
-        metrics::gauge!("consumer_held_records", "topic" => self.topic.clone())
-            .set(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));
-    }
-
     /// A handler that panics is as good as one that says "never".
     async fn handle(&self, events: &[Envelope<H::Event>]) -> Result<(), HandlerError> {
         AssertUnwindSafe(self.handler.handle(events)).catch_unwind().await.unwrap_or_else(|panic| {
             Err(HandlerError::Permanent { class: "panic", source: panic_message(&*panic).into() })
         })
     }
-
-    /// Puts a record aside. It never gives up: a record that is in neither place would be lost.
-    async fn bury(
-        &mut self,
-        mut taken: Taken,
-        verdict: Verdict,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Stopped> {
-        let mut outage = Outage::of("dead letter topic");
-        if let Some(span) = &mut taken.span {
-            span.fail(verdict.class, verdict.to_tell().unwrap_or_default().to_owned());
-        }
-        while self.holdings.still_holds(&taken) {
-            self.heartbeat.beat();
-            match self.dead_letters.store(&taken.record, &verdict).await {
-                Ok(()) => {
-                    outage.over();
-                    break;
-                }
-                Err(error) if error.is_condition() => {
-                    self.progress.waits_for(&error);
-                    self.source.wait(outage.failed(&error), shutdown).await?;
-                }
-                // Not even the beginning of it. What comes after it must not wait for ever.
-                Err(error) => {
-                    let Record { topic, partition, offset, .. } = &taken.record;
-                    let error = Chain(&error);
-                    tracing::error!(topic, partition, offset, %error, "record skipped, it has no dead letter");
-                    metrics::counter!("consumer_lost_dead_letters_total", "topic" => topic.clone())
-                        .increment(1);
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl<H> std::fmt::Debug for Runner<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("Runner").field("topic", &self.options.topic).finish_non_exhaustive()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::member::GroupMember;
 use super::offsets::{Gap, Holdings, Taken};
+use super::settings::RunnerOptions;
 use super::skipped::skipped;
 use crate::Record;
 
@@ -47,12 +48,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(
-        member: GroupMember,
-        holdings: Holdings,
-        topic: String,
-        batch_size: usize,
-    ) -> Self {
+    pub(super) fn new(member: GroupMember, holdings: Holdings, options: &RunnerOptions) -> Self {
+        let (topic, batch_size) = (options.topic.clone(), options.batch_size);
         let (early, gaps, held_error) = (VecDeque::new(), Vec::new(), None);
         Self { member, holdings, topic, batch_size, early, gaps, held_error, paused: false }
     }

@@ -57,7 +57,7 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn push(&mut self, record: Record, sent: bool) {
         self.sent += usize::from(sent);
-        self.bytes += record.value.as_ref().map_or(0, Vec::len);
+        self.bytes += record.bytes();
         self.records.push((record, sent));
     }
 

@@ -133,6 +133,7 @@ pub static CATALOGUE: &[Metric] = &[
     histogram("kafka_publish_duration_seconds", PUBLISHERS, &[], "From the first record of a batch that is sent to the last answer"),
     histogram("kafka_publish_batch_size", PUBLISHERS, &[], "Records that were sent together"),
     counter("kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "not-let-in", "refused"])], "Records that were sent, by what came of it"),
+    gauge("database_held_back_seconds", PUBLISHERS, &[("by", &["transaction", "prepared-transaction", "replication-slot"])], "For how long something has kept Postgres from cleaning up: deleted rows, or the write-ahead log"),
 
     // ---- reading from Kafka
     gauge("consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records of a partition that are yet to be handled, as of the last fetch; 0 where another instance holds it"),
@@ -173,7 +174,6 @@ pub static CATALOGUE: &[Metric] = &[
     gauge("outbox_deferred_events", RELAY, &[], "Events among the oldest that wait for their next attempt"),
     gauge("outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event that waits"),
     gauge("outbox_oldest_claimable_age_seconds", RELAY, &[], "Age of the oldest event that a relay could publish now"),
-    gauge("database_held_back_seconds", RELAY, &[("by", &["transaction", "prepared-transaction", "replication-slot"])], "For how long something has kept Postgres from cleaning up: deleted rows, or the write-ahead log; by the relay that observes the outbox"),
     gauge("outbox_unheld_shards", RELAY, &[], "Shards that no live relay holds"),
     gauge("outbox_live_relays", RELAY, &[], "Relays that renew their leases"),
     gauge("outbox_dead_letters_waiting", RELAY, &[], "Events that were put aside and wait for somebody; at most 1000 are counted"),

@@ -32,7 +32,7 @@ pub(crate) enum ApiError {
     IdempotencyKey(&'static str),
     #[error("{0}")]
     Unauthorized(TokenError),
-    #[error("the keys that tokens are checked with could not be read from their issuer yet")]
+    #[error("{}", TokenError::NoKeys)]
     KeysUnavailable,
     #[error("{0}")]
     Forbidden(&'static str),

@@ -6,23 +6,22 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::FutureExt;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use service_kit::Chain;
+use service_kit::credentials::Watched;
 use service_kit::health::Look;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Check, KeySet};
+use super::{Check, KeySet, TokenError};
 use crate::config::TokenSettings;
 
-/// Between two looks whether a file has changed.
-const LOOK: Duration = Duration::from_secs(2);
 /// How long an issuer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two questions for a key that is not known: whoever makes up its name does not make this service call.
@@ -37,22 +36,16 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub(crate) struct KeyFile {
     path: PathBuf,
     keys: KeySet,
-    changed_at: Option<SystemTime>,
+    watched: Watched,
 }
 
 impl KeyFile {
     /// Reads a file that has a key which can be used.
     pub(crate) fn read(path: &str) -> Result<Self, String> {
         let path = PathBuf::from(path);
-        // Before it is read: a change in between is one.
-        let changed_at = changed_at(&path);
-        Ok(Self { keys: read(&path)?, changed_at, path })
+        let watched = Watched::new(vec![path.clone()]);
+        Ok(Self { keys: read(&path)?, watched, path })
     }
-}
-
-/// A file that is mounted is often a link, whose target is another one after a change.
-fn changed_at(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn read(path: &Path) -> Result<KeySet, String> {
@@ -72,7 +65,7 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
 }
 
 enum Source {
-    File { path: PathBuf, read_at_first: Option<SystemTime> },
+    File { path: PathBuf, watched: Watched },
     Url { client: Client, url: Url, interval: Duration },
 }
 
@@ -85,20 +78,12 @@ pub(super) struct IssuerKeys {
     asked: Mutex<Option<Instant>>,
 }
 
-/// Why a key is not there.
-pub(super) enum Missing {
-    /// Nothing was heard of the issuer yet.
-    AllKeys,
-    /// It has no such key.
-    ThisKey,
-}
-
 impl IssuerKeys {
     /// The keys of the file or the URL in the settings, if there is one.
     pub(super) fn new(settings: &TokenSettings) -> reqwest::Result<Option<Self>> {
         let source = match (&settings.jwt_jwks_file, &settings.jwt_jwks_url) {
             (Some(file), _) => {
-                Source::File { path: file.path.clone(), read_at_first: file.changed_at }
+                Source::File { path: file.path.clone(), watched: file.watched.clone() }
             }
             (None, Some(url)) => Source::Url {
                 // A redirect could lead to where nothing is encrypted.
@@ -116,16 +101,23 @@ impl IssuerKeys {
         Ok(Some(keys))
     }
 
-    pub(super) fn find<T>(&self, kid: &str, found: impl FnOnce(&Check) -> T) -> Result<T, Missing> {
-        let current = self.current().ok_or(Missing::AllKeys)?;
-        current.get(kid).map(found).ok_or(Missing::ThisKey)
+    /// Looks up a key by its name.
+    pub(super) fn find<T>(
+        &self,
+        kid: &str,
+        found: impl FnOnce(&Check) -> T,
+    ) -> Result<T, TokenError> {
+        let current = self.current().ok_or(TokenError::NoKeys)?;
+        current.get(kid).map(found).ok_or(TokenError::UnknownKeyId)
+    }
+
+    /// Whether there is somebody who can be asked for a key.
+    pub(super) fn can_ask(&self) -> bool {
+        matches!(self.source, Source::Url { .. })
     }
 
     /// Asks the issuer for a key that is not known, unless it was asked a moment ago.
     pub(super) async fn look_for(&self, kid: &str) {
-        if !matches!(self.source, Source::Url { .. }) {
-            return;
-        }
         let mut asked = self.asked.lock().await;
         let is_known = self.current().is_some_and(|current| current.contains_key(kid));
         let is_cool = asked.is_none_or(|asked| asked.elapsed() >= COOL_DOWN);
@@ -139,13 +131,11 @@ impl IssuerKeys {
     /// Keeps the keys up to date until `shutdown`.
     pub(super) async fn keep(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         match &self.source {
-            Source::File { path, read_at_first } => {
-                let mut seen = *read_at_first;
-                while shutdown.run_until_cancelled(sleep(LOOK)).await.is_some() {
-                    let changed = changed_at(path);
-                    // It may be that it is being written.
-                    if changed != seen && self.read_again().await {
-                        seen = changed;
+            Source::File { watched, .. } => {
+                let mut watched = watched.clone();
+                while shutdown.run_until_cancelled(watched.changed()).await.is_some() {
+                    if self.read_again().await {
+                        watched.accept();
                     }
                 }
             }

@@ -18,7 +18,7 @@ use serde_json::Value;
 use service_kit::health::Look;
 use tokio_util::sync::CancellationToken;
 
-use self::issuer_keys::{IssuerKeys, Missing};
+use self::issuer_keys::IssuerKeys;
 pub(crate) use self::issuer_keys::{KeyFile, parse_url};
 use self::jwks::KeySet;
 pub(crate) use self::keys::VerificationKey;
@@ -173,15 +173,14 @@ impl TokenVerifier {
     pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let claims = match &self.0 {
             Keys::One(check) => check.claims(token),
-            Keys::OfIssuer(keys) => {
-                let claims = keys.find(&kid(token)?, |check| check.claims(token));
-                claims.map_err(|missing| match missing {
-                    Missing::AllKeys => TokenError::NoKeys,
-                    Missing::ThisKey => TokenError::UnknownKeyId,
-                })?
-            }
+            Keys::OfIssuer(keys) => keys.find(&kid(token)?, |check| check.claims(token))?,
         };
         claims?.caller()
+    }
+
+    /// Whether there is an issuer that can be asked for keys.
+    pub(crate) fn can_ask(&self) -> bool {
+        matches!(&self.0, Keys::OfIssuer(keys) if keys.can_ask())
     }
 
     /// Asks the issuer for the key that a token names, where it is not known yet.

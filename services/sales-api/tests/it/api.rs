@@ -31,6 +31,15 @@ impl Api {
         Self::start_in(World::create().await).await
     }
 
+    /// One with these settings.
+    pub(crate) async fn start_with(settings: &[(&str, &dyn std::fmt::Display)]) -> Self {
+        let mut world = World::create().await;
+        for (name, value) in settings {
+            world.set(name, value);
+        }
+        Self::start_in(world).await
+    }
+
     pub(crate) async fn start_in(mut world: World) -> Self {
         let inventory = InventoryMock::build(&world.config::<InventoryConfig>()).unwrap();
         if !world.variables().contains_key("INVENTORY_URL") {

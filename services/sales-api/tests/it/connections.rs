@@ -45,9 +45,7 @@ impl Connection {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_closed_after_its_time() {
-    let mut world = World::create().await;
-    world.set("HTTP_KEEP_ALIVE", 1000);
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[("HTTP_KEEP_ALIVE", &1000)]).await;
     let mut connection = Connection::open(api.address()).await;
     connection.ask().await.unwrap();
     assert!(connection.is_closed().await);
@@ -55,9 +53,7 @@ async fn an_idle_connection_is_closed_after_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_connection_ends_with_an_answer() {
-    let mut world = World::create().await;
-    world.set("HTTP_CONNECTION_MAX_AGE", 1000);
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[("HTTP_CONNECTION_MAX_AGE", &1000)]).await;
     let mut connection = Connection::open(api.address()).await;
     assert!(!connection.ask().await.unwrap().contains("connection: close"));
     eventually("it is old", async || {

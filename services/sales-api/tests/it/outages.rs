@@ -142,11 +142,7 @@ async fn a_question_on_a_connection_that_hangs_is_asked_again_on_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_that_the_inventory_refuses_is_asked_once_and_opens_no_breaker() {
     let (address, asked) = inventory_that_answers("400 Bad Request", 3).await;
-    let mut world = World::create().await;
-    world
-        .set("INVENTORY_URL", format!("http://{address}"))
-        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
-    let api = Api::start_in(world).await;
+    let api = api_that_asks(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
     for _ in 0..3 {
         let refused = api.create("key-1", &two_widgets()).await;
         assert_eq!(refused.problem(), (422, "INVENTORY_REFUSED".to_owned()));
@@ -158,9 +154,7 @@ async fn a_question_that_the_inventory_refuses_is_asked_once_and_opens_no_breake
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inventory_that_does_not_let_this_service_in_is_the_fault_of_no_order() {
     let (address, _) = inventory_that_answers("401 Unauthorized", 1).await;
-    let mut world = World::create().await;
-    world.set("INVENTORY_URL", format!("http://{address}"));
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[("INVENTORY_URL", &format!("http://{address}"))]).await;
     let refused = api.create("key-1", &two_widgets()).await;
     assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
@@ -169,11 +163,7 @@ async fn an_inventory_that_does_not_let_this_service_in_is_the_fault_of_no_order
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_that_the_inventory_does_not_know_is_one_that_it_has_none_of() {
     let (address, _) = inventory_that_answers("200 OK", 0).await;
-    let mut world = World::create().await;
-    world
-        .set("INVENTORY_URL", format!("http://{address}"))
-        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
-    let api = Api::start_in(world).await;
+    let api = api_that_asks(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
     let mut order = two_widgets();
     order["items"][0]["productId"] = "unheard-of".into();
     for _ in 0..3 {
@@ -190,11 +180,7 @@ async fn an_inventory_with_too_much_to_do_is_asked_when_it_wants_to_be() {
     let limited = "429 Too Many Requests\r\nRetry-After: ";
     for (wait, status, asked_then) in [(1, 201, 2), (30, 503, 1)] {
         let (address, asked) = inventory_that_answers(&format!("{limited}{wait}"), 1).await;
-        let mut world = World::create().await;
-        world
-            .set("INVENTORY_URL", format!("http://{address}"))
-            .set("CIRCUIT_BREAKER_TIMEOUT", 5000);
-        let api = Api::start_in(world).await;
+        let api = api_that_asks(address, "CIRCUIT_BREAKER_TIMEOUT", 5000).await;
         let started = Instant::now();
         let answer = api.create("key-1", &two_widgets()).await;
         assert_eq!((answer.status, asked.load(Ordering::Relaxed)), (status, asked_then));
@@ -204,6 +190,11 @@ async fn an_inventory_with_too_much_to_do_is_asked_when_it_wants_to_be() {
             assert_eq!(answer.header("retry-after"), Some("30"));
         }
     }
+}
+
+async fn api_that_asks(inventory: SocketAddr, setting: &str, value: u32) -> Api {
+    let url = format!("http://{inventory}");
+    Api::start_with(&[("INVENTORY_URL", &url), (setting, &value)]).await
 }
 
 async fn inventory_that_fails(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {

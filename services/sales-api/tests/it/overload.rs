@@ -12,9 +12,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
-    let mut world = World::create().await;
-    world.set("MAX_CONCURRENT_REQUESTS", 1);
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[("MAX_CONCURRENT_REQUESTS", &1)]).await;
     let lock = api.world.database.lock("sales.orders").await;
     let order = two_widgets();
     let (first, ()) = tokio::join!(api.create("key-1", &order), async {
@@ -31,9 +29,7 @@ async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subject_gets_no_more_than_half_of_the_places_and_others_are_answered() {
-    let mut world = World::create().await;
-    world.set("MAX_CONCURRENT_REQUESTS", 4);
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[("MAX_CONCURRENT_REQUESTS", &4)]).await;
     let lock = api.world.database.lock("sales.orders").await;
     let order = two_widgets();
     let creates = ["key-1", "key-2", "key-3"].map(|key| api.create(key, &order));

@@ -91,12 +91,18 @@ async fn a_service_stops_in_time_though_kafka_went_away_with_its_offsets_uncommi
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
-    let stack = PrivateStack::start("test-postgres-away");
+/// A system on a stack of its own, that has delivered two orders.
+async fn delivering(name: &'static str) -> (PrivateStack, System, Background) {
+    let stack = PrivateStack::start(name);
     let system = System::start_in(World::create_on(stack.addresses()).await);
     let background = start_background(&system);
     assert!(system.demo(&["--orders", "2"]).await.0);
+    (stack, system, background)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
+    let (stack, system, background) = delivering("test-postgres-away").await;
 
     stack.stop("postgres");
     eventually("not ready", async || (!is_ready(background.delivery_port).await).then_some(()))
@@ -112,10 +118,7 @@ async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_postgres_takes_no_writes_nothing_is_ready_and_afterwards_all_goes_on() {
-    let stack = PrivateStack::start("test-postgres-read-only");
-    let system = System::start_in(World::create_on(stack.addresses()).await);
-    let background = start_background(&system);
-    assert!(system.demo(&["--orders", "2"]).await.0);
+    let (_stack, system, background) = delivering("test-postgres-read-only").await;
 
     let primary = World::create().await;
     let user = "CREATE ROLE failover LOGIN PASSWORD 'failover'";
