@@ -101,7 +101,7 @@ async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
         let client: BaseProducer<QuietContext> =
             config.create_with_context(QuietContext::default()).ok()?;
         while !tell.is_closed() {
-            let answered = client.client().fetch_metadata(None, Duration::from_millis(100)).is_ok();
+            let answered = client.client().fetch_cluster_id(Duration::from_millis(100)).is_some();
             client.poll(Duration::ZERO);
             let refusal = client.context().refusal.reason();
             if answered || refusal.is_some() {

@@ -76,19 +76,20 @@ impl Verdict {
     }
 }
 
-/// Where one group puts its dead letters.
+/// Where one group puts the dead letters of the topic that it reads.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     publisher: Publisher,
-    group: String,
+    topic: String,
 }
 
 impl DeadLetters {
-    /// The dead letters of `group`. They have a producer of their own: what a producer of events would refuse for
+    /// The dead letters of `group`, which reads `topic`. They have a producer of their own: what a producer of events would refuse for
     /// its size must still find a place here.
-    pub fn new(settings: &KafkaSettings, group: &str) -> Result<Self, KafkaError> {
-        let publisher = Publisher::of_any_size(group, settings)?;
-        Ok(Self { publisher, group: group.to_owned() })
+    pub fn new(settings: &KafkaSettings, topic: &str, group: &str) -> Result<Self, KafkaError> {
+        let topic = dead_letter_topic(topic, group);
+        let publisher = Publisher::of_any_size(group, &topic, settings)?;
+        Ok(Self { publisher, topic })
     }
 
     /// A check for a readiness endpoint: whether a broker answers.
@@ -99,9 +100,8 @@ impl DeadLetters {
     /// Stores a record and returns once Kafka has acknowledged it; before that, its offset must not be stored. One that is
     /// refused as it is, is stored truncated.
     pub async fn store(&self, record: &Record, verdict: &Verdict) -> Result<(), PublishError> {
-        let topic = dead_letter_topic(&record.topic, &self.group);
         let headers = headers(record, verdict, Utc::now());
-        keep(&self.publisher, record, &topic, &headers).await?;
+        keep(&self.publisher, record, &self.topic, &headers).await?;
         metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => verdict.class)
             .increment(1);
         let header = |name| record.header(name).and_then(|value| str::from_utf8(value).ok());

@@ -14,7 +14,7 @@ use service_kit::health::{Look, ProbeError};
 use tokio::sync::Mutex;
 
 use crate::in_flight::{InFlight, Outcome, Outgoing, Sent, Unanswered};
-use crate::renewed_producer::RenewedProducer;
+use crate::renewed_producer::{Producer, RenewedProducer};
 use crate::spans;
 use crate::{KafkaSettings, PublishError, Record};
 
@@ -52,6 +52,8 @@ pub struct Publisher {
     together: Arc<RenewedProducer>,
     /// Sends each record as a set of its own.
     apart: Arc<RenewedProducer>,
+    /// What a broker is asked about, to see whether it answers.
+    topic: Arc<str>,
     /// Whether a broker answered, when somebody asked last.
     last_answer: Arc<Mutex<Option<(Instant, bool)>>>,
 }
@@ -60,24 +62,27 @@ impl Publisher {
     /// The largest record that the client itself lets pass, in bytes. A broker takes a little more.
     pub const MAX_BYTES: u32 = 1_000_000;
 
-    /// Makes a producer; it connects by itself.
-    pub fn new(client_id: &str, settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        Self::with_max_bytes(client_id, settings, Self::MAX_BYTES)
+    /// Makes a producer; it connects by itself. `topic` is one that it publishes to: checks ask a broker about this one,
+    /// since an answer about all topics takes a large cluster long.
+    pub fn new(client_id: &str, topic: &str, settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        Self::with_max_bytes(client_id, topic, settings, Self::MAX_BYTES)
     }
 
     /// Makes a producer for records of any size: what a topic takes, its broker says. The client would count the bytes of
     /// a record before they are compressed.
     pub(crate) fn of_any_size(
         client_id: &str,
+        topic: &str,
         settings: &KafkaSettings,
     ) -> Result<Self, KafkaError> {
         /// The most that the client can be told.
         const ANY: u32 = 1_000_000_000;
-        Self::with_max_bytes(client_id, settings, ANY)
+        Self::with_max_bytes(client_id, topic, settings, ANY)
     }
 
     fn with_max_bytes(
         client_id: &str,
+        topic: &str,
         settings: &KafkaSettings,
         max_bytes: u32,
     ) -> Result<Self, KafkaError> {
@@ -100,7 +105,7 @@ impl Publisher {
         together.get()?;
         let apart = RenewedProducer::new(config_apart, files);
         let (together, apart) = (Arc::new(together), Arc::new(apart));
-        Ok(Self { together, apart, last_answer: Arc::default() })
+        Ok(Self { together, apart, topic: topic.into(), last_answer: Arc::default() })
     }
 
     /// Sends all of them, and waits for nothing. Each is answered within the time that an answer may take.
@@ -167,8 +172,8 @@ impl Publisher {
         match *last {
             Some((at, answered)) if at.elapsed() < ANSWER_LASTS => answered,
             _ => {
-                let together = self.together.clone();
-                let probe = tokio::task::spawn_blocking(move || probe(&together).is_ok());
+                let (together, topic) = (self.together.clone(), self.topic.clone());
+                let probe = tokio::task::spawn_blocking(move || probe(&together, &topic).is_ok());
                 let answered = probe.await.unwrap_or(false);
                 *last = Some((Instant::now(), answered));
                 answered
@@ -178,17 +183,19 @@ impl Publisher {
 
     /// A check for a readiness endpoint: whether a broker answers.
     pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
-        let together = self.together.clone();
+        let (together, topic) = (self.together.clone(), self.topic.clone());
         move || {
-            let together = together.clone();
-            async move { tokio::task::spawn_blocking(move || probe(&together)).await? }.boxed()
+            let (together, topic) = (together.clone(), topic.clone());
+            async move { tokio::task::spawn_blocking(move || probe(&together, &topic)).await? }
+                .boxed()
         }
     }
 }
 
 /// Asks any broker for an answer, and blocks until it comes. That one answers does not end the refusal of another.
-fn probe(producer: &RenewedProducer) -> Result<(), ProbeError> {
-    let answer = producer.get().and_then(|it| it.client().fetch_metadata(None, PROBE_TIMEOUT));
+fn probe(producer: &RenewedProducer, topic: &str) -> Result<(), ProbeError> {
+    let ask = |it: Arc<Producer>| it.client().fetch_metadata(Some(topic), PROBE_TIMEOUT);
+    let answer = producer.get().and_then(ask);
     answer.map(drop).map_err(|source| match producer.refusal.reason() {
         Some(reason) => PublishError::NotLetIn(reason).into(),
         None => NoAnswer { brokers: producer.brokers().to_owned(), source }.into(),

@@ -1,6 +1,7 @@
 //! Making topics and looking at them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::topics::TopicSpec;
@@ -8,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use service_kit::retry::FIRST_WAIT;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaSettings;
@@ -124,33 +126,51 @@ async fn create_all(
             Err((topic, code)) => Err(TopicAdminError::Refused { topic, code }),
         })
         .collect::<Result<HashMap<_, _>, _>>()?;
-    let listed = until_listed(settings, topics).await?;
-    let made = |topic: Topic| {
-        let creation = *results.get(&topic.name)?;
-        Some((topic, creation))
-    };
-    Ok(listed.into_iter().filter_map(made).collect())
+    let mut made: Vec<_> = until_listed(admin, topics)
+        .await?
+        .into_iter()
+        .filter_map(|topic| {
+            let creation = *results.get(&topic.name)?;
+            Some((topic, creation))
+        })
+        .collect();
+    made.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Ok(made)
 }
 
 /// The controller has made a topic before each broker knows of it. Whoever starts after us must find it.
 async fn until_listed(
-    settings: &KafkaSettings,
+    admin: Arc<AdminClient<QuietContext>>,
     topics: &[TopicSpec],
 ) -> Result<Vec<Topic>, TopicAdminError> {
     let deadline = Instant::now() + LISTING_TIMEOUT;
-    loop {
-        // Taken before the request: a slow response describes an earlier state.
-        let is_last = Instant::now() > deadline;
-        let listed = all(settings).await?;
-        if topics.iter().all(|wanted| listed.iter().any(|topic| topic.name == wanted.name)) {
-            return Ok(listed);
-        }
-        if is_last {
-            let unknown = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);
-            return Err(TopicAdminError::Unavailable(unknown));
-        }
-        sleep(FIRST_WAIT).await;
+    let mut listed = Vec::new();
+    for wanted in topics {
+        listed.push(loop {
+            // Taken before the request: a slow response describes an earlier state.
+            let is_last = Instant::now() > deadline;
+            if let Some(topic) = one(&admin, &wanted.name).await? {
+                break topic;
+            }
+            if is_last {
+                let unknown = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);
+                return Err(TopicAdminError::Unavailable(unknown));
+            }
+            sleep(FIRST_WAIT).await;
+        });
     }
+    Ok(listed)
+}
+
+/// A topic, if a broker knows it by now. Other topics are not asked for: a large cluster has many.
+async fn one(
+    admin: &Arc<AdminClient<QuietContext>>,
+    name: &str,
+) -> Result<Option<Topic>, TopicAdminError> {
+    let (admin, name) = (admin.clone(), name.to_owned());
+    let ask = move || admin.inner().fetch_metadata(Some(&name), TIMEOUT);
+    let metadata = spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))?;
+    Ok(metadata.topics().iter().find(|topic| topic.error().is_none()).map(Topic::from))
 }
 
 /// The topics of the cluster, by name; Kafka's internal ones are left out.
@@ -161,27 +181,30 @@ pub async fn list(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminErro
 
 async fn all(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
     let admin = admin(settings)?;
-    let fetched = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, TIMEOUT));
-    let metadata = fetched.await.unwrap_or(Err(KafkaError::Canceled))?;
+    let ask = move || admin.inner().fetch_metadata(None, TIMEOUT);
+    let metadata = spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))?;
     let mut topics: Vec<Topic> = metadata
         .topics()
         .iter()
         .filter(|topic| !topic.name().starts_with("__"))
-        .map(|topic| Topic {
-            name: topic.name().to_owned(),
-            partitions: topic.partitions().len(),
-            replicas: fewest_replicas(topic),
-        })
+        .map(Topic::from)
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(topics)
 }
 
-fn fewest_replicas(topic: &MetadataTopic) -> usize {
-    let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
-    replicas.min().unwrap_or_default()
+impl From<&MetadataTopic> for Topic {
+    fn from(topic: &MetadataTopic) -> Self {
+        let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
+        Self {
+            name: topic.name().to_owned(),
+            partitions: topic.partitions().len(),
+            replicas: replicas.min().unwrap_or_default(),
+        }
+    }
 }
 
-fn admin(settings: &KafkaSettings) -> Result<AdminClient<QuietContext>, KafkaError> {
-    settings.client("topic-admin").create_with_context(QuietContext::default())
+fn admin(settings: &KafkaSettings) -> Result<Arc<AdminClient<QuietContext>>, KafkaError> {
+    let client = settings.client("topic-admin");
+    client.create_with_context(QuietContext::default()).map(Arc::new)
 }

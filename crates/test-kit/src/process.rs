@@ -47,9 +47,10 @@ impl Log {
     }
 }
 
-/// A service that runs as a process of its own; killed when it is dropped.
+/// A service that runs as a process of its own; killed when it is dropped. A test that fails shows what it has logged.
 #[derive(Debug)]
 pub struct Process {
+    binary: String,
     child: Child,
     log: Log,
     log_reader: Option<JoinHandle<()>>,
@@ -70,10 +71,11 @@ impl Process {
         let log = Log::default();
         let (stderr, reading) = (child.stderr.take().expect("a pipe"), log.clone());
         let log_reader = Some(std::thread::spawn(move || reading.read(stderr)));
-        let mut process = Self { child, log, log_reader, management_port };
+        let binary = binary.to_owned();
+        let mut process = Self { binary, child, log, log_reader, management_port };
         eventually("the process is ready", async || {
             if let Some(status) = process.child.try_wait().expect("a status") {
-                panic!("{binary} ended with {status}: {}", process.log.text());
+                panic!("{} ended with {status}", process.binary);
             }
             is_ready(management_port).await.then_some(())
         })
@@ -135,5 +137,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- {}\n{}", self.binary, self.log.text());
+        }
     }
 }

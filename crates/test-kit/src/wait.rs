@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// A condition that doesn't come true by then never will, on a slow and busy machine either.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// A condition that doesn't come true by then never will, on a slow and busy machine either: one that was held up for a
+/// minute has been seen.
+const DEADLINE: Duration = Duration::from_mins(3);
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Looks again and again until `look` finds something, and returns it. Panics with `what` when it never does.

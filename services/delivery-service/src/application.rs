@@ -39,7 +39,8 @@ impl Application {
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("delivery-service", &config.database);
         let publisher =
-            Publisher::new("delivery-service", &config.kafka).map_err(io::Error::other)?;
+            Publisher::new("delivery-service", &config.delivery_events_topic, &config.kafka)
+                .map_err(io::Error::other)?;
         let limit = config.common.liveness_grace + config.longest_step();
         let taking_in = Heartbeat::new("intake", limit);
         let dispatching = Heartbeat::new("dispatch", limit);

@@ -26,7 +26,8 @@ impl Application {
     /// Takes the ports. Needs neither database nor broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("outbox-relay", &config.database);
-        let publisher = Publisher::new("outbox-relay", &config.kafka).map_err(io::Error::other)?;
+        let publisher = Publisher::new("outbox-relay", &config.dead_letters_topic, &config.kafka)
+            .map_err(io::Error::other)?;
         let readiness = Readiness::new(config.common.readiness)
             .probe("postgres", database.probe())
             .probe("kafka", publisher.probe());

@@ -82,7 +82,7 @@ impl<H: Handler> Runner<H> {
             context,
             credentials,
             source,
-            dead_letters: DeadLetters::new(settings, &options.group)?,
+            dead_letters: DeadLetters::new(settings, &options.topic, &options.group)?,
             handler,
             progress: Progress::default(),
             breaker: PoisonBreaker::new(&options.member.poison),

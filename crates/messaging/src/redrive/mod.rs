@@ -117,7 +117,7 @@ impl Redrive {
             topic: topic.to_owned(),
             selection,
             reader: TopicReader::new(settings, topic, &group)?,
-            publisher: Publisher::of_any_size(&group, settings)?,
+            publisher: Publisher::of_any_size(&group, topic, settings)?,
             mark: Uuid::new_v4().to_string(),
             positions: Vec::new(),
             planned_from: Vec::new(),

@@ -12,7 +12,9 @@ fn redrive(world: &World) -> Redrive {
 async fn a_redrive_whose_plan_another_has_carried_out_sends_nothing() {
     let world = World::create().await;
     let settings: KafkaSettings = world.config();
-    let letters = DeadLetters::new(&settings, &world.topics.status_group).unwrap();
+    let topics = &world.topics;
+    let letters =
+        DeadLetters::new(&settings, &topics.delivery_events, &topics.status_group).unwrap();
     let verdict = Verdict { class: "panic", message: "no".to_owned(), quotes_record: false };
     for offset in 0..3 {
         let topic = world.topics.delivery_events.clone();

@@ -27,7 +27,9 @@ pub(crate) fn record(world: &World, key: &str, value: &[u8]) -> Record {
 
 /// Puts records aside, as the consumer group does.
 pub(crate) async fn bury(world: &World, records: &[(Record, &'static str)]) {
-    let letters = DeadLetters::new(&world.config(), &world.topics.status_group).unwrap();
+    let topics = &world.topics;
+    let letters =
+        DeadLetters::new(&world.config(), &topics.delivery_events, &topics.status_group).unwrap();
     for (record, class) in records {
         let verdict =
             Verdict { class, message: format!("because of {class}"), quotes_record: false };

@@ -1,20 +1,17 @@
 //! What services occupy of memory while they work off a backlog of orders as large as they may be.
 
-use std::time::Duration;
-
 use chrono::{SubsecRound, Utc};
 use contracts::event_id::event_id;
 use contracts::order_events::{Item, ORDER_CREATED, OrderCreated};
 use domain::{OrderId, ProductId};
 use store::outbox::{EventHeaders, OutboxEvent};
-use test_kit::{Process, World, eventually_within, outbox_event, put_into_outbox};
+use test_kit::{Process, World, eventually, outbox_event, put_into_outbox};
 
 use crate::processes::binary;
 
 /// What compose and Kubernetes give a container.
 const CONTAINER_KIB: u64 = 192 * 1024;
 const ORDERS: usize = 2_500;
-const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The event of an order of 200 lines with the longest ids, in four bytes a character, and with headers of the largest size.
 fn largest(world: &World) -> OutboxEvent {
@@ -51,7 +48,7 @@ async fn a_backlog_of_the_largest_orders_drains_within_the_memory_of_a_container
         ("delivery-service", "SELECT count(*) FROM delivery.shipments".to_owned()),
     ] {
         let process = Process::start(&binary(service), &world).await;
-        eventually_within(PATIENCE, "the backlog is worked off", async || {
+        eventually("the backlog is worked off", async || {
             (world.database.count(&done).await == orders).then_some(())
         })
         .await;

@@ -16,7 +16,11 @@ fn events(world: &World, count: usize) -> Vec<OutboxEvent> {
 }
 
 fn relay(world: &World) -> Relay {
-    Relay::new(&world.config(), world.store(), Publisher::new("test", &world.config()).unwrap())
+    Relay::new(
+        &world.config(),
+        world.store(),
+        Publisher::new("test", &world.topics.order_events, &world.config()).unwrap(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,7 +187,7 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     let large = format!("\"{}\"", "x".repeat(1_100_000));
     put_into_outbox(&world, &[outbox_event(&world, OrderId::generate(), &large)]).await;
     become_member(&mut world, "outbox_relay").await;
-    let publisher = Publisher::new("test", &world.config()).unwrap();
+    let publisher = Publisher::new("test", &world.topics.order_events, &world.config()).unwrap();
     let mut relay = Relay::new(&world.config(), world.store(), publisher);
     assert_eq!(relay.run_once().await.unwrap().dead_lettered, 1);
     // The announcement of it.

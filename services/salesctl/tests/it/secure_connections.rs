@@ -158,7 +158,7 @@ async fn clients_are_verified(secure: &SecureStack) {
     world.set("KAFKA_SECURITY_PROTOCOL", "SSL").set("KAFKA_CA_FILE", secure.ca_file());
     world.set("KAFKA_BROKERS", secure.certificate_brokers());
     // Without one the broker just hangs up, which may be anything.
-    let publisher = Publisher::new("test", &world.config()).unwrap();
+    let publisher = Publisher::new("test", &world.topics.order_events, &world.config()).unwrap();
     let answer = publish(&publisher, event(&world)).await;
     assert!(answer.as_ref().is_err_and(PublishError::is_condition), "{answer:?}");
     world.set("KAFKA_CERTIFICATE_FILE", secure.client_file());
@@ -180,7 +180,7 @@ fn not_let_in(world: &World, reason: &'static str) -> impl Future<Output = ()> +
     let settings: KafkaSettings = world.config();
     let event = event(world);
     async move {
-        let publisher = Publisher::new("test", &settings).unwrap();
+        let publisher = Publisher::new("test", &event.topic, &settings).unwrap();
         // A busy broker may refuse nobody before the time for a list, or for a record, is up.
         let listed = async || {
             let listed = topic_admin::list(&settings).await;
@@ -258,7 +258,8 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
     })
     .await;
     assert!(delivery.is_alive());
-    let publisher = Publisher::new("test", &system.world.config()).unwrap();
+    let publisher =
+        Publisher::new("test", &system.world.topics.order_events, &system.world.config()).unwrap();
     let mut relay = Relay::new(&system.world.config(), system.world.store(), publisher);
     eventually("the relay is told that it is not let in", async || match relay.run_once().await {
         Err(RelayError::Kafka { source: PublishError::NotLetIn(_), .. }) => Some(()),

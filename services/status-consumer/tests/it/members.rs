@@ -1,15 +1,11 @@
 use std::collections::BTreeMap;
 
 use domain::DeliveryStep::{Delivered, Shipped};
-use test_kit::{Group, Process, World, eventually_within, produce_all};
-use tokio::time::Duration;
+use test_kit::{Group, Process, World, eventually, produce_all};
 
 use crate::shop::{place, step};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_status-consumer");
-
-/// As long as the broker waits for a member that was killed, for each of them.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_come_and_go_and_are_killed_apply_each_step_once() {
@@ -39,7 +35,7 @@ async fn members_that_come_and_go_and_are_killed_apply_each_step_once() {
         committed = now;
     }
     let done = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
-    eventually_within(PATIENCE, "all are delivered", async || {
+    eventually("all are delivered", async || {
         (world.database.count(done).await == orders).then_some(())
     })
     .await;

@@ -230,7 +230,9 @@ async fn a_dead_letter_excuses_its_order_only_until_it_is_sent_back() {
         world.database.execute("DELETE FROM delivery.shipments").await;
     };
     lose().await;
-    let letters = DeadLetters::new(&world.config(), &world.topics.delivery_group).unwrap();
+    let topics = &world.topics;
+    let letters =
+        DeadLetters::new(&world.config(), &topics.order_events, &topics.delivery_group).unwrap();
     let verdict = Verdict { class: "panic", message: "no".to_owned(), quotes_record: false };
     let record = read_all(&world.stack, &world.topics.order_events).await.remove(0);
     letters.store(&record, &verdict).await.unwrap();
