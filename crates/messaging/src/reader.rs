@@ -131,7 +131,6 @@ impl TopicReader {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest")
-            .set("allow.auto.create.topics", "false")
             // Read ahead, but not the 64 MiB of the default.
             .set("queued.max.messages.kbytes", "4096")
             .set("queued.min.messages", "10000")

@@ -27,12 +27,15 @@ impl KafkaSettings {
     /// What producers, consumers and admin clients have in common.
     pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
         // Before librdkafka does it: set up this way OpenSSL stays usable until the process is gone. Otherwise it is
-        // taken down as `main` returns, below the feet of a client that is still on its way out (see `TopicReader`), or still polled (see `RenewedProducer`).
+        // taken down as `main` returns, below the feet of a client that is still on its way out (see `TopicReader`), or
+        // still polled (see `RenewedProducer`).
         openssl::init();
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_brokers)
             .set("client.id", client_id)
+            // Brokers would make a topic with as many partitions as they see fit, and keep its records as long.
+            .set("allow.auto.create.topics", "false")
             // A broker that comes back is noticed within a second.
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true");

@@ -76,7 +76,6 @@ impl RunnerOptions {
             .set("fetch.wait.max.ms", "100")
             // A topic that is made later is noticed soon.
             .set("topic.metadata.refresh.interval.ms", "5000")
-            .set("allow.auto.create.topics", "false")
             // Where lag and the sign of life come from.
             .set("statistics.interval.ms", "1000");
         if let Some(instance) = &self.member.consumer_instance {
