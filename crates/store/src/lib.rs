@@ -14,6 +14,7 @@ pub mod orders;
 pub mod outbox;
 mod pool;
 mod pool_metrics;
+pub mod rebuild;
 mod schema;
 pub mod shipments;
 mod statement;

@@ -38,8 +38,8 @@ pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};
 pub use stack::{PrivateStack, Stack};
 pub use topics::{
-    empty_topic, limit_records, produce, produce_all, produce_at, produce_compressed, read_all,
-    topic_setting,
+    delete_topic, empty_topic, limit_records, produce, produce_all, produce_at, produce_compressed,
+    read_all, topic_setting,
 };
 pub use wait::{eventually, eventually_within};
 pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

@@ -15,7 +15,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
-use crate::{PlainRecord, Stack};
+use crate::{PlainRecord, Stack, eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -110,12 +110,17 @@ pub async fn produce_compressed(stack: &Stack, topic: &str, record: &PlainRecord
     answer.await.expect("an answer").map_err(|(error, _)| error).expect("an acknowledgement");
 }
 
+fn admin(stack: &Stack) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", &stack.kafka_brokers)
+        .set("allow.auto.create.topics", "false")
+        .create()
+        .expect("an admin client")
+}
+
 /// Lets a topic take no record that is larger, in bytes.
 pub async fn limit_records(stack: &Stack, topic: &str, bytes: u32) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &stack.kafka_brokers)
-        .create()
-        .expect("an admin client");
+    let admin = admin(stack);
     let bytes = bytes.to_string();
     let limit = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
     let answers = admin.alter_configs([&limit], &AdminOptions::new()).await.expect("an answer");
@@ -124,10 +129,7 @@ pub async fn limit_records(stack: &Stack, topic: &str, bytes: u32) {
 
 /// Lets every record leave a topic that is in it now, as the end of its time would.
 pub async fn empty_topic(stack: &Stack, topic: &str) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &stack.kafka_brokers)
-        .create()
-        .expect("an admin client");
+    let admin = admin(stack);
     let metadata =
         admin.inner().fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
     let mut all = TopicPartitionList::new();
@@ -138,12 +140,22 @@ pub async fn empty_topic(stack: &Stack, topic: &str) {
     admin.delete_records(&all, &options).await.expect("an emptied topic");
 }
 
+/// Deletes a topic, with all that is in it, and waits until it is gone.
+pub async fn delete_topic(stack: &Stack, topic: &str) {
+    let admin = admin(stack);
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+    let answers = admin.delete_topics(&[topic], &options).await.expect("an answer");
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    eventually("the topic is gone", async || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), TIMEOUT).expect("an answer");
+        metadata.topics()[0].error().map(drop)
+    })
+    .await;
+}
+
 /// A setting of a topic, and whether it is `of the topic` or `of the broker`.
 pub async fn topic_setting(stack: &Stack, topic: &str, setting: &str) -> String {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &stack.kafka_brokers)
-        .create()
-        .expect("an admin client");
+    let admin = admin(stack);
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
     let resource = described.expect("an answer").remove(0).expect("the topic's settings");

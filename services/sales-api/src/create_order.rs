@@ -9,7 +9,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
 use service_kit::recorder::recorder;
 use service_kit::trace;
-use store::orders::{NewOrder, Order, Origin};
+use store::orders::{NewOrder, Order};
+use store::outbox::Origin;
 use tokio::time::timeout;
 
 use crate::inventory::{Inventory, StockError};
@@ -102,6 +103,7 @@ impl CreateOrder {
 
     fn new_order(&self, request: &CreateOrderRequest) -> Result<NewOrder, serde_json::Error> {
         let CreateOrderRequest { owner, key, draft, correlation_id, trace } = request.clone();
+        let correlation_id = Some(correlation_id);
         let origin = Origin { source: "/sales-api", topic: &self.topic, correlation_id, trace };
         NewOrder::new(owner, key, draft, origin)
     }

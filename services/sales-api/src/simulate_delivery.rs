@@ -6,7 +6,7 @@
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::TraceContext;
 use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
-use store::outbox::{self, OutboxEvent, ReportedStep};
+use store::outbox::{self, Origin, OutboxEvent};
 use store::{Database, StoreError, orders};
 
 use crate::outbox_bell::OutboxBell;
@@ -60,14 +60,8 @@ impl SimulateDelivery {
 
     fn event(&self, simulation: Simulation) -> Result<OutboxEvent, serde_json::Error> {
         let Simulation { order_id, step, correlation_id, trace, .. } = simulation;
-        OutboxEvent::of_step(ReportedStep {
-            order_id,
-            step,
-            at: Utc::now().trunc_subsecs(3),
-            source: "/sales-api",
-            topic: &self.topic,
-            correlation_id,
-            trace,
-        })
+        let correlation_id = Some(correlation_id);
+        let origin = Origin { source: "/sales-api", topic: &self.topic, correlation_id, trace };
+        OutboxEvent::of_step(order_id, step, Utc::now().trunc_subsecs(3), origin)
     }
 }

@@ -6,7 +6,7 @@ use conf::{Conf, Subcommands};
 use service_kit::build_info;
 
 use crate::commands::{
-    contracts, demo, dlq, load, migrate, orders, outbox, seed, token, topics, verify,
+    contracts, demo, dlq, load, migrate, orders, outbox, repair, seed, token, topics, verify,
 };
 use crate::failure::Failure;
 
@@ -20,10 +20,6 @@ pub(crate) struct Cli {
     command: Command,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of them, for as long as the process lives"
-)]
 #[derive(Subcommands)]
 enum Command {
     /// Brings the database up to date; safe to run again, and by several at once
@@ -53,6 +49,11 @@ enum Command {
     /// look at fewer of them, while topics are always read from end to end. Exit codes: 0 nothing is violated, 1 it could
     /// not be checked, 3 something is violated.
     Verify(verify::Verify),
+    /// Publishes again the events that the topics have lost, or a service has passed over
+    ///
+    /// They are found as `verify` finds them, which says what that takes, and are the same events as before: who has one
+    /// passes it over. Without --yes they are only counted.
+    Repair(repair::Repair),
 }
 
 impl Cli {
@@ -74,6 +75,7 @@ impl Cli {
             Command::Load(command) => command.run().await,
             Command::Seed(command) => command.run().await,
             Command::Verify(command) => command.run().await,
+            Command::Repair(command) => command.run().await,
         }
     }
 }

@@ -16,8 +16,8 @@ use domain::{
 pub use by_key::{KnownOrder, find_by_keys};
 pub use insert_batch::insert_batch;
 pub use list::{ListedOrder, Listing, Page, list};
-pub use new_order::Origin;
-pub use read::{find, find_status};
+pub(crate) use new_order::created;
+pub use read::{find, find_many, find_status};
 pub use seed::{SampleOrder, insert_samples, seed_delivered};
 pub use status::{Application, Applied, ApplyError, apply};
 

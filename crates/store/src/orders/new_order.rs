@@ -1,26 +1,13 @@
 //! An order with the event that says that it was accepted.
 
-use chrono::DateTime;
-use contracts::cloud_events::{TraceContext, data_schema};
-use contracts::event_id::event_id;
-use contracts::order_events::{ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
-use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderId, OrderStatus, Owner};
+use chrono::{DateTime, Utc};
+use contracts::order_events::OrderCreated;
+use domain::{
+    Fingerprint, IdempotencyKey, Money, OrderDraft, OrderId, OrderLine, OrderStatus, Owner,
+};
 
 use super::NewOrder;
-use crate::outbox::{EventHeaders, OutboxEvent};
-
-/// Where an event comes from and goes to.
-#[derive(Clone, Debug)]
-pub struct Origin<'a> {
-    /// `ce_source`.
-    pub source: &'a str,
-    /// The topic.
-    pub topic: &'a str,
-    /// Ties together all that one request causes.
-    pub correlation_id: String,
-    /// The trace of the request.
-    pub trace: Option<TraceContext>,
-}
+use crate::outbox::{Origin, OutboxEvent};
 
 impl NewOrder {
     /// Gives an order its id, its moment and its event.
@@ -33,29 +20,28 @@ impl NewOrder {
         let id = OrderId::generate();
         // The moment is that of the id, to the millisecond: lists are sorted by the id alone.
         let created_at = DateTime::from_timestamp_millis(id.unix_millis()).unwrap_or_default();
-        let created = OrderCreated {
-            order_id: id,
-            sequence: OrderStatus::PendingShipment.sequence(),
-            customer_id: draft.customer_id().to_string(),
-            items: draft.lines().iter().map(Into::into).collect(),
-            total_amount: draft.total(),
-            created_at,
-        };
-        let event = OutboxEvent {
-            event_id: event_id(id, ORDER_CREATED),
-            aggregate_id: id,
-            topic: origin.topic.to_owned(),
-            event_type: ORDER_CREATED.to_owned(),
-            payload: serde_json::to_string(&created)?,
-            headers: EventHeaders::new(
-                origin.source,
-                data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
-                origin.correlation_id,
-                origin.trace,
-            ),
-            occurred_at: created_at,
-        };
+        let customer_id = draft.customer_id().to_string();
+        let created = created(id, customer_id, draft.lines(), draft.total(), created_at);
+        let event = OutboxEvent::of_order(&created, origin)?;
         let fingerprint = Fingerprint::of(&draft);
         Ok(Self { id, owner, idempotency_key, fingerprint, draft, created_at, event })
+    }
+}
+
+/// What is told of an order that was accepted.
+pub(crate) fn created(
+    order_id: OrderId,
+    customer_id: String,
+    lines: &[OrderLine],
+    total: Money,
+    created_at: DateTime<Utc>,
+) -> OrderCreated {
+    OrderCreated {
+        order_id,
+        sequence: OrderStatus::PendingShipment.sequence(),
+        customer_id,
+        items: lines.iter().map(Into::into).collect(),
+        total_amount: total,
+        created_at,
     }
 }

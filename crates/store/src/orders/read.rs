@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderLine, OrderStatus, Owner};
 use futures::try_join;
@@ -61,6 +61,37 @@ pub async fn find(
         Ok(StatusChange { status: status.parse().map_err(StoreError::corrupt("status"))?, at })
     });
     Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))
+}
+
+statement! {
+    /// A row for each line.
+    struct FindMany { ids: Vec<Uuid> }
+        -> (SqlUuid, Text, Numeric, Text, Timestamptz, Text, Integer, Numeric);
+    "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, i.product_id, i.quantity, i.unit_price
+     FROM sales.orders o JOIN sales.order_items i ON i.order_id = o.id
+     WHERE o.id = ANY(" {Array<SqlUuid> = ids} ")
+     ORDER BY o.id, i.line_no"
+}
+
+type OrderWithLineRow = (Uuid, String, Decimal, String, DateTime<Utc>, String, i32, Decimal);
+
+/// Those of these orders that exist, by ascending id.
+pub async fn find_many(
+    connection: &mut Connection,
+    ids: &[OrderId],
+) -> Result<Vec<Order>, StoreError> {
+    let ids = ids.iter().map(|order| order.as_uuid()).collect();
+    let rows: Vec<OrderWithLineRow> = FindMany { ids: &ids }.load(connection).await?;
+    rows.chunk_by(|(one, ..), (other, ..)| one == other)
+        .map(|rows| {
+            let (id, customer_id, total_amount, status, created_at, ..) = rows[0].clone();
+            let lines = rows
+                .iter()
+                .cloned()
+                .map(|(.., product, quantity, price)| (product, quantity, price));
+            order(OrderRow { id, customer_id, total_amount, status, created_at }, lines.collect())
+        })
+        .collect()
 }
 
 /// Where the order with this id is; `None` if there is none, or, where `owner` is given, if it is somebody else's.

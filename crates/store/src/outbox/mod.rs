@@ -2,8 +2,8 @@
 
 mod claim;
 pub mod dead_letters;
-mod delivery_step;
 mod enqueue;
+mod event;
 mod leases;
 mod status;
 mod wake;
@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 pub use claim::{Claimed, ClaimedRow, OutboxRow, claim, defer, delete_published};
 pub use dead_letters::dead_letter;
-pub use delivery_step::ReportedStep;
 pub use enqueue::enqueue;
+pub use event::Origin;
 pub use leases::{HeldShard, Share, extend, release, share};
 pub use status::{LiveRelay, Status, TopicDepth, glance, status};
 pub use wake::{Listener, Notifier, Shards, Word};
@@ -62,19 +62,14 @@ pub struct EventHeaders {
 }
 
 impl EventHeaders {
-    /// What an event of `source` says, as part of the request that caused it.
-    pub fn new(
-        source: &str,
-        data_schema: String,
-        correlation_id: String,
-        trace: Option<TraceContext>,
-    ) -> Self {
+    fn new(data_schema: String, origin: Origin<'_>) -> Self {
+        let Origin { source, correlation_id, trace, .. } = origin;
         let (traceparent, tracestate) =
             trace.map(|trace| (trace.traceparent, trace.tracestate)).unzip();
         Self {
             source: source.to_owned(),
             data_schema,
-            correlation_id: Some(correlation_id),
+            correlation_id,
             traceparent,
             tracestate: tracestate.flatten(),
         }

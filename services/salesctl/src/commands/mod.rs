@@ -8,6 +8,7 @@ pub(crate) mod migrate;
 pub(crate) mod orders;
 pub(crate) mod outbox;
 mod redrive;
+pub(crate) mod repair;
 pub(crate) mod seed;
 pub(crate) mod token;
 pub(crate) mod topics;

@@ -12,7 +12,8 @@ use domain::{
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
-use store::orders::{NewOrder, Origin, insert_batch, seed_delivered};
+use store::orders::{NewOrder, insert_batch, seed_delivered};
+use store::outbox::Origin;
 use store::{Connection, Database, DatabaseSettings, DatabaseUrl};
 use uuid::Uuid;
 
@@ -178,7 +179,7 @@ impl Seed {
         let origin = Origin {
             source: "/sales-api",
             topic: &self.order_events_topic,
-            correlation_id: key.clone(),
+            correlation_id: Some(key.clone()),
             trace: None,
         };
         let owner = Owner::try_from(OWNER.to_owned())?;

@@ -20,6 +20,7 @@ mod outages;
 mod outbox;
 mod outbox_redrive;
 mod processes;
+mod repair;
 mod roles;
 mod rollout;
 mod secure_connections;

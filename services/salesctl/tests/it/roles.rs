@@ -8,7 +8,9 @@ use outbox_relay::Relay;
 use serde_json::json;
 use status_consumer::Reaper;
 use store::outbox::{ClaimedRow, claim, defer, extend, glance, release, share};
-use test_kit::{World, bearer_with, eventually, outbox_event, put_into_outbox, seconds_from_now};
+use test_kit::{
+    World, bearer_with, delete_topic, eventually, outbox_event, put_into_outbox, seconds_from_now,
+};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -165,6 +167,11 @@ async fn each_service_carries_an_order_on_with_the_rights_of_its_role() {
     assert_eq!(verdict["orders"]["delivered"], 5, "{verdict:#}");
     let status = answer(&system.world, &["outbox", "status"]).await;
     assert_eq!(status["deadLetters"]["count"], 0, "{status}");
+
+    delete_topic(&system.world.stack, &system.world.topics.order_events).await;
+    answer(&system.world, &["topics", "create"]).await;
+    become_member(&mut system.world, "sales_operator").await;
+    assert_eq!(answer(&system.world, &["repair", "--yes"]).await["published"], 5);
 }
 
 async fn simulate(system: &System, order: &str) {

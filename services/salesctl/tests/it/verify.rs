@@ -16,7 +16,7 @@ use crate::system::{System, salesctl};
 const ALL: [&str; 7] = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"];
 
 /// The exit code and the report.
-async fn verify(world: &World, arguments: &[&str]) -> (i32, Value) {
+pub(crate) async fn verify(world: &World, arguments: &[&str]) -> (i32, Value) {
     let output = salesctl(world, &[&["verify", "--json"], arguments].concat()).await;
     let report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -52,7 +52,7 @@ async fn assert_broken(
 }
 
 /// A system that has delivered `orders` orders and was stopped then.
-async fn delivered(orders: usize) -> System {
+pub(crate) async fn delivered(orders: usize) -> System {
     let system = System::start().await;
     let services = [system.start_relay(), system.start_delivery(), system.start_status()];
     let (success, report) = system.demo(&["--orders", &orders.to_string()]).await;
@@ -64,20 +64,20 @@ async fn delivered(orders: usize) -> System {
 }
 
 /// An order that was accepted, and of which nobody has heard yet.
-async fn accepted(system: &System) -> String {
+pub(crate) async fn accepted(system: &System) -> String {
     let created = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
     let line = String::from_utf8(created.stdout).unwrap();
     line.split_whitespace().next().unwrap().to_owned()
 }
 
 /// Any order of the database.
-async fn any_order(world: &World) -> String {
+pub(crate) async fn any_order(world: &World) -> String {
     let rows = world.database.query("SELECT id::text FROM sales.orders ORDER BY id LIMIT 1").await;
     rows[0].get(0)
 }
 
 /// Reports a step as delivery-service would.
-async fn report_step(world: &World, order: &str, step: DeliveryStep) {
+pub(crate) async fn report_step(world: &World, order: &str, step: DeliveryStep) {
     let order_id: OrderId = order.parse().unwrap();
     let at: DateTime<Utc> = Utc::now();
     let attributes = Attributes {

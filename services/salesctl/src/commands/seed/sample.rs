@@ -11,8 +11,8 @@ use domain::{
     ProductId, Quantity,
 };
 use indicatif::ProgressBar;
-use store::orders::{NewOrder, Origin, SampleOrder, find_by_keys, insert_samples};
-use store::outbox::{OutboxEvent, ReportedStep};
+use store::orders::{NewOrder, SampleOrder, find_by_keys, insert_samples};
+use store::outbox::{Origin, OutboxEvent};
 use store::{Connection, StoreError};
 use tokio::time::{Instant, sleep};
 
@@ -110,25 +110,17 @@ fn key(number: u32) -> Result<IdempotencyKey, Failure> {
 }
 
 fn sample(number: u32, topics: &Topics<'_>) -> Result<SampleOrder, Failure> {
-    let correlation_id = key(number)?.as_str().to_owned();
     let origin = Origin {
         source: "/salesctl",
         topic: topics.order_events,
-        correlation_id: correlation_id.clone(),
+        correlation_id: Some(key(number)?.as_str().to_owned()),
         trace: None,
     };
-    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin)?;
+    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin.clone())?;
     let steps = DeliveryStep::ALL.into_iter().filter(|step| step.target() <= status(number));
     let steps = steps.map(|step| {
-        OutboxEvent::of_step(ReportedStep {
-            order_id: order.id,
-            step,
-            at: order.created_at,
-            source: "/salesctl",
-            topic: topics.delivery_events,
-            correlation_id: correlation_id.clone(),
-            trace: None,
-        })
+        let origin = Origin { topic: topics.delivery_events, ..origin.clone() };
+        OutboxEvent::of_step(order.id, step, order.created_at, origin)
     });
     let steps = steps.collect::<Result<_, _>>()?;
     Ok(SampleOrder { order, steps })

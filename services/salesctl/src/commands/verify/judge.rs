@@ -6,57 +6,35 @@
 
 mod account;
 mod history;
+mod republish;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use domain::{OrderId, OrderStatus};
 
-pub(crate) use self::account::{Account, account, lost};
+pub(crate) use self::account::{Account, Demands, account, lost};
 pub(crate) use self::history::history;
+pub(crate) use self::republish::{Plan, plan};
 use super::findings::{Findings, Invariant};
 use super::ledger::{Entry, Ledger, Stream, event_type};
 
 /// How far the clock that dated an order can be ahead of the one that dated its record, in milliseconds.
 const CLOCKS_APART: i64 = 3_600_000;
 
-/// How far a topic was read by others, and how far back it reaches.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
-    /// The offset of each partition below which the group is done.
-    pub(crate) passed: BTreeMap<i32, i64>,
-    /// Records of orders from before this moment may have left the topic; in milliseconds since 1970.
-    pub(crate) horizon: Option<i64>,
-}
+/// How far back each topic reaches: records of orders from before this moment may have left it; in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Horizons(pub(crate) [Option<i64>; 2]);
 
-/// What everything is judged by.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Circumstances {
-    pub(crate) reach: [Reach; 2],
-    /// When the orders were read, in milliseconds since 1970.
-    pub(crate) now: i64,
-    /// How long nothing may happen to an order before it is mentioned, in milliseconds.
-    pub(crate) stuck_after: i64,
-    /// Nothing may be on its way.
-    pub(crate) drained: bool,
-}
-
-impl Circumstances {
-    fn is_passed(&self, entry: &Entry, event: OrderStatus) -> bool {
-        let passed = &self.reach[Stream::of(event) as usize].passed;
-        entry.place(event).is_some_and(|place| {
-            passed.get(&place.partition).is_some_and(|passed| place.offset < *passed)
-        })
-    }
-
+impl Horizons {
     /// Whether the record of the event may have left its topic.
-    fn is_out_of_sight(&self, entry: &Entry, event: OrderStatus) -> bool {
-        let horizon = self.reach[Stream::of(event) as usize].horizon;
+    fn is_out_of_sight(self, entry: &Entry, event: OrderStatus) -> bool {
+        let horizon = self.0[Stream::of(event) as usize];
         horizon.is_some_and(|at| entry.id.unix_millis() <= at.saturating_add(CLOCKS_APART))
     }
 
     /// Whether the event should be where it is not.
-    fn is_missing(&self, entry: &Entry, event: OrderStatus) -> bool {
-        entry.place(event).is_none() && !self.is_out_of_sight(entry, event)
+    fn is_missing(self, entry: &Entry, event: OrderStatus) -> bool {
+        !entry.is_seen(event) && !self.is_out_of_sight(entry, event)
     }
 }
 
@@ -89,18 +67,18 @@ fn expected(entry: &Entry) -> impl Iterator<Item = OrderStatus> {
 }
 
 /// Whether any event is missing as things stand.
-pub(crate) fn is_any_missing(ledger: &Ledger, circumstances: &Circumstances) -> bool {
-    let missing = |entry: &Entry| expected(entry).any(|it| circumstances.is_missing(entry, it));
+pub(crate) fn is_any_missing(ledger: &Ledger, horizons: Horizons) -> bool {
+    let missing = |entry: &Entry| expected(entry).any(|it| horizons.is_missing(entry, it));
     ledger.entries().iter().any(missing)
 }
 
 /// I1.
-pub(crate) fn events(ledger: &Ledger, circumstances: &Circumstances, findings: &mut Findings) {
+pub(crate) fn events(ledger: &Ledger, horizons: Horizons, findings: &mut Findings) {
     for entry in ledger.entries() {
         let all = OrderStatus::ALL.into_iter().filter(|event| *event <= entry.status).count();
         let mut not_judged = 0;
-        for event in expected(entry).filter(|event| entry.place(*event).is_none()) {
-            if circumstances.is_out_of_sight(entry, event) {
+        for event in expected(entry).filter(|event| !entry.is_seen(*event)) {
+            if horizons.is_out_of_sight(entry, event) {
                 not_judged += 1;
                 continue;
             }
@@ -117,17 +95,16 @@ pub(crate) fn events(ledger: &Ledger, circumstances: &Circumstances, findings: &
 }
 
 /// I4, of shipments.
-pub(crate) fn shipments(ledger: &Ledger, circumstances: &Circumstances, findings: &mut Findings) {
+pub(crate) fn shipments(ledger: &Ledger, horizons: Horizons, findings: &mut Findings) {
     for entry in ledger.entries() {
         let created = OrderStatus::PendingShipment;
         let Some(state) = entry.shipment else {
-            let taken =
-                circumstances.is_passed(entry, created) && !entry.is_put_aside(Stream::Orders);
+            let to_come = entry.is_ahead(created) || entry.is_waiting(created);
+            let taken = entry.is_seen(created) && !entry.is_put_aside(Stream::Orders);
             let long_ago = entry.status == OrderStatus::Delivered
-                && entry.place(created).is_none()
-                && !entry.is_waiting(created)
+                && !entry.is_seen(created)
                 && !entry.is_refused(created);
-            if taken || long_ago {
+            if !to_come && (taken || long_ago) {
                 findings.violation(Invariant::Transitions, entry.id, || {
                     "has no shipment, though delivery-service has passed its order.created"
                         .to_owned()
@@ -138,7 +115,7 @@ pub(crate) fn shipments(ledger: &Ledger, circumstances: &Circumstances, findings
         for step in OrderStatus::ALL {
             // What the history says too is told with the events. One that was put aside was in the topic.
             let untold = entry.status < step && !entry.is_put_aside(Stream::of(step));
-            if untold && step <= state && circumstances.is_missing(entry, step) {
+            if untold && step <= state && horizons.is_missing(entry, step) {
                 findings.violation(Invariant::Transitions, entry.id, || {
                     format!("its shipment is {state}, and {} is not in its topic", event_type(step))
                 });

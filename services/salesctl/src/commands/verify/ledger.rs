@@ -3,11 +3,12 @@
 use contracts::delivery_events::{ORDER_DELIVERED, ORDER_SHIPPED};
 use contracts::order_events::ORDER_CREATED;
 use domain::{OrderId, OrderStatus};
-use store::audit::{AuditedOrder, AuditedShipment, WaitingEvent};
+use store::audit::{AuditedOrder, AuditedShipment, HistoryRow, WaitingEvent};
 
 /// No record was seen.
-const NOWHERE: i64 = -1;
 const NO_PARTITION: i32 = -1;
+/// Later than any record.
+const NEVER: i64 = i64::MAX;
 
 /// A topic of events that orders are followed through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,11 @@ impl Stream {
             OrderStatus::PendingShipment => Self::Orders,
             OrderStatus::Shipped | OrderStatus::Delivered => Self::Deliveries,
         }
+    }
+
+    /// The statuses that its events lead to.
+    pub(crate) fn events(self) -> impl Iterator<Item = OrderStatus> {
+        OrderStatus::ALL.into_iter().filter(move |event| Self::of(*event) == self)
     }
 
     pub(crate) const fn reader(self) -> &'static str {
@@ -53,7 +59,8 @@ pub(crate) struct Entry {
     pub(crate) key_hash: i64,
     /// When the database stored its last change, in milliseconds since 1970.
     pub(crate) changed_at: i64,
-    offsets: [i64; 3],
+    /// When the database stored that it was shipped, in milliseconds since 1970.
+    shipped_at: i64,
     partitions: [i32; 2],
     /// Where it was when everything was read.
     pub(crate) status: OrderStatus,
@@ -63,36 +70,44 @@ pub(crate) struct Entry {
     pub(crate) shipment: Option<OrderStatus>,
     /// The next step of the shipment lies ahead.
     pub(crate) on_its_way: bool,
+    seen: [bool; 3],
+    ahead: [bool; 3],
     waiting: [bool; 3],
     refused: [bool; 3],
-    put_aside: [bool; 2],
+    put_aside: [bool; 3],
     strayed: [bool; 2],
     overtaken: bool,
 }
 
-/// The first record of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+/// A record of an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sighting {
     pub(crate) partition: i32,
-    pub(crate) offset: i64,
+    /// When it was published, in milliseconds since 1970.
+    pub(crate) published_at: Option<i64>,
+    /// The reader of the topic is yet to come to it.
+    pub(crate) is_ahead: bool,
 }
 
 impl Entry {
     pub(crate) fn new(order: &AuditedOrder) -> Self {
-        let recorded = order.history.last().map(|row| row.recorded_at.timestamp_millis());
+        let recorded = |row: &HistoryRow| row.recorded_at.timestamp_millis();
+        let shipped = order.history.iter().find(|row| row.status == OrderStatus::Shipped);
         Self {
             id: order.id,
             key_hash: order.key_hash,
-            changed_at: recorded.unwrap_or_else(|| order.id.unix_millis()),
-            offsets: [NOWHERE; 3],
+            changed_at: order.history.last().map_or_else(|| order.id.unix_millis(), recorded),
+            shipped_at: shipped.map_or(NEVER, recorded),
             partitions: [NO_PARTITION; 2],
             status: order.status,
             moved_to: None,
             shipment: None,
             on_its_way: false,
+            seen: [false; 3],
+            ahead: [false; 3],
             waiting: [false; 3],
             refused: [false; 3],
-            put_aside: [false; 2],
+            put_aside: [false; 3],
             strayed: [false; 2],
             overtaken: false,
         }
@@ -103,11 +118,14 @@ impl Entry {
         self.moved_to.unwrap_or(self.status)
     }
 
-    /// Where the event was seen first.
-    pub(crate) fn place(&self, event: OrderStatus) -> Option<Place> {
-        let offset = self.offsets[event as usize];
-        let partition = self.partitions[Stream::of(event) as usize];
-        (offset != NOWHERE).then_some(Place { partition, offset })
+    /// A record of the event is in its topic.
+    pub(crate) fn is_seen(&self, event: OrderStatus) -> bool {
+        self.seen[event as usize]
+    }
+
+    /// A record of the event is in its topic, and its reader is yet to come to it.
+    pub(crate) fn is_ahead(&self, event: OrderStatus) -> bool {
+        self.ahead[event as usize]
     }
 
     /// The event is in the outbox.
@@ -122,7 +140,12 @@ impl Entry {
 
     /// A record of the order is a dead letter of this topic's reader.
     pub(crate) fn is_put_aside(&self, stream: Stream) -> bool {
-        self.put_aside[stream as usize]
+        stream.events().any(|event| self.is_event_put_aside(event))
+    }
+
+    /// A record of the event is a dead letter of the topic's reader.
+    pub(crate) fn is_event_put_aside(&self, event: OrderStatus) -> bool {
+        self.put_aside[event as usize]
     }
 
     /// Any of its events is a dead letter of anybody.
@@ -135,7 +158,7 @@ impl Entry {
         self.strayed[stream as usize]
     }
 
-    /// The first `order.delivered` stands before the first `order.shipped`.
+    /// The first `order.delivered` stands before the first `order.shipped`, which has not left the topic.
     pub(crate) fn is_overtaken(&self) -> bool {
         self.overtaken
     }
@@ -195,9 +218,14 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn put_aside(&mut self, id: OrderId, stream: Stream) {
+    /// Notes a dead letter. One that does not say of what event it is may be of any in its stream.
+    pub(crate) fn put_aside(&mut self, id: OrderId, stream: Stream, type_header: Option<&[u8]>) {
+        let is_of = |event: &OrderStatus| type_header == Some(event_type(*event).as_bytes());
+        let known = stream.events().find(is_of);
         if let Some(entry) = self.get_mut(id) {
-            entry.put_aside[stream as usize] = true;
+            for event in stream.events().filter(|event| known.is_none_or(|known| known == *event)) {
+                entry.put_aside[event as usize] = true;
+            }
         }
     }
 
@@ -208,25 +236,31 @@ impl Ledger {
     }
 
     /// Notes a record of the event that leads to a status. The records of a partition come in their order.
-    pub(crate) fn see(&mut self, id: OrderId, event: OrderStatus, place: Place) -> Seen {
+    pub(crate) fn see(&mut self, id: OrderId, event: OrderStatus, sighting: Sighting) -> Seen {
         let Some(entry) = self.get_mut(id) else { return Seen::Unknown };
+        let Sighting { partition, published_at, is_ahead } = sighting;
         let stream = Stream::of(event) as usize;
         if entry.partitions[stream] == NO_PARTITION {
-            entry.partitions[stream] = place.partition;
+            entry.partitions[stream] = partition;
         }
-        entry.strayed[stream] |= entry.partitions[stream] != place.partition;
-        if entry.offsets[event as usize] != NOWHERE {
+        entry.strayed[stream] |= entry.partitions[stream] != partition;
+        entry.ahead[event as usize] |= is_ahead;
+        if entry.seen[event as usize] {
             return Seen::Again;
         }
-        entry.offsets[event as usize] = place.offset;
-        entry.overtaken |= event == OrderStatus::Shipped
-            && entry.offsets[OrderStatus::Delivered as usize] != NOWHERE;
+        entry.seen[event as usize] = true;
+        // One from after the step was stored repeats another, which has left the topic.
+        let is_first = published_at.is_none_or(|at| at <= entry.shipped_at);
+        entry.overtaken |=
+            event == OrderStatus::Shipped && is_first && entry.is_seen(OrderStatus::Delivered);
         Seen::First
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     /// An order that has reached `status`, as the database has it.
@@ -235,8 +269,19 @@ pub(crate) mod tests {
         AuditedOrder { id, status, key_hash: 0, history: Vec::new() }
     }
 
-    pub(crate) fn at(partition: i32, offset: i64) -> Place {
-        Place { partition, offset }
+    pub(crate) fn sighting(partition: i32) -> Sighting {
+        Sighting { partition, published_at: None, is_ahead: true }
+    }
+
+    impl Ledger {
+        /// The reader of the topic is done with everything.
+        pub(crate) fn pass(&mut self, stream: Stream) {
+            for entry in &mut self.0 {
+                for event in stream.events() {
+                    entry.ahead[event as usize] = false;
+                }
+            }
+        }
     }
 
     #[test]
@@ -249,12 +294,11 @@ pub(crate) mod tests {
         let mut ledger = Ledger::default();
         let order = order(7, OrderStatus::Shipped);
         ledger.add(&order);
-        assert_eq!(ledger.see(order.id, OrderStatus::Shipped, at(1, 10)), Seen::First);
-        assert_eq!(ledger.see(order.id, OrderStatus::Shipped, at(1, 12)), Seen::Again);
-        assert_eq!(ledger.see(OrderId::MAX, OrderStatus::Shipped, at(1, 13)), Seen::Unknown);
+        assert_eq!(ledger.see(order.id, OrderStatus::Shipped, sighting(1)), Seen::First);
+        assert_eq!(ledger.see(order.id, OrderStatus::Shipped, sighting(1)), Seen::Again);
+        assert_eq!(ledger.see(OrderId::MAX, OrderStatus::Shipped, sighting(1)), Seen::Unknown);
         let entry = &ledger.entries()[0];
-        assert_eq!(entry.place(OrderStatus::Shipped), Some(at(1, 10)));
-        assert_eq!(entry.place(OrderStatus::Delivered), None);
+        assert!(entry.is_seen(OrderStatus::Shipped) && !entry.is_seen(OrderStatus::Delivered));
         assert!(!entry.has_strayed(Stream::Deliveries));
     }
 
@@ -263,10 +307,10 @@ pub(crate) mod tests {
         let mut ledger = Ledger::default();
         let order = order(7, OrderStatus::Delivered);
         ledger.add(&order);
-        ledger.see(order.id, OrderStatus::PendingShipment, at(0, 1));
-        ledger.see(order.id, OrderStatus::Shipped, at(1, 1));
+        ledger.see(order.id, OrderStatus::PendingShipment, sighting(0));
+        ledger.see(order.id, OrderStatus::Shipped, sighting(1));
         assert!(!ledger.entries()[0].has_strayed(Stream::Deliveries));
-        ledger.see(order.id, OrderStatus::Delivered, at(2, 1));
+        ledger.see(order.id, OrderStatus::Delivered, sighting(2));
         assert!(ledger.entries()[0].has_strayed(Stream::Deliveries));
         assert!(!ledger.entries()[0].has_strayed(Stream::Orders));
     }
@@ -284,10 +328,31 @@ pub(crate) mod tests {
             let mut ledger = Ledger::default();
             let order = order(7, Delivered);
             ledger.add(&order);
-            for (offset, event) in (0..).zip(events) {
-                ledger.see(order.id, *event, at(0, offset));
+            for event in events {
+                ledger.see(order.id, *event, sighting(0));
             }
             assert_eq!(ledger.entries()[0].is_overtaken(), overtaken, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_published_again_after_it_was_stored_was_not_overtaken() {
+        let stored = DateTime::from_timestamp_millis(1_000).unwrap();
+        for (published_at, overtaken) in [(999, true), (1_000, true), (1_001, false)] {
+            let mut ledger = Ledger::default();
+            let mut order = order(7, OrderStatus::Delivered);
+            order.history.push(HistoryRow {
+                sequence: 2,
+                status: OrderStatus::Shipped,
+                event_id: uuid::Uuid::nil(),
+                occurred_at: stored,
+                recorded_at: stored,
+            });
+            ledger.add(&order);
+            ledger.see(order.id, OrderStatus::Delivered, sighting(0));
+            let shipped = Sighting { published_at: Some(published_at), ..sighting(0) };
+            ledger.see(order.id, OrderStatus::Shipped, shipped);
+            assert_eq!(ledger.entries()[0].is_overtaken(), overtaken, "{published_at}");
         }
     }
 }

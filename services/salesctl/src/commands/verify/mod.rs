@@ -17,12 +17,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use domain::OrderId;
 use messaging::KafkaSettings;
 use service_kit::config::number_in;
 use store::{Database, DatabaseSettings, DatabaseUrl};
 
+pub(super) use self::findings::Case;
+pub(super) use self::judge::{Plan, plan};
 use self::report::Report;
-use self::run::Run;
+pub(super) use self::run::Run;
 use self::scope::Selected;
 use super::migrate::check_ca;
 use super::topics::TopicSettings;
@@ -35,9 +38,10 @@ const VIOLATED: u8 = 3;
 /// Seconds after which an order has been on its way for long.
 const STUCK_AFTER: u64 = 300;
 
+/// Where everything is, and what of it is looked at.
 #[derive(Conf)]
-#[conf(validation_predicate = Verify::check)]
-pub(crate) struct Verify {
+#[conf(validation_predicate = Sources::check)]
+pub(super) struct Sources {
     #[conf(flatten)]
     database: DatabaseSettings,
 
@@ -53,6 +57,12 @@ pub(crate) struct Verify {
 
     #[conf(flatten)]
     selected: Selected,
+}
+
+#[derive(Conf)]
+pub(crate) struct Verify {
+    #[conf(flatten)]
+    sources: Sources,
 
     /// Seconds without a change after which an order on its way is mentioned, with where it is; 300 when unset, 0 with
     /// --order
@@ -72,14 +82,18 @@ fn parse_stuck_after(text: &str) -> Result<u64, String> {
     number_in(text, 0..=31_536_000)
 }
 
-impl Verify {
+impl Sources {
     fn check(&self) -> Result<(), String> {
         let ca = self.database.database_ca_file.as_ref();
         check_ca("DELIVERY_DATABASE_URL", self.delivery_database_url.as_ref(), ca)
     }
 
-    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let names = self.names.into();
+    /// The only order that is looked at.
+    pub(super) const fn order(&self) -> Option<OrderId> {
+        self.selected.order
+    }
+
+    pub(super) fn open(self) -> Run {
         let sales = Database::new("salesctl", &self.database);
         let delivery = match self.delivery_database_url {
             Some(database_url) => {
@@ -88,18 +102,17 @@ impl Verify {
             }
             None => sales.clone(),
         };
-        let order = self.selected.order;
+        let (names, selection) = (self.names.into(), self.selected.selection());
+        Run { sales, delivery, kafka: self.kafka, names, selection }
+    }
+}
+
+impl Verify {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let order = self.sources.order();
         let stuck_after = self.stuck_after.unwrap_or(if order.is_some() { 0 } else { STUCK_AFTER });
-        let run = Run {
-            sales,
-            delivery,
-            kafka: self.kafka,
-            names,
-            selection: self.selected.selection(),
-            stuck_after: Duration::from_secs(stuck_after),
-            drained: self.drained,
-        };
-        let report = run.verify().await?;
+        let run = self.sources.open();
+        let report = run.verify(Duration::from_secs(stuck_after), self.drained).await?;
         if let Some(order) = order
             && report.is_empty()
             && report.is_clean()

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::topics::Names;
 use domain::OrderId;
 use messaging::KafkaSettings;
@@ -11,23 +12,32 @@ use store::{Database, audit};
 use super::databases::{read_orders, read_outbox, read_shipments, statuses};
 use super::dead_letters::DeadLetters;
 use super::findings::{Findings, Invariant};
-use super::judge::{self, Circumstances, Reach};
+use super::judge::{self, Demands, Horizons};
 use super::ledger::{Ledger, Stream};
 use super::report::Report;
 use super::scope::Selection;
-use super::topics::{Books, Reading, Topics};
+use super::topics::{Books, Counts, Reading, Topics};
 use crate::failure::Failure;
 use crate::progress::bar;
 
-/// What is verified.
+/// What is examined.
 pub(crate) struct Run {
     pub(crate) sales: Database,
     pub(crate) delivery: Database,
     pub(crate) kafka: KafkaSettings,
     pub(crate) names: Names,
     pub(crate) selection: Selection,
-    pub(crate) stuck_after: Duration,
-    pub(crate) drained: bool,
+}
+
+/// Everything that was read.
+pub(crate) struct Examined {
+    pub(crate) ledger: Ledger,
+    pub(crate) horizons: Horizons,
+    at: DateTime<Utc>,
+    findings: Findings,
+    letters: DeadLetters,
+    readings: [Reading; 2],
+    announcements: Counts,
 }
 
 impl Run {
@@ -38,7 +48,7 @@ impl Run {
     /// 3. how far status-consumer is, then the dead letters: whatever was passed and not applied is one;
     /// 4. the topics, up to where they end now;
     /// 5. what looks missing or unknown, once more.
-    pub(crate) async fn verify(&self) -> Result<Report, Failure> {
+    pub(crate) async fn examine(&self) -> Result<Examined, Failure> {
         let scope = &self.selection.scope;
         let topics = Topics { kafka: &self.kafka, names: &self.names, selection: &self.selection };
         let (mut ledger, mut letters) = (Ledger::default(), DeadLetters::default());
@@ -68,15 +78,9 @@ impl Run {
         }
         let announcements = topics.read_announcements(&mut books).await?;
 
-        let circumstances = |readings: &[Reading; 2]| Circumstances {
-            reach: readings
-                .each_ref()
-                .map(|it| Reach { passed: it.passed.clone(), horizon: it.horizon() }),
-            now: at.timestamp_millis(),
-            stuck_after: i64::try_from(self.stuck_after.as_millis()).unwrap_or(i64::MAX),
-            drained: self.drained,
-        };
-        if judge::is_any_missing(books.ledger, &circumstances(&readings)) {
+        let horizons =
+            |readings: &[Reading; 2]| Horizons(readings.each_ref().map(Reading::horizon));
+        if judge::is_any_missing(books.ledger, horizons(&readings)) {
             // A broker that has just taken over a partition can be behind with its end for a moment.
             read_outbox(&self.sales, books.ledger).await?;
             for reading in &mut readings {
@@ -84,21 +88,33 @@ impl Run {
             }
         }
         progress.finish();
-
-        let circumstances = circumstances(&readings);
         self.judge_strangers(&strangers, unknown, &mut findings).await?;
-        self.bring_up_to_date(&mut ledger, &circumstances).await?;
+        self.bring_up_to_date(&mut ledger).await?;
+        let horizons = horizons(&readings);
+        Ok(Examined { ledger, horizons, at, findings, letters, readings, announcements })
+    }
+
+    /// Holds what was read against what was promised.
+    pub(crate) async fn verify(
+        &self,
+        stuck_after: Duration,
+        drained: bool,
+    ) -> Result<Report, Failure> {
+        let Examined { ledger, horizons, at, mut findings, letters, readings, announcements } =
+            self.examine().await?;
         self.judge_keys(&ledger, &mut findings).await?;
-        judge::events(&ledger, &circumstances, &mut findings);
-        judge::shipments(&ledger, &circumstances, &mut findings);
+        judge::events(&ledger, horizons, &mut findings);
+        judge::shipments(&ledger, horizons, &mut findings);
         judge::order(&ledger, &mut findings);
         for reading in &readings {
             letters.finish(reading.stream, &reading.beginnings(), &mut findings);
         }
-        let account = judge::account(&ledger, &circumstances, &mut findings);
+        let stuck_after = i64::try_from(stuck_after.as_millis()).unwrap_or(i64::MAX);
+        let demands = Demands { now: at.timestamp_millis(), stuck_after, drained };
+        let account = judge::account(&ledger, demands, &mut findings);
         let [orders, deliveries] = readings.map(|reading| reading.counts);
         let topics = vec![orders, deliveries, announcements];
-        Ok(Report::new(at, findings, account, topics, self.drained))
+        Ok(Report::new(at, findings, account, topics, drained))
     }
 
     /// Events and shipments whose orders came after the orders were read, are somebody else's, or do not exist. An event
@@ -127,12 +143,8 @@ impl Run {
     }
 
     /// Orders that nothing seems to move on may have been moved on since they were read.
-    async fn bring_up_to_date(
-        &self,
-        ledger: &mut Ledger,
-        circumstances: &Circumstances,
-    ) -> Result<(), Failure> {
-        let lost = judge::lost(ledger, circumstances);
+    async fn bring_up_to_date(&self, ledger: &mut Ledger) -> Result<(), Failure> {
+        let lost = judge::lost(ledger);
         for (order, status) in statuses(&self.sales, &lost).await? {
             ledger.move_to(order, status);
         }

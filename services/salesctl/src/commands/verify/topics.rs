@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::dead_letters::{DeadLetters, named, order_of};
 use super::findings::{Findings, Invariant};
-use super::ledger::{Ledger, Place, Seen, Stream};
+use super::ledger::{Ledger, Seen, Sighting, Stream};
 use super::scope::Selection;
 
 /// What was counted in a topic.
@@ -40,7 +40,7 @@ pub(crate) struct Reading {
     /// Where each partition ended when it was asked.
     ends: BTreeMap<i32, i64>,
     /// The offset of each partition below which the group is done.
-    pub(crate) passed: BTreeMap<i32, i64>,
+    passed: BTreeMap<i32, i64>,
     /// Every dead letter of the group is still there to be found.
     letters_complete: bool,
 }
@@ -116,7 +116,7 @@ impl Topics<'_> {
             }
             books.letters.add(stream, self.name(stream), &letter, books.findings);
             if let Some(order) = order_of(&letter).filter(|_| waits(&letter)) {
-                books.ledger.put_aside(order, stream);
+                books.ledger.put_aside(order, stream, letter.header("ce_type"));
             }
         })
         .await
@@ -224,8 +224,12 @@ impl Reading {
             // Nobody acted on it: the order goes its way as if it were not there.
             return;
         }
-        let place = Place { partition: record.partition, offset: record.offset };
-        match books.ledger.see(order, event, place) {
+        let sighting = Sighting {
+            partition: record.partition,
+            published_at: record.timestamp_ms,
+            is_ahead: !self.is_passed(record),
+        };
+        match books.ledger.see(order, event, sighting) {
             Seen::First => {}
             Seen::Again => self.counts.duplicates += 1,
             Seen::Unknown if put_aside => {}
@@ -235,10 +239,14 @@ impl Reading {
         }
     }
 
+    /// The group is done with it.
+    fn is_passed(&self, record: &Record) -> bool {
+        self.passed.get(&record.partition).is_some_and(|passed| record.offset < *passed)
+    }
+
     /// A record that nobody can read becomes a dead letter when its turn comes.
     fn note_unreadable(&self, record: &Record, class: &str, books: &mut Books<'_>) {
-        let passed = self.passed.get(&record.partition).is_some_and(|it| record.offset < *it);
-        if passed && self.letters_complete {
+        if self.is_passed(record) && self.letters_complete {
             books.findings.violation(Invariant::DeadLetters, order_of(record), || {
                 let reader = self.stream.reader();
                 format!("{} ({class}) was passed by {reader} and is no dead letter", named(record))

@@ -2,9 +2,19 @@
 
 use domain::{OrderId, OrderStatus};
 
-use super::Circumstances;
 use crate::commands::verify::findings::{Cases, Findings, Invariant};
 use crate::commands::verify::ledger::{Entry, Ledger};
+
+/// What is asked of orders on their way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Demands {
+    /// When the orders were read, in milliseconds since 1970.
+    pub(crate) now: i64,
+    /// How long nothing may happen to an order before it is mentioned, in milliseconds.
+    pub(crate) stuck_after: i64,
+    /// Nothing may be on its way.
+    pub(crate) drained: bool,
+}
 
 /// What will move an order on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +40,30 @@ fn next(status: OrderStatus) -> Option<OrderStatus> {
     OrderStatus::ALL.into_iter().find(|next| *next > status)
 }
 
-fn mover(entry: &Entry, next: OrderStatus, circumstances: &Circumstances) -> Option<Mover> {
+fn mover(entry: &Entry, next: OrderStatus) -> Option<Mover> {
     let created = OrderStatus::PendingShipment;
-    if entry.place(next).is_some() {
-        return (!circumstances.is_passed(entry, next)).then_some(Mover::Status);
+    if entry.is_ahead(next) {
+        return Some(Mover::Status);
     }
     if entry.is_waiting(next) {
         return Some(Mover::Relay);
     }
+    if entry.is_seen(next) {
+        return None;
+    }
     match entry.shipment {
         Some(state) => (state < next).then_some(Mover::Shipment),
         None if entry.is_waiting(created) => Some(Mover::Relay),
-        None => {
-            let ahead = entry.place(created).is_some() && !circumstances.is_passed(entry, created);
-            ahead.then_some(Mover::Intake)
-        }
+        None => entry.is_ahead(created).then_some(Mover::Intake),
     }
 }
 
 /// Orders that nothing seems to move on. Their status may be out of date: who applied the event may have done so after
 /// the orders were read. They are to be looked at again.
-pub(crate) fn lost(ledger: &Ledger, circumstances: &Circumstances) -> Vec<OrderId> {
+pub(crate) fn lost(ledger: &Ledger) -> Vec<OrderId> {
     let is_lost = |entry: &&Entry| {
         !entry.is_dead_lettered()
-            && next(entry.last_status())
-                .is_some_and(|next| mover(entry, next, circumstances).is_none())
+            && next(entry.last_status()).is_some_and(|next| mover(entry, next).is_none())
     };
     ledger.entries().iter().filter(is_lost).map(|entry| entry.id).collect()
 }
@@ -71,11 +80,7 @@ pub(crate) struct Account {
 }
 
 /// I6.
-pub(crate) fn account(
-    ledger: &Ledger,
-    circumstances: &Circumstances,
-    findings: &mut Findings,
-) -> Account {
+pub(crate) fn account(ledger: &Ledger, demands: Demands, findings: &mut Findings) -> Account {
     let mut account = Account::default();
     findings.checked(Invariant::Account, ledger.entries().len() as u64);
     for entry in ledger.entries() {
@@ -84,16 +89,16 @@ pub(crate) fn account(
             account.delivered += 1;
             continue;
         };
-        match mover(entry, next, circumstances) {
+        match mover(entry, next) {
             Some(mover) => {
                 account.pending += 1;
                 let words = || format!("is {status}: {}", mover.words());
-                if circumstances.drained {
+                if demands.drained {
                     findings.violation(Invariant::Account, entry.id, words);
                 }
-                let idle = circumstances.now - entry.changed_at;
+                let idle = demands.now - entry.changed_at;
                 let due = mover != Mover::Shipment || !entry.on_its_way;
-                if due && idle > circumstances.stuck_after {
+                if due && idle > demands.stuck_after {
                     account
                         .stuck
                         .add(Some(entry.id), || format!("{}, for {} s", words(), idle / 1000));

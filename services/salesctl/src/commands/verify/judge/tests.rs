@@ -4,13 +4,14 @@ use store::audit::{AuditedOrder, AuditedShipment, WaitingEvent};
 use super::history::tests::{order, second};
 use super::order as order_of_topics;
 use super::*;
-use crate::commands::verify::ledger::{Place, tests::order as bare_order};
+use crate::commands::verify::ledger::tests::{order as bare_order, sighting};
 
 /// One order, as far as it got, and the judgement of it.
 struct Case {
     ledger: Ledger,
     id: OrderId,
-    circumstances: Circumstances,
+    horizons: Horizons,
+    demands: Demands,
 }
 
 impl Case {
@@ -19,15 +20,14 @@ impl Case {
         let mut ledger = Ledger::default();
         ledger.add(&order);
         let now = second(100).timestamp_millis();
-        let circumstances = Circumstances { now, stuck_after: 300_000, ..Circumstances::default() };
-        Self { ledger, id: order.id, circumstances }
+        let demands = Demands { now, stuck_after: 300_000, drained: false };
+        Self { ledger, id: order.id, horizons: Horizons::default(), demands }
     }
 
-    /// The events are in their topics, each at its sequence.
+    /// The events are in their topics, ahead of their readers.
     fn published(mut self, events: &[OrderStatus]) -> Self {
         for event in events {
-            let place = Place { partition: 0, offset: event.sequence().into() };
-            self.ledger.see(self.id, *event, place);
+            self.ledger.see(self.id, *event, sighting(0));
         }
         self
     }
@@ -45,16 +45,16 @@ impl Case {
 
     /// The reader of the topic is done with everything.
     fn passed(mut self, stream: Stream) -> Self {
-        self.circumstances.reach[stream as usize].passed.insert(0, 100);
+        self.ledger.pass(stream);
         self
     }
 
     fn judge(&self) -> (Findings, Account) {
         let mut findings = Findings::default();
-        events(&self.ledger, &self.circumstances, &mut findings);
-        shipments(&self.ledger, &self.circumstances, &mut findings);
+        events(&self.ledger, self.horizons, &mut findings);
+        shipments(&self.ledger, self.horizons, &mut findings);
         order_of_topics(&self.ledger, &mut findings);
-        let account = account(&self.ledger, &self.circumstances, &mut findings);
+        let account = account(&self.ledger, self.demands, &mut findings);
         (findings, account)
     }
 
@@ -100,7 +100,7 @@ fn every_way_to_be_on_ones_way_breaks_nothing() {
         ),
     ] {
         assert_eq!(case.broken(), [], "{name}");
-        assert_eq!(lost(&case.ledger, &case.circumstances), [], "{name}");
+        assert_eq!(lost(&case.ledger), [], "{name}");
         let (_, account) = case.judge();
         assert_eq!((account.pending, account.lost), (1, 0), "{name}");
     }
@@ -121,7 +121,7 @@ fn an_order_that_nothing_will_move_on_is_lost() {
         let (findings, account) = case.judge();
         assert_eq!((account.pending, account.lost), (0, 1));
         assert_eq!(findings.of(Invariant::Account).violations.count, 1);
-        assert_eq!(lost(&case.ledger, &case.circumstances), [case.id]);
+        assert_eq!(lost(&case.ledger), [case.id]);
     }
 }
 
@@ -131,13 +131,13 @@ fn what_was_applied_after_the_orders_were_read_is_neither_lost_nor_held_against_
         .published(&[PendingShipment, Shipped])
         .passed(Stream::Deliveries)
         .shipment(Shipped);
-    assert_eq!(lost(&case.ledger, &case.circumstances), [case.id]);
+    assert_eq!(lost(&case.ledger), [case.id]);
     // Shipped, and delivered too by an event that came after the topics were read.
     case.ledger.move_to(case.id, Delivered);
     assert_eq!(case.broken(), []);
     let (findings, account) = case.judge();
     assert_eq!((account.delivered, findings.of(Invariant::Events).checked), (1, 1));
-    assert_eq!(lost(&case.ledger, &case.circumstances), []);
+    assert_eq!(lost(&case.ledger), []);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_became_a_dead_letter_is_accounted_for() {
     let refused = Case::of(PendingShipment).in_outbox(PendingShipment, true);
     let mut put_aside =
         Case::of(PendingShipment).published(&[PendingShipment]).passed(Stream::Orders);
-    put_aside.ledger.put_aside(put_aside.id, Stream::Orders);
+    put_aside.ledger.put_aside(put_aside.id, Stream::Orders, None);
     for case in [refused, put_aside] {
         assert_eq!(case.broken(), []);
         assert_eq!(case.judge().1.dead_lettered, 1);
@@ -160,18 +160,18 @@ fn an_event_that_is_nowhere_is_missing_unless_it_may_have_left_its_topic() {
         ("I1", "is Delivered, and order.delivered is not in its topic".to_owned()),
     ];
     assert_eq!(case.broken(), words);
-    assert!(is_any_missing(&case.ledger, &case.circumstances));
+    assert!(is_any_missing(&case.ledger, case.horizons));
 
-    case.circumstances.reach[Stream::Orders as usize].horizon = Some(case.id.unix_millis());
+    case.horizons.0[Stream::Orders as usize] = Some(case.id.unix_millis());
     assert_eq!(case.broken(), words[1..]);
-    case.circumstances.reach[Stream::Deliveries as usize].horizon = Some(i64::MAX);
+    case.horizons.0[Stream::Deliveries as usize] = Some(i64::MAX);
     let (findings, _) = case.judge();
     let events = findings.of(Invariant::Events);
     assert_eq!((events.checked, events.not_judged, events.violations.count), (1, 2, 0));
 
     // A clock may have been an hour ahead, not more.
     let long_ago = case.id.unix_millis() - CLOCKS_APART - 1;
-    case.circumstances.reach[Stream::Orders as usize].horizon = Some(long_ago);
+    case.horizons.0[Stream::Orders as usize] = Some(long_ago);
     assert_eq!(case.broken(), words[..1]);
 }
 
@@ -183,9 +183,7 @@ fn a_shipment_is_missing_once_its_event_was_passed() {
     assert!(broken[0].1.contains("has no shipment"), "{broken:?}");
     // Nobody can tell from the topic any more, but a delivered order was shipped.
     let mut long_ago = Case::of(Delivered);
-    for reach in &mut long_ago.circumstances.reach {
-        reach.horizon = Some(i64::MAX);
-    }
+    long_ago.horizons.0 = [Some(i64::MAX); 2];
     assert_eq!(long_ago.broken()[0].0, "I4");
     // Delivered by simulation, before delivery-service has seen it.
     assert_eq!(Case::of(Delivered).published(&OrderStatus::ALL).broken(), []);
@@ -209,7 +207,7 @@ fn in_a_topic_an_order_stays_in_its_partition_and_in_its_order() {
         [("I5", "its first order.delivered comes before its first order.shipped".to_owned())]
     );
     let mut strayed = Case::of(Delivered).published(&OrderStatus::ALL).shipment(Delivered);
-    strayed.ledger.see(strayed.id, Delivered, Place { partition: 1, offset: 9 });
+    strayed.ledger.see(strayed.id, Delivered, sighting(1));
     assert_eq!(
         strayed.broken(),
         [(
@@ -226,15 +224,15 @@ fn what_waits_for_long_is_mentioned_and_when_drained_nothing_may_wait() {
         .passed(Stream::Orders)
         .shipment(PendingShipment);
     // The last change was at second 1, now is second 100.
-    case.circumstances.stuck_after = 98_000;
+    case.demands.stuck_after = 98_000;
     let (findings, account) = case.judge();
     assert_eq!((findings.violations(), account.stuck.count), (0, 1));
     let words = "is Pending Shipment: the next step of its shipment waits for delivery-service";
     assert_eq!(account.stuck.told[0].what, format!("{words}, for 99 s"));
 
-    case.circumstances.stuck_after = 99_000;
+    case.demands.stuck_after = 99_000;
     assert_eq!(case.judge().1.stuck.count, 0);
-    case.circumstances.stuck_after = 0;
+    case.demands.stuck_after = 0;
     case.ledger.ship(&AuditedShipment {
         order_id: case.id,
         state: PendingShipment,
@@ -242,7 +240,7 @@ fn what_waits_for_long_is_mentioned_and_when_drained_nothing_may_wait() {
     });
     assert_eq!(case.judge().1.stuck.count, 0, "its time has not come");
 
-    case.circumstances.drained = true;
+    case.demands.drained = true;
     assert_eq!(case.broken(), [("I6", words.to_owned())]);
 }
 
@@ -258,4 +256,80 @@ fn orders_under_one_key_are_suspected_by_its_hash_and_named_once_confirmed() {
     keys(&ledger, &HashSet::from([id(1), id(3)]), &mut findings);
     let verdict = findings.of(Invariant::Keys);
     assert_eq!((verdict.checked, verdict.violations.count), (5, 2));
+}
+
+/// What is published again of the order, and whether it is left to somebody.
+fn planned(case: &Case) -> (Vec<OrderStatus>, bool) {
+    let plan = plan(&case.ledger, case.horizons);
+    (plan.events.into_iter().map(|(_, event)| event).collect(), plan.left.count > 0)
+}
+
+#[test]
+fn of_an_order_on_its_way_nothing_is_published_again() {
+    let all = &OrderStatus::ALL[..];
+    for case in [
+        Case::of(PendingShipment).in_outbox(PendingShipment, false),
+        Case::of(PendingShipment).in_outbox(PendingShipment, true),
+        Case::of(PendingShipment).published(&all[..1]),
+        Case::of(PendingShipment)
+            .published(&all[..1])
+            .passed(Stream::Orders)
+            .shipment(Shipped)
+            .in_outbox(Shipped, false),
+        Case::of(PendingShipment).published(&all[..2]).shipment(Shipped),
+        Case::of(Delivered).published(all).shipment(Delivered),
+    ] {
+        assert_eq!(planned(&case), (vec![], false), "{:?}", case.ledger);
+    }
+}
+
+#[test]
+fn what_is_missing_or_had_no_effect_is_published_again_unless_it_would_be_shipped_twice() {
+    let all = &OrderStatus::ALL[..];
+    let mut gap = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
+    gap.ledger.put_aside(gap.id, Stream::Deliveries, Some(b"order.delivered"));
+    let mut poison = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
+    poison.ledger.put_aside(poison.id, Stream::Deliveries, Some(b"order.shipped"));
+    poison.ledger.put_aside(poison.id, Stream::Deliveries, Some(b"order.delivered"));
+    let mut left_unread = Case::of(PendingShipment).shipment(Delivered);
+    left_unread.horizons.0 = [Some(i64::MAX); 2];
+    for (name, case, events, is_left) in [
+        ("nowhere", Case::of(PendingShipment), &all[..1], false),
+        (
+            "passed, and no shipment",
+            Case::of(PendingShipment).published(&all[..1]).passed(Stream::Orders),
+            &all[..1],
+            false,
+        ),
+        ("all is lost", Case::of(Delivered).shipment(Delivered), all, false),
+        (
+            "one step is lost",
+            Case::of(Delivered).published(&[PendingShipment, Delivered]).shipment(Delivered),
+            &[Shipped],
+            false,
+        ),
+        (
+            "passed, and not applied",
+            Case::of(Shipped).published(all).passed(Stream::Deliveries).shipment(Delivered),
+            &[Delivered],
+            false,
+        ),
+        ("the first step is lost, so the second was put aside", gap, &all[1..], false),
+        ("put aside, and to be sent back", poison, &[], false),
+        ("the steps have left their topic unread", left_unread, &all[1..], false),
+        (
+            "shipped by somebody, and no shipment",
+            Case::of(Shipped).published(&all[..2]).passed(Stream::Orders),
+            &[],
+            true,
+        ),
+        (
+            "about to be shipped, and no shipment",
+            Case::of(PendingShipment).published(&[Shipped]),
+            &[],
+            true,
+        ),
+    ] {
+        assert_eq!(planned(&case), (events.to_vec(), is_left), "{name}");
+    }
 }

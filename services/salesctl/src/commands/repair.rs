@@ -1,0 +1,149 @@
+//! `salesctl repair`: publishes again what the topics have lost.
+//!
+//! An event is a function of the rows that it tells of, so it can be made again, with the same id, value and time:
+//! whoever has it already passes it over. What is missing is found as `salesctl verify` finds it, and goes through the
+//! outbox like any other event.
+
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+
+use conf::Conf;
+use domain::{OrderId, OrderStatus};
+use serde::Serialize;
+use store::{outbox, rebuild};
+
+use super::verify::{Case, Plan, Run, Sources, plan};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress;
+use crate::throttle::{Throttle, parse_rate};
+
+/// The most events that one transaction puts into the outbox.
+const BATCH: u32 = 500;
+
+#[derive(Conf)]
+pub(crate) struct Repair {
+    #[conf(flatten)]
+    sources: Sources,
+
+    /// Really does it; without this, it only counts what it would do
+    #[conf(long)]
+    yes: bool,
+
+    /// Most events to publish in a second; new ones of the same shard wait behind them
+    #[conf(long, default_value = "1000", value_parser = parse_rate)]
+    rate: NonZeroU32,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    dry_run: bool,
+    /// Events to publish, by type.
+    missing: Vec<Missing>,
+    /// Events that were put into the outbox.
+    published: u64,
+    /// Orders that are left to somebody.
+    left: u64,
+    left_cases: Vec<Case>,
+}
+
+#[derive(Serialize)]
+struct Missing {
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    count: u64,
+}
+
+impl Repair {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let order = self.sources.order();
+        let run = self.sources.open();
+        let examined = run.examine().await?;
+        if let Some(order) = order
+            && examined.ledger.entries().is_empty()
+        {
+            return Err(format!("no order {order} was found").into());
+        }
+        let plan = plan(&examined.ledger, examined.horizons);
+        drop(examined);
+        let mut report = Report::new(&plan);
+        if self.yes {
+            report.dry_run = false;
+            let throttle = Throttle::start(Some(self.rate));
+            let result = publish(&run, &plan.events, throttle, &mut report.published).await;
+            if let Err(error) = result {
+                eprintln!("{} events were published; run it again to go on", report.published);
+                return Err(error);
+            }
+        }
+        output::print(self.json, &report, Report::text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Puts the events into the outbox, a batch in each transaction. What is there is not missing any more, so the next run
+/// goes on where this one ended.
+async fn publish(
+    run: &Run,
+    events: &[(OrderId, OrderStatus)],
+    throttle: Throttle,
+    published: &mut u64,
+) -> Result<(), Failure> {
+    let topics = rebuild::Topics {
+        order_events: &run.names.order_events,
+        delivery_events: &run.names.delivery_events,
+    };
+    let bar = progress::bar("publishing", events.len() as u64);
+    for batch in events.chunks(usize::try_from(throttle.step(BATCH))?) {
+        throttle.due(*published).await;
+        let events = rebuild::events(&run.sales, &run.delivery, batch, topics).await?;
+        outbox::enqueue(&mut *run.sales.connection().await?, &events).await?;
+        *published += events.len() as u64;
+        bar.inc(batch.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+impl Report {
+    fn new(plan: &Plan) -> Self {
+        let missing = plan.counts().map(|(event_type, count)| Missing { event_type, count });
+        Self {
+            dry_run: true,
+            missing: missing.collect(),
+            published: 0,
+            left: plan.left.count,
+            left_cases: plan.left.told.clone(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut lines: Vec<String> = self
+            .missing
+            .iter()
+            .map(|Missing { event_type, count }| format!("{count:>9}  {event_type}"))
+            .collect();
+        lines.extend(self.left_cases.iter().map(|Case { order_id, what }| {
+            let order = order_id.as_deref().unwrap_or_default();
+            format!("left alone: order {order} {what}; delivery-service would ship it again")
+        }));
+        let untold = self.left - self.left_cases.len() as u64;
+        if untold > 0 {
+            lines.push(format!("left alone: and {untold} more"));
+        }
+        let total: u64 = self.missing.iter().map(|missing| missing.count).sum();
+        lines.push(match (self.dry_run, total) {
+            (_, 0) => "Nothing is missing.".to_owned(),
+            (true, _) => {
+                format!("{total} events would be published again. Nothing was done: --yes does it.")
+            }
+            (false, _) => format!("{} events wait in the outbox to be published.", self.published),
+        });
+        lines.join("\n")
+    }
+}
