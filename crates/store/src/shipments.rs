@@ -1,5 +1,7 @@
 //! Shipments: timer and outbox in one row.
 
+mod refused;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +11,7 @@ use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId, OrderStatus};
 use uuid::Uuid;
 
+pub use self::refused::{RefusedStep, count_refused, put_back, refuse, refused};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -120,14 +123,18 @@ pub async fn lease_due(
 fn due(
     (order_id, state, due_at, correlation_id, traceparent, tracestate): LeaseRow,
 ) -> Result<DueShipment, StoreError> {
-    let state: OrderStatus = state.parse().map_err(StoreError::corrupt("shipment state"))?;
-    let step = DeliveryStep::ALL
-        .into_iter()
-        .find(|step| step.origin() == state)
-        .ok_or("a delivered shipment is due")
-        .map_err(StoreError::corrupt("shipment state"))?;
+    let step = step_after(&state)?;
     let trace = traceparent.map(|traceparent| TraceContext { traceparent, tracestate });
     Ok(DueShipment { order_id: order_id.into(), step, due_at, correlation_id, trace })
+}
+
+fn step_after(state: &str) -> Result<DeliveryStep, StoreError> {
+    let state: OrderStatus = state.parse().map_err(StoreError::corrupt("shipment state"))?;
+    DeliveryStep::ALL
+        .into_iter()
+        .find(|step| step.origin() == state)
+        .ok_or("a delivered shipment has no next step")
+        .map_err(StoreError::corrupt("shipment state"))
 }
 
 statement! {

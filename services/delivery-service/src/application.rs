@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
-use messaging::{Flights, Publisher};
+use messaging::{Flights, PoisonBreaker, Publisher};
 use service_kit::Heartbeat;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
@@ -80,6 +80,7 @@ impl Application {
             heartbeat: dispatching,
             publish_and_mark: config.publish_and_mark(),
             flights: Flights::default(),
+            breaker: PoisonBreaker::new(&config.consumer.poison),
             acknowledged: None,
         };
         Ok(Self {

@@ -8,9 +8,11 @@ use contracts::cloud_events::{Attributes, data_schema};
 use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
 use contracts::event_id::event_id;
 use domain::OrderId;
-use messaging::{Answers, Flight, Flights, PATIENCE, Publication, PublishError, Publisher};
-use service_kit::Heartbeat;
+use messaging::{
+    Answers, Flight, Flights, PATIENCE, PoisonBreaker, Publication, PublishError, Publisher,
+};
 use service_kit::outage::Outage;
+use service_kit::{Chain, Heartbeat};
 use store::shipments::{self, DueShipment, StepDone};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
@@ -41,6 +43,7 @@ pub(crate) struct Dispatcher {
     /// The longest that a batch takes from the send to the mark.
     pub(crate) publish_and_mark: Duration,
     pub(crate) flights: Flights<DueShipment, Lease>,
+    pub(crate) breaker: PoisonBreaker,
     /// When a broker last acknowledged a step.
     pub(crate) acknowledged: Option<Instant>,
 }
@@ -151,8 +154,8 @@ impl Dispatcher {
         Ok(Turn { leased, done })
     }
 
-    /// Marks what was published, and lets wait what could not be. What is left of the flight stays on its way. Returns how
-    /// many steps were done.
+    /// Marks what was published, lets wait what could not be, and puts aside what can never be. What is left of the flight
+    /// stays on its way. Returns how many steps were done.
     async fn settle(
         &mut self,
         flight: Flight<DueShipment, Lease>,
@@ -170,23 +173,47 @@ impl Dispatcher {
             self.flights.add(Flight { events, context: lease });
         }
         let mut done = Vec::with_capacity(answers.settled.len());
-        let (mut waiting, mut failure) = (Vec::new(), None);
+        let (mut waiting, mut refused) = (Vec::new(), Vec::new());
         for (due, answer) in answers.settled {
             match answer {
                 Ok(()) => done.push(self.done(&due)),
-                Err(error) => {
-                    waiting.push(due.order_id);
-                    failure.get_or_insert(error);
-                }
+                Err(error) if error.is_condition() => waiting.push((due.order_id, error)),
+                Err(error) => refused.push((due.order_id, error)),
             }
         }
         if !done.is_empty() {
             self.mark(lease.token, &done).await?;
         }
-        if let Some(error) = failure {
-            self.defer(lease, &waiting, error).await?;
+        if self.breaker.is_suspicious(refused.len(), done.len()) && !refused.is_empty() {
+            tracing::error!(
+                refused = refused.len(),
+                topic = self.topic,
+                "most of the latest steps were refused, none of them is dead-lettered: look at the settings of the topic"
+            );
+            waiting.append(&mut refused);
         }
+        if !refused.is_empty() {
+            self.put_aside(lease.token, &refused).await?;
+        }
+        self.defer(lease, waiting).await?;
         Ok(done.len())
+    }
+
+    /// Makes dead letters of steps that Kafka can never accept.
+    async fn put_aside(
+        &mut self,
+        token: Uuid,
+        refused: &[(OrderId, PublishError)],
+    ) -> Result<(), StoreError> {
+        let reasons: Vec<(OrderId, String)> =
+            refused.iter().map(|(order, error)| (*order, Chain(error).to_string())).collect();
+        let mut connection = self.database.connection().await?;
+        let put_aside = shipments::refuse(&mut connection, token, &reasons).await?;
+        metrics::counter!("delivery_dead_letters_total").increment(put_aside as u64);
+        for (order, error) in &reasons {
+            tracing::error!(order_id = %order, error, "step dead-lettered");
+        }
+        Ok(())
     }
 
     async fn mark(&mut self, token: Uuid, done: &[StepDone]) -> Result<(), StoreError> {
@@ -209,17 +236,18 @@ impl Dispatcher {
     async fn defer(
         &mut self,
         lease: Lease,
-        orders: &[OrderId],
-        error: PublishError,
+        waiting: Vec<(OrderId, PublishError)>,
     ) -> Result<(), DispatchError> {
+        let orders: Vec<OrderId> = waiting.iter().map(|(order, _)| *order).collect();
+        let Some((_, error)) = waiting.into_iter().next() else { return Ok(()) };
         let others_pass = self.acknowledged > Some(lease.since);
         let defers = others_pass || self.publisher.is_answered().await;
         let mut connection = self.database.connection().await?;
         if defers {
-            shipments::defer(&mut connection, lease.token, orders).await?;
+            shipments::defer(&mut connection, lease.token, &orders).await?;
             metrics::counter!("delivery_deferrals_total").increment(orders.len() as u64);
         } else {
-            shipments::give_back(&mut connection, lease.token, orders).await?;
+            shipments::give_back(&mut connection, lease.token, &orders).await?;
         }
         if others_pass { Ok(()) } else { Err(DispatchError::Kafka(error)) }
     }

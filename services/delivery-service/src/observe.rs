@@ -1,5 +1,5 @@
-//! The shipments as a whole, for metrics: how many are due, for how long the oldest has been, and what makes their table
-//! slow.
+//! The shipments as a whole, for metrics: how many are due, for how long the oldest has been, how many Kafka refused, and
+//! what makes their table slow.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,10 +22,9 @@ pub(crate) async fn observe(
     let mut outage = Outage::of("shipment metrics");
     while !shutdown.is_cancelled() {
         let pause = match look(&database).await {
-            Ok((overdue, held_back)) => {
+            Ok(seen) => {
                 outage.over();
-                show(&overdue, Utc::now().timestamp());
-                held_back.show();
+                seen.show(Utc::now().timestamp());
                 INTERVAL
             }
             Err(error) => outage.failed(&error),
@@ -35,17 +34,30 @@ pub(crate) async fn observe(
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
-fn show(overdue: &Overdue, observed: i64) {
-    let Overdue { shipments, oldest } = overdue;
-    let shipments = u32::try_from(*shipments).unwrap_or(u32::MAX);
-    metrics::gauge!("delivery_shipments_due").set(f64::from(shipments));
-    metrics::gauge!("delivery_oldest_due_age_seconds").set(oldest.as_secs_f64());
-    metrics::gauge!("delivery_observed_timestamp_seconds").set(observed as f64);
+/// What one look sees.
+struct Seen {
+    overdue: Overdue,
+    refused: i64,
+    held_back: HeldBack,
 }
 
-async fn look(database: &Database) -> Result<(Overdue, HeldBack), StoreError> {
+impl Seen {
+    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^52")]
+    fn show(self, observed: i64) {
+        let Overdue { shipments, oldest } = self.overdue;
+        metrics::gauge!("delivery_shipments_due").set(shipments as f64);
+        metrics::gauge!("delivery_oldest_due_age_seconds").set(oldest.as_secs_f64());
+        metrics::gauge!("delivery_dead_letters_waiting").set(self.refused as f64);
+        metrics::gauge!("delivery_observed_timestamp_seconds").set(observed as f64);
+        self.held_back.show();
+    }
+}
+
+async fn look(database: &Database) -> Result<Seen, StoreError> {
     let mut connection = database.connection().await?;
-    let overdue = shipments::overdue(&mut connection).await?;
-    Ok((overdue, horizon::held_back(&mut connection).await?))
+    Ok(Seen {
+        overdue: shipments::overdue(&mut connection).await?,
+        refused: shipments::count_refused(&mut connection).await?,
+        held_back: horizon::held_back(&mut connection).await?,
+    })
 }

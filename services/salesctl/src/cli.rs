@@ -6,7 +6,8 @@ use conf::{Conf, Subcommands};
 use service_kit::build_info;
 
 use crate::commands::{
-    contracts, demo, dlq, load, migrate, orders, outbox, repair, seed, token, topics, verify,
+    contracts, demo, dlq, load, migrate, orders, outbox, repair, seed, shipments, token, topics,
+    verify,
 };
 use crate::failure::Failure;
 
@@ -34,6 +35,8 @@ enum Command {
     Orders(orders::Orders),
     /// Looks at the outbox, and puts back events that Kafka refused
     Outbox(outbox::Outbox),
+    /// Looks at delivery steps that Kafka refused, and puts them back
+    Shipments(shipments::Shipments),
     /// Looks at records that a service could not process, and sends them back
     Dlq(dlq::Dlq),
     /// Places orders, follows them to Delivered, prints how long it took
@@ -70,6 +73,7 @@ impl Cli {
             Command::Token(command) => command.run(),
             Command::Orders(command) => command.run().await,
             Command::Outbox(command) => command.run().await,
+            Command::Shipments(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Load(command) => command.run().await,

@@ -184,9 +184,11 @@ pub static CATALOGUE: &[Metric] = &[
     counter("delivery_duplicates_total", DELIVERY, &[], "Orders that had a shipment already"),
     counter("delivery_steps_total", DELIVERY, &[], "Steps that were published and marked"),
     counter("delivery_deferrals_total", DELIVERY, &[], "How often a step was deferred, because its topic or partition was unavailable while others were not"),
+    counter("delivery_dead_letters_total", DELIVERY, &[], "Steps that were put aside, because Kafka can never accept them"),
     counter("delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease had run out when they were published: they are published again"),
     gauge("delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
     gauge("delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the shipment that is due longest has been due"),
+    gauge("delivery_dead_letters_waiting", DELIVERY, &[], "Steps that were put aside and wait for somebody; at most 1000 are counted"),
     gauge("delivery_observed_timestamp_seconds", DELIVERY, &[], "When this instance last looked at the shipments as a whole, in seconds since 1970"),
 
     // ---- status-consumer

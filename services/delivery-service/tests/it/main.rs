@@ -6,5 +6,6 @@ mod liveness;
 mod partitions;
 mod poison;
 mod process;
+mod refused;
 mod replicas;
 mod shop;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod contracts;
+mod databases;
 pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod load;
@@ -10,6 +11,7 @@ pub(crate) mod outbox;
 mod redrive;
 pub(crate) mod repair;
 pub(crate) mod seed;
+pub(crate) mod shipments;
 pub(crate) mod token;
 pub(crate) mod topics;
 pub(crate) mod verify;

@@ -24,6 +24,7 @@ mod repair;
 mod roles;
 mod rollout;
 mod secure_connections;
+mod shipments;
 mod signals;
 mod storm;
 mod system;

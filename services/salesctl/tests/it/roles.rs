@@ -68,6 +68,8 @@ const RIGHTS: &[(&str, &str, &[&str])] = &[
             "INSERT",
             "UPDATE(state)",
             "UPDATE(next_step_at)",
+            "UPDATE(refused_step_at)",
+            "UPDATE(refusal)",
             "UPDATE(lease_token)",
             "UPDATE(lease_until)",
             "UPDATE(shipped_at)",
@@ -86,7 +88,11 @@ const RIGHTS: &[(&str, &str, &[&str])] = &[
     ("sales_reader", "sales.outbox_events", &["SELECT"]),
     ("sales_reader", "sales.outbox_relays", &["SELECT"]),
     ("sales_reader", "sales.outbox_shards", &["SELECT"]),
-    ("sales_operator", "delivery.shipments", &["SELECT"]),
+    (
+        "sales_operator",
+        "delivery.shipments",
+        &["SELECT", "UPDATE(next_step_at)", "UPDATE(refused_step_at)", "UPDATE(refusal)"],
+    ),
     ("sales_operator", "sales.inbox", &["SELECT"]),
     ("sales_operator", "sales.order_items", &["SELECT"]),
     ("sales_operator", "sales.order_status_history", &["SELECT"]),
@@ -203,6 +209,10 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     become_member(&mut world, "sales_operator").await;
     assert_eq!(answer(&world, &["outbox", "redrive", "--yes"]).await["redriven"], 1);
     assert_eq!(answer(&world, &["outbox", "dead-letters", "--all"]).await[0]["redriveCount"], 1);
+    let refused = "INSERT INTO delivery.shipments (order_id, refused_step_at, refusal)
+        VALUES (gen_random_uuid(), now(), 'too large')";
+    world.database.execute(refused).await;
+    assert_eq!(answer(&world, &["shipments", "redrive", "--yes"]).await["redriven"], 1);
     // What cannot be published now is tried again later.
     become_member(&mut world, "outbox_relay").await;
     let mut connection = world.store().connection().await.unwrap();

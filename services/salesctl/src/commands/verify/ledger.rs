@@ -70,6 +70,8 @@ pub(crate) struct Entry {
     pub(crate) shipment: Option<OrderStatus>,
     /// The next step of the shipment lies ahead.
     pub(crate) on_its_way: bool,
+    /// Kafka has refused the next step of the shipment.
+    pub(crate) halted: bool,
     seen: [bool; 3],
     ahead: [bool; 3],
     waiting: [bool; 3],
@@ -103,6 +105,7 @@ impl Entry {
             moved_to: None,
             shipment: None,
             on_its_way: false,
+            halted: false,
             seen: [false; 3],
             ahead: [false; 3],
             waiting: [false; 3],
@@ -150,7 +153,7 @@ impl Entry {
 
     /// Any of its events is a dead letter of anybody.
     pub(crate) fn is_dead_lettered(&self) -> bool {
-        self.refused.contains(&true) || self.put_aside.contains(&true)
+        self.halted || self.refused.contains(&true) || self.put_aside.contains(&true)
     }
 
     /// Its records in this topic are in more than one partition.
@@ -214,6 +217,7 @@ impl Ledger {
         entry.is_some_and(|entry| {
             entry.shipment = Some(shipment.state);
             entry.on_its_way = shipment.on_its_way;
+            entry.halted = shipment.refused;
             true
         })
     }

@@ -20,14 +20,13 @@ use conf::Conf;
 use domain::OrderId;
 use messaging::KafkaSettings;
 use service_kit::config::number_in;
-use store::{Database, DatabaseSettings, DatabaseUrl};
 
 pub(super) use self::findings::Case;
 pub(super) use self::judge::{Plan, plan};
 use self::report::Report;
 pub(super) use self::run::Run;
 use self::scope::Selected;
-use super::migrate::check_ca;
+use super::databases::Databases;
 use super::topics::TopicSettings;
 use crate::failure::Failure;
 use crate::output;
@@ -40,14 +39,9 @@ const STUCK_AFTER: u64 = 300;
 
 /// Where everything is, and what of it is looked at.
 #[derive(Conf)]
-#[conf(validation_predicate = Sources::check)]
 pub(super) struct Sources {
     #[conf(flatten)]
-    database: DatabaseSettings,
-
-    /// PostgreSQL URL of the schema `delivery`; `DATABASE_URL` when unset
-    #[conf(env, secret, value_parser = DatabaseUrl::parse)]
-    delivery_database_url: Option<DatabaseUrl>,
+    databases: Databases,
 
     #[conf(flatten)]
     kafka: KafkaSettings,
@@ -83,25 +77,13 @@ fn parse_stuck_after(text: &str) -> Result<u64, String> {
 }
 
 impl Sources {
-    fn check(&self) -> Result<(), String> {
-        let ca = self.database.database_ca_file.as_ref();
-        check_ca("DELIVERY_DATABASE_URL", self.delivery_database_url.as_ref(), ca)
-    }
-
     /// The only order that is looked at.
     pub(super) const fn order(&self) -> Option<OrderId> {
         self.selected.order
     }
 
     pub(super) fn open(self) -> Run {
-        let sales = Database::new("salesctl", &self.database);
-        let delivery = match self.delivery_database_url {
-            Some(database_url) => {
-                let settings = DatabaseSettings { database_url, ..self.database };
-                Database::new("salesctl", &settings)
-            }
-            None => sales.clone(),
-        };
+        let (sales, delivery) = self.databases.open();
         let (names, selection) = (self.names.into(), self.selected.selection());
         Run { sales, delivery, kafka: self.kafka, names, selection }
     }

@@ -14,6 +14,7 @@ const AT_REST: &[&str] = &[
     "consumer_lost_dead_letters_total",
     "consumer_skipped_records_total",
     "database_pool_failures_total",
+    "delivery_dead_letters_total",
     "delivery_deferrals_total",
     "delivery_duplicates_total",
     "delivery_leases_lost_total",

@@ -52,7 +52,7 @@ fn mover(entry: &Entry, next: OrderStatus) -> Option<Mover> {
         return None;
     }
     match entry.shipment {
-        Some(state) => (state < next).then_some(Mover::Shipment),
+        Some(state) => (state < next && !entry.halted).then_some(Mover::Shipment),
         None if entry.is_waiting(created) => Some(Mover::Relay),
         None => entry.is_ahead(created).then_some(Mover::Intake),
     }

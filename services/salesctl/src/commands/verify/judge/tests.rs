@@ -33,7 +33,12 @@ impl Case {
     }
 
     fn shipment(mut self, state: OrderStatus) -> Self {
-        self.ledger.ship(&AuditedShipment { order_id: self.id, state, on_its_way: false });
+        self.ledger.ship(&AuditedShipment {
+            order_id: self.id,
+            state,
+            on_its_way: false,
+            refused: false,
+        });
         self
     }
 
@@ -146,7 +151,14 @@ fn what_became_a_dead_letter_is_accounted_for() {
     let mut put_aside =
         Case::of(PendingShipment).published(&[PendingShipment]).passed(Stream::Orders);
     put_aside.ledger.put_aside(put_aside.id, Stream::Orders, None);
-    for case in [refused, put_aside] {
+    let mut halted = Case::of(Shipped).published(&[PendingShipment, Shipped]);
+    halted.ledger.ship(&AuditedShipment {
+        order_id: halted.id,
+        state: Shipped,
+        on_its_way: false,
+        refused: true,
+    });
+    for case in [refused, put_aside, halted] {
         assert_eq!(case.broken(), []);
         assert_eq!(case.judge().1.dead_lettered, 1);
     }
@@ -237,6 +249,7 @@ fn what_waits_for_long_is_mentioned_and_when_drained_nothing_may_wait() {
         order_id: case.id,
         state: PendingShipment,
         on_its_way: true,
+        refused: false,
     });
     assert_eq!(case.judge().1.stuck.count, 0, "its time has not come");
 

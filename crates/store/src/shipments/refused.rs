@@ -1,0 +1,96 @@
+//! Steps that Kafka can never accept: the dead letters of the shipments.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use domain::{DeliveryStep, OrderId};
+use uuid::Uuid;
+
+use super::step_after;
+use crate::statement::statement;
+use crate::{Connection, StoreError};
+
+/// A step that was refused, and waits for somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedStep {
+    /// The order.
+    pub order_id: OrderId,
+    /// What should have happened.
+    pub step: DeliveryStep,
+    /// When: the time of its event.
+    pub at: DateTime<Utc>,
+    /// Why Kafka refused it.
+    pub reason: String,
+}
+
+statement! {
+    struct Refuse { orders: Vec<Uuid>, reasons: Vec<String>, token: Uuid } -> ();
+    "UPDATE delivery.shipments s
+     SET refused_step_at = s.next_step_at, refusal = r.reason, next_step_at = NULL,
+         lease_token = NULL, lease_until = '-infinity'
+     FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Text> = reasons} ") AS r (order_id, reason)
+     WHERE s.order_id = r.order_id AND s.lease_token = " {SqlUuid = token} ""
+}
+
+/// Puts aside steps that are leased under `token`, each with its reason. Returns how many still held the lease.
+pub async fn refuse(
+    connection: &mut Connection,
+    token: Uuid,
+    refused: &[(OrderId, String)],
+) -> Result<usize, StoreError> {
+    let (orders, reasons) =
+        refused.iter().map(|(order, reason)| (order.as_uuid(), reason.clone())).unzip();
+    Ok(Refuse { orders: &orders, reasons: &reasons, token: &token }.execute(connection).await?)
+}
+
+statement! {
+    struct Refused { order: Option<Uuid>, limit: i64 } -> (SqlUuid, Text, Timestamptz, Text);
+    "SELECT order_id, state, refused_step_at, refusal FROM delivery.shipments
+     WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
+     ORDER BY refused_step_at DESC LIMIT " {BigInt = limit} ""
+}
+
+/// The latest `limit` steps that wait, or that of one order.
+pub async fn refused(
+    connection: &mut Connection,
+    order: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<RefusedStep>, StoreError> {
+    let statement = Refused { order: &order.map(OrderId::as_uuid), limit: &limit };
+    let rows: Vec<(Uuid, String, DateTime<Utc>, String)> = statement.load(connection).await?;
+    let steps = rows.into_iter().map(|(order, state, at, reason)| {
+        Ok(RefusedStep { order_id: order.into(), step: step_after(&state)?, at, reason })
+    });
+    steps.collect()
+}
+
+/// The most refused steps that are counted.
+const MOST_COUNTED: i64 = 1_000;
+
+statement! {
+    struct Count { limit: i64 } -> BigInt;
+    "SELECT count(*) FROM (
+         SELECT FROM delivery.shipments WHERE refused_step_at IS NOT NULL LIMIT " {BigInt = limit} "
+     ) refused"
+}
+
+/// How many wait; at most 1,000 are counted.
+pub async fn count_refused(connection: &mut Connection) -> Result<i64, StoreError> {
+    Ok(Count { limit: &MOST_COUNTED }.get_result(connection).await?)
+}
+
+statement! {
+    struct PutBack { orders: Vec<Uuid> } -> ();
+    "UPDATE delivery.shipments
+     SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
+     WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND refused_step_at IS NOT NULL"
+}
+
+/// Lets steps be due again, with their own times. Returns how many were refused until now.
+pub async fn put_back(
+    connection: &mut Connection,
+    orders: &[OrderId],
+) -> Result<usize, StoreError> {
+    let orders = orders.iter().map(|order| order.as_uuid()).collect();
+    Ok(PutBack { orders: &orders }.execute(connection).await?)
+}

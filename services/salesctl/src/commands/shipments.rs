@@ -1,0 +1,160 @@
+//! `salesctl shipments`: the delivery steps that Kafka refused.
+
+use std::process::ExitCode;
+
+use conf::{Conf, Subcommands};
+use contracts::delivery_events::event_type;
+use contracts::timestamp_text;
+use domain::OrderId;
+use serde::Serialize;
+use service_kit::config::number_in;
+use store::shipments::{self, RefusedStep};
+
+use super::databases::Databases;
+use crate::failure::Failure;
+use crate::output;
+
+/// The most steps that a redrive puts back; the next one goes on.
+const MOST: i64 = 100_000;
+
+#[derive(Conf)]
+pub(crate) struct Shipments {
+    #[conf(subcommands)]
+    command: Command,
+}
+
+#[derive(Subcommands)]
+enum Command {
+    /// Lists steps that Kafka refused, latest first
+    DeadLetters(DeadLetters),
+    /// Lets delivery-service publish such steps again; a dry run unless --yes is given
+    ///
+    /// Their events are the same as before. A redrive that is stopped or killed at any moment has lost nothing: run it
+    /// again to go on.
+    Redrive(Redrive),
+}
+
+#[derive(Conf)]
+struct DeadLetters {
+    #[conf(flatten)]
+    databases: Databases,
+
+    /// Most steps to list
+    #[conf(long, default_value = "20", value_parser = parse_limit)]
+    limit: i64,
+
+    /// Only that of this order
+    #[conf(long)]
+    order: Option<OrderId>,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+#[derive(Conf)]
+struct Redrive {
+    #[conf(flatten)]
+    databases: Databases,
+
+    /// Really does it; without this, it only counts what it would do
+    #[conf(long)]
+    yes: bool,
+
+    /// Only that of this order
+    #[conf(long)]
+    order: Option<OrderId>,
+
+    /// Prints JSON
+    #[conf(long)]
+    json: bool,
+}
+
+fn parse_limit(text: &str) -> Result<i64, String> {
+    number_in(text, 1..=10_000)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    order_id: String,
+    event_type: &'static str,
+    at: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    dry_run: bool,
+    /// Steps that were dead letters before anything was done.
+    eligible: usize,
+    redriven: usize,
+}
+
+impl Shipments {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::DeadLetters(command) => command.run().await?,
+            Command::Redrive(command) => command.run().await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl DeadLetters {
+    async fn run(self) -> Result<(), Failure> {
+        let (_, delivery) = self.databases.open();
+        let mut connection = delivery.connection().await?;
+        let steps = shipments::refused(&mut connection, self.order, self.limit).await?;
+        let listed: Vec<Listed> = steps.into_iter().map(Listed::from).collect();
+        output::print(self.json, &listed, |listed| {
+            if listed.is_empty() {
+                return "no dead letters".to_owned();
+            }
+            listed.iter().map(Listed::text).collect::<Vec<_>>().join("\n")
+        })
+    }
+}
+
+impl Redrive {
+    async fn run(self) -> Result<(), Failure> {
+        let (_, delivery) = self.databases.open();
+        let mut connection = delivery.connection().await?;
+        let steps = shipments::refused(&mut connection, self.order, MOST).await?;
+        let mut report = Report { dry_run: !self.yes, eligible: steps.len(), redriven: 0 };
+        if self.yes {
+            let orders: Vec<OrderId> = steps.iter().map(|step| step.order_id).collect();
+            report.redriven = shipments::put_back(&mut connection, &orders).await?;
+        }
+        output::print(self.json, &report, Report::text)
+    }
+}
+
+impl From<RefusedStep> for Listed {
+    fn from(step: RefusedStep) -> Self {
+        Self {
+            order_id: step.order_id.to_string(),
+            event_type: event_type(step.step),
+            at: timestamp_text(step.at),
+            reason: step.reason,
+        }
+    }
+}
+
+impl Listed {
+    fn text(&self) -> String {
+        format!("{}  {}  order {}\n    {}", self.at, self.event_type, self.order_id, self.reason)
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        if self.dry_run {
+            let eligible = self.eligible;
+            format!("{eligible} steps would be put back. Nothing was done: --yes does it.")
+        } else {
+            format!("{} steps were put back.", self.redriven)
+        }
+    }
+}
