@@ -32,6 +32,6 @@ GRANT SELECT, INSERT, DELETE, UPDATE (received_at) ON sales.inbox TO status_cons
 GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.outbox_shards,
     sales.outbox_relays, sales.outbox_dead_letters, sales.inbox TO sales_reader, sales_operator;
 
--- `salesctl outbox redrive`.
+-- `salesctl outbox redrive`, and `salesctl repair`.
 GRANT UPDATE (redriven_at, redrive_count) ON sales.outbox_dead_letters TO sales_operator;
 GRANT INSERT ON sales.outbox_events TO sales_operator;

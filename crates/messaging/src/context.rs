@@ -101,8 +101,9 @@ async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
         let client: BaseProducer<QuietContext> =
             config.create_with_context(QuietContext::default()).ok()?;
         while !tell.is_closed() {
-            let answered = client.client().fetch_cluster_id(Duration::from_millis(100)).is_some();
-            client.poll(Duration::ZERO);
+            // The id comes with the first metadata. Events of the client, such as a refusal, end the poll early.
+            let answered = client.client().fetch_cluster_id(Duration::ZERO).is_some();
+            client.poll(Duration::from_millis(100));
             let refusal = client.context().refusal.reason();
             if answered || refusal.is_some() {
                 return tell.send(refusal).ok();

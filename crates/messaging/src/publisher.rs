@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use contracts::cloud_events::Attributes;
 use futures::FutureExt;
-use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::Producer as _;
@@ -86,7 +85,7 @@ impl Publisher {
         settings: &KafkaSettings,
         max_bytes: u32,
     ) -> Result<Self, KafkaError> {
-        let timeout = settings.kafka_publish_timeout;
+        let timeout = settings.kafka_publish_timeout.as_millis().to_string();
         let mut config = settings.client(client_id);
         config
             .set("enable.idempotence", "true")
@@ -94,11 +93,11 @@ impl Publisher {
             .set("compression.type", "lz4")
             // Where Java's clients put a key, so that any tool finds an order in the partition it expects.
             .set("partitioner", "murmur2_random")
-            .set("linger.ms", "5");
-        answer_within(timeout, &mut config);
+            .set("linger.ms", "5")
+            .set("message.timeout.ms", &timeout)
+            .set("request.timeout.ms", &timeout);
         let mut config_apart = config.clone();
         config_apart.set("batch.num.messages", "1").set("linger.ms", "0");
-        answer_within(timeout / 2, &mut config_apart);
         let files = settings.security.files();
         let together = RenewedProducer::new(config, files.clone());
         // A setting that the client refuses shows here.
@@ -118,7 +117,7 @@ impl Publisher {
     }
 
     /// The same for events that were refused as a part of a set of records: each is a set of its own now, so its answer
-    /// is about itself. It takes half of the time.
+    /// is about itself.
     pub fn send_apart<T>(&self, events: Vec<(T, Unanswered)>) -> InFlight<T> {
         InFlight::new(self, &self.apart, true, events)
     }
@@ -200,12 +199,6 @@ fn probe(producer: &RenewedProducer, topic: &str) -> Result<(), ProbeError> {
         Some(reason) => PublishError::NotLetIn(reason).into(),
         None => NoAnswer { brokers: producer.brokers().to_owned(), source }.into(),
     })
-}
-
-/// An answer is due within `time`, be it that there was none.
-fn answer_within(time: Duration, config: &mut ClientConfig) {
-    let ms = time.as_millis().to_string();
-    config.set("message.timeout.ms", &ms).set("request.timeout.ms", &ms);
 }
 
 /// Sends one record and waits for the answer.

@@ -1,11 +1,12 @@
-//! Events of orders, made again from the rows that they tell of: for topics that have lost them.
+//! Rebuilds the events of orders from the rows that they report, for topics that have lost them.
 //!
-//! Id, value and time are what they were. Of the headers the correlation id is kept where delivery-service has it; the
-//! trace of the request ended long ago.
+//! Id, value and time are the original ones. The correlation id is known only where the order has a shipment. The trace
+//! of the request has ended, so the headers have none.
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use contracts::topics::Names;
 use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId, OrderStatus};
@@ -15,15 +16,6 @@ use crate::orders::{self, Order};
 use crate::outbox::{Origin, OutboxEvent};
 use crate::statement::statement;
 use crate::{Database, StoreError};
-
-/// The topics of the events.
-#[derive(Clone, Copy, Debug)]
-pub struct Topics<'a> {
-    /// That of `order.created`.
-    pub order_events: &'a str,
-    /// That of `order.shipped` and `order.delivered`.
-    pub delivery_events: &'a str,
-}
 
 statement! {
     struct Steps { ids: Vec<Uuid> } -> (SqlUuid, Text, Timestamptz);
@@ -40,23 +32,24 @@ statement! {
 
 type ShipmentRow = (Uuid, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
 
-/// What the rows of some orders tell.
+/// The rows of some orders.
 struct Rows {
     orders: HashMap<OrderId, Order>,
-    /// When an order reached a status: as status-consumer stored it, otherwise as delivery-service did.
+    /// When an order reached a status, as stored by status-consumer, otherwise by delivery-service.
     reached: BTreeMap<(OrderId, OrderStatus), DateTime<Utc>>,
-    correlation_ids: HashMap<OrderId, String>,
+    /// Orders with a shipment, each with its correlation id.
+    shipments: HashMap<OrderId, Option<String>>,
 }
 
-/// The event that leads to each of these statuses of orders. One that nothing tells of is left out.
+/// The event that leads to each of these statuses of orders. An event is left out if its row is gone, and an
+/// `order.created` also if its order has begun its way without a shipment: it would be shipped again.
 pub async fn events(
     sales: &Database,
     delivery: &Database,
     wanted: &[(OrderId, OrderStatus)],
-    topics: Topics<'_>,
+    topics: &Names,
 ) -> Result<Vec<OutboxEvent>, StoreError> {
-    let ids: Vec<OrderId> = wanted.iter().map(|(order, _)| *order).collect();
-    let rows = Rows::read(sales, delivery, &ids).await?;
+    let rows = Rows::read(sales, delivery, wanted).await?;
     let events = wanted.iter().filter_map(|(order, status)| rows.event(*order, *status, topics));
     events.collect::<Result<_, _>>().map_err(StoreError::corrupt("event"))
 }
@@ -65,18 +58,20 @@ impl Rows {
     async fn read(
         sales: &Database,
         delivery: &Database,
-        orders: &[OrderId],
+        wanted: &[(OrderId, OrderStatus)],
     ) -> Result<Self, StoreError> {
-        let ids = &orders.iter().map(|order| order.as_uuid()).collect();
+        let ids = &wanted.iter().map(|(order, _)| order.as_uuid()).collect();
+        let created = wanted.iter().filter(|(_, status)| *status == OrderStatus::PendingShipment);
+        let created: Vec<OrderId> = created.map(|(order, _)| *order).collect();
         let shipments: Vec<ShipmentRow> =
             Shipments { ids }.load(&mut *delivery.connection().await?).await?;
         let mut sales = sales.connection().await?;
         let steps: Vec<(Uuid, String, DateTime<Utc>)> = Steps { ids }.load(&mut *sales).await?;
-        let found = orders::find_many(&mut sales, orders).await?;
+        let found = orders::find_many(&mut sales, &created).await?;
         let mut rows = Self {
             orders: found.into_iter().map(|order| (order.id, order)).collect(),
             reached: BTreeMap::new(),
-            correlation_ids: HashMap::new(),
+            shipments: HashMap::new(),
         };
         for (order, shipped_at, delivered_at, correlation_id) in shipments {
             let order = OrderId::from(order);
@@ -84,7 +79,7 @@ impl Rows {
                 [(OrderStatus::Shipped, shipped_at), (OrderStatus::Delivered, delivered_at)];
             let reached = times.into_iter().filter_map(|(status, at)| Some(((order, status), at?)));
             rows.reached.extend(reached);
-            rows.correlation_ids.extend(correlation_id.map(|id| (order, id)));
+            rows.shipments.insert(order, correlation_id);
         }
         for (order, status, at) in steps {
             let status = status.parse().map_err(StoreError::corrupt("status"))?;
@@ -97,24 +92,28 @@ impl Rows {
         &self,
         id: OrderId,
         status: OrderStatus,
-        topics: Topics<'_>,
+        topics: &Names,
     ) -> Option<Result<OutboxEvent, serde_json::Error>> {
         let origin = |source, topic| Origin {
             source,
             topic,
-            correlation_id: self.correlation_ids.get(&id).cloned(),
+            correlation_id: self.shipments.get(&id).cloned().flatten(),
             trace: None,
         };
         let Some(step) = DeliveryStep::ALL.into_iter().find(|step| step.target() == status) else {
-            let Order { customer_id, lines, total, created_at, .. } = self.orders.get(&id)?;
+            let Order { customer_id, lines, total, status, created_at, .. } =
+                self.orders.get(&id)?;
+            if !self.shipments.contains_key(&id) && *status != OrderStatus::PendingShipment {
+                return None;
+            }
             let created = orders::created(id, customer_id.clone(), lines, *total, *created_at);
             return Some(OutboxEvent::of_order(
                 &created,
-                origin("/sales-api", topics.order_events),
+                origin("/sales-api", &topics.order_events),
             ));
         };
         let at = *self.reached.get(&(id, status))?;
-        let origin = origin("/delivery-service", topics.delivery_events);
+        let origin = origin("/delivery-service", &topics.delivery_events);
         Some(OutboxEvent::of_step(id, step, at, origin))
     }
 }

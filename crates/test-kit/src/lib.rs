@@ -19,6 +19,7 @@ pub mod process_checks;
 mod proxy;
 mod running;
 mod secure;
+mod slow;
 mod stack;
 mod topics;
 mod wait;
@@ -36,6 +37,7 @@ pub use process::{Log, Process, run_to_end};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};
+pub use slow::SlowStack;
 pub use stack::{PrivateStack, Stack};
 pub use topics::{
     delete_topic, empty_topic, limit_records, produce, produce_all, produce_at, produce_compressed,

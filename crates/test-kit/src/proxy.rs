@@ -1,13 +1,17 @@
-//! A TCP proxy between a service and its peer, which can be cut.
+//! A TCP proxy between a service and its peer, which can be cut, and can be slow.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures::future::try_join;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::channel;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Passes everything on until it is cut; then connections break and new ones are refused.
@@ -22,11 +26,16 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy to `peer`, as in `127.0.0.1:5432`.
     pub async fn to(peer: String) -> Self {
+        Self::delaying(peer, Duration::ZERO).await
+    }
+
+    /// The same, and what the peer says arrives `delay` late.
+    pub async fn delaying(peer: String, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let current = Arc::new(Mutex::new(CancellationToken::new()));
         let deaf = Arc::new(AtomicBool::new(false));
-        tokio::spawn(accept(listener, peer, current.clone(), deaf.clone()));
+        tokio::spawn(accept(listener, peer, delay, current.clone(), deaf.clone()));
         Self { address, current, deaf }
     }
 
@@ -55,6 +64,7 @@ impl Proxy {
 async fn accept(
     listener: TcpListener,
     peer: String,
+    delay: Duration,
     current: Arc<Mutex<CancellationToken>>,
     deaf: Arc<AtomicBool>,
 ) {
@@ -62,34 +72,52 @@ async fn accept(
         let cut = current.lock().expect("the token").clone();
         let (peer, deaf) = (peer.clone(), deaf.clone());
         // A connection that is accepted while the proxy is cut is closed before it has begun.
-        tokio::spawn(async move { cut.run_until_cancelled(pass(client, &peer, &deaf)).await });
+        tokio::spawn(
+            async move { cut.run_until_cancelled(pass(client, &peer, delay, &deaf)).await },
+        );
     }
 }
 
-async fn pass(client: TcpStream, peer: &str, deaf: &AtomicBool) {
+async fn pass(client: TcpStream, peer: &str, delay: Duration, deaf: &AtomicBool) {
     let Ok(server) = TcpStream::connect(peer).await else { return };
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
     // Either side's end is the end of both.
     tokio::select! {
         _ = copy(&mut from_client, &mut to_server) => {}
-        _ = answer(from_server, to_client, deaf) => {}
+        _ = answer(from_server, to_client, delay, deaf) => {}
     }
 }
 
 async fn answer(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
+    delay: Duration,
     deaf: &AtomicBool,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let length = server.read(&mut buffer).await?;
-        if length == 0 {
-            return Ok(());
+    let (said, mut on_its_way) = channel(64);
+    let listen = async move {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            match server.read(&mut buffer).await? {
+                0 => return Ok(()),
+                length => {
+                    let chunk = (Instant::now() + delay, buffer[..length].to_vec());
+                    let _: Result<(), _> = said.send(chunk).await;
+                }
+            }
         }
-        if !deaf.load(Ordering::SeqCst) {
-            client.write_all(&buffer[..length]).await?;
+    };
+    let tell = async {
+        while let Some((due, bytes)) = on_its_way.recv().await {
+            if !delay.is_zero() {
+                sleep_until(due).await;
+            }
+            if !deaf.load(Ordering::SeqCst) {
+                client.write_all(&bytes).await?;
+            }
         }
-    }
+        Ok(())
+    };
+    try_join(listen, tell).await.map(drop)
 }

@@ -185,6 +185,7 @@ impl Dispatcher {
             self.mark(lease.token, &done).await?;
         }
         if self.breaker.is_suspicious(refused.len(), done.len()) && !refused.is_empty() {
+            metrics::counter!("delivery_held_steps_total").increment(refused.len() as u64);
             tracing::error!(
                 refused = refused.len(),
                 topic = self.topic,
@@ -193,14 +194,14 @@ impl Dispatcher {
             waiting.append(&mut refused);
         }
         if !refused.is_empty() {
-            self.put_aside(lease.token, &refused).await?;
+            self.dead_letter(lease.token, &refused).await?;
         }
         self.defer(lease, waiting).await?;
         Ok(done.len())
     }
 
-    /// Makes dead letters of steps that Kafka can never accept.
-    async fn put_aside(
+    /// Dead-letters steps that Kafka can never accept.
+    async fn dead_letter(
         &mut self,
         token: Uuid,
         refused: &[(OrderId, PublishError)],
@@ -208,9 +209,10 @@ impl Dispatcher {
         let reasons: Vec<(OrderId, String)> =
             refused.iter().map(|(order, error)| (*order, Chain(error).to_string())).collect();
         let mut connection = self.database.connection().await?;
-        let put_aside = shipments::refuse(&mut connection, token, &reasons).await?;
-        metrics::counter!("delivery_dead_letters_total").increment(put_aside as u64);
-        for (order, error) in &reasons {
+        let dead_lettered = shipments::refuse(&mut connection, token, &reasons).await?;
+        note_lost_leases(refused.len() - dead_lettered.len());
+        metrics::counter!("delivery_dead_letters_total").increment(dead_lettered.len() as u64);
+        for (order, error) in reasons.iter().filter(|(order, _)| dead_lettered.contains(order)) {
             tracing::error!(order_id = %order, error, "step dead-lettered");
         }
         Ok(())
@@ -219,13 +221,7 @@ impl Dispatcher {
     async fn mark(&mut self, token: Uuid, done: &[StepDone]) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let marked = shipments::mark_done(&mut connection, token, done).await?;
-        if marked < done.len() {
-            metrics::counter!("delivery_leases_lost_total").increment((done.len() - marked) as u64);
-            tracing::warn!(
-                lost = done.len() - marked,
-                "a lease ran out, steps will be published again"
-            );
-        }
+        note_lost_leases(done.len() - marked);
         metrics::counter!("delivery_steps_total").increment(marked as u64);
         self.acknowledged = Some(Instant::now());
         Ok(())
@@ -302,5 +298,12 @@ impl Dispatcher {
             at: due.due_at,
             delay: self.delays.draw(),
         }
+    }
+}
+
+fn note_lost_leases(lost: usize) {
+    if lost > 0 {
+        metrics::counter!("delivery_leases_lost_total").increment(lost as u64);
+        tracing::warn!(lost, "a lease ran out, steps will be published again");
     }
 }

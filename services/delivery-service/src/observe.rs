@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// More refused steps are not counted.
+const MOST_COUNTED: i64 = 1_000;
+
 /// Looks until `shutdown`.
 pub(crate) async fn observe(
     database: Database,
@@ -57,7 +60,7 @@ async fn look(database: &Database) -> Result<Seen, StoreError> {
     let mut connection = database.connection().await?;
     Ok(Seen {
         overdue: shipments::overdue(&mut connection).await?,
-        refused: shipments::count_refused(&mut connection).await?,
+        refused: shipments::count_refused(&mut connection, MOST_COUNTED).await?,
         held_back: horizon::held_back(&mut connection).await?,
     })
 }

@@ -1,5 +1,7 @@
 //! Steps that Kafka can never accept: the dead letters of the shipments.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -10,7 +12,7 @@ use super::step_after;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// A step that was refused, and waits for somebody.
+/// A step that Kafka refused, until it is put back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedStep {
     /// The order.
@@ -24,23 +26,26 @@ pub struct RefusedStep {
 }
 
 statement! {
-    struct Refuse { orders: Vec<Uuid>, reasons: Vec<String>, token: Uuid } -> ();
+    struct Refuse { orders: Vec<Uuid>, reasons: Vec<String>, token: Uuid } -> SqlUuid;
     "UPDATE delivery.shipments s
      SET refused_step_at = s.next_step_at, refusal = r.reason, next_step_at = NULL,
          lease_token = NULL, lease_until = '-infinity'
      FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Text> = reasons} ") AS r (order_id, reason)
-     WHERE s.order_id = r.order_id AND s.lease_token = " {SqlUuid = token} ""
+     WHERE s.order_id = r.order_id AND s.lease_token = " {SqlUuid = token} "
+     RETURNING s.order_id"
 }
 
-/// Puts aside steps that are leased under `token`, each with its reason. Returns how many still held the lease.
+/// Dead-letters steps that are leased under `token`, each with its reason. Returns those that still held the lease.
 pub async fn refuse(
     connection: &mut Connection,
     token: Uuid,
     refused: &[(OrderId, String)],
-) -> Result<usize, StoreError> {
+) -> Result<HashSet<OrderId>, StoreError> {
     let (orders, reasons) =
         refused.iter().map(|(order, reason)| (order.as_uuid(), reason.clone())).unzip();
-    Ok(Refuse { orders: &orders, reasons: &reasons, token: &token }.execute(connection).await?)
+    let statement = Refuse { orders: &orders, reasons: &reasons, token: &token };
+    let rows: Vec<Uuid> = statement.load(connection).await?;
+    Ok(rows.into_iter().map(OrderId::from).collect())
 }
 
 statement! {
@@ -50,7 +55,7 @@ statement! {
      ORDER BY refused_step_at DESC LIMIT " {BigInt = limit} ""
 }
 
-/// The latest `limit` steps that wait, or that of one order.
+/// The latest `limit` refused steps, or that of one order.
 pub async fn refused(
     connection: &mut Connection,
     order: Option<OrderId>,
@@ -64,9 +69,6 @@ pub async fn refused(
     steps.collect()
 }
 
-/// The most refused steps that are counted.
-const MOST_COUNTED: i64 = 1_000;
-
 statement! {
     struct Count { limit: i64 } -> BigInt;
     "SELECT count(*) FROM (
@@ -74,9 +76,9 @@ statement! {
      ) refused"
 }
 
-/// How many wait; at most 1,000 are counted.
-pub async fn count_refused(connection: &mut Connection) -> Result<i64, StoreError> {
-    Ok(Count { limit: &MOST_COUNTED }.get_result(connection).await?)
+/// Counts refused steps, up to `most`.
+pub async fn count_refused(connection: &mut Connection, most: i64) -> Result<i64, StoreError> {
+    Ok(Count { limit: &most }.get_result(connection).await?)
 }
 
 statement! {
@@ -86,7 +88,7 @@ statement! {
      WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND refused_step_at IS NOT NULL"
 }
 
-/// Lets steps be due again, with their own times. Returns how many were refused until now.
+/// Makes refused steps due again, with their own times. Returns how many were still refused.
 pub async fn put_back(
     connection: &mut Connection,
     orders: &[OrderId],

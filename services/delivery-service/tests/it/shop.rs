@@ -25,15 +25,11 @@ pub(crate) fn start_with_port(world: &World) -> (Running, u16) {
 
 /// The record of a new order.
 pub(crate) fn created(order: OrderId) -> PlainRecord {
-    created_in(order, TRACE, None)
+    created_with(order, None)
 }
 
-/// The same, as a part of a trace.
-pub(crate) fn created_in(
-    order: OrderId,
-    traceparent: &str,
-    tracestate: Option<String>,
-) -> PlainRecord {
+/// The same with a `tracestate`.
+pub(crate) fn created_with(order: OrderId, tracestate: Option<String>) -> PlainRecord {
     let now = Utc::now().trunc_subsecs(3);
     let event = OrderCreated {
         order_id: order,
@@ -51,7 +47,7 @@ pub(crate) fn created_in(
         subject: order.as_uuid(),
         data_schema: data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
         correlation_id: Some("checkout-17".into()),
-        trace: Some(TraceContext { traceparent: traceparent.into(), tracestate }),
+        trace: Some(TraceContext { traceparent: TRACE.into(), tracestate }),
     };
     let (key, value) = (order.to_string(), Some(serde_json::to_string(&event).unwrap()));
     PlainRecord { key, value, headers: attributes.to_headers() }

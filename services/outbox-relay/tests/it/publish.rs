@@ -1,10 +1,13 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contracts::topics::TopicSpec;
 use domain::OrderId;
 use messaging::topic_admin::{self, Copies};
 use store::outbox::{OutboxEvent, shard_of};
-use test_kit::{World, outbox_event as event, put_into_outbox as put, read_all};
+use test_kit::{
+    SlowStack, World, eventually, outbox_event as event, put_into_outbox as put, read_all,
+};
 use uuid::Uuid;
 
 use crate::outbox::{relay, waiting};
@@ -143,6 +146,38 @@ async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is
     let step = relay(&world).run_once().await.unwrap();
     assert_eq!((step.published, step.dead_lettered), (36, 4));
     assert_eq!(read_all(&world.stack, &small).await.len(), 36);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_at_fault_holds_up_none_that_was_sent_with_it_though_answers_are_late() {
+    // Later than half of the time in which a record has to be acknowledged.
+    let stack = SlowStack::start("test-slow", Duration::from_millis(2_500)).await;
+    let mut world = World::create_on(stack.addresses()).await;
+    let small = small_topic(&world).await;
+    world.set("KAFKA_BROKERS", stack.slow_brokers()).set("KAFKA_PUBLISH_TIMEOUT", 4_000);
+    world.set("OUTBOX_LEASE", 60_000);
+    let large = (0..1000).map(|_| Uuid::new_v4().to_string()).collect::<String>();
+    let values = ["1", "2", &format!("\"{large}\""), "4", "5"];
+    let of_one_shard =
+        std::iter::repeat_with(OrderId::generate).filter(|order| shard_of(*order) == 7);
+    let events: Vec<_> = of_one_shard
+        .zip(values)
+        .map(|(order, value)| OutboxEvent { topic: small.clone(), ..event(&world, order, value) })
+        .collect();
+    put(&world, &events).await;
+    let mut relay = relay(&world);
+    // Its client has to find the broker first, which takes some answers.
+    let put_aside = "SELECT count(*) FROM sales.outbox_dead_letters";
+    let of_topic = format!("SELECT count(*) FROM sales.outbox_events WHERE topic = '{small}'");
+    eventually("one is dead-lettered, and the others are published", async || {
+        let _: Result<_, _> = relay.run_once().await;
+        let dead_lettered = world.database.count(put_aside).await;
+        (dead_lettered == 1 && world.database.count(&of_topic).await == 0).then_some(())
+    })
+    .await;
+    let records = read_all(&world.stack, &small).await;
+    let published: BTreeSet<_> = records.iter().map(|record| record.value.as_deref()).collect();
+    assert_eq!(published, ["1", "2", "4", "5"].map(|value| Some(value.as_bytes())).into());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,7 @@
-//! `salesctl repair`: publishes again what the topics have lost.
+//! `salesctl repair`: publishes the events again that the topics have lost.
 //!
-//! An event is a function of the rows that it tells of, so it can be made again, with the same id, value and time:
-//! whoever has it already passes it over. What is missing is found as `salesctl verify` finds it, and goes through the
-//! outbox like any other event.
+//! An event is a function of database rows, so it can be rebuilt with the same id, value and time, and a consumer that has
+//! applied it ignores it. `salesctl verify`'s reading finds what is missing. The events go through the outbox.
 
 use std::num::NonZeroU32;
 use std::process::ExitCode;
@@ -26,11 +25,11 @@ pub(crate) struct Repair {
     #[conf(flatten)]
     sources: Sources,
 
-    /// Really does it; without this, it only counts what it would do
+    /// Publish; without this option, only count what would be published
     #[conf(long)]
     yes: bool,
 
-    /// Most events to publish in a second; new ones of the same shard wait behind them
+    /// Maximum number of events to publish per second; new events of the same shard wait behind them
     #[conf(long, default_value = "1000", value_parser = parse_rate)]
     rate: NonZeroU32,
 
@@ -47,9 +46,11 @@ struct Report {
     missing: Vec<Missing>,
     /// Events that were put into the outbox.
     published: u64,
-    /// Orders that are left to somebody.
+    /// Orders that delivery-service would ship again.
     left: u64,
     left_cases: Vec<Case>,
+    /// Orders that wait for the redrive of a dead letter.
+    dead_lettered: u64,
 }
 
 #[derive(Serialize)]
@@ -77,7 +78,10 @@ impl Repair {
             let throttle = Throttle::start(Some(self.rate));
             let result = publish(&run, &plan.events, throttle, &mut report.published).await;
             if let Err(error) = result {
-                eprintln!("{} events were published; run it again to go on", report.published);
+                eprintln!(
+                    "{} events were put into the outbox; run it again to continue",
+                    report.published
+                );
                 return Err(error);
             }
         }
@@ -86,22 +90,18 @@ impl Repair {
     }
 }
 
-/// Puts the events into the outbox, a batch in each transaction. What is there is not missing any more, so the next run
-/// goes on where this one ended.
+/// Puts the events into the outbox, one batch per statement. An event in the outbox is not missing any more, so the next
+/// run continues where this one ended.
 async fn publish(
     run: &Run,
     events: &[(OrderId, OrderStatus)],
     throttle: Throttle,
     published: &mut u64,
 ) -> Result<(), Failure> {
-    let topics = rebuild::Topics {
-        order_events: &run.names.order_events,
-        delivery_events: &run.names.delivery_events,
-    };
     let bar = progress::bar("publishing", events.len() as u64);
     for batch in events.chunks(usize::try_from(throttle.step(BATCH))?) {
         throttle.due(*published).await;
-        let events = rebuild::events(&run.sales, &run.delivery, batch, topics).await?;
+        let events = rebuild::events(&run.sales, &run.delivery, batch, &run.names).await?;
         outbox::enqueue(&mut *run.sales.connection().await?, &events).await?;
         *published += events.len() as u64;
         bar.inc(batch.len() as u64);
@@ -119,6 +119,7 @@ impl Report {
             published: 0,
             left: plan.left.count,
             left_cases: plan.left.told.clone(),
+            dead_lettered: plan.dead_lettered,
         }
     }
 
@@ -130,20 +131,30 @@ impl Report {
             .collect();
         lines.extend(self.left_cases.iter().map(|Case { order_id, what }| {
             let order = order_id.as_deref().unwrap_or_default();
-            format!("left alone: order {order} {what}; delivery-service would ship it again")
+            format!("skipped: order {order} {what}; delivery-service would ship it again")
         }));
         let untold = self.left - self.left_cases.len() as u64;
         if untold > 0 {
-            lines.push(format!("left alone: and {untold} more"));
+            lines.push(format!("skipped: and {untold} more"));
+        }
+        if self.dead_lettered > 0 {
+            lines.push(format!(
+                "{} orders wait for the redrive of a dead letter: salesctl dlq list",
+                self.dead_lettered
+            ));
         }
         let total: u64 = self.missing.iter().map(|missing| missing.count).sum();
         lines.push(match (self.dry_run, total) {
-            (_, 0) => "Nothing is missing.".to_owned(),
+            (_, 0) => "No event is missing that can be published again.".to_owned(),
             (true, _) => {
                 format!("{total} events would be published again. Nothing was done: --yes does it.")
             }
-            (false, _) => format!("{} events wait in the outbox to be published.", self.published),
+            (false, _) => format!("{} events were put into the outbox.", self.published),
         });
+        let skipped = total.saturating_sub(self.published);
+        if !self.dry_run && skipped > 0 {
+            lines.push(format!("{skipped} were skipped: their orders have changed meanwhile."));
+        }
         lines.join("\n")
     }
 }

@@ -14,8 +14,11 @@ use super::databases::Databases;
 use crate::failure::Failure;
 use crate::output;
 
-/// The most steps that a redrive puts back; the next one goes on.
-const MOST: i64 = 100_000;
+/// Steps that one statement puts back.
+const PAGE: i64 = 1_000;
+
+/// More steps are not counted.
+const MOST_COUNTED: i64 = 1_000_000;
 
 #[derive(Conf)]
 pub(crate) struct Shipments {
@@ -57,7 +60,7 @@ struct Redrive {
     #[conf(flatten)]
     databases: Databases,
 
-    /// Really does it; without this, it only counts what it would do
+    /// Put the steps back; without this option, only count them
     #[conf(long)]
     yes: bool,
 
@@ -121,11 +124,19 @@ impl Redrive {
     async fn run(self) -> Result<(), Failure> {
         let (_, delivery) = self.databases.open();
         let mut connection = delivery.connection().await?;
-        let steps = shipments::refused(&mut connection, self.order, MOST).await?;
-        let mut report = Report { dry_run: !self.yes, eligible: steps.len(), redriven: 0 };
-        if self.yes {
-            let orders: Vec<OrderId> = steps.iter().map(|step| step.order_id).collect();
-            report.redriven = shipments::put_back(&mut connection, &orders).await?;
+        let eligible = match self.order {
+            Some(_) => shipments::refused(&mut connection, self.order, 1).await?.len(),
+            None => shipments::count_refused(&mut connection, MOST_COUNTED).await?.try_into()?,
+        };
+        let mut report = Report { dry_run: !self.yes, eligible, redriven: 0 };
+        // A step that is refused again meanwhile is left to the next redrive.
+        while self.yes && report.redriven < eligible {
+            let page = shipments::refused(&mut connection, self.order, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            let orders: Vec<OrderId> = page.iter().map(|step| step.order_id).collect();
+            report.redriven += shipments::put_back(&mut connection, &orders).await?;
         }
         output::print(self.json, &report, Report::text)
     }

@@ -17,6 +17,7 @@ const AT_REST: &[&str] = &[
     "delivery_dead_letters_total",
     "delivery_deferrals_total",
     "delivery_duplicates_total",
+    "delivery_held_steps_total",
     "delivery_leases_lost_total",
     "http_server_requests_refused_total",
     "inbox_reaped_total",

@@ -61,10 +61,8 @@ fn mover(entry: &Entry, next: OrderStatus) -> Option<Mover> {
 /// Orders that nothing seems to move on. Their status may be out of date: who applied the event may have done so after
 /// the orders were read. They are to be looked at again.
 pub(crate) fn lost(ledger: &Ledger) -> Vec<OrderId> {
-    let is_lost = |entry: &&Entry| {
-        !entry.is_dead_lettered()
-            && next(entry.last_status()).is_some_and(|next| mover(entry, next).is_none())
-    };
+    let is_lost =
+        |entry: &&Entry| next(entry.last_status()).is_some_and(|next| mover(entry, next).is_none());
     ledger.entries().iter().filter(is_lost).map(|entry| entry.id).collect()
 }
 

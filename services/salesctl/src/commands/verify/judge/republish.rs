@@ -4,20 +4,22 @@ use domain::{OrderId, OrderStatus};
 
 use super::Horizons;
 use crate::commands::verify::findings::Cases;
-use crate::commands::verify::ledger::{Entry, Ledger, Stream, event_type};
+use crate::commands::verify::ledger::{Entry, Ledger, event_type};
 
 const CREATED: OrderStatus = OrderStatus::PendingShipment;
 
-/// What would make the topics whole again.
+/// The events that make the topics complete again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// The events to publish; those of an order follow each other in their order.
     pub(crate) events: Vec<(OrderId, OrderStatus)>,
-    /// Orders that have begun their way and have no shipment: with their `order.created` they would be shipped again.
+    /// Orders that have begun their way and have no shipment: `order.created` would ship them again.
     pub(crate) left: Cases,
+    /// Orders whose next event is a dead letter of a consumer, which only a redrive can send back.
+    pub(crate) dead_lettered: u64,
 }
 
-/// Looks for events that are missing, and for those that were passed over without an effect.
+/// Finds the events that are missing, and those that a consumer passed without an effect.
 pub(crate) fn plan(ledger: &Ledger, horizons: Horizons) -> Plan {
     let mut plan = Plan::default();
     for entry in ledger.entries() {
@@ -30,34 +32,38 @@ pub(crate) fn plan(ledger: &Ledger, horizons: Horizons) -> Plan {
 impl Plan {
     fn add_created(&mut self, entry: &Entry, horizons: Horizons) {
         let unshipped = entry.shipment.is_none();
-        let untaken = unshipped && !entry.is_put_aside(Stream::Orders);
-        if is_to_come(entry, CREATED) || !(untaken || horizons.is_missing(entry, CREATED)) {
+        let is_missing = horizons.is_missing(entry, CREATED);
+        if is_to_come(entry, CREATED) || !(unshipped || is_missing) {
             return;
         }
-        let status = entry.last_status();
-        let has_begun = status > CREATED || steps().any(|step| entry.is_seen(step));
-        if unshipped && has_begun {
+        if !is_missing && entry.is_event_put_aside(CREATED) {
+            self.dead_lettered += 1;
+        } else if unshipped && has_begun(entry) {
+            let status = entry.last_status();
             self.left.add(Some(entry.id), || format!("is {status} and has no shipment"));
         } else {
             self.events.push((entry.id, CREATED));
         }
     }
 
-    /// From the first step on that is missing or had no effect, every one that the order has not taken.
+    /// Adds the steps that are missing. From the first one on that the order has not taken, it adds all that the shipment
+    /// has reported, so that they arrive in their order.
     fn add_steps(&mut self, entry: &Entry, horizons: Horizons) {
-        let status = entry.last_status();
-        let reported = entry.shipment.map_or(status, |state| state.max(status));
-        let mut begun = false;
-        for step in steps().filter(|step| *step <= reported && !is_to_come(entry, *step)) {
-            let put_aside = entry.is_event_put_aside(step);
-            if put_aside && !begun {
-                // Once it is sent back, the following ones can be.
+        // The status as of when the topics were read: a later step may be in them by now.
+        let reported = entry.shipment.map_or(entry.status, |state| state.max(entry.status));
+        let mut follows = false;
+        for step in steps().filter(|step| *step <= reported) {
+            let untaken = entry.last_status() < step;
+            if !follows && is_to_come(entry, step) {
+                continue;
+            }
+            if !follows && entry.is_event_put_aside(step) {
+                self.dead_lettered += u64::from(untaken);
                 break;
             }
-            let untaken = status < step && (begun || !entry.is_put_aside(Stream::Deliveries));
-            if untaken || (!put_aside && horizons.is_missing(entry, step)) {
+            if untaken || horizons.is_missing(entry, step) {
                 self.events.push((entry.id, step));
-                begun = true;
+                follows |= untaken;
             }
         }
     }
@@ -75,7 +81,15 @@ fn steps() -> impl Iterator<Item = OrderStatus> {
     OrderStatus::ALL.into_iter().filter(|status| *status > CREATED)
 }
 
-/// Its reader has the event before it, or will have it.
+/// A step of the order was made or reported, wherever its event is now.
+fn has_begun(entry: &Entry) -> bool {
+    entry.last_status() > CREATED
+        || steps().any(|step| {
+            entry.is_seen(step) || is_to_come(entry, step) || entry.is_event_put_aside(step)
+        })
+}
+
+/// The consumer will read the event, or an operator will redrive it from the outbox's dead letters.
 fn is_to_come(entry: &Entry, event: OrderStatus) -> bool {
     entry.is_ahead(event) || entry.is_waiting(event) || entry.is_refused(event)
 }

@@ -280,6 +280,10 @@ fn planned(case: &Case) -> (Vec<OrderStatus>, bool) {
 #[test]
 fn of_an_order_on_its_way_nothing_is_published_again() {
     let all = &OrderStatus::ALL[..];
+    // Its last step came after the end of the topic was read.
+    let mut applied_meanwhile =
+        Case::of(PendingShipment).published(&all[..2]).passed(Stream::Deliveries).shipment(Shipped);
+    applied_meanwhile.ledger.move_to(applied_meanwhile.id, Delivered);
     for case in [
         Case::of(PendingShipment).in_outbox(PendingShipment, false),
         Case::of(PendingShipment).in_outbox(PendingShipment, true),
@@ -291,6 +295,7 @@ fn of_an_order_on_its_way_nothing_is_published_again() {
             .in_outbox(Shipped, false),
         Case::of(PendingShipment).published(&all[..2]).shipment(Shipped),
         Case::of(Delivered).published(all).shipment(Delivered),
+        applied_meanwhile,
     ] {
         assert_eq!(planned(&case), (vec![], false), "{:?}", case.ledger);
     }
@@ -304,6 +309,15 @@ fn what_is_missing_or_had_no_effect_is_published_again_unless_it_would_be_shippe
     let mut poison = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
     poison.ledger.put_aside(poison.id, Stream::Deliveries, Some(b"order.shipped"));
     poison.ledger.put_aside(poison.id, Stream::Deliveries, Some(b"order.delivered"));
+    let mut expired_gap = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
+    expired_gap.ledger.put_aside(expired_gap.id, Stream::Deliveries, Some(b"order.delivered"));
+    expired_gap.horizons.0 = [None, Some(i64::MAX)];
+    let mut begun_and_put_aside = Case::of(PendingShipment);
+    begun_and_put_aside.ledger.put_aside(
+        begun_and_put_aside.id,
+        Stream::Deliveries,
+        Some(b"order.delivered"),
+    );
     let mut left_unread = Case::of(PendingShipment).shipment(Delivered);
     left_unread.horizons.0 = [Some(i64::MAX); 2];
     for (name, case, events, is_left) in [
@@ -328,7 +342,27 @@ fn what_is_missing_or_had_no_effect_is_published_again_unless_it_would_be_shippe
             false,
         ),
         ("the first step is lost, so the second was put aside", gap, &all[1..], false),
+        ("the same, and the first one has expired", expired_gap, &all[1..], false),
         ("put aside, and to be sent back", poison, &[], false),
+        (
+            "the first step is lost, and the second is still to be read",
+            Case::of(PendingShipment).published(&[PendingShipment, Delivered]).shipment(Delivered),
+            &all[1..],
+            false,
+        ),
+        (
+            "one step is lost that the order has taken, and the next is still to be read",
+            Case::of(Shipped).published(&[PendingShipment, Delivered]).shipment(Delivered),
+            &[Shipped],
+            false,
+        ),
+        (
+            "its first step waits in the outbox, and no shipment",
+            Case::of(PendingShipment).in_outbox(Shipped, false),
+            &[],
+            true,
+        ),
+        ("a step was put aside, and no shipment", begun_and_put_aside, &[], true),
         ("the steps have left their topic unread", left_unread, &all[1..], false),
         (
             "shipped by somebody, and no shipment",
