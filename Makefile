@@ -1,4 +1,4 @@
-# `make help` lists what there is. What takes more than a line or two is a script in deploy/local.
+# `make help` lists the targets. Commands longer than two lines are scripts in deploy/local.
 
 SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
@@ -9,22 +9,22 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration lint fmt clean prerequisites
 
-# debug, or another of cargo's profiles, as in: PROFILE=release make demo
+# The cargo profile (debug for dev), for example: PROFILE=release make demo
 PROFILE ?= debug
-# The stack that the services run on: dev is PostgreSQL and Kafka as plain processes, containers is both in containers,
-# as in: make up STACK=containers. `make test` has one of its own.
+# The stack that the services run on. `dev` runs PostgreSQL and Kafka as processes, `containers`
+# runs them in containers, for example: make up STACK=containers. `make test` uses a separate stack.
 STACK ?= dev
 SALES_STACK := $(STACK)
-# What runs compose files; podman-compose works too.
+# The compose command; podman-compose works too.
 COMPOSE ?= docker compose
 export PROFILE SALES_STACK COMPOSE
-# Where rustup puts cargo, for a shell that was opened before rustup was installed.
+# rustup installs cargo here. A shell that was opened before that does not have it in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 local := deploy/local
 salesctl := $(local)/salesctl
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "More: docs/DEVELOPMENT.md, $(local)/stack --help, $(local)/services --help"
@@ -32,7 +32,7 @@ help: ## this list
 demo: up ## start everything, place orders and follow them to Delivered; ARGS go to `salesctl demo`
 	$(salesctl) demo $(ARGS)
 	@echo
-	@echo "The system is still running: make status, make logs. It ends with: make down"
+	@echo "The system is still running. Inspect it with make status and make logs. Stop it with make down."
 
 dev: ## run everything with hot reload: a saved file rebuilds and replaces the services that depend on it
 	@$(local)/dev
@@ -44,14 +44,14 @@ up: build ## start PostgreSQL, Kafka and the services in the background
 	$(local)/database create
 	$(local)/services up
 
-down: ## stop all that; the data stays
+down: ## stop the services, PostgreSQL and Kafka; the data stays
 	$(local)/services down
 	$(local)/stack $(SALES_STACK) down
 
-status: ## what is running, and whether it is ready
+status: ## show the running processes, and whether each is ready
 	@code=0; $(local)/stack $(SALES_STACK) status || code=1; $(local)/services status || code=1; exit $$code
 
-logs: ## last lines of the services' logs, as in: make logs ARGS="sales-api -f"
+logs: ## print the last lines of the services' logs; to follow one: make logs ARGS="sales-api -f"
 	@$(local)/services logs $(ARGS)
 
 build: prerequisites ## compile the services and salesctl; PROFILE=release optimises
@@ -63,7 +63,7 @@ release: ## compile the services and salesctl optimised, into target/release
 up-release: ## start the optimised services in the background, as up does
 	$(MAKE) up PROFILE=release
 
-test: prerequisites ## run the tests on a stack of their own; TEST filters by name, ARGS go to `cargo test`
+test: prerequisites ## run the tests on a separate stack; TEST filters by name, ARGS go to `cargo test`
 	$(local)/run-tests $(TEST) $(ARGS)
 
 coverage: prerequisites ## run the tests and report which lines they cover; fails below 90 % in the main crates
@@ -75,13 +75,13 @@ db-up: ## start PostgreSQL and Kafka
 db-down: ## stop PostgreSQL and Kafka; the data stays
 	$(local)/stack $(SALES_STACK) down
 
-db-create: build ## start both, and create the schemas and the topics that are missing
+db-create: build ## start both, and create missing schemas and topics
 	$(local)/database create
 
 db-setup: build ## db-create, and add 51 sample orders in every status; a second run adds nothing
 	$(local)/database setup
 
-db-reset: build ## stop what runs on the stack, delete its data, then db-setup
+db-reset: build ## stop all processes of the stack, delete its data, then db-setup
 	$(local)/database reset
 
 containers-up: ## start PostgreSQL and Redpanda in containers, for services on the host (make up STACK=containers)
@@ -92,8 +92,8 @@ containers-down: ## stop both containers and the services on the host that use t
 	$(local)/stack containers down
 
 compose-up: ## build the images and run everything in containers
-	@[[ -e .env ]] || { cp .env.example .env; echo "made .env from .env.example; make up uses it too, and its JWT_SECRET is public"; }
-	@# One image first: podman-compose builds the images side by side, and each would compile everything.
+	@[[ -e .env ]] || { cp .env.example .env; echo "created .env from .env.example; make up uses it too, and its JWT_SECRET is public"; }
+	@# One image first: podman-compose builds images concurrently, and each build would compile everything.
 	$(COMPOSE) build sales-api
 	$(COMPOSE) up -d --build
 
@@ -103,39 +103,39 @@ compose-down: ## stop and remove all containers; the data stays in volumes
 check-dev: build ## check that make dev replaces exactly the services that a change affects
 	$(local)/check-dev
 
-check-api: up ## lint the API's description and drive the running API from it (needs Node.js and Python)
+check-api: up ## lint the OpenAPI document and test the running API against it (needs Node.js and Python)
 	TOKEN=$$($(salesctl) token --operator) $(local)/with-env $(local)/check-api $(ARGS)
 
 check-examples: up ## run the programs in examples/ against the running system (needs kcat, jq, Node.js and Python)
 	$(local)/with-env $(local)/check-examples
 
-k8s-check: ## build the Kubernetes overlays, check them against the schemas and our own rules (needs Python)
+k8s-check: ## build the Kubernetes overlays, check them against the schemas and the project's rules (needs Python)
 	$(local)/check-kubernetes
 
-k8s-rules: ## write the PrometheusRule for Kubernetes from Prometheus' own rules file
+k8s-rules: ## generate the PrometheusRule for Kubernetes from the Prometheus rules file
 	$(local)/check-kubernetes --write-rules
 
-deny: ## check licences, bans, sources and advisories of all dependencies; ARGS=--advisories insists on the last
+deny: ## check licences, bans, sources and advisories of all dependencies; ARGS=--advisories requires the advisories
 	$(local)/supply-chain deny $(ARGS)
 
-sbom: ## list what each binary is made of, into .local/sbom or ARGS=FOLDER
+sbom: ## write an SBOM for each binary into .local/sbom or ARGS=FOLDER
 	$(local)/supply-chain sbom $(ARGS)
 
-observability-check: ## check the rules of the alerts and run their tests
+observability-check: ## check the alert rules and run their tests
 	$(local)/observability rules
 
-prometheus-check: ## let a Prometheus scrape the local system until every alert has been evaluated
+prometheus-check: ## run a Prometheus that scrapes the local system until every alert rule has been evaluated
 	$(local)/observability scrape
 
-bench: ## measure the speed beside its targets, on a stack of its own; ARGS as in: make bench ARGS="--rounds 1"
+bench: ## measure the performance and compare it with targets, on a separate stack: make bench ARGS="--rounds 1"
 	$(local)/prerequisites bench
 	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
-contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAPI documents; a released file stays as it is
+contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAPI documents; released files do not change
 	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --package sales-api --lib the_committed_
 
-configuration: prerequisites ## write the settings of the code into docs/CONFIGURATION.md and .env.example
+configuration: prerequisites ## generate docs/CONFIGURATION.md and .env.example from the settings in the code
 	UPDATE_DOCS=1 cargo test --locked --package salesctl --test it configuration::
 
 lint: prerequisites ## check the formatting and run clippy; a warning fails
@@ -145,7 +145,7 @@ lint: prerequisites ## check the formatting and run clippy; a warning fails
 fmt: ## format the code
 	cargo fmt --all
 
-clean: ## stop every local stack, delete their data and what cargo has built
+clean: ## stop every local stack, and delete their data and the cargo build
 	$(local)/services down
 	for stack in $$($(local)/stack list); do $(local)/stack $$stack wipe; done
 	rm -rf .local

@@ -1,6 +1,7 @@
-"""Runs the programs in examples/ against the running system and checks what they promise.
+"""Runs the programs in examples/ against the running system and checks their documented behaviour.
 
-`check-examples` builds them and calls this. It needs API_URL, KAFKA_BROKERS, SALESCTL, TYPESCRIPT_DIST and RUST_BIN.
+`check-examples` builds the programs and calls this script, which needs API_URL, KAFKA_BROKERS,
+SALESCTL, TYPESCRIPT_DIST and RUST_BIN.
 """
 
 import json
@@ -23,9 +24,9 @@ from confluent_kafka.cimpl import NewTopic
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 API_URL = os.environ["API_URL"]
-# Warnings and worse.
+# Log level 4 is warnings and above.
 KAFKA: dict[str, str | int | float | bool] = {"bootstrap.servers": os.environ["KAFKA_BROKERS"], "log_level": 4}
-# Longer than any of them takes, retries included.
+# Longer than any program takes, including retries.
 TIMEOUT_SECONDS = 60
 PROGRAMS: dict[str, Callable[[str], list[str]]] = {
     "shell": lambda name: [str(EXAMPLES / "shell" / name)],
@@ -59,7 +60,7 @@ def run(
 
 
 def output_of(language: str, name: str, *arguments: str, **environment: str) -> list[str]:
-    """The lines that it printed."""
+    """Runs a program that must succeed, and returns the lines of its output."""
     ended = run(language, name, *arguments, **environment)
     expect(ended.returncode == 0, f"{name} ended with {ended.returncode}", ended.stderr, ended.stdout)
     return ended.stdout.splitlines()
@@ -69,11 +70,12 @@ def output_of(language: str, name: str, *arguments: str, **environment: str) -> 
 
 
 class Proxy:
-    """Forwards requests to the API, and counts them. With faults, it
+    """Forwards requests to the API and counts them. With faults, it
 
-    - answers the first POST with 503 and Retry-After,
-    - forwards the second POST and closes the connection instead of answering,
-    - answers the first GET with 503, and shows an order as it was at first until a client sends If-None-Match.
+    - responds to the first POST with 503 and Retry-After,
+    - forwards the second POST and closes the connection without a response,
+    - responds to the first GET with 503, and returns the initial state of an order until a client
+      sends If-None-Match.
     """
 
     def __init__(self, faults: bool) -> None:
@@ -85,23 +87,23 @@ class Proxy:
         self.keys.append(client.headers["Idempotency-Key"])
         attempt = len(self.keys) if self.faults else 0
         if attempt == 1:
-            answer(client, 503, {"Retry-After": "1"}, b"{}")
+            respond(client, 503, {"Retry-After": "1"}, b"{}")
             return
         status, headers, content = self.forward(client, body)
         if attempt == 2:
             client.close_connection = True
             return
-        answer(client, status, headers, content)
+        respond(client, status, headers, content)
 
     def get(self, client: BaseHTTPRequestHandler) -> None:
-        # curl sends an empty one before it has an ETag.
+        # curl sends an empty If-None-Match before it has an ETag.
         seen = client.headers["If-None-Match"] if client.headers["If-None-Match"] != '""' else None
         self.gets.append(seen)
         attempt = len(self.gets) if self.faults else 0
         if attempt == 1:
-            answer(client, 503, {"Retry-After": "0"}, b"{}")
+            respond(client, 503, {"Retry-After": "0"}, b"{}")
         elif attempt and seen == 'W/"first"' and self.gets.count(seen) == 1:
-            answer(client, 304, {"ETag": seen}, b"")
+            respond(client, 304, {"ETag": seen}, b"")
         else:
             status, headers, content = self.forward(client)
             if attempt and seen is None:
@@ -109,7 +111,7 @@ class Proxy:
                 order["data"]["statusHistory"] = order["data"]["statusHistory"][:1]
                 order["data"]["status"] = STATUSES[0]
                 headers, content = {"ETag": 'W/"first"'}, json.dumps(order).encode()
-            answer(client, status, headers, content)
+            respond(client, status, headers, content)
 
     def forward(
         self, client: BaseHTTPRequestHandler, body: bytes | None = None
@@ -121,7 +123,7 @@ class Proxy:
         return response.status, kept, response.data
 
 
-def answer(client: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
+def respond(client: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
     client.send_response(status)
     for name, value in headers.items():
         client.send_header(name, value)
@@ -191,7 +193,7 @@ def lines_of(order_id: str) -> list[str]:
 
 
 def produce(topic: str, records: list[dict[str, object]]) -> None:
-    # As the system does, so that a reader has to know LZ4.
+    # The system compresses with LZ4, so a reader must support it.
     producer = Producer(KAFKA | {"compression.type": "lz4"})
     for one in records:
         producer.produce(topic, one["value"], one["key"], headers=one["headers"])  # type: ignore[arg-type]
@@ -222,7 +224,7 @@ def an_order_is_created_once_and_seen_delivered(language: str, folder: Path) -> 
         expect(proxy.keys == [key] * 3, "the key is not the same in each of three attempts", proxy.keys)
         found = http.request("GET", f"{API_URL}/api/orders", headers={"Authorization": f"Bearer {token}"})
         orders = [order["orderId"] for order in found.json()["data"]["orders"]]
-        expect(orders == printed, "there is not the one order that was printed", orders, printed)
+        expect(orders == printed, "the API does not have exactly the printed order", orders, printed)
 
         statuses = output_of(language, "follow-order", printed[0], API_URL=url, TOKEN=token)
         names = [line.split(" ", 1)[1] for line in statuses]
@@ -234,7 +236,7 @@ def an_order_is_created_once_and_seen_delivered(language: str, folder: Path) -> 
     expect(sorted(line.split()[1] for line in events) == sorted(TYPES), "not each event was printed once", events)
 
 
-def a_refused_order_is_not_sent_again(language: str, folder: Path) -> None:
+def a_rejected_order_is_not_retried(language: str, folder: Path) -> None:
     with proxy_of_api(faults=False) as (proxy, url):
         ended = run(language, "create-order", API_URL=url, TOKEN="not-a-token")
         expect(ended.returncode == 1, f"create-order ended with {ended.returncode}", ended.stderr)
@@ -247,7 +249,8 @@ def an_event_is_handled_once_and_an_unknown_major_version_never(language: str, f
     with topics_of(language) as (orders, deliveries):
         settings = {"ORDER_EVENTS_TOPIC": orders, "DELIVERY_EVENTS_TOPIC": deliveries}
         group = {"GROUP_ID": orders, "EVENTS_FILE": str(folder / "first")}
-        # The records of the second order come last in each topic: once they are handled, all are.
+        # The records of the second order are last in each topic, so all records are handled once
+        # these are.
         created, shipped = record(first, TYPES[0]), record(first, TYPES[1], "1.7", carrier="unknown field")
         broken = record(first, TYPES[0], "1.1") | {"value": "{"}
         unknown = record(first, "order.renamed")
@@ -260,17 +263,17 @@ def an_event_is_handled_once_and_an_unknown_major_version_never(language: str, f
         expect_lines((folder / "first").read_text(), handled, "the events in the file")
         dead = [line for line in ended.stderr.splitlines() if line.startswith("dead letter: ")]
         places = [f"dead letter: {orders}[0]@{offset}: " for offset in (1, 2)]
-        expect(len(dead) == 2 and all(map(str.startswith, dead, places)), "other dead letters", ended.stderr)
+        expect(len(dead) == 2 and all(map(str.startswith, dead, places)), "unexpected dead letters", ended.stderr)
         expect("urn:sales:order.created:2.0" in dead[0], "the version was not named", dead[0])
 
         produce(orders, [record(third, TYPES[0])])
         produce(deliveries, [record(third, TYPES[1]), record(third, TYPES[2])])
         if language != "shell":
-            # An empty file and the same group: only offsets that were committed keep the others away.
+            # An empty file and the same group: only the committed offsets prevent a second read.
             empty = group | {"EVENTS_FILE": str(folder / "second")}
             printed = output_of(language, "read-events", third, **settings, **empty)
             expect_lines("\n".join(printed), lines_of(third), "the events after the committed offsets")
-            # Another group, the same file: every record comes again.
+            # Another group and the same file: every record is delivered again.
             group["GROUP_ID"] = deliveries
         output_of(language, "read-events", third, **settings, **group)
         expect_lines((folder / "first").read_text(), handled + lines_of(third), "the events in the file")
@@ -279,12 +282,12 @@ def an_event_is_handled_once_and_an_unknown_major_version_never(language: str, f
 def expect_lines(text: str, expected: list[str], what: str) -> None:
     found = sorted(text.splitlines())
     wanted = sorted(expected)
-    expect(found == wanted, f"{what} are others than expected", "found:", *found, "expected:", *wanted)
+    expect(found == wanted, f"{what} differ from the expected ones", "found:", *found, "expected:", *wanted)
 
 
 CHECKS = [
     an_order_is_created_once_and_seen_delivered,
-    a_refused_order_is_not_sent_again,
+    a_rejected_order_is_not_retried,
     an_event_is_handled_once_and_an_unknown_major_version_never,
 ]
 

@@ -1,4 +1,4 @@
-"""Checks lists of components: CycloneDX' own schema, and that what they say of each component is what Cargo.lock says.
+"""Checks SBOMs against the CycloneDX schema, and their components against Cargo.lock.
 
     python3 check_sbom.py Cargo.lock LIST...
 """
@@ -20,16 +20,16 @@ def main():
     for path in lists:
         text = path.read_text(encoding="utf-8")
         components = json.loads(text).get("components", [])
-        faults = list(faults_of(text, path.name.removesuffix(".cdx.json"), checksums))
-        print(f"{path.name}: {len(components)} components, {len(faults)} faults")
-        for fault in faults:
-            print(f"{path.name}: {fault}", file=sys.stderr)
-        found += len(faults)
+        errors = list(errors_of(text, path.name.removesuffix(".cdx.json"), checksums))
+        print(f"{path.name}: {len(components)} components, {len(errors)} errors")
+        for message in errors:
+            print(f"{path.name}: {message}", file=sys.stderr)
+        found += len(errors)
     if found or not lists:
         raise SystemExit(1)
 
 
-def faults_of(text, binary, checksums):
+def errors_of(text, binary, checksums):
     error = JsonStrictValidator(SchemaVersion.V1_5).validate_str(text)
     if error:
         yield f"not CycloneDX 1.5: {error}"
@@ -37,22 +37,22 @@ def faults_of(text, binary, checksums):
     document = json.loads(text)
     described, components = document["metadata"]["component"], document.get("components", [])
     if described["name"] != binary:
-        yield f"describes {described['name']}"
+        yield f"describes {described['name']}, expected {binary}"
     if not components:
-        yield "names no component"
+        yield "lists no component"
     for component in components:
         key = component["name"], component["version"]
         listed = {it["content"] for it in component.get("hashes", []) if it["alg"] == "SHA-256"}
         if key not in checksums:
             yield f"{component['bom-ref']} is not in Cargo.lock"
         elif listed != {checksums[key]} - {None}:
-            yield f"{component['bom-ref']} has another checksum than in Cargo.lock"
+            yield f"{component['bom-ref']} has a different checksum in Cargo.lock"
         if not component.get("licenses"):
             yield f"{component['bom-ref']} has no licence"
     known = {component["bom-ref"] for component in [described, *components]}
     for dependency in document.get("dependencies", []):
         for reference in {dependency["ref"], *dependency.get("dependsOn", [])} - known:
-            yield f"depends on {reference}, which is no component"
+            yield f"depends on {reference}, which is not a listed component"
 
 
 main()

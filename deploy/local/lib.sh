@@ -1,14 +1,15 @@
 # shellcheck shell=bash
-# Background processes for `stack` and `services`: start, find again, wait for, stop. Sourced, never run.
+# Functions that start, find, await and stop background processes, for `stack` and `services`. This
+# file is sourced, never run.
 #
-# A stack keeps everything in .local/NAME: data, logs/PROCESS.log, run/PROCESS.pid, run/PROCESS.port, env.
-# Written for bash 3.2, the one that macOS ships.
+# The files of a stack are in .local/NAME: data, logs/PROCESS.log, run/PROCESS.pid,
+# run/PROCESS.port, env. Compatible with bash 3.2, which macOS ships.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 script=${0##*/}
-# Where rustup puts cargo, for a shell that was opened before rustup was installed.
+# rustup installs cargo here. A shell that was opened before that does not have it in PATH.
 PATH=$PATH:${HOME:-}/.cargo/bin
-# Where Debian and Homebrew put pgbench.
+# Debian and Homebrew install pgbench in one of these folders.
 for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/libpq/bin /usr/local/opt/libpq/bin; do
   [[ ! -x $folder/pgbench ]] || PATH=$folder:$PATH
 done
@@ -20,11 +21,11 @@ fail() {
   exit 1
 }
 
-# Points `state`, `run` and `logs` at the folder of a stack.
+# Sets `state`, `run` and `logs` to the folders of a stack.
 use_stack() { # NAME
   case $1 in
-    dist | locks | list) fail "'$1' can't be a stack's name: it has another meaning" ;;
-    *[!a-z0-9-]* | -* | '') fail "'$1' can't be a stack's name: only lower-case letters, digits and '-' can" ;;
+    dist | locks | list) fail "invalid stack name '$1': it is reserved; choose another name" ;;
+    *[!a-z0-9-]* | -* | '') fail "invalid stack name '$1': use lower-case letters, digits and '-', and do not start with '-'" ;;
   esac
   stack=$1
   state=$root/.local/$1
@@ -32,8 +33,8 @@ use_stack() { # NAME
   logs=$state/logs
 }
 
-# Holds an exclusive lock, on file descriptor 9, until this shell ends. Lock files are never deleted: who waits for a
-# deleted one gets a lock that nobody else can see.
+# Holds an exclusive lock, on file descriptor 9, until this shell ends. Lock files are never
+# deleted: a process that waits for a deleted file would lock it while others lock a new file.
 lock() { # FILE WHAT
   mkdir -p "${1%/*}"
   exec 9>"$1"
@@ -54,14 +55,15 @@ flock_9() { # [-n]
 
 # ---- processes
 
-# A pid may have been given to another process since; with its start time it names one process for good.
-# Fails for a zombie, which nobody may ever collect in a container; but not while it has threads (the 20th field), which
-# still hold its ports.
+# The system can reuse a pid. A pid together with its start time identifies one process. Fails for a
+# zombie, because in a container it may never be reaped. A zombie that still has threads (the 20th
+# field) counts as running, because the threads hold its ports.
 start_time_of() { # PID, sets start_time
   local line fields
   if [[ -d /proc/self ]]; then
     { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
-    # The second field is the command in parentheses, which may hold anything; the third is the state.
+    # The second field is the command in parentheses, which may contain any character. The third is
+    # the state.
     read -ra fields <<<"${line##*) }"
     [[ ${fields[0]} != [ZX] || ${fields[17]} -gt 1 ]] && start_time=${fields[19]}
   else
@@ -78,15 +80,15 @@ is_running() { # PROCESS, sets pid, running_version
     start_time_of "$pid" && [[ $start_time == "$recorded" ]]
 }
 
-# Starts a command that survives this shell and its terminal, and holds none of its files open: neither a pipe
-# (`make up | cat` returns) nor a lock. VERSION is remembered, for `is_running` to tell.
+# Starts a command that survives this shell and its terminal, and inherits none of its open files:
+# neither a pipe (`make up | cat` returns) nor a lock. Records VERSION for `is_running`.
 launch() { # PROCESS VERSION COMMAND...
   local process=$1 version=$2 detach=(setsid)
   shift 2
   # shellcheck disable=SC2016 # the variables are perl's
   command -v setsid >/dev/null || detach=(perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or die "$ARGV[0]: $!\n"')
   mkdir -p "$run" "$logs"
-  # Where the lines of this start begin, for `complain`.
+  # The offset in the log at which this start begins, for `report_failure`.
   { wc -c <"$logs/$process.log" || echo 0; } 2>/dev/null >"$run/$process.log-begin"
   (
     for fd in /dev/fd/*; do
@@ -100,8 +102,8 @@ launch() { # PROCESS VERSION COMMAND...
   say "$pid $start_time $version" >"$run/$process.pid"
 }
 
-# Brings processes up and waits until all are ready. The script that sources this says how, with `start_missing
-# PROCESS...`, which leaves alone what runs, and `await PROCESS`.
+# Starts processes and waits until all are ready. The sourcing script defines `start_missing
+# PROCESS...`, which skips running processes, and `await PROCESS`.
 bring_up() { # PROCESS...
   local process
   start_missing "$@"
@@ -111,13 +113,13 @@ bring_up() { # PROCESS...
       start_missing "$process"
       await "$process" && continue
     fi
-    complain "$process" "$trouble"
+    report_failure "$process" "$failure"
     exit 1
   done
 }
 
-# Waits until CHECK succeeds. Fails with `trouble` set; with 2 if the process ended and was not started by this shell:
-# it was ending when it was found running, as it is right after a kill -9.
+# Waits until CHECK succeeds. On failure, sets `failure`. Returns 2 if the process ended and was not
+# started by this shell: it was found running while it was ending, as right after a kill -9.
 await_ready() { # PROCESS SECONDS CHECK...
   local process=$1 seconds=$2 code=0
   local deadline=$((SECONDS + seconds))
@@ -125,17 +127,17 @@ await_ready() { # PROCESS SECONDS CHECK...
   until "$@"; do
     if ! is_running "$process"; then
       wait "$pid" 2>/dev/null || code=$?
-      trouble="$process ended before it was ready (exit code $code)"
+      failure="$process ended before it was ready (exit code $code)"
       ((code == 127)) && return 2 || return 1
     elif ((SECONDS >= deadline)); then
-      trouble="$process (pid $pid) is not ready after $seconds s"
+      failure="$process (pid $pid) is not ready after $seconds s"
       return 1
     fi
     sleep 0.05
   done
 }
 
-complain() { # PROCESS MESSAGE
+report_failure() { # PROCESS MESSAGE
   local begin=0
   { read -r begin <"$run/$1.log-begin"; } 2>/dev/null || true
   {
@@ -144,14 +146,15 @@ complain() { # PROCESS MESSAGE
   } >&2
 }
 
-# Signals all first, so that they end side by side, then waits for each; kills what outlives the deadline.
+# Signals all processes first, so that they end concurrently, then waits for each. Kills processes
+# that are still running at the deadline.
 stop_processes() { # SECONDS PROCESS...
   local deadline=$((SECONDS + $1)) process stopped='' killed
   shift
   for process in "$@"; do
     is_running "$process" || continue
     kill -s "$(stop_signal "$process")" "$pid" 2>/dev/null || ! is_running "$process" ||
-      fail "$process (pid $pid) was started by another user, who alone can stop it"
+      fail "cannot stop $process (pid $pid): it belongs to another user; stop it as that user"
     stopped+=" $process"
   done
   for process in "$@"; do
@@ -169,8 +172,8 @@ stop_processes() { # SECONDS PROCESS...
   if [[ $stopped ]]; then say "stopped$stopped"; else say "nothing was running"; fi
 }
 
-# What the caller chose in `signal`, or the polite one. For PostgreSQL, TERM would wait until every client has gone; INT
-# is its fast shutdown.
+# Prints the signal in `signal`, or the default for a graceful stop. For PostgreSQL that is INT, a
+# fast shutdown; with TERM it would wait until every client has disconnected.
 stop_signal() { if [[ $1 == postgres ]]; then echo "${signal:-INT}"; else echo "${signal:-TERM}"; fi; }
 
 # ---- ports, all on 127.0.0.1
@@ -180,7 +183,7 @@ port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free_port() {
   local port
   while :; do
-    # Below the range from which the system picks ports for outgoing connections.
+    # Below the ephemeral port range, from which the system takes ports for outgoing connections.
     port=$((20000 + RANDOM % 12000))
     port_taken "$port" || grep -qsx "$port" "$root"/.local/*/run/*.port && continue
     echo "$port"
@@ -195,14 +198,14 @@ holder_of_port() { # PORT
   elif command -v lsof >/dev/null; then
     holder=$(lsof -nP -iTCP:"$1" -sTCP:LISTEN | awk 'NR == 2 {print $1 ", pid " $2}')
   fi
-  echo "${holder:-a process that this user may not see}"
+  echo "${holder:-a process of another user}"
 }
 
-# What was asked for wins, then what it had the last time, then the default.
-choose_port() { # PROCESS ASKED DEFAULT, sets port
+# Precedence: the requested port, the recorded port, the default.
+choose_port() { # PROCESS REQUESTED DEFAULT, sets port
   port=$2
   [[ $port ]] || { read -r port <"$run/$1.port"; } 2>/dev/null || port=$3
-  [[ $port =~ ^[0-9]{1,5}$ ]] || fail "'$port' is no port number (for $1)"
+  [[ $port =~ ^[0-9]{1,5}$ ]] || fail "invalid port number '$port' for $1"
 }
 
 record_port() { # PROCESS PORT
@@ -211,7 +214,7 @@ record_port() { # PROCESS PORT
 
 require_free_port() { # PROCESS PORT VARIABLE COMMAND
   port_taken "$2" || return 0
-  fail "port $2, for $1, is taken (by $(holder_of_port "$2")): end that, or choose another port: $3=$(free_port) $4"
+  fail "port $2 for $1 is in use by $(holder_of_port "$2"): stop that process, or choose another port: $3=$(free_port) $4"
 }
 
 # ---- environment
@@ -219,7 +222,7 @@ require_free_port() { # PROCESS PORT VARIABLE COMMAND
 # Writes the stack's `env` from its ports, for a shell to source.
 write_env() {
   local file postgres_port kafka_port api_port=3000 inventory_port=3001 password=sales
-  # PostgreSQL in a container has the password that .env gives it.
+  # PostgreSQL in a container takes its password from .env.
   [[ ! -s $state/postgres-password ]] || password=$(<"$state/postgres-password")
   choose_port postgres '' '' && postgres_port=$port
   choose_port kafka '' '' && kafka_port=$port
@@ -243,9 +246,9 @@ END
   mv "$state/env.new" "$state/env"
 }
 
-# Exports what .env, and then the stack's env, say and the caller's environment does not. The files are read, not run:
-# NAME=VALUE lines, as compose reads them: `export` may stand before, quotes around the whole value, and a comment after
-# white space.
+# Exports the variables of .env and of the stack's env that are not set yet, in that precedence. The
+# files are parsed, not sourced, in the format of compose: NAME=VALUE lines with an optional
+# `export`, optional quotes around the whole value, and an optional comment after white space.
 load_env() {
   local file line number name value
   local quoted="^(\"[^\"]*\"|'[^']*')[[:space:]]*(#.*)?\$" comment='^(.*[[:space:]])#'
@@ -257,13 +260,13 @@ load_env() {
       number=$((number + 1)) line=${line%$'\r'}
       [[ ! $line =~ ^[[:space:]]*(#.*)?$ ]] || continue
       if [[ ! $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]]; then
-        # What stands there may be a secret.
-        say "$script: line $number of ${file#"$root/"} is no NAME=value, and counts for nothing" >&2
+        # The line may contain a secret, so it is not printed.
+        say "$script: ignoring line $number of ${file#"$root/"}: expected NAME=value" >&2
         continue
       fi
       name=${BASH_REMATCH[2]}
       value=${BASH_REMATCH[3]}
-      # The stack's secret is for whoever has chosen no other key.
+      # The stack's secret applies only if no other key is configured.
       [[ $name == JWT_SECRET && $file == "$state/env" && ${JWT_PUBLIC_KEY-}${JWT_JWKS_FILE-}${JWT_JWKS_URL-} ]] && continue
       if [[ $value =~ $quoted ]]; then
         value=${BASH_REMATCH[1]:1:${#BASH_REMATCH[1]}-2}
@@ -276,10 +279,11 @@ load_env() {
   done
 }
 
-# ---- programs that are downloaded
+# ---- downloaded programs
 
-# Sets `tools` to a folder with what FETCH puts into `new`. Its name tells the VERSIONS, by a checksum of them, and it is
-# moved into place as a whole: if it exists, it is complete.
+# Sets `tools` to a folder with the files that FETCH puts into `new`. The name of the folder
+# contains a checksum of VERSIONS. The folder is moved into place as a whole: if it exists, it is
+# complete.
 locate_tools() { # NAME VERSIONS FETCH
   local folder=${SALES_TOOLS_DIR:-$root/.local/tools}
   [[ $folder == /* ]] || folder=$PWD/$folder
@@ -288,21 +292,21 @@ locate_tools() { # NAME VERSIONS FETCH
 }
 
 fetch_tools() { # NAME FETCH
-  lock "${tools%/*}/$1.lock" "another download of what it takes to check this ($1)"
+  lock "${tools%/*}/$1.lock" "another download of the tools for $1"
   [[ ! -d $tools ]] || return 0
-  # What an interrupted download left.
+  # Removes the remains of an interrupted download.
   rm -rf "${tools%/*}/new-$1".*
   new=$(mktemp -d "${tools%/*}/new-$1.XXXXXX")
   trap 'rm -rf "$new"' EXIT
-  say "fetching what it takes to check this, once ($1)"
+  say "downloading the tools for $1, once"
   "$2"
   rm -rf "$new/venv"
-  # mktemp's 700 would keep other users out of a shared folder.
+  # mktemp creates the folder with mode 700, which would exclude other users of a shared folder.
   chmod -R u+w,go+rX "$new"
   mv "$new" "$tools"
 }
 
-# No virtual environment: that could not be moved into its place.
+# Installs into a plain folder, because a virtual environment cannot be moved.
 install_python() { # FOLDER ARGUMENT_OF_PIP...
   local folder=$1
   shift
@@ -315,8 +319,9 @@ install_python() { # FOLDER ARGUMENT_OF_PIP...
 
 llvm_major() { rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'; }
 
-# Prints a folder with llvm-cov and llvm-profdata that read the profiles of this rustc: only the same major version of
-# LLVM does. Rustup's component is asked first, then Debian's and Homebrew's packages.
+# Prints a folder with an llvm-cov and llvm-profdata that can read the profiles of this rustc, which
+# requires the same major version of LLVM. Rustup's component comes first, then the packages of
+# Debian and Homebrew.
 llvm_tools() {
   local folder major
   major=$(llvm_major)
@@ -329,7 +334,7 @@ llvm_tools() {
   return 1
 }
 
-# ---- looking
+# ---- output
 
 row() { printf '%-17s %-8s %8s  %-12s %s\n' "$@"; }
 

@@ -28,10 +28,10 @@ ORDER = {
 def wait_seconds(attempt: int, retry_after: str | None) -> float:
     """Retry-After, plus a random part of a limit that doubles with each attempt.
 
-    Randomness spreads clients out that failed at the same moment.
+    The random part spreads out clients that failed at the same moment.
     """
-    asked = int(retry_after) if retry_after and retry_after.isdecimal() else 0
-    return asked + random.uniform(0, min(10, 0.2 * 2**attempt))
+    minimum = int(retry_after) if retry_after and retry_after.isdecimal() else 0
+    return minimum + random.uniform(0, min(10, 0.2 * 2**attempt))
 
 
 def create_order(key: str) -> str:

@@ -3,10 +3,10 @@
     pip install -r requirements.txt
     python read_events.py [ORDER_ID]
 
-The effect of an event is one line in a file: id, type, order, sequence. The file is also the memory
-of what was handled, so the effect and the memory of it are one write. In a service, both are one
-transaction of its database: insert the id into a table of handled ids, and make the change only if
-the id was new.
+The effect of an event is one line in a file: id, type, order, sequence. The file also records which
+events were handled, so the effect and its record are one write. A service uses one transaction of
+its database instead: it inserts the id into a table of handled ids, and makes the change only if the
+id is new.
 
 Runs until Ctrl-C; with an ORDER_ID, until the three events of that order have been handled.
 """
@@ -45,7 +45,7 @@ class Event(NamedTuple):
 def decode(message: Message) -> Event | None:
     """The event, or None for a type that this program does not use.
 
-    Topics can get further types. Raises ValueError when the record can never be handled.
+    New types can be added to a topic. Raises ValueError when the record can never be handled.
     """
     header = {
         name: value.decode() if isinstance(value, bytes) else value or ""
@@ -86,7 +86,7 @@ def run(wanted: str | None) -> None:
                 if message is None:
                     continue
                 if error := message.error():
-                    # The client recovers from the others by itself.
+                    # The client recovers from all other errors by itself.
                     if error.fatal():
                         raise KafkaException(error)
                     print(f"Kafka: {error}", file=sys.stderr)
@@ -94,12 +94,11 @@ def run(wanted: str | None) -> None:
                 try:
                     event = decode(message)
                 except ValueError as error:
-                    # A service writes the whole record to a topic of dead letters and raises an
-                    # alert.
-                    place = f"{message.topic()}[{message.partition()}]@{message.offset()}"
-                    print(f"dead letter: {place}: {error}", file=sys.stderr)
+                    # A service writes the whole record to a dead letter topic and raises an alert.
+                    position = f"{message.topic()}[{message.partition()}]@{message.offset()}"
+                    print(f"dead letter: {position}: {error}", file=sys.stderr)
                     event = None
-                # Delivery is at least once: a known id is a repeat.
+                # Delivery is at least once: an event with a handled id is a duplicate.
                 if event is not None and event.id not in handled:
                     print(*event, file=file, flush=True)
                     os.fsync(file.fileno())
@@ -107,12 +106,12 @@ def run(wanted: str | None) -> None:
                     remember(event)
                 consumer.store_offsets(message)
         finally:
-            # Commits what is stored and leaves the group.
+            # Commits the stored offsets and leaves the group.
             consumer.close()
 
 
 if __name__ == "__main__":
-    # As Ctrl-C: leave the group on the way out.
+    # SIGTERM acts as Ctrl-C, so the consumer leaves its group.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(sys.argv[1] if len(sys.argv) > 1 else None)

@@ -1,12 +1,13 @@
--- What both schemas do first with each of their roles: make it where it is missing, and take back all that it may do in the
--- schema. The function is gone with the connection.
+-- Both schemas call this first for each of their roles: it creates the role if it is missing, and
+-- revokes all rights of the role in the schema. The function is temporary; it exists only for this
+-- connection.
 CREATE FUNCTION pg_temp.prepare(role text, in_schema text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL; -- Somebody who prepares another database of this server was faster.
+            NULL; -- A concurrent run for another database of this server has created the role.
         END;
     END IF;
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
@@ -17,8 +18,8 @@ BEGIN
 END
 $$;
 
--- A service tells of transactions that are held open in its database, those of other roles included. Who may not grant this
--- leaves it to somebody who may.
+-- Lets a service measure open transactions of other roles in its database. Without the privilege to
+-- grant this, the script continues; another role has to grant it.
 CREATE FUNCTION pg_temp.let_see_transactions(role text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('GRANT pg_read_all_stats TO %I', role);

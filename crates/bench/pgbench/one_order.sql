@@ -1,12 +1,12 @@
--- One order a transaction, in one prepared statement: what a service reaches at most that writes each order by itself.
--- The tables, the columns and the rows are those of store::orders::insert_batch. The strings come from the caller, as
--- -D NAME=VALUE, because a client has to send them too; `make bench` does.
+-- One order per transaction, in one prepared statement: the upper bound for a service that writes
+-- each order by itself. The tables, columns and rows are those of store::orders::insert_batch.
+-- `make bench` passes the strings as -D NAME=VALUE, because a client has to send them too.
 \set customer random(1, 1000)
 \set shard random(0, 63)
 WITH accepted AS (
     INSERT INTO sales.orders
         (id, owner, idempotency_key, fingerprint, customer_id, total_amount, created_at, status)
-    -- uuidv7, as in the API: new rows meet in the same pages of an index.
+    -- uuidv7, as in the API: the index entries of new rows are in the same pages.
     VALUES (uuidv7(), :owner::text, 'bench-' || uuidv7(), decode(:fingerprint::text, 'hex'),
         'customer-' || :customer::text, :total::numeric, clock_timestamp(), :status::text)
     ON CONFLICT (owner, idempotency_key) DO NOTHING

@@ -1,4 +1,4 @@
-//! The yardstick of the relay: a producer that does nothing else, with the settings and the records of the relay.
+//! The baseline of the relay: a bare producer with the settings and the records of the relay.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::failure::Failure;
 use crate::system::System;
 
-/// Records that are sent before the answers are awaited.
+/// Records that are sent before their acknowledgements are awaited.
 const BATCH: usize = 2_000;
 const TOPIC: &str = "sales.order-events.v1";
 const VALUE: &str = r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-1","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#;
@@ -27,7 +27,7 @@ const HEADERS: [(&str, &str); 9] = [
     ("content-type", "application/json"),
 ];
 
-/// Sends so many, and waits for the last answer.
+/// Sends `events` records and waits until all are acknowledged.
 pub(crate) fn events_per_second(system: &System, events: u64) -> Result<f64, Failure> {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", system.variable("KAFKA_BROKERS")?)
@@ -56,8 +56,8 @@ async fn send(producer: &FutureProducer, count: usize) -> Result<(), Failure> {
         producer.send_result(record).map_err(|(error, _)| error)
     });
     let sent = sent.collect::<Result<Vec<_>, _>>()?;
-    for answer in join_all(sent).await {
-        answer?.map_err(|(error, _)| error)?;
+    for delivery in join_all(sent).await {
+        delivery?.map_err(|(error, _)| error)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! What the size of the tables costs: the same on empty ones, and beside many millions of delivered orders.
+//! The cost of large tables: the same measurements on empty tables and on tables with many millions
+//! of delivered orders.
 //!
-//! Both are databases of one server, measured in turns: what the machine does meanwhile, a disk that writes out what was
-//! stored or a topic that grows, falls on both.
+//! Both are databases of one server and are measured in turns, so background work, such as disk
+//! writes or a growing topic, affects both.
 
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -9,11 +10,12 @@ use crate::system::System;
 use crate::table::{Row, Target};
 use crate::{load, pgbench, speed, whole};
 
-/// Events that wait beside the stored orders, and as many as are drained.
+/// Events that wait in the outbox of the full tables while orders are placed. The relay drains as
+/// many from both.
 const WAITING: u64 = 1_000_000;
 const SERVICES: [&str; 2] = ["inventory-mock", "sales-api"];
 
-/// The tables that something is measured on.
+/// The tables on which a measurement runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tables {
     Empty,
@@ -29,7 +31,7 @@ impl Tables {
     }
 }
 
-/// One figure on both, and what is left of it.
+/// One figure on empty and on full tables, and their ratio.
 struct Pair {
     empty: Row,
     full: Row,
@@ -46,7 +48,7 @@ impl Pair {
         }
     }
 
-    /// Measures a round on both, those first that were second in the round before.
+    /// Measures a round on both. The order alternates from round to round.
     fn push(
         &mut self,
         round: u32,
@@ -69,7 +71,8 @@ impl Pair {
     }
 }
 
-/// One figure after the other, so that its rounds are close to each other. The last one finds nothing that waits.
+/// Measures one figure after the other, so that the rounds of a figure are close in time. The last
+/// figure starts with an empty outbox.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     system.set("ORDER_EVENTS_TOPIC", "bench.big.order-events");
     system.create_topics()?;
@@ -97,7 +100,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         creates.push(round, |tables| {
             on(system, tables, |system| {
                 if tables == Tables::Full {
-                    fill_up(system)?;
+                    fill_outbox(system)?;
                 }
                 placed(system, settings)
             })
@@ -110,7 +113,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     for round in 1..=settings.rounds {
         eprintln!("big-tables: the whole system, round {round} of {}", settings.rounds);
         wholes.push(round, |tables| {
-            // Topics and groups that nobody has used.
+            // New topics and groups for each round.
             let name = format!("{}.{round}", tables.database());
             on(system, tables, |system| whole::delivered(system, settings, &name))
         })?;
@@ -118,13 +121,13 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     Ok([creates, drains, wholes].into_iter().flat_map(Pair::rows).collect())
 }
 
-/// Measures on these tables. What an earlier measurement left in the empty ones is gone.
+/// Measures on these tables. The empty ones are truncated first.
 fn on<T>(
     system: &mut System,
     tables: Tables,
     measure: impl FnOnce(&mut System) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    system.apart(|system| {
+    system.with_own_settings(|system| {
         system.use_database(tables.database())?;
         if tables == Tables::Empty {
             system.empty_tables()?;
@@ -140,14 +143,14 @@ fn store(system: &mut System, orders: u64) -> Result<(), Failure> {
     system.sql(&["VACUUM ANALYZE", "CHECKPOINT"])
 }
 
-/// As many events wait as are to.
-fn fill_up(system: &System) -> Result<(), Failure> {
-    let there = system.count("SELECT count(*) FROM sales.outbox_events")?;
-    system.seed_waiting(WAITING.saturating_sub(there))?;
+/// Adds events to the outbox until [`WAITING`] events wait.
+fn fill_outbox(system: &System) -> Result<(), Failure> {
+    let waiting = system.count("SELECT count(*) FROM sales.outbox_events")?;
+    system.seed_waiting(WAITING.saturating_sub(waiting))?;
     system.sql(&["VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])
 }
 
-/// Orders a second that are placed as fast as it goes; their events stay in the outbox.
+/// The orders per second that the API accepts at full rate. Their events stay in the outbox.
 fn placed(system: &mut System, settings: &Settings) -> Result<f64, Failure> {
     system.start_services(&SERVICES)?;
     let rate = load::run(system, "--max", pgbench::CLIENTS, settings.seconds)?.rate;
@@ -155,9 +158,9 @@ fn placed(system: &mut System, settings: &Settings) -> Result<f64, Failure> {
     Ok(rate)
 }
 
-/// Events a second, of all that waits.
+/// The events per second at which the relay drains the outbox.
 fn drained(system: &mut System) -> Result<f64, Failure> {
-    fill_up(system)?;
+    fill_outbox(system)?;
     let events = system.count("SELECT count(*) FROM sales.outbox_events")?;
     system.start_services(&["outbox-relay"])?;
     let rate = speed::of(system, "outbox-relay", "outbox_published_total", events)?;

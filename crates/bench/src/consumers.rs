@@ -1,4 +1,4 @@
-//! How fast the consumers replay a topic, and how fast shipments that are due are dispatched.
+//! The speed at which the consumers process a full topic and due shipments are dispatched.
 
 use crate::failure::Failure;
 use crate::processes::resident;
@@ -23,7 +23,8 @@ const ALL_PENDING: [&str; 6] = [
 /// Longer than any run.
 const A_DAY_MS: u32 = 86_400_000;
 
-/// Intake, dispatch and status follow each other in every round, each on what the one before has left.
+/// Each round measures intake, dispatch and status in this order, each on the results of the
+/// previous one.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let orders = settings.backlog / 4;
     eprintln!("consumers: filling the topic");
@@ -46,14 +47,13 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     let mut status_peak =
         Row::with_target("status-consumer resident, peak", "MB", Target::AtMost(80.0));
     for round in 1..=settings.rounds {
-        let told =
-            |what: &str| eprintln!("consumers: round {round} of {}, {what}", settings.rounds);
+        let log = |what: &str| eprintln!("consumers: round {round} of {}, {what}", settings.rounds);
         system.set("DELIVERY_GROUP", format!("bench-delivery-{round}"));
         system.set("STATUS_GROUP", format!("bench-status-{round}"));
         system.set("DELIVERY_EVENTS_TOPIC", format!("bench.delivery-events.{round}"));
         system.create_topics()?;
 
-        told("intake");
+        log("intake");
         system.sql(&["TRUNCATE delivery.shipments", "CHECKPOINT"])?;
         delays(system, A_DAY_MS);
         system.start_services(&["delivery-service"])?;
@@ -61,7 +61,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));
         system.stop_service("delivery-service")?;
 
-        told("dispatch");
+        log("dispatch");
         system.sql(&ALL_DUE)?;
         delays(system, 0);
         system.start_services(&["delivery-service"])?;
@@ -69,7 +69,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));
         system.stop_service("delivery-service")?;
 
-        told("status");
+        log("status");
         system.sql(&ALL_PENDING)?;
         system.start_services(&["status-consumer"])?;
         status.push(speed::of(system, "status-consumer", "consumer_records_total", 2 * orders)?);

@@ -1,4 +1,5 @@
-//! How fast the relay drains a backlog, beside a bare producer of the same records.
+//! The speed at which the relay drains a backlog, compared with a bare producer of the same
+//! records.
 
 use crate::failure::Failure;
 use crate::processes::resident;
@@ -7,26 +8,27 @@ use crate::system::{System, process_of};
 use crate::table::{Row, Target};
 use crate::{bare_producer, speed};
 
-/// A backlog, kept aside so that every round has the same.
-const KEEP: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
-/// A third of its orders have a second event a little later, so that an order has to be kept.
+/// A copy of the backlog, so that every round drains the same events.
+const COPY_BACKLOG: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
+/// A second, later event for a third of the orders, so that the relay has to keep their order.
 const MORE_EVENTS: &str = "INSERT INTO sales.outbox_events
         (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
     SELECT shard, gen_random_uuid(), aggregate_id, topic, event_type, payload, headers, occurred_at
     FROM sales.outbox_events WHERE seq % 3 = 0 ORDER BY seq";
 const REFILL: &str = "INSERT INTO sales.outbox_events
     OVERRIDING SYSTEM VALUE SELECT * FROM sales.bench_backlog ORDER BY seq";
-/// What the relay is to reach, in events a second; and where a machine can't do that, in parts of the bare producer.
+/// The target of the relay, in events per second.
 const DRAINED: f64 = 106_000.0;
+/// The target on a machine that does not reach [`DRAINED`], as a fraction of the bare producer.
 const OF_BARE: f64 = 0.75;
 
-/// Bare producer and relay follow each other in every round.
+/// Each round measures the bare producer and then the relay.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let orders = settings.backlog / 4 * 3;
     eprintln!("drain: filling the outbox");
     system.empty_tables()?;
     system.seed_waiting(orders)?;
-    system.sql(&[MORE_EVENTS, KEEP])?;
+    system.sql(&[MORE_EVENTS, COPY_BACKLOG])?;
     let events = system.count("SELECT count(*) FROM sales.bench_backlog")?;
 
     let mut bare = Row::new("bare producer, awaits every 2,000", "events/s");

@@ -1,4 +1,4 @@
-//! Any error that a run can end with.
+//! The error of a run.
 
-/// `main` prints it with its causes and ends with code 1.
+/// `main` prints it with its causes and exits with code 1.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

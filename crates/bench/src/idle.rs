@@ -1,4 +1,4 @@
-//! What the services take while nothing happens.
+//! The memory and processor time of idle services.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use crate::settings::Settings;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
 
-/// Each with the names of its rows.
+/// The services, each with the names of its rows.
 const SERVICES: [(&str, &str, &str); 4] = [
     ("sales-api", "sales-api resident, idle", "sales-api processor, idle"),
     ("outbox-relay", "outbox-relay resident, idle", "outbox-relay processor, idle"),
     ("delivery-service", "delivery-service resident, idle", "delivery-service processor, idle"),
     ("status-consumer", "status-consumer resident, idle", "status-consumer processor, idle"),
 ];
-/// After so long, groups are joined and shards are dealt.
+/// The time for consumers to join their groups and for the relay to lease its shards.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// All of them at once, as they are after the start.
+/// Measures all services at once, after their start and without load.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     system.empty_tables()?;
     system.start_services(&SERVICES.map(|(service, ..)| service))?;
@@ -47,7 +47,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     Ok(memory.into_iter().chain(processor).collect())
 }
 
-/// What each has used so far.
+/// The processor time that each service has used so far.
 fn processor_times() -> Result<Vec<Option<Duration>>, Failure> {
     SERVICES.iter().map(|(service, ..)| Ok(processor_time(process_of(service)?))).collect()
 }

@@ -1,4 +1,5 @@
-//! From the creation of an outbox row to the moment that its record was handed to the Kafka client (`CreateTime`).
+//! The time from the creation of an outbox row until its record is passed to the Kafka client
+//! (`CreateTime`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,14 +18,14 @@ use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
 
-/// Orders a second.
+/// Orders per second.
 const RATE: u32 = 200;
 const CONNECTIONS: u32 = 8;
 const TOPIC: &str = "bench.latency";
-const SILENCE: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows are gone once they are published, so the moments of their creation are kept aside.
-const KEEP: [&str; 3] = [
+/// Published rows are deleted, so a trigger copies the time of their creation.
+const INSTALL_TRIGGER: [&str; 3] = [
     "CREATE TABLE sales.bench_created AS SELECT event_id, created_at FROM sales.outbox_events LIMIT 0",
     "CREATE FUNCTION sales.bench_keep() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -34,18 +35,18 @@ const KEEP: [&str; 3] = [
     "CREATE TRIGGER bench_keep AFTER INSERT ON sales.outbox_events REFERENCING NEW TABLE AS created
         FOR EACH STATEMENT EXECUTE FUNCTION sales.bench_keep()",
 ];
-const FORGET: [&str; 3] = [
+const REMOVE_TRIGGER: [&str; 3] = [
     "DROP TRIGGER bench_keep ON sales.outbox_events",
     "DROP FUNCTION sales.bench_keep",
     "DROP TABLE sales.bench_created",
 ];
 
-/// A steady rate, far from the limits of the system.
+/// Measures at a constant rate, far below the limits of the system.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     system.empty_tables()?;
     system.set("ORDER_EVENTS_TOPIC", TOPIC);
     system.create_topics()?;
-    system.sql(&KEEP)?;
+    system.sql(&INSTALL_TRIGGER)?;
     system.start_services(&["inventory-mock", "sales-api", "outbox-relay"])?;
     let mut p50 = Row::with_target("row to record at 200 orders/s, p50", "ms", Target::AtMost(2.0));
     let mut p99 =
@@ -57,9 +58,12 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         let created = created(system)?;
         let waits = sorted(waits(system, &created)?);
         if waits.len() < created.len() {
-            return Err(
-                format!("{} of {} events are in the topic", waits.len(), created.len()).into()
-            );
+            return Err(format!(
+                "only {} of {} events are in the topic",
+                waits.len(),
+                created.len()
+            )
+            .into());
         }
         p50.extend(percentile(&waits, 50));
         p99.extend(percentile(&waits, 99));
@@ -67,11 +71,11 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     for service in ["sales-api", "inventory-mock", "outbox-relay"] {
         system.stop_service(service)?;
     }
-    system.sql(&FORGET)?;
+    system.sql(&REMOVE_TRIGGER)?;
     Ok(vec![p50, p99])
 }
 
-/// When each row was created, in milliseconds since 1970.
+/// The time at which each row was created, in milliseconds since 1970.
 fn created(system: &System) -> Result<HashMap<Uuid, f64>, Failure> {
     let query = "SELECT event_id::text, (1000 * EXTRACT(epoch FROM created_at))::float8 FROM sales.bench_created";
     system.with_database(async |client| {
@@ -80,23 +84,23 @@ fn created(system: &System) -> Result<HashMap<Uuid, f64>, Failure> {
     })
 }
 
-/// How long each of these events took, in milliseconds, read from the topic.
+/// The latency of each of these events, in milliseconds, read from the topic.
 fn waits(system: &System, created: &HashMap<Uuid, f64>) -> Result<Vec<f64>, Failure> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", system.variable("KAFKA_BROKERS")?)
         .set("group.id", "bench")
         .set("enable.auto.commit", "false")
         .create()?;
-    let metadata = consumer.fetch_metadata(Some(TOPIC), SILENCE)?;
+    let metadata = consumer.fetch_metadata(Some(TOPIC), READ_TIMEOUT)?;
     let mut everything = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
         everything.add_partition_offset(TOPIC, partition.id(), Offset::Beginning)?;
     }
     consumer.assign(&everything)?;
     let mut waits = Vec::with_capacity(created.len());
-    // Silence means that the rest is not there.
+    // Without a record for `READ_TIMEOUT`, the remaining events are missing.
     while waits.len() < created.len()
-        && let Some(record) = consumer.poll(SILENCE)
+        && let Some(record) = consumer.poll(READ_TIMEOUT)
     {
         let record = record?;
         let id = record.headers().and_then(|headers| {
@@ -111,7 +115,7 @@ fn waits(system: &System, created: &HashMap<Uuid, f64>) -> Result<Vec<f64>, Fail
     Ok(waits)
 }
 
-/// Exact up to the year 285,000.
+/// Exact, up to the year 2106: the seconds have to fit into 32 bits.
 fn millis(since_1970: i64) -> Result<f64, Failure> {
     let seconds = f64::from(u32::try_from(since_1970 / 1000)?);
     Ok(seconds.mul_add(1000.0, f64::from(u32::try_from(since_1970 % 1000)?)))

@@ -1,4 +1,4 @@
-//! `salesctl load`, run on the system.
+//! Runs `salesctl load` on the system.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::system::System;
 
-/// What is read of its report.
+/// The part of its report that is used.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Load {
-    /// Orders a second.
+    /// Orders per second.
     pub(crate) rate: f64,
     pub(crate) latency: Latency,
     errors: BTreeMap<String, u64>,
 }
 
-/// Milliseconds.
+/// Response times, in milliseconds.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Latency {
@@ -24,19 +24,20 @@ pub(crate) struct Latency {
     pub(crate) p99_ms: f64,
 }
 
-/// Loads the API; an error of a single request makes the figures worthless, and is a failure.
+/// Loads the API. Fails if any request fails, because the figures are then invalid.
 pub(crate) fn run(
     system: &System,
     pace: &str,
     connections: u32,
     seconds: u32,
 ) -> Result<Load, Failure> {
-    let load = run_as_far_as_it_goes(system, pace, connections, seconds)?;
+    let load = run_allowing_unsent(system, pace, connections, seconds)?;
     if load.errors.is_empty() { Ok(load) } else { Err(load.failure(pace)) }
 }
 
-/// The same at a rate that may be too high: what could not be sent in time is no failure.
-pub(crate) fn run_as_far_as_it_goes(
+/// Loads the API at a rate that may be too high: requests that could not be sent in time are
+/// allowed.
+pub(crate) fn run_allowing_unsent(
     system: &System,
     pace: &str,
     connections: u32,

@@ -1,5 +1,5 @@
-//! What the machine gives by itself, beside a stack that has nothing to do: how steady its processors are, and how long
-//! its disk takes to keep something. No answer has a shorter tail than that.
+//! The baseline of the machine, with an idle stack: how steady its processors are, and how long an
+//! fsync takes. The tail of the response times cannot be shorter.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -15,16 +15,16 @@ use crate::settings::Settings;
 use crate::system::{System, folder};
 use crate::table::Row;
 
-/// How long a processor's work is counted together: about what an answer may take.
+/// The window in which the work of a processor is counted: about the time that a response may take.
 const WINDOW: Duration = Duration::from_millis(10);
-/// Multiplications between two looks at the clock: some microseconds.
+/// Multiplications between two reads of the clock: some microseconds.
 const STRIDE: u64 = 5_000;
-/// What is kept at once: a page of PostgreSQL's log.
+/// One write: a page of PostgreSQL's WAL.
 const PAGE: [u8; 8192] = [1; 8192];
-/// Pages of a segment of that log. Their place on the disk is taken before anything is measured, as PostgreSQL does it.
+/// Pages of a WAL segment. The file is allocated before the measurement, as PostgreSQL does.
 const PAGES: u64 = 2048;
 
-/// First all processors at once, then the disk, in each round.
+/// Each round measures all processors at once, then the disk.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let mut slowest = Row::new("processor at its slowest 1 %", "% of p50");
     let mut p50 = Row::new("fsync of 8 kB, p50", "ms");
@@ -33,12 +33,12 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     let duration = Duration::from_secs(settings.seconds.into());
     for round in 1..=settings.rounds {
         eprintln!("machine: round {round} of {}", settings.rounds);
-        system.refuse_if_ending()?;
+        system.fail_if_stopping()?;
         let speeds = sorted(speeds(duration)?);
         let (slow, usual) = (percentile(&speeds, 1), percentile(&speeds, 50));
         slowest.extend(slow.zip(usual).map(|(slow, usual)| 100.0 * slow / usual));
 
-        system.refuse_if_ending()?;
+        system.fail_if_stopping()?;
         let waits = sorted(fsyncs(&folder().join("fsync"), duration)?);
         p50.extend(percentile(&waits, 50));
         p99.extend(percentile(&waits, 99));
@@ -47,7 +47,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     Ok(vec![slowest, p50, p99, longest])
 }
 
-/// What each processor did in each window.
+/// The speed of each processor in each window.
 fn speeds(duration: Duration) -> Result<Vec<f64>, Failure> {
     let processors = thread::available_parallelism()?.get();
     thread::scope(|scope| {
@@ -58,7 +58,7 @@ fn speeds(duration: Duration) -> Result<Vec<f64>, Failure> {
     })
 }
 
-/// Strides a second, in windows that follow each other.
+/// Strides per second, in consecutive windows.
 fn speeds_of_one(duration: Duration) -> Vec<f64> {
     let begun = Instant::now();
     let mut speeds = Vec::new();
@@ -75,7 +75,7 @@ fn speeds_of_one(duration: Duration) -> Vec<f64> {
     speeds
 }
 
-/// How long each page took to be safe, in milliseconds.
+/// The duration of each fsync, in milliseconds.
 fn fsyncs(path: &Path, duration: Duration) -> io::Result<Vec<f64>> {
     let file = File::create(path)?;
     let write = |page| file.write_all_at(&PAGE, page * PAGE.len() as u64);
@@ -103,14 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_processor_is_counted() {
+    fn every_processor_is_measured() {
         let speeds = speeds(WINDOW).unwrap();
         assert!(speeds.len() >= thread::available_parallelism().unwrap().get());
         assert!(speeds.iter().all(|it| *it > 0.0));
     }
 
     #[test]
-    fn a_disk_takes_its_time_and_nothing_stays_on_it() {
+    fn fsyncs_are_timed_and_the_file_is_removed() {
         let path = std::env::temp_dir().join(format!("fsync-{}", std::process::id()));
         let waits = fsyncs(&path, Duration::ZERO).unwrap();
         assert_eq!(waits.len(), 1);

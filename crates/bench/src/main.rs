@@ -1,7 +1,7 @@
-//! Measures the system beside what its speed is compared with, on a stack of its own: `make bench`.
+//! Measures the speed of the system and of its baselines on a private stack: `make bench`.
 //!
-//! A measurement is a file of its own that returns rows of the table, each with its target. To add one, write it like
-//! [`creates`] and name it in `run::measure`.
+//! Each measurement is a file that returns rows of the table, each with its target. To add one,
+//! write it like [`creates`] and list it in `run::MEASUREMENTS`.
 
 mod bare_producer;
 mod big_tables;

@@ -1,12 +1,12 @@
-//! Reading many values as one.
+//! Percentiles of a list of values.
 
-/// The values in order, the least first.
+/// The values in ascending order.
 pub(crate) fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values
 }
 
-/// The value that so many percent of them do not pass; `None` of nothing.
+/// A percentile of sorted values; `None` if there are none.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
 }

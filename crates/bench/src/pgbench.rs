@@ -1,4 +1,4 @@
-//! The floor: `pgbench` writing the same rows, one order a transaction.
+//! The floor: `pgbench` writes the same rows, one order per transaction.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::percentile::{percentile, sorted};
 use crate::system::{System, folder};
 
-/// Connections, as many as the API is asked on.
+/// Connections, as many as in the measurements of the API.
 pub(crate) const CLIENTS: u32 = 64;
 
-/// As long as those that the API writes for an order of `salesctl load`.
+/// As long as the strings that the API writes for an order of `salesctl load`.
 const STRINGS: [(&str, &str); 11] = [
     ("owner", "bench"),
     ("fingerprint", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
@@ -32,25 +32,25 @@ const STRINGS: [(&str, &str); 11] = [
     ),
 ];
 
-/// Not counted at the beginning of [`p99_at`], while connections are made, in seconds.
-const LEAD: u32 = 1;
+/// The first seconds of [`p99_at`], in which connections are opened. They are not counted.
+const WARM_UP: u32 = 1;
 
-/// Orders a second.
+/// Orders per second at full rate.
 pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Failure> {
     let text = system.output_of(&mut pgbench(system, seconds)?)?;
-    tps(&text).ok_or_else(|| format!("pgbench did not tell its speed: {text}").into())
+    tps(&text).ok_or_else(|| format!("pgbench printed no tps: {text}").into())
 }
 
-/// The p99 of the time from when an order was due until its commit, in milliseconds, at so many orders a second: the tail
-/// that machine and database have by themselves.
+/// The p99 of the time from when an order is due until its commit, in milliseconds, at `rate`
+/// orders per second: the tail of the machine and the database alone.
 pub(crate) fn p99_at(system: &System, rate: f64, seconds: u32) -> Result<f64, Failure> {
     let logs = folder().join("pgbench");
     if logs.exists() {
-        // Of a run that failed.
+        // Left by a failed run.
         fs::remove_dir_all(&logs)?;
     }
     fs::create_dir_all(&logs)?;
-    let mut command = pgbench(system, LEAD + seconds)?;
+    let mut command = pgbench(system, WARM_UP + seconds)?;
     command.arg(format!("--rate={rate:.0}")).arg("--log");
     command.arg(format!("--log-prefix={}", logs.join("log").display()));
     system.output_of(&mut command)?;
@@ -75,7 +75,7 @@ fn pgbench(system: &System, seconds: u32) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// A line of the log.
+/// A line of pgbench's log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Transaction {
     /// Unix time, in seconds.
@@ -83,8 +83,8 @@ struct Transaction {
     took_ms: f64,
 }
 
-/// The third figure is how long it took, from when it was due, in microseconds; the fifth and sixth are when it ended, in
-/// seconds and microseconds.
+/// Parses a line of the log. The third field is the time from when the transaction was due, in
+/// microseconds. The fifth and sixth fields are its end, in seconds and microseconds.
 fn transaction(line: &str) -> Option<Transaction> {
     let figures: Vec<f64> = line.split(' ').map_while(|word| word.parse().ok()).collect();
     let &[_, _, took, _, seconds, micros, ..] = figures.as_slice() else { return None };
@@ -93,7 +93,7 @@ fn transaction(line: &str) -> Option<Transaction> {
 
 fn p99(transactions: Vec<Transaction>) -> Option<f64> {
     let begin = transactions.iter().map(|it| it.ended).min_by(f64::total_cmp)?;
-    let counted = transactions.into_iter().filter(|it| it.ended >= begin + f64::from(LEAD));
+    let counted = transactions.into_iter().filter(|it| it.ended >= begin + f64::from(WARM_UP));
     percentile(&sorted(counted.map(|it| it.took_ms).collect()), 99)
 }
 
@@ -107,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_speed_is_found_in_what_pgbench_prints() {
+    fn the_rate_is_parsed_from_the_output_of_pgbench() {
         let text = "latency average = 9.1 ms\ntps = 7012.25 (without initial connection time)\n";
         assert_eq!(tps(text), Some(7012.25));
         assert_eq!(tps("pgbench: error"), None);
     }
 
     #[test]
-    fn the_tail_is_that_of_the_transactions_after_the_lead() {
+    fn the_p99_excludes_the_warm_up() {
         let line = transaction("0 199 2241 0 1175850568 995598 1020").unwrap();
         assert_eq!(line, Transaction { ended: 1_175_850_568.995_598, took_ms: 2.241 });
         assert_eq!(transaction("0 199 skipped 0 1175850568 995598"), None);

@@ -1,23 +1,23 @@
-//! What a process takes, from Linux's `/proc`.
+//! The memory and processor time of a process, from Linux's `/proc`.
 
 use std::fs;
 use std::time::Duration;
 
-/// Megabytes.
+/// Resident memory, in megabytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Resident {
     /// `VmRSS`.
     pub(crate) now: f64,
-    /// `VmHWM`: the most it ever was.
+    /// `VmHWM`: the peak so far.
     pub(crate) peak: f64,
 }
 
-/// `None` where there is no `/proc`, as on macOS.
+/// The resident memory of a process; `None` without `/proc`, as on macOS.
 pub(crate) fn resident(process: u32) -> Option<Resident> {
     parse(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
 }
 
-/// The time that its threads have had of a processor so far.
+/// The processor time of all threads of a process so far; `None` without `/proc`.
 pub(crate) fn processor_time(process: u32) -> Option<Duration> {
     let mut time = Duration::ZERO;
     for thread in fs::read_dir(format!("/proc/{process}/task")).ok()? {

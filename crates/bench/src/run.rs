@@ -1,4 +1,4 @@
-//! From an empty stack to the table, and back to nothing.
+//! A run: starts the stack, measures, deletes the stack and prints the table.
 
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use crate::{big_tables, consumers, creates, drain, idle, latency, machine, whole
 
 type Measure = fn(&mut System, &Settings) -> Result<Vec<Row>, Failure>;
 
-/// The names are those that `--only` takes.
+/// The names are the values of `--only`.
 const MEASUREMENTS: [(&str, Measure); 8] = [
     ("machine", machine::measure),
     ("idle", idle::measure),
@@ -20,12 +20,12 @@ const MEASUREMENTS: [(&str, Measure); 8] = [
     ("latency", latency::measure),
     ("consumers", consumers::measure),
     ("whole", whole::measure),
-    (ONLY_WHEN_ASKED, big_tables::measure),
+    (OPT_IN, big_tables::measure),
 ];
-/// It takes a quarter of an hour and 15 GB of disk.
-const ONLY_WHEN_ASKED: &str = "big-tables";
+/// Not measured by default: it takes a quarter of an hour and 15 GB of disk.
+const OPT_IN: &str = "big-tables";
 
-/// Measures and prints; a signal ends it early. What was measured before a failure is printed too.
+/// Measures and prints. A signal ends the run early. Results from before a failure are printed too.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let chosen = chosen(settings.only.as_deref())?;
     let runtime = Runtime::new()?;
@@ -40,14 +40,14 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         };
         Ok::<_, Failure>(tokio::task::spawn_blocking(work).await?)
     });
-    // Whatever happened, nothing stays: neither processes nor data.
+    // Removes all processes and data, also after a failure.
     system::wipe()?;
     let (table, outcome) = outcome?;
     table.print(json)?;
     outcome
 }
 
-/// One after the other.
+/// Runs the measurements in sequence.
 fn measure(
     table: &mut Table,
     chosen: &[Measure],
@@ -57,22 +57,22 @@ fn measure(
 ) -> Result<(), Failure> {
     let mut system = System::start(stop, runtime)?;
     for measure in chosen {
-        table.extend(system.apart(|system| measure(system, settings))?);
+        table.extend(system.with_own_settings(|system| measure(system, settings))?);
     }
     Ok(())
 }
 
-/// The measurements of a list with commas; without one, all but the one that is only made when asked for.
+/// The measurements of a comma-separated list; without a list, all except [`OPT_IN`].
 fn chosen(only: Option<&str>) -> Result<Vec<Measure>, Failure> {
     let Some(only) = only else {
-        let usual = MEASUREMENTS.iter().filter(|(name, _)| *name != ONLY_WHEN_ASKED);
+        let usual = MEASUREMENTS.iter().filter(|(name, _)| *name != OPT_IN);
         return Ok(usual.map(|(_, measure)| *measure).collect());
     };
     let find = |name: &str| {
         let found = MEASUREMENTS.iter().find(|(known, _)| *known == name.trim());
         found.map(|(_, measure)| *measure).ok_or_else(|| {
             let known = MEASUREMENTS.map(|(known, _)| known).join(", ");
-            format!("there is no measurement {name:?}, only {known}").into()
+            format!("unknown measurement {name:?}; choose from {known}").into()
         })
     };
     only.split(',').map(find).collect()
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_measured_can_be_chosen() {
+    fn measurements_can_be_chosen() {
         assert_eq!(chosen(None).unwrap().len(), MEASUREMENTS.len() - 1);
         assert_eq!(chosen(Some("drain, big-tables")).unwrap().len(), 2);
         assert!(chosen(Some("drain,nothing")).unwrap_err().to_string().contains("\"nothing\""));

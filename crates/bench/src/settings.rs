@@ -1,32 +1,34 @@
-//! What can be typed.
+//! The command-line options.
 
 use conf::Conf;
 use service_kit::config::number_in;
 
-/// bench: measures the speed of the system beside its targets, on a stack of its own
+/// bench: measures the speed of the system against its targets, on a private stack
 ///
-/// The exit code tells whether the measuring worked, not whether a target was met.
+/// The exit code shows whether the measurements ran, not whether the targets were met.
 #[derive(Debug, Conf)]
 #[conf(name = "bench")]
 pub(crate) struct Settings {
-    /// Rounds; in each, everything is measured once, so that what disturbs the machine disturbs all alike
+    /// Number of rounds. Each round measures everything once, so that disturbances of the machine
+    /// affect all figures alike
     #[conf(long, env = "BENCH_ROUNDS", default_value = "3", value_parser = parse_count)]
     pub(crate) rounds: u32,
 
-    /// Seconds of each measurement
+    /// Duration of each measurement, in seconds
     #[conf(long, env = "BENCH_SECONDS", default_value = "10", value_parser = parse_count)]
     pub(crate) seconds: u32,
 
-    /// Events of the backlog that the relay drains
+    /// Number of events in the backlog that the relay drains
     #[conf(long, env = "BENCH_BACKLOG", default_value = "500000", value_parser = parse_backlog)]
     pub(crate) backlog: u64,
 
-    /// Orders that lie in the tables for big-tables
+    /// Number of orders in the tables for big-tables
     #[conf(long, env = "BENCH_STORED", default_value = "10000000", value_parser = parse_stored)]
     pub(crate) stored: u64,
 
-    /// What is measured, with commas between: machine, idle, creates, drain, latency, consumers, whole; these seven when unset.
-    /// There is also big-tables, which takes a quarter of an hour and 15 GB of disk
+    /// Measurements, separated by commas: machine, idle, creates, drain, latency, consumers, whole;
+    /// these seven when unset. There is also big-tables, which takes a quarter of an hour and 15 GB
+    /// of disk
     #[conf(long, env = "BENCH_ONLY")]
     pub(crate) only: Option<String>,
 

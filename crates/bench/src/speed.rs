@@ -1,4 +1,4 @@
-//! How fast a service counts.
+//! The speed at which a counter of a service grows.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 use crate::system::System;
 
-/// Between two looks at a counter.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// A counter that stands still for so long will not move again.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Interval between two reads of a counter.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A counter that does not grow for this long is stalled.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What a service counts a second, from the first that is seen to the last of `total`: its start is no part of it.
+/// The growth of a counter per second, from the first increase that is read until `total`. The
+/// start of the service is not included.
 pub(crate) fn of(
     system: &System,
     service: &str,
@@ -30,9 +31,9 @@ pub(crate) fn of(
                 return Ok((count - at) / (now - began).as_secs_f64());
             }
         }
-        if moved.elapsed() > PATIENCE {
-            return Err(format!("{service}: {counter} stands still at {count} of {total}").into());
+        if moved.elapsed() > STALL_TIMEOUT {
+            return Err(format!("{service}: {counter} is stalled at {count} of {total}").into());
         }
-        sleep(LOOK_INTERVAL);
+        sleep(POLL_INTERVAL);
     }
 }

@@ -1,4 +1,4 @@
-//! The system that is measured: the services' release binaries on a stack that exists only for this run.
+//! The system under test: the services' release binaries on a stack that exists only for this run.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -16,48 +16,51 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 
 const STACK: &str = "bench";
-/// Between two looks whether a command has ended.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Interval between two checks whether a command has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A stack with the tables in it. Services are started as a measurement needs them.
+/// A migrated stack. Each measurement starts the services that it needs.
 pub(crate) struct System {
     stop: CancellationToken,
     runtime: Handle,
-    /// Where this program and the services are.
+    /// The folder of this program and of the services.
     binaries: PathBuf,
-    /// Of the stack, over whatever this shell has: it may belong to another stack.
+    /// The stack's variables. They override those of the shell, which may belong to another stack.
     variables: BTreeMap<String, String>,
 }
 
-/// Keeps a second run in this checkout from wiping the stack of the first.
+/// Prevents a second run in this checkout, which would wipe the stack of the first.
 pub(crate) fn lock() -> Result<File, Failure> {
     let folder = root().join(".local/locks");
     fs::create_dir_all(&folder)?;
     let file = File::create(folder.join("run-bench"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err("another bench runs in this checkout".into()),
+        Err(TryLockError::WouldBlock) => {
+            Err("another bench runs in this checkout; wait until it has ended".into())
+        }
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 
-/// Ends everything that runs on the stack and deletes it.
+/// Stops all processes of the stack and deletes it.
 pub(crate) fn wipe() -> Result<(), Failure> {
     check(Command::new(script("stack")).args([STACK, "wipe"]).stdout(Stdio::null()))
 }
 
-/// The process id of a service that was started.
+/// The process id of a started service.
 pub(crate) fn process_of(service: &str) -> Result<u32, Failure> {
     let text = fs::read_to_string(folder().join("run").join(format!("{service}.pid")))?;
-    Ok(text.split_whitespace().next().ok_or("an empty pid file")?.parse()?)
+    Ok(text.split_whitespace().next().ok_or("the pid file is empty")?.parse()?)
 }
 
 impl System {
-    /// Starts the stack and makes the tables.
+    /// Starts the stack and creates the tables and topics.
     pub(crate) fn start(stop: CancellationToken, runtime: Handle) -> Result<Self, Failure> {
-        let binaries = std::env::current_exe()?.parent().ok_or("no folder")?.to_owned();
+        let binaries =
+            std::env::current_exe()?.parent().ok_or("the program has no folder")?.to_owned();
         let mut system = Self { stop, runtime, binaries, variables: BTreeMap::new() };
-        // What a killed run left.
+        // Left by a killed run.
         wipe()?;
         system.run(Command::new(script("stack")).args([STACK, "up"]).stdout(Stdio::null()))?;
         system.variables = stack_variables()?;
@@ -66,24 +69,28 @@ impl System {
         Ok(system)
     }
 
-    /// Makes another database with the tables in it, on the same server.
+    /// Creates another migrated database on the same server.
     pub(crate) fn create_database(&mut self, name: &str) -> Result<(), Failure> {
         self.sql(&[&format!("CREATE DATABASE {name}")])?;
-        self.apart(|system| {
+        self.with_own_settings(|system| {
             system.use_database(name)?;
             system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))
         })
     }
 
-    /// Everything that is started from now on uses this database of the server.
+    /// Selects the database of the server for everything that is started from now on.
     pub(crate) fn use_database(&mut self, name: &str) -> Result<(), Failure> {
-        let (server, _) = self.variable("DATABASE_URL")?.rsplit_once('/').ok_or("no database")?;
+        let (server, _) = self
+            .variable("DATABASE_URL")?
+            .rsplit_once('/')
+            .ok_or("DATABASE_URL has no database")?;
         let url = format!("{server}/{name}");
         self.set("DATABASE_URL", url);
         Ok(())
     }
 
-    /// Starts services on free ports and waits until they are ready. Their output is in the stack's logs.
+    /// Starts services on free ports and waits until they are ready. Their output is in the stack's
+    /// logs.
     pub(crate) fn start_services(&mut self, services: &[&str]) -> Result<(), Failure> {
         let ports: Vec<_> = services
             .iter()
@@ -99,7 +106,7 @@ impl System {
             };
             self.variables.insert(url.to_owned(), format!("http://127.0.0.1:{port}"));
         }
-        // The script looks for binaries in the folder of a profile in a target folder.
+        // The script expects the binaries in CARGO_TARGET_DIR/PROFILE.
         let profile = self.binaries.file_name().ok_or("the binaries have no folder")?;
         let target = self.binaries.parent().ok_or("the binaries have no target folder")?;
         self.run(
@@ -115,25 +122,25 @@ impl System {
         )
     }
 
-    /// A command of the workspace, with the settings that the services have.
+    /// A command of the workspace, with the settings of the services.
     pub(crate) fn tool(&self, binary: &str) -> Command {
         self.with_settings(&self.binaries.join(binary))
     }
 
-    /// Any command, with the settings that the services have.
+    /// Any command, with the settings of the services.
     pub(crate) fn with_settings(&self, program: &Path) -> Command {
         let mut command = Command::new(script("with-env"));
         command.arg(program).envs(&self.variables).env("SALES_STACK", STACK);
         command
     }
 
-    /// Sets a variable for what is started from now on.
+    /// Sets a variable for everything that is started from now on.
     pub(crate) fn set(&mut self, name: &str, value: impl Display) {
         self.variables.insert(name.to_owned(), value.to_string());
     }
 
-    /// Measures with settings of its own, which nobody finds afterwards.
-    pub(crate) fn apart<T>(
+    /// Runs `measure` and then restores the settings.
+    pub(crate) fn with_own_settings<T>(
         &mut self,
         measure: impl FnOnce(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -143,7 +150,7 @@ impl System {
         outcome
     }
 
-    /// Makes the topics that the variables name.
+    /// Creates the topics that the variables name.
     pub(crate) fn create_topics(&self) -> Result<(), Failure> {
         self.run(self.tool("salesctl").args(["topics", "create"]).stdout(Stdio::null()))
     }
@@ -159,9 +166,9 @@ impl System {
         )
     }
 
-    /// What a counter of a service stands at, whatever its labels; zero before it was first counted.
+    /// The value of a service's counter, summed over its labels; zero if it does not exist yet.
     pub(crate) fn counter(&self, service: &str, name: &str) -> Result<f64, Failure> {
-        self.refuse_if_ending()?;
+        self.fail_if_stopping()?;
         let port =
             fs::read_to_string(folder().join("run").join(format!("{service}-management.port")))?;
         let url = format!("http://127.0.0.1:{}/metrics", port.trim());
@@ -174,22 +181,23 @@ impl System {
         Ok(values.sum())
     }
 
-    /// Ends a service; what it has in hand is finished first.
+    /// Stops a service, which finishes its work in progress first.
     pub(crate) fn stop_service(&self, service: &str) -> Result<(), Failure> {
         let mut command = Command::new(script("services"));
         self.run(command.args(["stop", service]).env("SALES_STACK", STACK).stdout(Stdio::null()))
     }
 
-    /// A setting that the services have.
+    /// A setting of the services.
     pub(crate) fn variable(&self, name: &str) -> Result<&str, Failure> {
-        Ok(self.variables.get(name).ok_or_else(|| format!("the stack has no {name}"))?)
+        Ok(self.variables.get(name).ok_or_else(|| format!("the stack has no setting {name}"))?)
     }
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
 
-    /// Empties the tables and writes out what is in memory, so that every measurement finds the same.
+    /// Truncates the tables and runs a checkpoint, so that every measurement starts in the same
+    /// state.
     pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
         self.sql(&[
             "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.inbox,
@@ -198,7 +206,7 @@ impl System {
         ])
     }
 
-    /// Runs statements, each by itself.
+    /// Runs statements, each in its own transaction.
     pub(crate) fn sql(&self, statements: &[&str]) -> Result<(), Failure> {
         self.with_database(async |client| {
             for statement in statements {
@@ -223,12 +231,12 @@ impl System {
         })
     }
 
-    /// Asks the database.
+    /// Runs `work` on a new connection to the database.
     pub(crate) fn with_database<T>(
         &self,
         work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.refuse_if_ending()?;
+        self.fail_if_stopping()?;
         let url = self.variable("DATABASE_URL")?;
         self.runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -240,24 +248,25 @@ impl System {
         })
     }
 
-    /// Runs a command to its end, unless this program is ending.
+    /// Runs a command and waits until it exits. Fails if this program is stopping.
     pub(crate) fn run(&self, command: &mut Command) -> Result<(), Failure> {
-        self.refuse_if_ending()?;
+        self.fail_if_stopping()?;
         check(command)
     }
 
-    /// The same, for the little that it prints; a signal to this program ends the command.
+    /// Runs a command and returns its output, which must be short. A signal to this program kills
+    /// the command.
     pub(crate) fn output_of(&self, command: &mut Command) -> Result<String, Failure> {
-        self.refuse_if_ending()?;
+        self.fail_if_stopping()?;
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         while child.try_wait()?.is_none() {
-            thread::sleep(LOOK_INTERVAL);
+            thread::sleep(POLL_INTERVAL);
             if self.stop.is_cancelled() {
                 child.kill()?;
             }
         }
         let output = child.wait_with_output()?;
-        self.refuse_if_ending()?;
+        self.fail_if_stopping()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             return Err(format!("{} ({}): {text}", described(command), output.status).into());
@@ -265,8 +274,8 @@ impl System {
         Ok(text)
     }
 
-    /// Fails once this program is to end.
-    pub(crate) fn refuse_if_ending(&self) -> Result<(), Failure> {
+    /// Fails once this program has received a signal to stop.
+    pub(crate) fn fail_if_stopping(&self) -> Result<(), Failure> {
         if self.stop.is_cancelled() { Err("interrupted".into()) } else { Ok(()) }
     }
 }
@@ -279,7 +288,7 @@ fn check(command: &mut Command) -> Result<(), Failure> {
     Err(format!("{} ({status})", described(command)).into())
 }
 
-/// Program and first argument: the others may hold a password.
+/// The program and its first argument. The other arguments may contain a password.
 fn described(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let first = command.get_args().next().unwrap_or_default();

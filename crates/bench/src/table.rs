@@ -1,4 +1,4 @@
-//! What was measured, each beside its target.
+//! The table of results, each beside its target.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::percentile::sorted;
 
-/// What is to be reached.
+/// The target of a figure.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Target {
@@ -53,7 +53,7 @@ impl Row {
         self.values.push(value);
     }
 
-    /// Takes a value if there is one; a row without any says that it could not be measured.
+    /// Adds a value if there is one. A row without values is printed with dashes.
     pub(crate) fn extend(&mut self, value: Option<f64>) {
         self.values.extend(value);
     }
@@ -90,14 +90,14 @@ struct Spread {
     max: f64,
 }
 
-/// A row as it is told.
+/// A row as it is printed.
 #[derive(Serialize)]
 struct Figure<'a> {
     what: &'a str,
     unit: &'a str,
     #[serde(flatten)]
     spread: Option<Spread>,
-    /// One a round.
+    /// One value per round.
     values: &'a [f64],
     target: Option<Target>,
     /// Whether the median meets the target.
@@ -133,7 +133,7 @@ impl Table {
         self.0.extend(rows);
     }
 
-    /// For people, or as JSON.
+    /// Prints the table as text or as JSON.
     pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
         let figures: Vec<_> = self.0.iter().map(Row::figure).collect();
         let text = if json {
@@ -152,7 +152,7 @@ fn line([what, unit, median, min, max, target, met]: [&str; 7]) -> String {
     text.trim_end().to_owned()
 }
 
-/// Three digits or more: what is below the third is noise.
+/// Formats with at least three significant digits; the digits after the third are noise.
 fn number(value: f64) -> String {
     let decimals = match value {
         ..10.0 => 2,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_the_figure_its_spread_and_its_target() {
+    fn a_line_shows_the_figure_its_spread_and_its_target() {
         let text = row(&[1.25, 1.5, 12345.6], Target::AtLeast(1.5)).figure().text();
         let words: Vec<_> = text.split_whitespace().collect();
         assert_eq!(words, ["ratio", "x", "1.50", "1.25", "12346", ">=", "1.5", "yes"]);

@@ -1,4 +1,4 @@
-//! The whole system on one machine: what it takes in and delivers at the same time.
+//! The whole system on one machine: the orders that it accepts and delivers at the same time.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,21 +9,22 @@ use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
 
-/// Orders a second that are placed: somewhat more than are to be delivered.
+/// Orders placed per second: somewhat more than the target of the deliveries.
 const RATE: u32 = 3_800;
 const CONNECTIONS: u32 = 64;
-/// Each of the two steps; so it takes a little more than twice that until as many are delivered as are placed.
+/// The delay of each of the two steps. The delivery rate reaches the rate of creates after a little
+/// more than twice this delay.
 const DELAY_MS: u32 = 1_000;
 const SERVICES: [&str; 5] =
     ["inventory-mock", "sales-api", "outbox-relay", "delivery-service", "status-consumer"];
 
-/// Orders a second of a round.
+/// Orders per second in a round.
 struct Round {
     placed: f64,
     delivered: f64,
 }
 
-/// Each round on empty tables.
+/// Measures each round on empty tables.
 pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let mut placed = Row::new("whole system, placed", "orders/s");
     let mut delivered =
@@ -41,8 +42,8 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     Ok(vec![placed, delivered])
 }
 
-/// Orders a second that are delivered beside all that is in the tables, in one round; `name` is for topics that nobody
-/// has used.
+/// The orders delivered per second in one round, on the current tables. `name` is the prefix of new
+/// topics and groups.
 pub(crate) fn delivered(
     system: &mut System,
     settings: &Settings,
@@ -51,7 +52,7 @@ pub(crate) fn delivered(
     Ok(with_services(system, name, |system| round(system, settings))?.delivered)
 }
 
-/// Everything runs, on topics and with groups of its own.
+/// Runs `measure` with all services, on their own topics and groups.
 fn with_services<T>(
     system: &mut System,
     name: &str,
@@ -70,9 +71,10 @@ fn with_services<T>(
     Ok(measured)
 }
 
-/// Orders are placed at a rate; when the first have been delivered, what is delivered is counted until the load ends.
+/// Places orders at a constant rate. Once the first are delivered, counts deliveries until the load
+/// ends.
 fn round(system: &System, settings: &Settings) -> Result<Round, Failure> {
-    // Ids carry the time: what comes now is greater than what is there.
+    // Ids begin with the time, so the ids of new orders are greater than the existing ones.
     let newest = system.text("SELECT id::text FROM sales.orders ORDER BY id DESC LIMIT 1")?;
     let newest = newest.unwrap_or_else(|| "00000000-0000-0000-0000-000000000000".to_owned());
     let count = |status: &str| {
@@ -81,19 +83,21 @@ fn round(system: &System, settings: &Settings) -> Result<Round, Failure> {
         ))
     };
     let (load, delivered) = thread::scope(|scope| {
-        let counted =
-            scope.spawn(|| per_second_of_the_second_half(settings, || count("= 'Delivered'")));
+        let counted = scope.spawn(|| rate_in_second_half(settings, || count("= 'Delivered'")));
         let (pace, seconds) = (format!("--rate={RATE}"), 2 * settings.seconds + 6);
-        let load = load::run_as_far_as_it_goes(system, &pace, CONNECTIONS, seconds);
+        let load = load::run_allowing_unsent(system, &pace, CONNECTIONS, seconds);
         (load, counted.join())
     });
-    // What is still under way belongs to no other round.
-    drained(|| count("<> 'Delivered'"))?;
-    Ok(Round { placed: load?.rate, delivered: delivered.map_err(|_| "the counting panicked")?? })
+    // Orders in progress must not count in another round.
+    wait_until_delivered(|| count("<> 'Delivered'"))?;
+    Ok(Round {
+        placed: load?.rate,
+        delivered: delivered.map_err(|_| "the thread that counts deliveries panicked")??,
+    })
 }
 
-/// When everything has long been under way.
-fn per_second_of_the_second_half(
+/// The increase of `count` per second in the second half of the load, when the pipeline is full.
+fn rate_in_second_half(
     settings: &Settings,
     count: impl Fn() -> Result<u64, Failure>,
 ) -> Result<f64, Failure> {
@@ -105,11 +109,11 @@ fn per_second_of_the_second_half(
     Ok(f64::from(u32::try_from(after - before)?) / elapsed.as_secs_f64())
 }
 
-fn drained(left: impl Fn() -> Result<u64, Failure>) -> Result<(), Failure> {
+fn wait_until_delivered(left: impl Fn() -> Result<u64, Failure>) -> Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_mins(2);
     while left()? > 0 {
         if Instant::now() > deadline {
-            return Err("not every order is delivered two minutes after the load".into());
+            return Err("some orders are still undelivered two minutes after the load".into());
         }
         thread::sleep(Duration::from_millis(500));
     }

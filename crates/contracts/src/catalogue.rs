@@ -1,7 +1,9 @@
-//! What a consumer of the topics may rely on: each version of each event type, with its schema and one record of it.
+//! The contracts of the topics: each version of each event type, with its schema and an example
+//! record.
 //!
-//! The files are made from the code and committed, so that a change of the code that others would notice is a change
-//! of a file. A version that is listed in `released.sha256` never changes again; what is new becomes a new version.
+//! The files are generated from the code and committed, so a code change that affects consumers
+//! shows as a changed file. A version that is listed in `released.sha256` never changes again; each
+//! change becomes a new version.
 
 pub mod async_api;
 #[cfg(test)]
@@ -23,35 +25,36 @@ use crate::topics::{DEAD_LETTERS, DELIVERY_EVENTS, ORDER_EVENTS};
 /// One version of an event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contract {
-    /// What `ce_type` carries.
+    /// The value of `ce_type`.
     pub event_type: &'static str,
-    /// Major and minor version, as `1.0`.
+    /// Major and minor version, such as `1.0`.
     pub version: &'static str,
-    /// The topic, under its usual name.
+    /// The topic's default name.
     pub topic: &'static str,
     /// The JSON Schema of the value (draft 2020-12).
     pub schema: &'static str,
-    /// A record as it is on the wire.
+    /// An example record.
     pub example: Example,
 }
 
-/// A record, byte for byte. Its key is the subject of the event.
+/// A record, byte for byte. Its key is the event's subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Example {
     /// The value.
     pub value: &'static str,
-    /// The headers in their order, as lines of `name=value`.
+    /// The headers in their order, one `name=value` per line.
     pub headers: &'static str,
 }
 
 impl Contract {
-    /// What `ce_dataschema` carries, and the `$id` of the schema.
+    /// The value of `ce_dataschema`, which is also the `$id` of the schema.
     pub fn data_schema(&self) -> String {
         data_schema(self.event_type, self.version)
     }
 
-    /// Whether a reader who knows one of the two can read records of the other: same type, same major version.
-    pub fn is_alternative_to(&self, other: &Self) -> bool {
+    /// Whether both have the same type and major version, so that a reader of one can read records
+    /// of the other.
+    pub fn has_same_major(&self, other: &Self) -> bool {
         let major = |contract: &Self| major_version(&contract.data_schema());
         self.event_type == other.event_type && major(self) == major(other)
     }
@@ -90,7 +93,8 @@ macro_rules! contract {
     };
 }
 
-/// Every version of every type, in the order of an order's life; of one type, the oldest version first.
+/// Every version of every type. Types are in the order in which they occur for an order, versions
+/// from oldest to newest.
 pub const CONTRACTS: &[Contract] = &[
     contract!("order.created", "1.0", ORDER_EVENTS),
     contract!("order.shipped", "1.0", DELIVERY_EVENTS),
@@ -98,24 +102,24 @@ pub const CONTRACTS: &[Contract] = &[
     contract!("outbox.dead-lettered", "1.0", DEAD_LETTERS),
 ];
 
-/// There is no such contract.
+/// The requested contract does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoContract {
+pub enum UnknownContract {
     /// No event has this type.
-    #[error("there is no event type {0:?}")]
+    #[error("unknown event type {0:?}")]
     Type(String),
     /// The type never had this version.
     #[error("{event_type} has no version {version:?}")]
     Version {
         /// The type.
         event_type: String,
-        /// The version that was asked for.
+        /// The requested version.
         version: String,
     },
 }
 
-/// A version of an event type; the newest one when none is asked for.
-pub fn find(event_type: &str, version: Option<&str>) -> Result<&'static Contract, NoContract> {
+/// The contract of an event type: the requested version, or the newest one.
+pub fn find(event_type: &str, version: Option<&str>) -> Result<&'static Contract, UnknownContract> {
     find_in(CONTRACTS, event_type, version)
 }
 
@@ -123,16 +127,16 @@ fn find_in<'c>(
     contracts: &'c [Contract],
     event_type: &str,
     version: Option<&str>,
-) -> Result<&'c Contract, NoContract> {
+) -> Result<&'c Contract, UnknownContract> {
     let mut versions = contracts.iter().filter(|it| it.event_type == event_type).peekable();
     if versions.peek().is_none() {
-        return Err(NoContract::Type(event_type.to_owned()));
+        return Err(UnknownContract::Type(event_type.to_owned()));
     }
     match version {
         None => versions.next_back(),
         Some(version) => versions.find(|it| it.version == version),
     }
-    .ok_or_else(|| NoContract::Version {
+    .ok_or_else(|| UnknownContract::Version {
         event_type: event_type.to_owned(),
         version: version.unwrap_or_default().to_owned(),
     })
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_version_is_found_unless_another_is_asked_for() {
+    fn find_returns_the_newest_version_by_default() {
         let [old, other, ..] = CONTRACTS else { panic!("two types at least") };
         let contracts = [*old, Contract { version: "1.1", ..*old }, *other];
         let found =
@@ -153,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_named() {
+    fn errors_name_the_unknown_type_or_version() {
         let no_type = find("order.eaten", None).unwrap_err();
-        assert_eq!(no_type.to_string(), r#"there is no event type "order.eaten""#);
+        assert_eq!(no_type.to_string(), r#"unknown event type "order.eaten""#);
         let no_version = find("order.created", Some("0.9")).unwrap_err();
         assert_eq!(no_version.to_string(), r#"order.created has no version "0.9""#);
     }

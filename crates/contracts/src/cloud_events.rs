@@ -1,7 +1,8 @@
 //! The attributes of an event as Kafka headers.
 //!
-//! CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes travel as `ce_` headers, the value
-//! is the event's data alone. `traceparent` and `tracestate` follow W3C Trace Context.
+//! CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes are `ce_` headers, and
+//! the value contains only the event's data. `traceparent` and `tracestate` follow W3C Trace
+//! Context.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -14,53 +15,59 @@ pub const CONTENT_TYPE: &str = "application/json";
 /// The version of CloudEvents that the headers follow.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// Where a trace goes on (W3C Trace Context).
+/// The trace that an event belongs to (W3C Trace Context).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     /// Version, trace id, parent span id, flags.
     pub traceparent: String,
-    /// What the vendors along the way added.
+    /// Vendor-specific data of the trace.
     pub tracestate: Option<String>,
 }
 
-/// The most bytes of a `tracestate` that are kept: as many as everybody has to pass on.
-const TRACESTATE_BYTES: usize = 512;
-/// An entry that is longer goes first.
-const LONG_ENTRY: usize = 128;
+/// Maximum length of a stored `tracestate`, in bytes: the length that every system has to
+/// propagate.
+const MAX_TRACESTATE_BYTES: usize = 512;
+/// Entries that are longer than this, in bytes, are removed first.
+const LONG_ENTRY_BYTES: usize = 128;
 
 impl TraceContext {
-    /// What came from outside. A `tracestate` that is too long loses entries, as W3C Trace Context asks (section 3.3.1.5).
+    /// A trace context from outside. If `tracestate` is too long, entries are removed as W3C Trace
+    /// Context requires (section 3.3.1.5).
     pub fn new(traceparent: String, tracestate: Option<String>) -> Self {
-        Self { traceparent, tracestate: tracestate.map(shortened).filter(|it| !it.is_empty()) }
+        Self {
+            traceparent,
+            tracestate: tracestate.map(truncate_tracestate).filter(|it| !it.is_empty()),
+        }
     }
 
-    /// The trace id, for log lines; nothing in what is no `traceparent`.
+    /// The trace id, for log lines; `None` if `traceparent` is malformed.
     pub fn trace_id(&self) -> Option<&str> {
         trace_id(&self.traceparent)
     }
 
-    /// Whether whoever began the trace records it.
+    /// Whether the sampled flag of the trace is set.
     pub fn is_sampled(&self) -> bool {
         is_sampled(&self.traceparent)
     }
 }
 
-/// Without its long entries, the last ones first, and then without others from the end, until it is short enough.
-fn shortened(tracestate: String) -> String {
-    if tracestate.len() <= TRACESTATE_BYTES {
+/// Removes long entries from the end, then other entries from the end, until the rest is short
+/// enough.
+fn truncate_tracestate(tracestate: String) -> String {
+    if tracestate.len() <= MAX_TRACESTATE_BYTES {
         return tracestate;
     }
     let entries = tracestate.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     let mut entries: Vec<Option<&str>> = entries.map(Some).collect();
-    // Each with the comma behind it.
+    // Each entry with a comma after it.
     let mut bytes: usize = entries.iter().flatten().map(|entry| entry.len() + 1).sum();
-    for goes in [|entry: &str| entry.len() > LONG_ENTRY, |_: &str| true] {
+    for is_removable in [|entry: &str| entry.len() > LONG_ENTRY_BYTES, |_: &str| true] {
         for entry in entries.iter_mut().rev() {
-            if bytes <= TRACESTATE_BYTES + 1 {
+            if bytes <= MAX_TRACESTATE_BYTES + 1 {
                 break;
             }
-            if let Some(gone) = entry.take_if(|entry| goes(entry)) {
-                bytes -= gone.len() + 1;
+            if let Some(removed) = entry.take_if(|entry| is_removable(entry)) {
+                bytes -= removed.len() + 1;
             }
         }
     }
@@ -72,16 +79,16 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     traceparent.split('-').nth(1)
 }
 
-/// Whether a `traceparent` says that its trace is recorded.
+/// Whether the sampled flag of a `traceparent` is set.
 pub fn is_sampled(traceparent: &str) -> bool {
     let flags = traceparent.split('-').nth(3);
     flags.and_then(|flags| u8::from_str_radix(flags, 16).ok()).is_some_and(|it| it & 1 == 1)
 }
 
-/// What is said about an event beside its data.
+/// The attributes of an event: its metadata without its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// `ce_id`: names the event; a second record with the same id is the same event.
+    /// `ce_id`: identifies the event; records with the same id are the same event.
     pub id: Uuid,
     /// `ce_source`: the service that reports it.
     pub source: String,
@@ -89,23 +96,23 @@ pub struct Attributes {
     pub event_type: String,
     /// `ce_time`: when it happened.
     pub time: DateTime<Utc>,
-    /// `ce_subject`: the order it happened to.
+    /// `ce_subject`: the id of the order.
     pub subject: Uuid,
     /// `ce_dataschema`: the type and version of the value, see [`data_schema`].
     pub data_schema: String,
-    /// `ce_correlationid`: ties together all that one request caused (an extension attribute).
+    /// `ce_correlationid`: identifies everything that one request caused (an extension attribute).
     pub correlation_id: Option<String>,
     /// The trace that the event belongs to.
     pub trace: Option<TraceContext>,
 }
 
-/// Why headers are no CloudEvent that this reader understands.
+/// Why headers are not a valid CloudEvent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttributeError {
     /// A required header is absent.
     #[error("header {0} is missing")]
     Missing(&'static str),
-    /// A header holds what its attribute does not allow.
+    /// A header has a value that its attribute does not allow.
     #[error("header {0} is malformed")]
     Malformed(&'static str),
 }
@@ -122,7 +129,7 @@ pub fn major_version(data_schema: &str) -> Option<u32> {
 }
 
 impl Attributes {
-    /// Shows every Kafka header, name and value, always in the same order.
+    /// Calls `header` with the name and value of every Kafka header, in a fixed order.
     pub fn visit_headers(&self, mut header: impl FnMut(&'static str, &str)) {
         let mut buffer = Uuid::encode_buffer();
         header("ce_specversion", SPEC_VERSION);
@@ -144,18 +151,19 @@ impl Attributes {
         }
     }
 
-    /// The Kafka headers, as [`Self::visit_headers`] shows them.
+    /// The Kafka headers, in the order of [`Self::visit_headers`].
     pub fn to_headers(&self) -> Vec<(String, String)> {
         let mut headers = Vec::new();
         self.visit_headers(|name, value| headers.push((name.to_owned(), value.to_owned())));
         headers
     }
 
-    /// Reads the headers back; `header` looks one up by its name.
+    /// Parses the headers; `header` returns the value of a header by its name.
     pub fn from_headers<'a>(
         header: impl Fn(&str) -> Option<&'a [u8]>,
     ) -> Result<Self, AttributeError> {
-        // Control characters are no part of an attribute (CloudEvents 1.0, type system), nor can they be stored.
+        // CloudEvents 1.0 (type system) forbids control characters, and PostgreSQL cannot store
+        // NUL.
         let optional = |name: &'static str| match header(name).map(str::from_utf8) {
             None => Ok(None),
             Some(Ok(text)) if !text.contains(char::is_control) => Ok(Some(text.to_owned())),
@@ -188,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_tracestate_loses_its_long_entries_and_then_its_last_ones() {
+    fn a_long_tracestate_is_truncated() {
         let kept = |state: &str| TraceContext::new("p".into(), Some(state.to_owned())).tracestate;
         let (short, long) = ("a=1,b=2", format!("c={}", "x".repeat(600)));
         assert_eq!(kept(short).as_deref(), Some(short));
@@ -197,7 +205,7 @@ mod tests {
         let many: Vec<String> = (0..100).map(|number| format!("vendor{number}=value")).collect();
         let left = kept(&many.join(",")).unwrap();
         assert!((490..=512).contains(&left.len()) && many.join(",").starts_with(&left), "{left}");
-        // As many as a head can hold, in no time.
+        // The maximum size of request headers: must be fast.
         assert_eq!(kept(&",".repeat(130_000)), None);
     }
 
@@ -224,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_event_does_not_have_makes_no_header() {
+    fn absent_attributes_have_no_header() {
         let event = Attributes { correlation_id: None, trace: None, ..attributes() };
         let headers = event.to_headers();
         assert!(headers.iter().all(|(_, value)| !value.is_empty()));
@@ -234,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn attributes_survive_the_headers() {
+    fn attributes_survive_a_round_trip_through_headers() {
         assert_eq!(read(&attributes().to_headers()), Ok(attributes()));
     }
 
     #[test]
-    fn each_required_header_is_missed_by_name() {
+    fn a_missing_required_header_is_reported_by_name() {
         let headers = attributes().to_headers();
         for name in [
             "ce_specversion",
@@ -256,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_database_can_store_is_malformed() {
+    fn values_that_the_database_cannot_store_are_malformed() {
         for (name, value) in [("ce_correlationid", "a\0b"), ("ce_time", "-9000-01-01T00:00:00Z")] {
             let mut headers = attributes().to_headers();
             headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.to_owned();
@@ -265,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_says_its_id_and_whether_it_is_sampled() {
+    fn trace_id_and_sampled_flag_are_parsed() {
         let trace = |flags: &str| TraceContext {
             traceparent: format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7{flags}"),
             tracestate: None,

@@ -1,4 +1,4 @@
-//! What delivery-service reports, on [`crate::topics::DELIVERY_EVENTS`].
+//! The events of delivery-service, on [`crate::topics::DELIVERY_EVENTS`].
 
 use chrono::{DateTime, Utc};
 use domain::{DeliveryStep, OrderId};
@@ -11,7 +11,7 @@ use crate::envelope::{DecodeError, Event, json};
 pub const ORDER_SHIPPED: &str = "order.shipped";
 /// The type of a [`DeliveryStep::Delivered`] event.
 pub const ORDER_DELIVERED: &str = "order.delivered";
-/// The version of both that is written.
+/// The version of both types that the code writes.
 pub const DELIVERY_VERSION: &str = "1.0";
 
 /// The event type of a step.
@@ -22,14 +22,14 @@ pub const fn event_type(step: DeliveryStep) -> &'static str {
     }
 }
 
-/// An order's goods left, or arrived.
+/// A delivery step of an order: shipped or delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryEvent {
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// What happened.
+    /// The step.
     pub step: DeliveryStep,
-    /// When it happened.
+    /// The time of the step.
     pub at: DateTime<Utc>,
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_read_says_why() {
+    fn each_decode_error_has_its_class() {
         let event = event(DeliveryStep::Shipped);
         let (good, key, value) =
             (attributes(&event), event.order_id.to_string(), event.encode().unwrap());

@@ -1,19 +1,20 @@
-//! How amounts and instants look in JSON, everywhere.
+//! The JSON encoding of amounts and timestamps, for events and HTTP bodies.
 
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 
-/// RFC 3339 in UTC with milliseconds: `2026-03-01T12:00:00.000Z`.
+/// Formats a timestamp as RFC 3339 in UTC with milliseconds: `2026-03-01T12:00:00.000Z`.
 pub fn timestamp_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Reads RFC 3339, whose years have four digits; chrono knows more of them than a database can store.
+/// Parses an RFC 3339 timestamp. Accepts only the years 1 to 9999, because chrono accepts years
+/// that the database cannot store.
 pub fn parse_timestamp(text: &str) -> Option<DateTime<Utc>> {
     let at = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
     (1..=9999).contains(&at.year()).then_some(at)
 }
 
-/// `#[serde(with = "timestamp")]`: an instant as [`timestamp_text`].
+/// `#[serde(with = "timestamp")]`: a timestamp in the format of [`timestamp_text`].
 pub(crate) mod timestamp {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -27,11 +28,12 @@ pub(crate) mod timestamp {
     ) -> Result<DateTime<Utc>, D::Error> {
         let text = String::deserialize(from)?;
         super::parse_timestamp(&text)
-            .ok_or_else(|| de::Error::custom("is no timestamp of RFC 3339"))
+            .ok_or_else(|| de::Error::custom("must be an RFC 3339 timestamp"))
     }
 }
 
-/// `#[serde(with = "money")]`: an amount as a JSON number with two decimals, never through a binary float.
+/// `#[serde(with = "money")]`: an amount as a JSON number with two decimals, without conversion to
+/// a binary float.
 pub(crate) mod money {
     use domain::Money;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -47,7 +49,7 @@ pub(crate) mod money {
     }
 }
 
-/// `#[serde(with = "display")]`: a domain value as the text it prints.
+/// `#[serde(with = "display")]`: a domain value as a string, through `Display` and `FromStr`.
 pub(crate) mod display {
     use std::fmt::Display;
     use std::str::FromStr;

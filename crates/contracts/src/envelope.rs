@@ -1,4 +1,4 @@
-//! From the bytes of a Kafka record to an event that can be trusted, or to the reason why not.
+//! Decodes Kafka records into validated events.
 
 use domain::OrderId;
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use crate::event_id::event_id;
 
 /// The value of one or more event types.
 pub trait Event: Sized {
-    /// Reads the value of an event of type `event_type`.
+    /// Decodes the value of an event of type `event_type`.
     fn decode(event_type: &str, value: &[u8]) -> Result<Self, DecodeError>;
 
     /// The order that the event is about.
@@ -19,40 +19,41 @@ pub trait Event: Sized {
 /// An event with its attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope<E> {
-    /// What is said about it.
+    /// The attributes, from the headers.
     pub attributes: Attributes,
-    /// What happened.
+    /// The event, from the value.
     pub event: E,
 }
 
-/// Why a record can never be understood by this reader.
+/// Why a record can never be decoded by this reader.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// A record without a value, which only compacted topics have.
+    /// The record has no value. Such records occur only in compacted topics.
     #[error("the record is a tombstone")]
     Tombstone,
-    /// The headers are no CloudEvent.
-    #[error("the headers are no CloudEvent")]
+    /// The headers are not a valid CloudEvent.
+    #[error("the headers are not a valid CloudEvent")]
     Attributes(#[from] AttributeError),
-    /// An id that another event of the order has, or none: a consumer would take this event for that one.
-    #[error("the id is not that of this event, {0}")]
+    /// `ce_id` is not the id of this event. A consumer that removes duplicates by id would take it
+    /// for another event.
+    #[error("the header ce_id does not match the event; expected {0}")]
     IdMismatch(Uuid),
-    /// A type that does not belong into the topic.
-    #[error("the type {0:?} is unknown here")]
+    /// The type does not belong to the topic.
+    #[error("the event type {0:?} is not expected in this topic")]
     UnknownType(String),
-    /// A version that breaks with what this reader knows.
-    #[error("the schema {0:?} is not of major version 1")]
+    /// The major version is not the one that this reader supports.
+    #[error("the schema {0:?} is not supported; expected major version 1")]
     UnsupportedVersion(String),
-    /// The value is not what its schema says.
-    #[error("the value breaks its schema")]
+    /// The value does not match its schema.
+    #[error("the value does not match its schema")]
     Value(#[source] serde_json::Error),
-    /// Key, subject and value do not name the same order.
+    /// Key, subject and value name different orders.
     #[error("key, subject and value name different orders")]
     KeyMismatch,
 }
 
 impl DecodeError {
-    /// A short name for headers and metrics; it never changes.
+    /// A short, stable name for headers and metrics.
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",
@@ -65,14 +66,14 @@ impl DecodeError {
     }
 }
 
-/// Reads a value as JSON.
+/// Parses a value as JSON.
 pub(crate) fn json<T: DeserializeOwned>(value: &[u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(value).map_err(DecodeError::Value)
 }
 
 impl<E: Event> Envelope<E> {
-    /// Reads a record whole: its headers, its value, that its key names the same order, and that its id is the one of this
-    /// event.
+    /// Decodes the headers and the value of a record. Checks that key, subject and value name the
+    /// same order, and that `ce_id` is the id of this event.
     pub fn decode<'a>(
         key: Option<&[u8]>,
         value: Option<&[u8]>,

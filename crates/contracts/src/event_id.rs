@@ -1,12 +1,13 @@
-//! The id of an event is a function of what happened, not of who reports it.
+//! The id of an event. It depends on the order and the event type, not on the service that reports
+//! it.
 
 use domain::OrderId;
 use uuid::Uuid;
 
-/// A UUID of version 5 (RFC 9562) over the order and the event type.
+/// A version 5 UUID (RFC 9562) of the order's id and the event type.
 ///
-/// An order meets each type once in its life. So a publish that is repeated after a crash, and the same step
-/// reported by two services, are one event to everybody downstream.
+/// Each event type occurs once per order. So a record that is published again after a crash, and
+/// the same step reported by two services, are one event to every consumer.
 pub fn event_id(order: OrderId, event_type: &str) -> Uuid {
     Uuid::new_v5(&order.as_uuid(), event_type.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! The bodies of the sales API.
+//! The request and response bodies of the sales API.
 
 use chrono::{DateTime, Utc};
 use domain::{Money, OrderId, OrderStatus};
@@ -10,11 +10,11 @@ use crate::encoding::{display, money, timestamp};
 pub use crate::order_events::Item;
 use crate::schemas::{self, CustomerIdSchema, OrderStatusSchema, TimestampSchema};
 
-/// The header that names a create, so that it can be repeated safely.
+/// The request header with the idempotency key of a create, so that the client can retry it safely.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// The header that marks an answer as a repeat of the first one.
+/// The response header that marks a replay of the first response.
 pub const IDEMPOTENT_REPLAYED: &str = "Idempotent-Replayed";
-/// The header that ties a request to everything it causes.
+/// The header with the id of everything that one request causes.
 pub const CORRELATION_ID: &str = "X-Correlation-ID";
 
 /// The envelope of a successful response.
@@ -27,7 +27,7 @@ pub struct Success<T> {
 }
 
 impl<T> Success<T> {
-    /// Wraps an answer.
+    /// Wraps a result.
     pub const fn new(data: T) -> Self {
         Self { success: true, data }
     }
@@ -37,10 +37,10 @@ impl<T> Success<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateOrder {
-    /// Whom the order is for.
+    /// The id of the customer.
     #[schema(schema_with = schemas::customer_id)]
     pub customer_id: String,
-    /// What is ordered.
+    /// The ordered items.
     #[schema(schema_with = schemas::created_items)]
     pub items: Vec<CreateOrderItem>,
 }
@@ -49,18 +49,18 @@ pub struct CreateOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateOrderItem {
-    /// What is sold.
+    /// The id of the product.
     #[schema(schema_with = schemas::product_id)]
     pub product_id: String,
-    /// How many pieces.
+    /// Number of pieces.
     #[schema(schema_with = schemas::quantity)]
     pub quantity: i64,
-    /// The price of one piece, with every digit of it.
+    /// The price of one piece, in full precision.
     #[schema(schema_with = schemas::amount)]
     pub price: Number,
 }
 
-/// The response to a create. It contains only what never changes about an order, so that a repeat gets the same bytes
+/// The response to a create. It contains only fields that never change, so that a replay gets the same bytes
 /// for as long as the order exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -115,7 +115,7 @@ pub struct OrderDetails {
     pub status_history: Vec<StatusChange>,
 }
 
-/// One step in an order's life.
+/// A status that an order reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusChange {
     /// The status that was reached.
@@ -128,7 +128,7 @@ pub struct StatusChange {
     pub at: DateTime<Utc>,
 }
 
-/// The query of `GET /api/orders`. Every part is optional.
+/// The query of `GET /api/orders`. Every parameter is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -212,27 +212,27 @@ pub struct Done {
     pub message: String,
 }
 
-/// The answer to `GET /health`.
+/// The response to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
-    /// Whether the database answers. The inventory has no influence on it.
+    /// Whether the database responds. Independent of the inventory.
     pub status: HealthStatus,
     /// The current time.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub timestamp: DateTime<Utc>,
-    /// The state of each part.
+    /// The state of each component.
     pub services: HealthServices,
     /// Seconds since the process started.
     pub uptime: u64,
 }
 
-/// The parts of the system.
+/// The state of each component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthServices {
-    /// Whether the database answers.
+    /// Whether the database responds.
     pub database: DatabaseHealth,
-    /// `up`, since it answers.
+    /// Always `up`: the API responded.
     pub api: ApiHealth,
     /// The state of the circuit breaker, not of the inventory itself.
     pub inventory: InventoryHealth,
@@ -242,27 +242,27 @@ pub struct HealthServices {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
-    /// The database answers.
+    /// The database responds.
     Healthy,
-    /// It does not.
+    /// The database does not respond.
     Unhealthy,
 }
 
-/// Whether the database answers.
+/// Whether the database responds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseHealth {
-    /// It answers.
+    /// The database responds.
     Up,
-    /// It does not.
+    /// The database does not respond.
     Down,
 }
 
-/// Whether the API answers.
+/// Whether the API responds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ApiHealth {
-    /// It answers.
+    /// The API responds.
     Up,
 }
 
@@ -271,10 +271,10 @@ pub enum ApiHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InventoryHealth {
-    /// The inventory is asked.
+    /// Closed: requests are sent to the inventory.
     Up,
-    /// The inventory is not asked.
+    /// Open: no requests are sent to the inventory.
     Down,
-    /// One request at a time is let through.
+    /// Half-open: one request at a time is sent to the inventory.
     Probing,
 }

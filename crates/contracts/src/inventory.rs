@@ -1,42 +1,43 @@
-//! What is asked of an inventory over HTTP: `POST {INVENTORY_URL}/availability`.
+//! The HTTP interface of an inventory: `POST {INVENTORY_URL}/availability`.
 
 use serde::{Deserialize, Serialize};
 
 /// The path, relative to the inventory's base URL.
 pub const AVAILABILITY_PATH: &str = "availability";
 
-/// "Is there enough of these?"
+/// The request: asks whether the products are available.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvailabilityRequest {
-    /// Each product once.
+    /// The products, each one once.
     pub items: Vec<WantedItem>,
 }
 
-/// So many pieces of a product.
+/// A product with the requested quantity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WantedItem {
     /// The product.
     pub product_id: String,
-    /// How many pieces are wanted; the lines of one order can add up to 200 million.
+    /// Number of requested pieces, at most 200 million: an order can have 200 lines of one million
+    /// each.
     pub quantity: i64,
 }
 
-/// The answer, item by item.
+/// The response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvailabilityResponse {
-    /// Each product that was asked for.
+    /// Each requested product.
     pub items: Vec<StockedItem>,
 }
 
-/// How much there is of a product.
+/// The stock of a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StockedItem {
     /// The product.
     pub product_id: String,
-    /// Whether there is as much as was wanted.
+    /// Whether the requested quantity is available.
     pub available: bool,
-    /// How many pieces there are.
+    /// Number of available pieces.
     pub available_quantity: i64,
 }

@@ -1,7 +1,7 @@
-//! Everything that crosses a process boundary: events and their headers, topic names, HTTP bodies.
+//! The interfaces between processes: events and their headers, topic names, HTTP bodies.
 //!
-//! A change here is a change for somebody else. Fields are only added, and only as optional ones; a reader
-//! ignores what it does not know.
+//! Other processes depend on these definitions. Fields are only added, and only as optional fields.
+//! Readers ignore unknown fields.
 
 pub mod catalogue;
 pub mod cloud_events;

@@ -1,4 +1,4 @@
-//! What sales-api reports, on [`crate::topics::ORDER_EVENTS`].
+//! The events of sales-api, on [`crate::topics::ORDER_EVENTS`].
 
 use chrono::{DateTime, Utc};
 use domain::{Money, OrderId, OrderLine};
@@ -11,26 +11,26 @@ use crate::schemas;
 
 /// The type of [`OrderCreated`].
 pub const ORDER_CREATED: &str = "order.created";
-/// The version of [`OrderCreated`] that is written.
+/// The version of [`OrderCreated`] that the code writes.
 pub const ORDER_CREATED_VERSION: &str = "1.0";
 
 /// An order was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderCreated {
-    /// The order.
+    /// The order's id.
     #[serde(with = "display")]
     pub order_id: OrderId,
-    /// The event's place in the order's life; always 1.
+    /// The position of the event in the order's history; always 1.
     pub sequence: i16,
-    /// Whom the order is for.
+    /// The id of the customer.
     pub customer_id: String,
-    /// What was ordered.
+    /// The ordered items.
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
     pub total_amount: Money,
-    /// When it was accepted.
+    /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     pub created_at: DateTime<Utc>,
 }
@@ -39,10 +39,10 @@ pub struct OrderCreated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
-    /// What is sold.
+    /// The id of the product.
     #[schema(schema_with = schemas::product_id)]
     pub product_id: String,
-    /// How many pieces.
+    /// Number of pieces.
     #[schema(schema_with = schemas::quantity)]
     pub quantity: i32,
     /// The price of one piece.
@@ -61,7 +61,7 @@ impl From<&OrderLine> for Item {
     }
 }
 
-/// Every event of the topic.
+/// An event of the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderEvent {
     /// An order was accepted.
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_foreign_type_is_refused() {
+    fn an_unknown_event_type_is_rejected() {
         let error = OrderEvent::decode("order.shipped", b"{}").unwrap_err();
         assert_eq!(error.class(), "unknown-type");
     }

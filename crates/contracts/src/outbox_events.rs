@@ -1,4 +1,4 @@
-//! What outbox-relay reports, on [`crate::topics::DEAD_LETTERS`].
+//! The events of outbox-relay, on [`crate::topics::DEAD_LETTERS`].
 
 use domain::OrderId;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,11 @@ use crate::encoding::display;
 
 /// The type of [`OutboxDeadLettered`].
 pub const OUTBOX_DEAD_LETTERED: &str = "outbox.dead-lettered";
-/// The version of [`OutboxDeadLettered`] that is written.
+/// The version of [`OutboxDeadLettered`] that the code writes.
 pub const OUTBOX_DEAD_LETTERED_VERSION: &str = "1.0";
 
-/// An event could not be published and was put aside, whole, in the table `sales.outbox_dead_letters`.
+/// An event could not be published and was moved unchanged to the table
+/// `sales.outbox_dead_letters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxDeadLettered {
@@ -22,8 +23,8 @@ pub struct OutboxDeadLettered {
     pub event_id: Uuid,
     /// The event's type.
     pub event_type: String,
-    /// Where it should have gone.
+    /// The topic that the event was for.
     pub topic: String,
-    /// Why it did not.
+    /// Why it could not be published.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! How a failure is told: RFC 9457 problem details, with a few members of our own.
+//! Error responses: RFC 9457 problem details, with extension members.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,14 +8,14 @@ use crate::schemas;
 /// The media type of a [`Problem`] (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// One failure, as a client sees it. It never carries an internal cause.
+/// An error response. It never contains an internal cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// Names the kind of problem: a URI reference such as `/problems/insufficient-inventory`.
+    /// Identifies the kind of problem: a URI reference such as `/problems/insufficient-inventory`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind in words; always the same for a kind.
+    /// A short description of the kind; constant per kind.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
@@ -23,13 +23,13 @@ pub struct Problem {
     pub detail: String,
     /// The path of the request.
     pub instance: String,
-    /// Always `false`, so that a client can branch before it looks at anything else.
+    /// Always `false`, so that a client can distinguish errors by this member alone.
     pub success: bool,
-    /// The kind of problem, for programs: `INSUFFICIENT_INVENTORY`. A `String` here, so that a reader accepts the code of a
-    /// newer API.
+    /// The kind of problem, for programs, such as `INSUFFICIENT_INVENTORY`. A `String`, so that a
+    /// reader accepts the codes of a newer API.
     #[schema(schema_with = schemas::problem_code)]
     pub code: String,
-    /// Each fault of the request.
+    /// The errors of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
     /// The products that are short, when `code` is `INSUFFICIENT_INVENTORY`.
@@ -39,24 +39,24 @@ pub struct Problem {
     pub correlation_id: String,
 }
 
-/// One thing that is wrong with a request.
+/// One error of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
-    /// The place: a JSON Pointer (RFC 6901) into the body, or `header:` or `query:` and a name.
+    /// The location: a JSON Pointer (RFC 6901) into the body, or `header:` or `query:` and a name.
     pub pointer: String,
     /// What is wrong with it.
     pub detail: String,
 }
 
-/// A product of which there is not enough.
+/// A product with insufficient stock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shortage {
     /// The product.
     pub product_id: String,
-    /// How many pieces were asked for.
+    /// Number of requested pieces.
     pub requested: i64,
-    /// How many there are.
+    /// Number of available pieces.
     pub available: i64,
 }
 

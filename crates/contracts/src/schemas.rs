@@ -1,7 +1,8 @@
-//! What JSON Schema says of values that have rules of their own.
+//! The JSON Schemas of values with validation rules.
 //!
-//! The rules are those of `domain`. A generated client must neither refuse a value that the API takes nor send one that
-//! the API refuses; only the decimals of an amount are left to the description.
+//! The rules are those of `domain`. A generated client must not reject a value that the API
+//! accepts, nor send one that the API rejects. The only exception is the number of decimals of an
+//! amount, which only the description states.
 
 use std::borrow::Cow;
 
@@ -44,8 +45,8 @@ pub(crate) fn quantity() -> Object {
         .build()
 }
 
-/// There is no `multipleOf: 0.01`: validators that compute with binary floats find that 19.99 is no multiple of it, and
-/// a client or a consumer would refuse a valid amount.
+/// Has no `multipleOf: 0.01`: for validators that use binary floats, 19.99 is not a multiple of
+/// 0.01, so a client or a consumer would reject a valid amount.
 pub(crate) fn amount() -> Object {
     ObjectBuilder::new()
         .description(Some("An amount with at most two decimals; the API writes it with two."))
@@ -90,7 +91,7 @@ pub(crate) fn timestamp() -> Object {
         .build()
 }
 
-/// The codes are those of the API, which adds their schema.
+/// A reference to a schema that sales-api adds, because it defines the codes.
 pub(crate) fn problem_code() -> Ref {
     Ref::builder()
         .ref_location_from_schema_name("ProblemCode")
@@ -107,8 +108,8 @@ pub(crate) fn created_items() -> Array {
         .build()
 }
 
-/// Makes a type of a schema. A field refers to it with `value_type`, which, unlike `schema_with`, leaves the field its
-/// own description and example.
+/// Defines a type with a schema. A field refers to it with `value_type`, which, unlike
+/// `schema_with`, keeps the field's own description and example.
 macro_rules! schema_type {
     ($type:ident, $name:literal, $schema:path) => {
         pub(crate) struct $type;

@@ -1,4 +1,4 @@
-//! The topics, the consumer groups that read them, and how big they are made.
+//! The topics, their configuration, and the consumer groups that read them.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use std::time::Duration;
 pub const ORDER_EVENTS: &str = "sales.order-events.v1";
 /// `order.shipped` and `order.delivered`, keyed by order id.
 pub const DELIVERY_EVENTS: &str = "sales.delivery-events.v1";
-/// Announcements that an outbox row was dead-lettered; the row itself stays whole in the database.
+/// `outbox.dead-lettered`: an outbox event was dead-lettered. The event itself stays in the
+/// database.
 pub const DEAD_LETTERS: &str = "sales.dead-letters.v1";
 
 /// The consumer group of delivery-service.
@@ -14,31 +15,33 @@ pub const DELIVERY_GROUP: &str = "delivery-service";
 /// The consumer group of status-consumer.
 pub const STATUS_GROUP: &str = "status-consumer";
 
-/// How long the topics of events keep their records. A reader that remembers which events it has seen remembers them
-/// for longer.
+/// Retention of the event topics. A consumer that stores the ids of processed events must keep them
+/// longer.
 pub const EVENTS_RETENTION: Duration = Duration::from_hours(7 * 24);
 
-/// How many parts the retention of a topic is made of. A broker deletes a part as a whole, when its newest record is too
-/// old, so a record is kept a part longer at most. By default a part of a quiet topic is as long as a week.
+/// Number of log segments per retention time. A broker deletes a whole segment when its newest
+/// record has expired, so a record is kept for at most one segment longer. With Kafka's default, a
+/// segment of a topic with little traffic spans a week.
 const SEGMENTS: u32 = 14;
 
-/// The largest dead letter in bytes: whatever a broker took as a record, with the reason in its headers.
+/// Maximum size of a dead letter in bytes: any record that a broker accepted, plus the headers with
+/// the reason.
 pub const DEAD_LETTER_MAX_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Where a group puts the records of a topic that it can never process.
+/// The name of the dead letter topic for the records of `topic` that `group` can never process.
 pub fn dead_letter_topic(topic: &str, group: &str) -> String {
     format!("{topic}.{group}.dlq")
 }
 
-/// The longest name of a topic.
+/// Kafka's maximum length of a topic name.
 const LONGEST_NAME: usize = 249;
 
-/// Reads the name of a topic as Kafka takes it. The name of a consumer group has the same form here, since it is a part
-/// of the name of a [topic of dead letters](dead_letter_topic).
+/// Parses a topic name by Kafka's rules. Also used for consumer groups, whose names are part of the
+/// names of [dead letter topics](dead_letter_topic).
 ///
 /// # Errors
 ///
-/// What a name must be.
+/// The rule for names, if `text` violates it.
 pub fn parse_name(text: &str) -> Result<String, &'static str> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let fits = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(known);
@@ -49,45 +52,46 @@ pub fn parse_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether the dead letters of these two have a topic that Kafka takes.
-pub fn fits_dead_letters(topic: &str, group: &str) -> bool {
+/// Whether the name of the dead letter topic is short enough for Kafka.
+pub fn dead_letter_topic_fits(topic: &str, group: &str) -> bool {
     dead_letter_topic(topic, group).len() <= LONGEST_NAME
 }
 
-/// A topic to be made.
+/// The configuration of a topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
     /// The topic's name.
     pub name: String,
-    /// The number of partitions; the most members of one group that can share the work.
+    /// Number of partitions, and therefore the maximum number of active members of one group.
     pub partitions: i32,
-    /// How long records are kept.
+    /// Retention time of the records.
     pub retention: Duration,
-    /// How long the broker writes to one file. It deletes whole files, so this is how much longer a record can be kept.
+    /// Time after which the broker starts a new segment file. It deletes whole segments, so a
+    /// record can be kept for this much longer.
     pub segment: Duration,
-    /// The largest set of records, in bytes; the broker's own limit (usually a mebibyte) when it is `None`.
+    /// Maximum size of a record batch, in bytes; `None` for the broker's limit (1 MiB by default).
     pub max_message_bytes: Option<u32>,
 }
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The topics and groups of one installation.
+/// The names of the topics and groups of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// Usually [`ORDER_EVENTS`].
+    /// [`ORDER_EVENTS`] by default.
     pub order_events: String,
-    /// Usually [`DELIVERY_EVENTS`].
+    /// [`DELIVERY_EVENTS`] by default.
     pub delivery_events: String,
-    /// Usually [`DEAD_LETTERS`].
+    /// [`DEAD_LETTERS`] by default.
     pub dead_letters: String,
-    /// Usually [`DELIVERY_GROUP`].
+    /// [`DELIVERY_GROUP`] by default.
     pub delivery_group: String,
-    /// Usually [`STATUS_GROUP`].
+    /// [`STATUS_GROUP`] by default.
     pub status_group: String,
 }
 
 impl Default for Names {
-    /// The usual names.
+    /// The default names.
     fn default() -> Self {
         Self {
             order_events: ORDER_EVENTS.to_owned(),
@@ -100,19 +104,19 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Where delivery-service puts the orders that it can't read.
+    /// The dead letter topic of delivery-service, for `order.created` events.
     pub fn order_events_dlq(&self) -> String {
         dead_letter_topic(&self.order_events, &self.delivery_group)
     }
 
-    /// Where status-consumer puts the steps that it can't apply.
+    /// The dead letter topic of status-consumer, for delivery events.
     pub fn delivery_events_dlq(&self) -> String {
         dead_letter_topic(&self.delivery_events, &self.status_group)
     }
 
     /// Every topic that the system needs.
     ///
-    /// Dead letters are kept four times as long as events: somebody has to look at them first.
+    /// Dead letters are kept four times as long as events, because an operator has to inspect them.
     pub fn specs(&self) -> Vec<TopicSpec> {
         let events = |name: &str| TopicSpec {
             name: name.into(),
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_that_kafka_takes() {
+    fn topic_names_follow_kafkas_rules() {
         for name in [ORDER_EVENTS, "a", "A_b-c.9", "...", &"x".repeat(249)] {
             assert_eq!(parse_name(name).as_deref(), Ok(name));
         }
@@ -153,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_and_a_group_leave_room_for_the_topic_of_their_dead_letters() {
-        assert!(fits_dead_letters(ORDER_EVENTS, DELIVERY_GROUP));
-        assert!(fits_dead_letters(&"t".repeat(200), &"g".repeat(44)));
-        assert!(!fits_dead_letters(&"t".repeat(200), &"g".repeat(45)));
+    fn the_name_of_a_dead_letter_topic_must_fit() {
+        assert!(dead_letter_topic_fits(ORDER_EVENTS, DELIVERY_GROUP));
+        assert!(dead_letter_topic_fits(&"t".repeat(200), &"g".repeat(44)));
+        assert!(!dead_letter_topic_fits(&"t".repeat(200), &"g".repeat(45)));
     }
 }

@@ -1,22 +1,23 @@
-//! Tells whether two requests under one idempotency key ask for the same order.
+//! Detects whether two requests with the same idempotency key are for the same order.
 
 use sha2::{Digest, Sha256};
 
 use crate::OrderDraft;
 
-/// A SHA-256 over what a request means, whatever its white space, field order or spelling of a number.
+/// A SHA-256 hash of a request's content, independent of white space, field order and number
+/// format.
 ///
-/// It is stored with the order and compared for as long as the order lives, so the bytes that are hashed must
-/// never change: a new field is hashed only when it is present.
+/// It is stored with the order and compared as long as the order exists, so the hashed bytes must
+/// never change. A new field must be hashed only if it is present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of what the client asked for.
+    /// The fingerprint of a requested order.
     pub fn of(draft: &OrderDraft) -> Self {
         let mut hash = Sha256::new();
         let mut field = |bytes: &[u8]| {
-            // The length in front keeps ("ab", "c") apart from ("a", "bc").
+            // The length prefix distinguishes ("ab", "c") from ("a", "bc").
             hash.update((bytes.len() as u64).to_be_bytes());
             hash.update(bytes);
         };
@@ -51,12 +52,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_order_has_the_same_fingerprint_however_it_is_spelled() {
+    fn the_fingerprint_is_independent_of_the_number_format() {
         assert_eq!(Fingerprint::of(&draft("c", 1, "10")), Fingerprint::of(&draft("c", 1, "1e1")));
     }
 
     #[test]
-    fn any_difference_in_meaning_shows() {
+    fn different_orders_have_different_fingerprints() {
         let first = Fingerprint::of(&draft("c", 1, "10"));
         for other in [draft("d", 1, "10"), draft("c", 2, "10"), draft("c", 1, "10.01")] {
             assert_ne!(first, Fingerprint::of(&other));

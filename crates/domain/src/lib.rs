@@ -1,7 +1,7 @@
-//! The rules of selling, and nothing else: no database, no HTTP, no Kafka, no JSON.
+//! The business rules, without database, HTTP, Kafka or JSON.
 //!
-//! Every value is parsed on its way in (`Quantity::try_from(3)`), so no layer below checks it again, and an
-//! order's status changes only through [`OrderStatus::progress`].
+//! Every value is validated when it is constructed (`Quantity::try_from(3)`), so other code does
+//! not check it again. The status of an order changes only through [`OrderStatus::progress`].
 
 mod fingerprint;
 mod line;

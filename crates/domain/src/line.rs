@@ -1,4 +1,4 @@
-//! One line of an order: so many pieces of a product at a price.
+//! One line of an order: a product, its quantity and its price.
 
 use std::str::FromStr;
 
@@ -17,7 +17,7 @@ pub struct Quantity(i32);
 pub struct QuantityError;
 
 impl Quantity {
-    /// One million pieces a line.
+    /// Maximum number of pieces per line.
     pub const MAX: i32 = 1_000_000;
 
     /// The number of pieces.
@@ -40,8 +40,8 @@ impl TryFrom<i64> for Quantity {
 impl FromStr for Quantity {
     type Err = QuantityError;
 
-    /// Reads a JSON number (RFC 8259, section 6). `3.0` and `30e-1` are three pieces as well: JSON knows one kind of
-    /// number.
+    /// Parses a JSON number (RFC 8259, section 6). Accepts `3.0` and `30e-1` as 3, because JSON has
+    /// only one number type.
     fn from_str(text: &str) -> Result<Self, QuantityError> {
         let pieces = exact_decimal(text).map_err(|_| QuantityError)?.normalize();
         if pieces.scale() > 0 {
@@ -51,19 +51,19 @@ impl FromStr for Quantity {
     }
 }
 
-/// So many pieces of a product at a price a piece.
+/// A product with its quantity and its price per piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderLine {
-    /// What is sold.
+    /// The id of the product.
     pub product_id: ProductId,
-    /// How many pieces.
+    /// Number of pieces.
     pub quantity: Quantity,
     /// The price of one piece.
     pub price: Money,
 }
 
 impl OrderLine {
-    /// Pieces times price.
+    /// Quantity times price.
     pub fn amount(&self) -> Result<Money, MoneyError> {
         self.price.checked_mul(self.quantity)
     }

@@ -1,4 +1,4 @@
-//! Exact amounts of money. A price never passes through a binary float: `29.99` stays `29.99`.
+//! Exact amounts of money. They are never converted to binary floats, so `29.99` stays `29.99`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,29 +9,30 @@ use crate::Quantity;
 
 /// An amount in the shop's one currency: zero or more, two decimals, at most [`Money::MAX`].
 ///
-/// Always held with two decimals, so that equal amounts print alike (`5`, `5.0` and `5.00` are `5.00`).
+/// Always stored with two decimals, so equal amounts have the same text: `5`, `5.0` and `5.00`
+/// become `5.00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(Decimal);
 
-/// Why a number is no amount of money.
+/// Why a number is not a valid amount of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// The text is no decimal number.
+    /// The text is not a decimal number.
     #[error("must be a decimal number")]
     NotANumber,
-    /// Below zero.
+    /// The amount is below zero.
     #[error("must not be negative")]
     Negative,
-    /// A fraction of the smallest unit.
+    /// The amount has more than two decimals.
     #[error("must have at most two decimals")]
     TooPrecise,
-    /// Above [`Money::MAX`].
+    /// The amount is above [`Money::MAX`].
     #[error("must be at most 9999999999.99")]
     TooLarge,
 }
 
 impl Money {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(Decimal::from_parts(0, 0, 0, false, Self::SCALE));
 
     /// 9,999,999,999.99: the largest amount that the column type `numeric(12,2)` holds.
@@ -44,12 +45,12 @@ impl Money {
         self.0
     }
 
-    /// The sum, unless it is larger than [`Money::MAX`].
+    /// The sum, or an error if it exceeds [`Money::MAX`].
     pub fn checked_add(self, other: Self) -> Result<Self, MoneyError> {
         self.0.checked_add(other.0).ok_or(MoneyError::TooLarge)?.try_into()
     }
 
-    /// The price of `quantity` pieces, unless it is larger than [`Money::MAX`].
+    /// The price of `quantity` pieces, or an error if it exceeds [`Money::MAX`].
     pub fn checked_mul(self, quantity: Quantity) -> Result<Self, MoneyError> {
         let pieces = Decimal::from(quantity.get());
         self.0.checked_mul(pieces).ok_or(MoneyError::TooLarge)?.try_into()
@@ -79,7 +80,7 @@ impl TryFrom<Decimal> for Money {
 impl FromStr for Money {
     type Err = MoneyError;
 
-    /// Reads a JSON number (RFC 8259, section 6) exactly, exponent included: `1e1` is `10.00`.
+    /// Parses a JSON number (RFC 8259, section 6) exactly, including an exponent: `1e1` is `10.00`.
     fn from_str(text: &str) -> Result<Self, MoneyError> {
         exact_decimal(text)?.try_into()
     }
@@ -91,7 +92,7 @@ impl fmt::Display for Money {
     }
 }
 
-/// Reads a JSON number without losing a digit.
+/// Parses a JSON number without loss of precision.
 pub(crate) fn exact_decimal(text: &str) -> Result<Decimal, MoneyError> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => {
@@ -105,7 +106,8 @@ pub(crate) fn exact_decimal(text: &str) -> Result<Decimal, MoneyError> {
     if !(only_digits_and_point && is_digit(digits.first()) && is_digit(digits.last())) {
         return Err(MoneyError::NotANumber);
     }
-    // More digits than a decimal holds: too large when they stand before the point, else too precise.
+    // More digits than `Decimal` supports: too large if they are before the point, otherwise too
+    // precise.
     let mut value =
         Decimal::from_str_exact(mantissa).map_err(|_| match mantissa.split_once('.') {
             Some((whole, _)) if whole.len() <= 20 => MoneyError::TooPrecise,
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused_with_its_reason() {
+    fn invalid_amounts_are_rejected_with_a_reason() {
         for (text, reason) in [
             ("-0.01", MoneyError::Negative),
             ("0.001", MoneyError::TooPrecise),
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_amount_is_what_the_column_holds() {
+    fn the_maximum_amount_fits_the_column() {
         assert_eq!(Money::MAX.to_string(), "9999999999.99");
         assert_eq!(Money::MAX.checked_add("0.01".parse().unwrap()), Err(MoneyError::TooLarge));
     }

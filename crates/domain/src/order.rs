@@ -1,4 +1,4 @@
-//! An order that is ready to be placed.
+//! Order ids and validated order drafts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,29 +7,30 @@ use uuid::Uuid;
 
 use crate::{CustomerId, Money, MoneyError, OrderLine};
 
-/// Names an order for ever. New ones are UUIDs of version 7 (RFC 9562), so that they sort by age.
+/// The permanent id of an order. New ids are version 7 UUIDs (RFC 9562), which sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(Uuid);
 
 impl OrderId {
-    /// No id sorts below this one.
+    /// The lowest id.
     pub const MIN: Self = Self(Uuid::nil());
-    /// No id sorts above this one.
+    /// The highest id.
     pub const MAX: Self = Self(Uuid::max());
 
-    /// A new, unused id.
+    /// Generates a new id.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// The least id of a moment, in milliseconds since 1970: every id that was generated before sorts below it.
+    /// The lowest id for a time in milliseconds since 1970. Ids that were generated earlier sort
+    /// below it.
     pub fn least_at(unix_millis: i64) -> Self {
-        // 48 bits of time come first in a UUID of version 7.
+        // The first 48 bits of a version 7 UUID are the time.
         let millis = u128::try_from(unix_millis.clamp(0, (1 << 48) - 1)).unwrap_or_default();
         Self(Uuid::from_u128(millis << 80))
     }
 
-    /// When the id was generated, in milliseconds since 1970.
+    /// The time at which the id was generated, in milliseconds since 1970.
     pub fn unix_millis(self) -> i64 {
         i64::try_from(self.0.as_u128() >> 80).unwrap_or_default()
     }
@@ -40,7 +41,7 @@ impl OrderId {
     }
 }
 
-/// The text is no order id.
+/// The text is not an order id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a UUID")]
 pub struct OrderIdError;
@@ -65,7 +66,7 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// What a client wants to buy: complete and consistent, but not yet accepted.
+/// A validated order that is not accepted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderDraft {
     customer_id: CustomerId,
@@ -73,7 +74,7 @@ pub struct OrderDraft {
     total: Money,
 }
 
-/// Why lines make no order.
+/// Why lines are not a valid order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftError {
     /// An order has at least one line.
@@ -82,16 +83,16 @@ pub enum DraftError {
     /// An order has at most [`OrderDraft::MAX_LINES`] lines.
     #[error("must have at most 200 items")]
     TooManyLines,
-    /// The sum of the lines is no valid amount.
+    /// The sum of the lines is not a valid amount.
     #[error("the total {0}")]
     Total(MoneyError),
 }
 
 impl OrderDraft {
-    /// The most lines that one order may have.
+    /// Maximum number of lines of one order.
     pub const MAX_LINES: usize = 200;
 
-    /// Puts an order together; its total is computed here and nowhere else.
+    /// Validates the lines and computes the total. No other code computes it.
     pub fn new(customer_id: CustomerId, lines: Vec<OrderLine>) -> Result<Self, DraftError> {
         match lines.len() {
             0 => return Err(DraftError::NoLines),
@@ -105,12 +106,12 @@ impl OrderDraft {
         Ok(Self { customer_id, lines, total })
     }
 
-    /// Whom the order is for.
+    /// The id of the customer.
     pub fn customer_id(&self) -> &CustomerId {
         &self.customer_id
     }
 
-    /// The lines, as the client listed them.
+    /// The lines, in the client's order.
     pub fn lines(&self) -> &[OrderLine] {
         &self.lines
     }
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_the_moment_that_they_carry() {
+    fn ids_sort_by_their_time() {
         let id = OrderId::generate();
         assert!(OrderId::least_at(id.unix_millis()) < id);
         assert!(id < OrderId::least_at(id.unix_millis() + 1));

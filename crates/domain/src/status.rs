@@ -1,44 +1,45 @@
-//! The life of an order: Pending Shipment, Shipped, Delivered. It only goes forwards, one step at a time.
+//! The status of an order: Pending Shipment, Shipped, Delivered. It advances one step at a time and
+//! never goes back.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where an order is.
+/// The status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderStatus {
-    /// Accepted, not yet on its way.
+    /// Accepted, not shipped yet.
     PendingShipment,
-    /// On its way.
+    /// Shipped, not delivered yet.
     Shipped,
-    /// With the customer; the end.
+    /// Delivered. This is the final status.
     Delivered,
 }
 
-/// What delivery reports about an order.
+/// A step of the delivery of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryStep {
-    /// The goods left.
+    /// The goods were shipped.
     Shipped,
-    /// The goods arrived.
+    /// The goods were delivered.
     Delivered,
 }
 
-/// What a reported step means for an order in a given status.
+/// The effect of a reported step on an order with a given status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The order moves to this status.
+    /// The order gets this status.
     Advance(OrderStatus),
-    /// The order has already been there: a repeat, which changes nothing.
+    /// The order has already reached the status of the step. Nothing changes.
     Stale,
-    /// A step in between is missing.
+    /// A preceding step is missing.
     Gap,
 }
 
 impl OrderStatus {
-    /// Every status, in the order of an order's life.
+    /// Every status, from first to last.
     pub const ALL: [Self; 3] = [Self::PendingShipment, Self::Shipped, Self::Delivered];
 
-    /// The name that people and the API use.
+    /// The name in the API and the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PendingShipment => "Pending Shipment",
@@ -47,7 +48,7 @@ impl OrderStatus {
         }
     }
 
-    /// The place in the order's history, and of the event that led here: 1, 2, 3.
+    /// The position in the order's history, 1 to 3. It is also the `sequence` of the event.
     pub const fn sequence(self) -> i16 {
         match self {
             Self::PendingShipment => 1,
@@ -56,7 +57,7 @@ impl OrderStatus {
         }
     }
 
-    /// The state machine: what `step` does to an order that is here.
+    /// The state machine: the effect of `step` on an order with this status.
     pub const fn progress(self, step: DeliveryStep) -> Progress {
         let target = step.target();
         match target.sequence() - self.sequence() {
@@ -68,10 +69,10 @@ impl OrderStatus {
 }
 
 impl DeliveryStep {
-    /// Every step, in the order of an order's life.
+    /// Every step, from first to last.
     pub const ALL: [Self; 2] = [Self::Shipped, Self::Delivered];
 
-    /// The name that the API uses.
+    /// The name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Shipped => "shipped",
@@ -87,7 +88,7 @@ impl DeliveryStep {
         }
     }
 
-    /// The one status that the step starts from.
+    /// The status that an order must have before the step.
     pub const fn origin(self) -> OrderStatus {
         match self {
             Self::Shipped => OrderStatus::PendingShipment,
@@ -102,7 +103,7 @@ impl fmt::Display for OrderStatus {
     }
 }
 
-/// The text names no status.
+/// The text is not a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of: Pending Shipment, Shipped, Delivered")]
 pub struct UnknownStatus;
@@ -115,7 +116,7 @@ impl FromStr for OrderStatus {
     }
 }
 
-/// The text names no step.
+/// The text is not a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of: shipped, delivered")]
 pub struct UnknownStep;
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_survives_its_name() {
+    fn a_status_survives_a_round_trip_through_its_name() {
         for status in OrderStatus::ALL {
             assert_eq!(status.to_string().parse(), Ok(status));
         }
@@ -170,7 +171,8 @@ mod tests {
     }
 
     proptest! {
-        /// However reports are lost, repeated and swapped, an order is only ever where it was or one step further.
+        /// If reports are lost, repeated or reordered, each report still advances an order by at
+        /// most one step.
         #[test]
         fn no_sequence_of_reports_moves_an_order_back_or_past_a_step(
             reports in vec(prop_oneof![Just(DeliveryStep::Shipped), Just(DeliveryStep::Delivered)], 0..30)

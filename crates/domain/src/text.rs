@@ -1,20 +1,20 @@
-//! Identifiers that come from outside: short, printable, kept as they came.
+//! Identifiers from clients: short, printable, and stored unchanged.
 
 use std::fmt;
 
-/// Why a text is no identifier.
+/// Why a text is not an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing, or too much.
+    /// The text is empty or too long.
     #[error("must be 1 to {max} characters long")]
     Length {
-        /// The largest number of characters.
+        /// Maximum number of characters.
         max: usize,
     },
-    /// A control character, which no log line, header or database should meet.
+    /// The text has a control character, which is unsafe in logs, headers and the database.
     #[error("must not contain control characters")]
     Control,
-    /// White space at an end, which no person sees when two identifiers are compared.
+    /// The text has white space at an end, which is invisible when identifiers are compared.
     #[error("must not begin or end with white space")]
     Padded,
 }
@@ -26,10 +26,10 @@ macro_rules! identifier {
         pub struct $name(String);
 
         impl $name {
-            /// The largest length in characters.
+            /// Maximum length in characters.
             pub const MAX_CHARS: usize = $max;
 
-            /// The identifier as it came.
+            /// The identifier, unchanged.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -53,15 +53,15 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// Whom the order is for, in the seller's own terms.
+    /// The seller's id of a customer.
     CustomerId, 64
 }
 identifier! {
-    /// What is sold, in the seller's own terms (often called SKU).
+    /// The seller's id of a product (SKU).
     ProductId, 64
 }
 identifier! {
-    /// Who placed the order: the subject of the token that came with it.
+    /// The owner of an order: the subject of the token that it was created with.
     Owner, 255
 }
 
@@ -78,17 +78,17 @@ fn check(text: &str, max: usize) -> Result<(), TextError> {
     Ok(())
 }
 
-/// The client's own name for one create, unique for its owner: 1 to 255 printable ASCII characters.
+/// The client's key for one create, unique per owner: 1 to 255 printable ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
-/// The text is no idempotency key.
+/// The text is not an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 255 printable ASCII characters")]
 pub struct IdempotencyKeyError;
 
 impl IdempotencyKey {
-    /// The key as it came, without quotes.
+    /// The key, without quotes.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -112,14 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_is_kept_as_it_came() {
+    fn an_identifier_is_stored_unchanged() {
         let id = ProductId::try_from("Füller 0,5 / blau".to_owned()).unwrap();
         assert_eq!(id.as_str(), "Füller 0,5 / blau");
         assert!(ProductId::try_from("ü".repeat(64)).is_ok());
     }
 
     #[test]
-    fn what_a_person_cannot_see_is_refused() {
+    fn invalid_identifiers_are_rejected() {
         let parse = |text: &str| ProductId::try_from(text.to_owned()).unwrap_err();
         assert_eq!(parse(""), TextError::Length { max: 64 });
         assert_eq!(parse(&"x".repeat(65)), TextError::Length { max: 64 });

@@ -1,4 +1,5 @@
-//! librdkafka's own voice, turned down, and what it says when a broker does not let it in.
+//! The callbacks of librdkafka: its log lines are demoted to debug, and authentication failures are
+//! kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,11 +12,11 @@ use tokio::sync::oneshot;
 
 use crate::KafkaSettings;
 
-/// While a broker is away, librdkafka reports it many times a second. The loops report an outage once, so the
-/// library's own lines are kept for `RUST_LOG=librdkafka=debug`.
+/// While a broker is unavailable, librdkafka logs it many times a second. The loops log an outage
+/// once, so librdkafka's own lines are logged at debug level (`RUST_LOG=librdkafka=debug`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QuietContext {
-    pub(crate) refusal: Refusal,
+    pub(crate) auth_failure: AuthFailure,
 }
 
 impl ClientContext for QuietContext {
@@ -24,7 +25,7 @@ impl ClientContext for QuietContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.refusal.observe(&error, reason);
+        self.auth_failure.observe(&error, reason);
         quiet_error(&error, reason);
     }
 }
@@ -37,34 +38,34 @@ pub(crate) fn quiet_error(error: &KafkaError, reason: &str) {
     tracing::debug!(target: "librdkafka", %error, reason);
 }
 
-const UNVERIFIED: &str = ": its certificate is not signed by the CA that is trusted (KAFKA_CA_FILE, or those of the \
+const UNVERIFIED: &str = ": its certificate is not signed by a trusted CA (KAFKA_CA_FILE, or those of the \
                           system), or not for this host";
 
-/// Why the brokers did not let a client in, as it told last. What was to be done meanwhile just ends in a timeout, which
-/// tells nobody that a password is wrong.
+/// The last authentication failure that the client reported. Requests of a client that is not
+/// authenticated only time out, which does not show that a password or a certificate is wrong.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Refusal(Arc<Mutex<Option<String>>>);
+pub(crate) struct AuthFailure(Arc<Mutex<Option<String>>>);
 
-impl Refusal {
-    /// Notes what the client tells, if it is a refusal, by either side.
+impl AuthFailure {
+    /// Stores `reason` if the error is an authentication or TLS failure, on either side.
     pub(crate) fn observe(&self, error: &KafkaError, reason: &str) {
         use RDKafkaErrorCode as Code;
         if let Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) =
             error.rdkafka_error_code()
         {
-            // The client speaks of the CA alone.
+            // librdkafka's reason names the CA only, but a wrong host name fails in the same way.
             let unverified = reason.contains("certificate verify failed");
             let hint = if unverified { UNVERIFIED } else { "" };
             *self.lock() = Some(format!("{reason}{hint}"));
         }
     }
 
-    /// The last one.
+    /// The reason of the last failure, unless a broker has responded since.
     pub(crate) fn reason(&self) -> Option<String> {
         self.lock().clone()
     }
 
-    /// A broker has answered.
+    /// Clears the failure, after a broker has responded.
     pub(crate) fn over(&self) {
         *self.lock() = None;
     }
@@ -74,17 +75,17 @@ impl Refusal {
     }
 }
 
-/// Waits for `answer`, and where it takes long asks the brokers whether they let us in at all; for clients that do not
-/// hear of it by themselves, and just stay silent.
-pub(crate) async fn unless_refused<T>(
+/// Awaits `answer`. If it takes long, also checks whether the brokers authenticate this client. For
+/// clients that do not report an authentication failure by themselves.
+pub(crate) async fn or_auth_failure<T>(
     settings: &KafkaSettings,
     answer: impl Future<Output = T>,
 ) -> Result<T, String> {
-    /// Nothing is wrong with a broker that takes longer.
+    /// After this time the check starts. A healthy broker can take longer, too.
     const LONG: Duration = Duration::from_secs(2);
     let refused = async {
         tokio::time::sleep(LONG).await;
-        refusal_of(settings).await
+        find_auth_failure(settings).await
     };
     tokio::select! {
         answer = answer => Ok(answer),
@@ -92,24 +93,25 @@ pub(crate) async fn unless_refused<T>(
     }
 }
 
-/// Asks until the brokers answer or refuse, or the caller stops waiting: a busy broker may take many seconds to refuse a
-/// client.
-async fn refusal_of(settings: &KafkaSettings) -> Option<String> {
-    let config = settings.client("why");
-    let (tell, told) = oneshot::channel();
+/// Probes until the brokers respond or reject the client, or the caller drops this future: a busy
+/// broker can take many seconds to reject a client.
+async fn find_auth_failure(settings: &KafkaSettings) -> Option<String> {
+    let config = settings.client("auth-probe");
+    let (sender, receiver) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
         let client: BaseProducer<QuietContext> =
             config.create_with_context(QuietContext::default()).ok()?;
-        while !tell.is_closed() {
-            // The id comes with the first metadata. Events of the client, such as a refusal, end the poll early.
+        while !sender.is_closed() {
+            // The cluster id arrives with the first metadata. A client event, such as an
+            // authentication failure, ends the poll early.
             let answered = client.client().fetch_cluster_id(Duration::ZERO).is_some();
             client.poll(Duration::from_millis(100));
-            let refusal = client.context().refusal.reason();
-            if answered || refusal.is_some() {
-                return tell.send(refusal).ok();
+            let auth_failure = client.context().auth_failure.reason();
+            if answered || auth_failure.is_some() {
+                return sender.send(auth_failure).ok();
             }
         }
         None
     });
-    told.await.ok()?
+    receiver.await.ok()?
 }

@@ -1,4 +1,5 @@
-//! Records that a group can never process: kept whole, with the reason, in a topic of their own.
+//! Dead letters: records that a group can never process, kept whole, with the reason, in a separate
+//! topic.
 
 use std::fmt::Write;
 
@@ -8,36 +9,38 @@ use contracts::timestamp_text;
 use contracts::topics::dead_letter_topic;
 use rdkafka::error::KafkaError;
 use service_kit::Chain;
-use service_kit::health::Look;
+use service_kit::health::ProbeFuture;
 use sha2::{Digest, Sha256};
 
 use crate::{KafkaSettings, PublishError, Publisher, Record};
 
-/// What a dead letter says beside the headers that the record came with.
+/// Headers that a dead letter has in addition to the headers of the record.
 pub mod header {
-    /// The topic that the record stood in.
+    /// The topic of the record.
     pub const ORIGINAL_TOPIC: &str = "dlq-original-topic";
     /// Its partition.
     pub const ORIGINAL_PARTITION: &str = "dlq-original-partition";
     /// Its offset.
     pub const ORIGINAL_OFFSET: &str = "dlq-original-offset";
-    /// Its timestamp, in milliseconds since 1970; empty where it had none.
+    /// Its timestamp, in milliseconds since 1970. Empty if it had none.
     pub const ORIGINAL_TIMESTAMP: &str = "dlq-original-timestamp";
-    /// Why it was put aside, as a short name that never changes.
+    /// The error class, a short and stable name.
     pub const ERROR_CLASS: &str = "dlq-error-class";
-    /// The same in words, 1 KiB at most.
+    /// The error message, at most 1 KiB.
     pub const ERROR_MESSAGE: &str = "dlq-error-message";
-    /// When it was put aside for the first time (RFC 3339).
+    /// When the record was dead-lettered for the first time (RFC 3339).
     pub const FIRST_FAILED_AT: &str = "dlq-first-failed-at";
-    /// How often it was sent back.
+    /// How often the record was redriven.
     pub const REDRIVE_COUNT: &str = "dlq-redrive-count";
-    /// Only where the topic of dead letters refused the record as it was: the bytes of its value, which this dead letter
-    /// has only the beginning of. The whole record is where the other headers say, as long as its topic keeps it.
+    /// Only in a truncated dead letter, because the dead letter topic refused the whole record: the
+    /// size of the original value, in bytes. The dead letter has only the beginning of that value.
+    /// The whole record is at the original topic, partition and offset, as long as that topic
+    /// retains it.
     pub const TRUNCATED: &str = "dlq-truncated";
-    /// The SHA-256 of the whole value, in hexadecimal digits, beside the former.
+    /// The SHA-256 of the original value, in hexadecimal. Set together with [`TRUNCATED`].
     pub const SHA256: &str = "dlq-original-sha256";
 
-    /// Those that every dead letter has.
+    /// The headers of every dead letter.
     pub const ALL: [&str; 8] = [
         ORIGINAL_TOPIC,
         ORIGINAL_PARTITION,
@@ -50,33 +53,33 @@ pub mod header {
     ];
 }
 
-/// The most bytes of the key, and of all headers together, that a truncated dead letter keeps.
+/// Maximum size of the key, and of all headers together, in a truncated dead letter, in bytes.
 const KEPT_BYTES: usize = 1024;
-/// The most bytes of the value.
+/// Maximum size of the value in a truncated dead letter, in bytes.
 const KEPT_VALUE_BYTES: usize = 16 * 1024;
 
-/// The most bytes of an error message that a dead letter carries.
+/// Maximum size of the error message in a dead letter, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
 
 /// Why a record is a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// A short name that never changes, for headers and metrics.
+pub struct DeadLetterReason {
+    /// A short, stable name for headers and metrics.
     pub class: &'static str,
-    /// The error in words.
+    /// The error message.
     pub message: String,
-    /// Whether these words may quote the record. Then they stay where the record is.
+    /// Whether the message may quote the record. If so, it is written only to the dead letter.
     pub quotes_record: bool,
 }
 
-impl Verdict {
-    /// What may be told where the record is not: in logs and traces.
-    pub fn to_tell(&self) -> Option<&str> {
+impl DeadLetterReason {
+    /// The message, if it may appear in logs and traces.
+    pub fn loggable_message(&self) -> Option<&str> {
         (!self.quotes_record).then_some(&self.message)
     }
 }
 
-/// Where one group puts the dead letters of the topic that it reads.
+/// Writes the dead letters of one group for the topic that it reads.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     publisher: Publisher,
@@ -84,25 +87,30 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The dead letters of `group`, which reads `topic`. They have a producer of their own: what a producer of events would refuse for
-    /// its size must still find a place here.
+    /// The dead letters of `group`, which reads `topic`. They have a separate producer without a
+    /// size limit: a record that a producer of events would refuse for its size must still be
+    /// stored here.
     pub fn new(settings: &KafkaSettings, topic: &str, group: &str) -> Result<Self, KafkaError> {
         let topic = dead_letter_topic(topic, group);
         let publisher = Publisher::of_any_size(group, &topic, settings)?;
         Ok(Self { publisher, topic })
     }
 
-    /// A check for a readiness endpoint: whether a broker answers.
-    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
+    /// A readiness check: whether a broker responds.
+    pub fn probe(&self) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
         self.publisher.probe()
     }
 
-    /// Stores a record and returns once Kafka has acknowledged it; before that, its offset must not be stored. One that is
-    /// refused as it is, is stored truncated.
-    pub async fn store(&self, record: &Record, verdict: &Verdict) -> Result<(), PublishError> {
-        let headers = headers(record, verdict, Utc::now());
-        keep(&self.publisher, record, &self.topic, &headers).await?;
-        metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => verdict.class)
+    /// Stores a record, and returns after Kafka has acknowledged it. The offset of the record must
+    /// not be stored before that. If the topic refuses the record, it is stored truncated.
+    pub async fn store(
+        &self,
+        record: &Record,
+        reason: &DeadLetterReason,
+    ) -> Result<(), PublishError> {
+        let headers = headers(record, reason, Utc::now());
+        publish_letter(&self.publisher, record, &self.topic, &headers).await?;
+        metrics::counter!("consumer_dead_letters_total", "topic" => record.topic.clone(), "class" => reason.class)
             .increment(1);
         let header = |name| record.header(name).and_then(|value| str::from_utf8(value).ok());
         tracing::error!(
@@ -113,16 +121,16 @@ impl DeadLetters {
             topic = record.topic,
             partition = record.partition,
             offset = record.offset,
-            error.class = verdict.class,
-            error = verdict.to_tell(),
+            error.class = reason.class,
+            error = reason.loggable_message(),
             "record dead-lettered"
         );
         Ok(())
     }
 }
 
-/// Puts a record into a topic of dead letters, whole. One that the topic refuses is put there truncated.
-pub(crate) async fn keep(
+/// Writes a record to a dead letter topic, whole, or truncated if the topic refuses it.
+pub(crate) async fn publish_letter(
     publisher: &Publisher,
     record: &Record,
     topic: &str,
@@ -135,7 +143,7 @@ pub(crate) async fn keep(
                 partition = record.partition,
                 offset = record.offset,
                 error = %Chain(&error),
-                "dead letter refused, it is truncated"
+                "dead letter refused; storing it truncated"
             );
             let more = [headers, &truncation(record)].concat();
             publisher.forward(&truncated(record), topic, &more).await
@@ -144,9 +152,9 @@ pub(crate) async fn keep(
     }
 }
 
-/// What says of a record that it is truncated.
+/// The headers of a truncated dead letter.
 fn truncation(record: &Record) -> Vec<(String, String)> {
-    // It says so already.
+    // It is truncated already, and has these headers.
     if record.header(header::TRUNCATED).is_some() {
         return Vec::new();
     }
@@ -157,22 +165,22 @@ fn truncation(record: &Record) -> Vec<(String, String)> {
     ]
 }
 
-/// The [`header::SHA256`] of a record.
+/// The value of [`header::SHA256`] for a record.
 pub fn value_digest(record: &Record) -> String {
     let mut digits = String::new();
     for byte in Sha256::digest(record.value.as_deref().unwrap_or_default()) {
-        // A string takes everything.
+        // Writing to a `String` cannot fail.
         let _ = write!(digits, "{byte:02x}");
     }
     digits
 }
 
-/// As much of a record as any topic takes.
+/// The beginning of a record, small enough for any topic with usual limits.
 fn truncated(record: &Record) -> Record {
     let mut kept = 0;
     let headers = record.headers.iter().filter(|(name, value)| {
         kept += name.len() + value.as_ref().map_or(0, Vec::len);
-        // What a record that was redriven says of its first failure is part of a dead letter.
+        // A redriven record's headers about its first failure are part of the dead letter.
         let is_of_letter = header::ALL.contains(&name.as_str())
             || [header::TRUNCATED, header::SHA256].contains(&name.as_str());
         kept <= KEPT_BYTES || is_of_letter
@@ -187,8 +195,12 @@ fn truncated(record: &Record) -> Record {
     }
 }
 
-fn headers(record: &Record, verdict: &Verdict, now: DateTime<Utc>) -> Vec<(String, String)> {
-    let mut message = verdict.message.clone();
+fn headers(
+    record: &Record,
+    reason: &DeadLetterReason,
+    now: DateTime<Utc>,
+) -> Vec<(String, String)> {
+    let mut message = reason.message.clone();
     message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
     let mut headers = vec![
         (header::ORIGINAL_TOPIC, record.topic.clone()),
@@ -198,12 +210,12 @@ fn headers(record: &Record, verdict: &Verdict, now: DateTime<Utc>) -> Vec<(Strin
             header::ORIGINAL_TIMESTAMP,
             record.timestamp_ms.map(|ms| ms.to_string()).unwrap_or_default(),
         ),
-        (header::ERROR_CLASS, verdict.class.to_owned()),
+        (header::ERROR_CLASS, reason.class.to_owned()),
         (header::ERROR_MESSAGE, message),
         (header::FIRST_FAILED_AT, timestamp_text(now)),
         (header::REDRIVE_COUNT, "0".to_owned()),
     ];
-    // A record that was redriven already says when it failed first, and how often it came back.
+    // A redriven record already has the time of its first failure and the redrive count.
     headers.retain(|(name, _)| {
         !matches!(*name, header::FIRST_FAILED_AT | header::REDRIVE_COUNT)
             || record.header(name).is_none()
@@ -233,22 +245,26 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let verdict =
-            Verdict { class: "invalid-value", message: "ü".repeat(1000), quotes_record: true };
-        let headers = headers(&record(vec![]), &verdict, Utc::now());
+        let reason = DeadLetterReason {
+            class: "invalid-value",
+            message: "ü".repeat(1000),
+            quotes_record: true,
+        };
+        let headers = headers(&record(vec![]), &reason, Utc::now());
         assert_eq!(look_up(&headers, "dlq-error-message").map(str::len), Some(1024));
     }
 
     #[test]
     fn a_redriven_record_keeps_its_first_failure() {
-        let verdict = Verdict { class: "gap", message: String::new(), quotes_record: false };
-        let first = headers(&record(vec![]), &verdict, Utc::now());
+        let reason =
+            DeadLetterReason { class: "gap", message: String::new(), quotes_record: false };
+        let first = headers(&record(vec![]), &reason, Utc::now());
         assert_eq!(look_up(&first, "dlq-redrive-count"), Some("0"));
         let again = record(vec![
             ("dlq-redrive-count".into(), Some(b"1".to_vec())),
             ("dlq-first-failed-at".into(), Some(b"then".to_vec())),
         ]);
-        let second = headers(&again, &verdict, Utc::now());
+        let second = headers(&again, &reason, Utc::now());
         assert_eq!(look_up(&second, "dlq-redrive-count"), None);
         assert_eq!(look_up(&second, "dlq-first-failed-at"), None);
     }

@@ -1,7 +1,7 @@
-//! The answers of the broker, collected batch by batch.
+//! Delivery reports, collected per batch.
 //!
-//! A future for each record costs more than the record itself. So each record carries a ticket of its batch, and who
-//! waits is woken by the last one.
+//! A future for each record costs more than the record itself. So each record carries a ticket of
+//! its batch, and the last ticket wakes the task that waits.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,20 +16,21 @@ use tokio::time::timeout;
 
 use crate::context::QuietContext;
 
-/// What the broker answered to a record, by the record's place in its batch.
-pub(crate) type Answer = (usize, Result<(), KafkaError>);
+/// The delivery report of a record, with the record's index in its batch.
+pub(crate) type Report = (usize, Result<(), KafkaError>);
 
 /// Records that were sent together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    unanswered: AtomicUsize,
-    answers: Mutex<Vec<Answer>>,
-    /// Whether each answer wakes the one who waits, and not only the last.
+    pending: AtomicUsize,
+    reports: Mutex<Vec<Report>>,
+    /// Whether each report wakes the task that waits, and not only the last.
     wake_for_each: AtomicBool,
-    answered: Notify,
+    reported: Notify,
 }
 
-/// A record's part in its batch. When it is dropped, the record has been answered for good.
+/// A record's reference to its batch, passed to the client as delivery opaque. After it is dropped,
+/// the record gets no delivery report any more.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     batch: Arc<Batch>,
@@ -38,82 +39,82 @@ pub(crate) struct Ticket {
 }
 
 impl Batch {
-    /// The ticket of the record at `place`.
+    /// The ticket of the record with index `place`.
     pub(crate) fn ticket(self: &Arc<Self>, place: usize) -> Ticket {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.pending.fetch_add(1, Ordering::Relaxed);
         Ticket { batch: self.clone(), place, settled: false }
     }
 
-    /// Waits until every ticket is back.
+    /// Waits until every ticket is dropped.
     pub(crate) async fn all(&self) {
-        // The batch has no more tickets to give: the count can only fall.
-        while self.unanswered.load(Ordering::Acquire) > 0 {
-            self.answered.notified().await;
+        // All tickets have been created, so the count can only fall.
+        while self.pending.load(Ordering::Acquire) > 0 {
+            self.reported.notified().await;
         }
     }
 
-    /// Waits until every ticket is back, as long as some come back within each `patience`.
-    pub(crate) async fn all_in_time(&self, patience: Duration) {
-        let mut answered = 0;
-        while timeout(patience, self.all()).await.is_err() {
+    /// Waits until every ticket is dropped, or no report arrives for `max_wait`.
+    pub(crate) async fn all_or_idle(&self, max_wait: Duration) {
+        let mut reported = 0;
+        while timeout(max_wait, self.all()).await.is_err() {
             let now = self.lock().len();
-            if now == answered {
+            if now == reported {
                 return;
             }
-            answered = now;
+            reported = now;
         }
     }
 
-    /// Waits until there is something to take, or every ticket is back.
+    /// Waits until there is a report to take, or every ticket is dropped.
     pub(crate) async fn any(&self) {
         self.wake_for_each.store(true, Ordering::SeqCst);
-        while self.lock().is_empty() && self.unanswered.load(Ordering::Acquire) > 0 {
-            self.answered.notified().await;
+        while self.lock().is_empty() && self.pending.load(Ordering::Acquire) > 0 {
+            self.reported.notified().await;
         }
         self.wake_for_each.store(false, Ordering::SeqCst);
     }
 
-    /// The answers since the last call.
-    pub(crate) fn take(&self) -> Vec<Answer> {
+    /// The reports since the last call.
+    pub(crate) fn take(&self) -> Vec<Report> {
         mem::take(&mut self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Answer>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Report>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket {
-    /// The record was never sent, and its sender knows why.
+    /// The client refused to send the record and has returned the error, so there is no report.
     pub(crate) fn withdraw(mut self) {
         self.settled = true;
     }
 
-    fn settle(mut self, answer: Result<(), KafkaError>) {
-        self.batch.lock().push((self.place, answer));
+    fn settle(mut self, report: Result<(), KafkaError>) {
+        self.batch.lock().push((self.place, report));
         self.settled = true;
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // There was no answer: the producer let the record go.
+        // No delivery report: the producer dropped the record.
         if !self.settled {
             self.batch.lock().push((self.place, Err(KafkaError::Canceled)));
         }
-        let last = self.batch.unanswered.fetch_sub(1, Ordering::AcqRel) == 1;
+        let last = self.batch.pending.fetch_sub(1, Ordering::AcqRel) == 1;
         if last || self.batch.wake_for_each.load(Ordering::SeqCst) {
-            self.batch.answered.notify_one();
+            self.batch.reported.notify_one();
         }
     }
 }
 
-/// What a producer does with an answer.
+/// Adds each delivery report to the batch of its record.
 impl ProducerContext for QuietContext {
     type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, answer: &DeliveryResult<'_>, ticket: Box<Ticket>) {
-        ticket.settle(answer.as_ref().map(|_| ()).map_err(|(error, _)| error.clone()));
+    fn delivery(&self, report: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        ticket.settle(report.as_ref().map(|_| ()).map_err(|(error, _)| error.clone()));
     }
 }
 
@@ -123,12 +124,12 @@ mod tests {
 
     use super::*;
 
-    fn places(answers: &[Answer]) -> Vec<(usize, bool)> {
-        answers.iter().map(|(place, answer)| (*place, answer.is_ok())).collect()
+    fn places(reports: &[Report]) -> Vec<(usize, bool)> {
+        reports.iter().map(|(place, report)| (*place, report.is_ok())).collect()
     }
 
     #[test]
-    fn a_batch_is_answered_when_its_last_ticket_is_back() {
+    fn a_batch_completes_with_its_last_ticket() {
         let batch = Arc::new(Batch::default());
         let (first, second, third) = (batch.ticket(0), batch.ticket(1), batch.ticket(2));
         first.settle(Ok(()));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_can_be_taken_before_the_others_have_come() {
+    fn a_report_can_be_taken_before_the_batch_completes() {
         let batch = Arc::new(Batch::default());
         let (first, second) = (batch.ticket(0), batch.ticket(1));
         let mut any = Box::pin(batch.any());
@@ -154,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_none_is_answered_at_once() {
+    fn an_empty_batch_is_complete() {
         let batch = Arc::new(Batch::default());
         assert!(batch.all().now_or_never().is_some() && batch.any().now_or_never().is_some());
         assert!(batch.take().is_empty());
     }
 
     #[test]
-    fn a_ticket_that_is_withdrawn_leaves_no_answer() {
+    fn a_withdrawn_ticket_leaves_no_report() {
         let batch = Arc::new(Batch::default());
         batch.ticket(0).withdraw();
         assert!(batch.all().now_or_never().is_some());

@@ -1,7 +1,8 @@
-//! Events on their way, whose answers their sender does not wait for.
+//! Batches in flight that their sender no longer waits for.
 //!
-//! A partition without a leader answers nothing until the time is up. Whoever waits for the slowest answer publishes
-//! nothing meanwhile, so a sender waits as long as answers come, for [`PATIENCE`] each, and goes on without the rest.
+//! A partition without a leader returns no delivery report until the publish timeout. A sender that
+//! waited for the slowest report would publish nothing meanwhile. So a sender waits while reports
+//! arrive, for at most [`REPORT_WAIT`] each, and continues without the rest.
 
 use std::time::Duration;
 
@@ -9,81 +10,82 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
-use crate::{Answers, InFlight};
+use crate::{DeliveryReports, InFlight};
 
-/// How long a sender waits for the next answer of a batch before it goes on without the others. A broker in good health
-/// answers much sooner.
-pub const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a sender waits for the next delivery report of a batch before it continues without the
+/// others. A healthy broker responds much sooner.
+pub const REPORT_WAIT: Duration = Duration::from_millis(50);
 
-/// The most events of a sender that are on their way besides its present batch.
-const MOST_EVENTS: usize = 4_096;
-/// The most bytes of their values.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Maximum number of events that a sender has in flight besides its current batch.
+const MAX_EVENTS: usize = 4_096;
+/// Maximum size of their values, in bytes.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Events that were sent together, with what their sender has to know when the answers come.
+/// Events that were sent together, with the context that their sender needs when the delivery
+/// reports arrive.
 #[derive(Debug)]
-pub struct Flight<T, C> {
-    /// The events that are not answered yet.
+pub struct InFlightBatch<T, C> {
+    /// The events without a delivery report.
     pub events: InFlight<T>,
-    /// What they have in common.
+    /// The context that they share.
     pub context: C,
 }
 
-/// The batches that a sender has gone on without.
+/// The batches that a sender no longer waits for.
 #[derive(Debug)]
-pub struct Flights<T, C> {
-    answers: FuturesUnordered<BoxFuture<'static, Landing<T, C>>>,
+pub struct InFlightBatches<T, C> {
+    reports: FuturesUnordered<BoxFuture<'static, BatchReports<T, C>>>,
     events: usize,
     bytes: usize,
 }
 
-/// Answers, and what is left of their flight.
-struct Landing<T, C> {
-    flight: Flight<T, C>,
-    answers: Answers<T>,
+/// Delivery reports, and the rest of their batch.
+struct BatchReports<T, C> {
+    flight: InFlightBatch<T, C>,
+    reports: DeliveryReports<T>,
     events: usize,
     bytes: usize,
 }
 
-impl<T, C> Default for Flights<T, C> {
+impl<T, C> Default for InFlightBatches<T, C> {
     fn default() -> Self {
-        Self { answers: FuturesUnordered::new(), events: 0, bytes: 0 }
+        Self { reports: FuturesUnordered::new(), events: 0, bytes: 0 }
     }
 }
 
-impl<T: Send + Sync + 'static, C: Send + 'static> Flights<T, C> {
-    /// Whether nothing is on its way.
+impl<T: Send + Sync + 'static, C: Send + 'static> InFlightBatches<T, C> {
+    /// Whether no batch is in flight.
     pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        self.reports.is_empty()
     }
 
-    /// Whether there is room for another batch.
+    /// Whether another batch fits within the limits.
     pub fn have_room(&self) -> bool {
-        self.events < MOST_EVENTS && self.bytes < MOST_BYTES
+        self.events < MAX_EVENTS && self.bytes < MAX_BYTES
     }
 
-    /// Takes over what is left of a batch.
-    pub fn add(&mut self, mut flight: Flight<T, C>) {
+    /// Adds the rest of a batch.
+    pub fn add(&mut self, mut flight: InFlightBatch<T, C>) {
         let (events, bytes) = (flight.events.waiting().count(), flight.events.bytes());
         self.events += events;
         self.bytes += bytes;
         let landing = async move {
-            let answers = flight.events.answers(PATIENCE).await;
-            Landing { flight, answers, events, bytes }
+            let reports = flight.events.reports(REPORT_WAIT).await;
+            BatchReports { flight, reports, events, bytes }
         };
-        self.answers.push(landing.boxed());
+        self.reports.push(landing.boxed());
     }
 
-    /// The next answers, with what is left of their flight; `None` where nothing is on its way.
-    pub async fn next(&mut self) -> Option<(Flight<T, C>, Answers<T>)> {
-        let Landing { flight, answers, events, bytes } = self.answers.next().await?;
+    /// The next delivery reports, with the rest of their batch. `None` if no batch is in flight.
+    pub async fn next(&mut self) -> Option<(InFlightBatch<T, C>, DeliveryReports<T>)> {
+        let BatchReports { flight, reports, events, bytes } = self.reports.next().await?;
         self.events -= events;
         self.bytes -= bytes;
-        Some((flight, answers))
+        Some((flight, reports))
     }
 
-    /// The next answers, if they have come already.
-    pub fn next_now(&mut self) -> Option<(Flight<T, C>, Answers<T>)> {
+    /// The next delivery reports, if they have already arrived.
+    pub fn next_now(&mut self) -> Option<(InFlightBatch<T, C>, DeliveryReports<T>)> {
         self.next().now_or_never().flatten()
     }
 }

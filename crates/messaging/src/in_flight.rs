@@ -1,4 +1,4 @@
-//! Records that were sent and are not all answered yet.
+//! Records that were sent, and do not all have a delivery report yet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::publish_error::is_caused_by_the_record;
 use crate::renewed_producer::{Producer, RenewedProducer};
 use crate::{Publication, PublishError, Publisher};
 
-/// A record before it is sent.
+/// A record to send.
 pub(crate) struct Outgoing<'a> {
     pub(crate) topic: &'a str,
     pub(crate) key: Option<&'a [u8]>,
@@ -24,10 +24,11 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: OwnedHeaders,
 }
 
-/// What became of one record, by its place among those that were sent together.
+/// The outcome of one record, by its index among the records that were sent together.
 pub(crate) struct Outcome {
     pub(crate) place: usize,
-    /// The broker said it, perhaps of a whole set of records; otherwise the client, of this one alone.
+    /// From a delivery report, which may concern a whole record batch. Otherwise the client refused
+    /// this one record before sending it.
     pub(crate) by_broker: bool,
     pub(crate) result: Result<(), KafkaError>,
 }
@@ -37,23 +38,23 @@ impl Outcome {
         Self { place, by_broker: false, result: Err(error) }
     }
 
-    /// Whether the record may have been refused for the fault of another one of its set.
-    pub(crate) fn by_set(&self) -> bool {
+    /// Whether the record may have been refused because of another record in its batch.
+    pub(crate) fn by_batch(&self) -> bool {
         self.by_broker && self.result.as_ref().is_err_and(is_caused_by_the_record)
     }
 }
 
-/// Records on their way through one producer.
+/// Records that were sent through one producer.
 pub(crate) struct Sent {
     through: Arc<RenewedProducer>,
     producer: Option<Arc<Producer>>,
     batch: Arc<Batch>,
-    /// What the client itself refused.
+    /// The records that the client refused to send.
     refused: Vec<Outcome>,
 }
 
 impl Sent {
-    /// Sends all of them, and waits for nothing.
+    /// Sends all records without waiting.
     pub(crate) fn new<'a>(
         through: &Arc<RenewedProducer>,
         records: impl ExactSizeIterator<Item = Outgoing<'a>>,
@@ -85,30 +86,30 @@ impl Sent {
         sent
     }
 
-    /// Waits until every record is answered.
+    /// Waits until every record has a delivery report.
     pub(crate) async fn all(&self) {
         self.batch.all().await;
     }
 
-    /// Waits until every record is answered, as long as some are within each `patience`.
-    pub(crate) async fn all_in_time(&self, patience: Duration) {
-        self.batch.all_in_time(patience).await;
+    /// Waits until every record has a delivery report, or none arrives for `max_wait`.
+    pub(crate) async fn all_or_idle(&self, max_wait: Duration) {
+        self.batch.all_or_idle(max_wait).await;
     }
 
-    /// Waits until there is something to take, or every record is answered.
+    /// Waits until there is an outcome to take, or every record has a delivery report.
     pub(crate) async fn any(&self) {
         if self.refused.is_empty() {
             self.batch.any().await;
         }
     }
 
-    /// What has come since the last call.
+    /// The outcomes since the last call.
     pub(crate) fn take(&mut self) -> Vec<Outcome> {
         let mut outcomes = std::mem::take(&mut self.refused);
-        let answers = self.batch.take().into_iter();
-        outcomes.extend(answers.map(|(place, result)| Outcome { place, by_broker: true, result }));
+        let reports = self.batch.take().into_iter();
+        outcomes.extend(reports.map(|(place, result)| Outcome { place, by_broker: true, result }));
         if outcomes.iter().any(|outcome| outcome.result.is_ok()) {
-            self.through.refusal.over();
+            self.through.auth_failure.over();
         }
         let is_fatal = |outcome: &Outcome| {
             let error = outcome.result.as_ref().err();
@@ -121,38 +122,39 @@ impl Sent {
     }
 }
 
-/// Events on their way, each with what it stands for. Where an event's trace is recorded, its span ends with the answer.
+/// Events in flight, each with an item of the sender. If the trace of an event is sampled, its span
+/// ends with the delivery report.
 pub struct InFlight<T> {
     publisher: Publisher,
     sent: Sent,
-    /// Nothing is at the places that are answered.
-    events: Vec<Option<(T, Unanswered)>>,
+    /// `None` for events whose delivery report was taken.
+    events: Vec<Option<(T, PendingEvent)>>,
     waiting: usize,
-    /// Each is a set of its own.
-    apart: bool,
+    /// Whether each record is sent as its own record batch.
+    individual: bool,
     started: Instant,
 }
 
-/// An event that is not answered yet, or has to be sent again.
+/// An event without a delivery report, or one to send again.
 #[derive(Debug)]
-pub struct Unanswered {
+pub struct PendingEvent {
     pub(crate) publication: Publication,
     pub(crate) span: Option<RecordedSpan>,
 }
 
-/// Answers that came together.
+/// Delivery reports that were taken together.
 #[derive(Debug)]
-pub struct Answers<T> {
-    /// What became of each.
+pub struct DeliveryReports<T> {
+    /// The outcome of each event.
     pub settled: Vec<(T, Result<(), PublishError>)>,
-    /// What was refused as a part of a set of records, perhaps for the fault of another one in it. To be sent once more,
-    /// by [`Publisher::send_apart`].
-    pub suspects: Vec<(T, Unanswered)>,
+    /// Events that were refused as part of a record batch, possibly because of another record in
+    /// it. Send them again with [`Publisher::send_individually`].
+    pub to_resend: Vec<(T, PendingEvent)>,
 }
 
-impl<T> Default for Answers<T> {
+impl<T> Default for DeliveryReports<T> {
     fn default() -> Self {
-        Self { settled: Vec::new(), suspects: Vec::new() }
+        Self { settled: Vec::new(), to_resend: Vec::new() }
     }
 }
 
@@ -160,60 +162,62 @@ impl<T> InFlight<T> {
     pub(crate) fn new(
         publisher: &Publisher,
         through: &Arc<RenewedProducer>,
-        apart: bool,
-        events: Vec<(T, Unanswered)>,
+        individual: bool,
+        events: Vec<(T, PendingEvent)>,
     ) -> Self {
         let records = events.iter().map(|(_, event)| event.publication.outgoing());
         let sent = Sent::new(through, records);
         let waiting = events.len();
         let events = events.into_iter().map(Some).collect();
         let started = Instant::now();
-        Self { publisher: publisher.clone(), sent, events, waiting, apart, started }
+        Self { publisher: publisher.clone(), sent, events, waiting, individual, started }
     }
 
-    /// Whether all are answered.
+    /// Whether every event has a delivery report.
     pub fn is_empty(&self) -> bool {
         self.waiting == 0
     }
 
-    /// What is not answered yet.
+    /// The items of the events without a delivery report.
     pub fn waiting(&self) -> impl Iterator<Item = &T> {
         self.events.iter().flatten().map(|(item, _)| item)
     }
 
-    /// The bytes of the values that are not answered yet.
+    /// The size of the values without a delivery report, in bytes.
     pub fn bytes(&self) -> usize {
         self.events.iter().flatten().map(|(_, event)| event.publication.payload.len()).sum()
     }
 
-    /// Waits until all are answered, as long as some are within each `patience`. Returns what has come.
-    pub async fn answers_within(&mut self, patience: Duration) -> Answers<T> {
-        self.sent.all_in_time(patience).await;
+    /// Waits until every event has a delivery report, or none arrives for `max_wait`. Returns the
+    /// reports since the last call.
+    pub async fn reports_within(&mut self, max_wait: Duration) -> DeliveryReports<T> {
+        self.sent.all_or_idle(max_wait).await;
         self.take()
     }
 
-    /// Waits until all are answered, but from `patience` on only for the next one. Returns what has come.
-    pub async fn answers(&mut self, patience: Duration) -> Answers<T> {
-        if timeout(patience, self.sent.all()).await.is_err() {
+    /// Waits until every event has a delivery report, but after `max_wait` only for the next
+    /// report. Returns the reports since the last call.
+    pub async fn reports(&mut self, max_wait: Duration) -> DeliveryReports<T> {
+        if timeout(max_wait, self.sent.all()).await.is_err() {
             self.sent.any().await;
         }
         self.take()
     }
 
-    /// Waits until all are answered.
-    pub async fn all(mut self) -> Answers<T> {
+    /// Waits until every event has a delivery report.
+    pub async fn all(mut self) -> DeliveryReports<T> {
         self.sent.all().await;
         self.take()
     }
 
-    fn take(&mut self) -> Answers<T> {
-        let mut answers = Answers::default();
+    fn take(&mut self) -> DeliveryReports<T> {
+        let mut reports = DeliveryReports::default();
         let mut counts = BTreeMap::<&str, u64>::new();
         for outcome in self.sent.take() {
             let Some((item, mut event)) = self.events[outcome.place].take() else { continue };
             self.waiting -= 1;
-            if outcome.by_set() && !self.apart {
-                answers.suspects.push((item, event));
+            if outcome.by_batch() && !self.individual {
+                reports.to_resend.push((item, event));
                 continue;
             }
             let result = outcome.result.map_err(|error| self.publisher.failure(error));
@@ -223,7 +227,7 @@ impl<T> InFlight<T> {
             *counts
                 .entry(result.as_ref().map_or_else(PublishError::class, |()| "acknowledged"))
                 .or_default() += 1;
-            answers.settled.push((item, result));
+            reports.settled.push((item, result));
         }
         for (outcome, records) in counts {
             metrics::counter!("kafka_publish_records_total", "outcome" => outcome)
@@ -234,7 +238,7 @@ impl<T> InFlight<T> {
             metrics::histogram!("kafka_publish_batch_size")
                 .record(f64::from(u32::try_from(self.events.len()).unwrap_or(u32::MAX)));
         }
-        answers
+        reports
     }
 }
 

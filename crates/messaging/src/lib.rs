@@ -1,5 +1,6 @@
-//! Kafka, as this system uses it: a publisher that says what became of each record, a consumer runner that keeps
-//! retries, dead letters and offsets away from the handlers, and topic administration.
+//! Kafka clients of the services: a publisher that reports the outcome of each record, a consumer
+//! runner that does retries, dead letters and offsets for its handlers, redrives, and topic
+//! administration.
 
 pub mod consumer;
 mod context;
@@ -19,8 +20,8 @@ mod settings;
 mod spans;
 pub mod topic_admin;
 
-pub use flights::{Flight, Flights, PATIENCE};
-pub use in_flight::{Answers, InFlight, Unanswered};
+pub use flights::{InFlightBatch, InFlightBatches, REPORT_WAIT};
+pub use in_flight::{DeliveryReports, InFlight, PendingEvent};
 pub use poison_breaker::{PoisonBreaker, PoisonSettings};
 pub use publish_error::PublishError;
 pub use publisher::{Publication, Publisher};

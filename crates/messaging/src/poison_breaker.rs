@@ -1,18 +1,18 @@
-//! Telling a record that is at fault from a condition that looks like one.
+//! Distinguishes poison from a condition that makes every record look like poison.
 //!
-//! A limit that was set too low, or a database that was restored empty, makes every record look like one that can never
-//! succeed. Records at fault are few. Where most of the latest records were refused for good, none of them is blamed:
-//! they are held and tried again until the cause is gone.
+//! With a limit that is too low, or a database that was restored empty, every record fails
+//! permanently. Real poison is rare. If most of the latest records failed permanently, none of them
+//! is dead-lettered: they are held and retried until the cause is gone.
 
 use std::collections::VecDeque;
 
 use conf::Conf;
 
-/// Whether poison is held.
+/// Settings of the poison breaker.
 #[derive(Clone, Debug, Conf)]
 pub struct PoisonSettings {
-    /// Whether records that can never be processed or published are held, and tried again, when they are most of the
-    /// latest: `on` or `off`; with `off`, each becomes a dead letter
+    /// Whether records that can never be processed or published are held and retried while they are
+    /// most of the latest records: `on` or `off`; with `off`, each becomes a dead letter
     #[conf(parameter, env, default_value = "on", value_parser = parse_switch)]
     pub poison_breaker: bool,
 }
@@ -25,46 +25,47 @@ fn parse_switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// The latest outcomes that count.
-const LATEST: usize = 100;
-/// Fewer than that say nothing.
-const FEWEST: usize = 20;
+/// Number of latest outcomes that are evaluated.
+const WINDOW: usize = 100;
+/// Minimum number of outcomes for a decision.
+const MIN_OUTCOMES: usize = 20;
 
-/// Watches what becomes of records that are handled one after the other.
+/// The outcomes of the latest records of one loop.
 #[derive(Clone, Debug)]
 pub struct PoisonBreaker {
     is_on: bool,
-    /// Whether each of the latest was refused for good.
+    /// Whether each of the latest records failed permanently.
     latest: VecDeque<bool>,
 }
 
 impl PoisonBreaker {
-    /// Nothing was refused yet. One that is off finds nothing suspicious.
+    /// A breaker without outcomes. If the setting is off, [`Self::is_suspicious`] always returns
+    /// `false`.
     pub fn new(settings: &PoisonSettings) -> Self {
         Self { is_on: settings.poison_breaker, latest: VecDeque::new() }
     }
 
-    /// The cause is gone: what was refused because of it says nothing about what comes.
+    /// Clears the outcomes, after the cause is gone.
     pub fn forget(&mut self) {
         self.latest.clear();
     }
 
-    /// Notes the outcomes of a batch. Returns whether most of the latest were refused for good.
+    /// Adds the outcomes of a batch. Returns whether most of the latest records failed permanently.
     pub fn is_suspicious(&mut self, refused: usize, others: usize) -> bool {
-        // In a large batch only the proportion counts.
+        // A larger batch is scaled down, so that its proportion counts.
         let total = (refused + others).max(1);
-        let (refused, others) = if total > LATEST {
-            let refused = refused * LATEST / total;
-            (refused, LATEST - refused)
+        let (refused, others) = if total > WINDOW {
+            let refused = refused * WINDOW / total;
+            (refused, WINDOW - refused)
         } else {
             (refused, others)
         };
         self.latest.extend(std::iter::repeat_n(true, refused));
         self.latest.extend(std::iter::repeat_n(false, others));
-        let surplus = self.latest.len().saturating_sub(LATEST);
+        let surplus = self.latest.len().saturating_sub(WINDOW);
         self.latest.drain(..surplus);
         let refused = self.latest.iter().filter(|refused| **refused).count();
-        self.is_on && self.latest.len() >= FEWEST && refused * 2 > self.latest.len()
+        self.is_on && self.latest.len() >= MIN_OUTCOMES && refused * 2 > self.latest.len()
     }
 }
 
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_refusals_are_the_fault_of_their_records() {
+    fn a_few_failures_do_not_trip_the_breaker() {
         let mut breaker = new(true);
         assert!(!breaker.is_suspicious(19, 0));
         let mut breaker = new(true);
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn most_of_the_latest_are_not_and_it_ends_with_the_cause() {
+    fn a_majority_of_failures_trips_the_breaker_until_records_succeed() {
         let mut breaker = new(true);
         assert!(!breaker.is_suspicious(1, 0));
         for _ in 0..18 {
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_for_a_cause_that_is_gone_does_not_count() {
+    fn cleared_failures_do_not_count() {
         let mut breaker = new(true);
         assert!(breaker.is_suspicious(100, 0));
         breaker.forget();
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_off_finds_nothing_suspicious() {
+    fn a_disabled_breaker_never_trips() {
         assert!(!new(false).is_suspicious(100, 0));
     }
 }

@@ -1,48 +1,48 @@
-//! Why a record was not published, and whether the record is to blame.
+//! Why a record was not published, and whether the record is the cause.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// The errors that the record itself causes, with the reason: whenever the same record is sent again to the same topic,
-/// the answer is the same. Every other error is a condition (of the broker, of the network, of a clock, of the
-/// configuration, of rights or quotas), also one that is not known here: someone can mend it, and then the record is
-/// published. Only a record that is to blame may become a dead letter.
+/// Errors that the record itself causes, with the reason: the same record, sent to the same topic
+/// again, gets the same error. Every other error is a condition (of the broker, the network, a
+/// clock, the configuration, rights or quotas), also an unknown one: it can be fixed, and then the
+/// record is published. Only a record that is the cause may become a dead letter.
 const CAUSED_BY_THE_RECORD: [(RDKafkaErrorCode, &str); 5] = [
-    (RDKafkaErrorCode::MessageSizeTooLarge, "larger than the client, or its topic, allows"),
+    (RDKafkaErrorCode::MessageSizeTooLarge, "larger than the client or the topic allows"),
     (RDKafkaErrorCode::InvalidMessageSize, "a size that the broker cannot accept"),
     (RDKafkaErrorCode::MessageBatchTooLarge, "larger than a segment of its topic, even alone"),
     (
         RDKafkaErrorCode::InvalidRecord,
-        "the broker checked the record, and it breaks a rule of its topic",
+        "the broker validated the record, and it violates a rule of its topic",
     ),
-    (RDKafkaErrorCode::InvalidTopic, "no topic can have the name that the record says"),
+    (RDKafkaErrorCode::InvalidTopic, "the topic name of the record is invalid"),
 ];
 
 /// Why a record was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// A condition: nothing is wrong with the record, and it may even have been written.
-    #[error("Kafka cannot take the record now")]
+    /// A condition. The record is valid, and may even have been written.
+    #[error("Kafka cannot accept the record now")]
     Unavailable(#[source] KafkaError),
-    /// A condition: the broker takes nothing from this client, or the client trusts no broker, because a password or a
-    /// certificate is wrong.
-    #[error("Kafka does not let this client in: {0}")]
-    NotLetIn(String),
-    /// Broker or client will refuse this record for ever.
+    /// A condition: authentication failed on either side, because a password or a certificate is
+    /// wrong.
+    #[error("Kafka authentication failed: {0}")]
+    AuthenticationFailed(String),
+    /// The broker or the client will refuse this record every time.
     #[error("Kafka refuses the record")]
     Refused(#[source] KafkaError),
 }
 
 impl PublishError {
-    /// Whether it is a condition, so that the same record can be published later.
+    /// Whether the error is a condition, so that the same record can be published later.
     pub const fn is_condition(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::NotLetIn(_))
+        matches!(self, Self::Unavailable(_) | Self::AuthenticationFailed(_))
     }
 
-    /// A short name that never changes.
+    /// A short, stable name.
     pub(crate) fn class(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
-            Self::NotLetIn(_) => "not-let-in",
+            Self::AuthenticationFailed(_) => "authentication-failed",
             Self::Refused(_) => "refused",
         }
     }
@@ -56,7 +56,7 @@ impl PublishError {
     }
 }
 
-/// Whether the same record meets the same answer whenever it is sent alone.
+/// Whether the same record gets the same error whenever it is sent alone.
 pub(crate) fn is_caused_by_the_record(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     CAUSED_BY_THE_RECORD.iter().any(|(caused, _)| Some(*caused) == code)
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_is_no_fault_of_the_record() {
+    fn only_errors_of_the_record_itself_are_permanent() {
         use RDKafkaErrorCode as Code;
         for condition in [
             Code::MessageTimedOut,
@@ -87,7 +87,7 @@ mod tests {
                 "{condition:?}"
             );
         }
-        // The client gave up, and no broker has seen the record.
+        // The client canceled the record, and no broker has received it.
         assert!(PublishError::from_kafka(KafkaError::Canceled).is_condition());
         let too_large = KafkaError::MessageProduction(Code::MessageSizeTooLarge);
         assert!(!PublishError::from_kafka(too_large).is_condition());

@@ -1,4 +1,4 @@
-//! Publishing: records are sent, and what became of each is told when its answer comes.
+//! Publishes records, and reports the outcome of each when its delivery report arrives.
 
 use std::mem;
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use futures::FutureExt;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::Producer as _;
-use service_kit::health::{Look, ProbeError};
+use service_kit::health::{ProbeError, ProbeFuture};
 use tokio::sync::Mutex;
 
-use crate::in_flight::{InFlight, Outcome, Outgoing, Sent, Unanswered};
+use crate::in_flight::{InFlight, Outcome, Outgoing, PendingEvent, Sent};
 use crate::renewed_producer::{Producer, RenewedProducer};
 use crate::spans;
 use crate::{KafkaSettings, PublishError, Record};
 
-/// How long a broker may take to answer a readiness check.
+/// Timeout of a readiness check.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// For how long it is taken for true that a broker answers, or none.
-const ANSWER_LASTS: Duration = Duration::from_secs(2);
+/// How long the result of a probe is reused.
+const PROBE_TTL: Duration = Duration::from_secs(2);
 
-/// An event on its way to a topic.
+/// An event to publish.
 #[derive(Clone, Debug)]
 pub struct Publication {
-    /// Where it goes.
+    /// The topic.
     pub topic: String,
     /// The record's key.
     pub key: String,
-    /// What is said about it.
+    /// The CloudEvents attributes.
     pub attributes: Attributes,
     /// The value.
     pub payload: String,
@@ -38,8 +38,8 @@ pub struct Publication {
 
 /// A readiness check that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer from a broker of {brokers}")]
-struct NoAnswer {
+#[error("no response from any broker of {brokers}")]
+struct BrokerUnreachable {
     brokers: String,
     source: KafkaError,
 }
@@ -47,34 +47,35 @@ struct NoAnswer {
 /// A publisher whose producers are idempotent and wait for all in-sync replicas. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    /// Gathers records into sets, from everybody who publishes.
-    together: Arc<RenewedProducer>,
-    /// Sends each record as a set of its own.
-    apart: Arc<RenewedProducer>,
-    /// What a broker is asked about, to see whether it answers.
+    /// Collects the records of all callers into record batches.
+    batched: Arc<RenewedProducer>,
+    /// Sends each record as its own record batch.
+    individual: Arc<RenewedProducer>,
+    /// The topic whose metadata a probe requests.
     topic: Arc<str>,
-    /// Whether a broker answered, when somebody asked last.
-    last_answer: Arc<Mutex<Option<(Instant, bool)>>>,
+    /// Time and result of the last probe.
+    last_probe: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl Publisher {
-    /// The largest record that the client itself lets pass, in bytes. A broker takes a little more.
+    /// The largest record that the client accepts, in bytes. A broker accepts a little more.
     pub const MAX_BYTES: u32 = 1_000_000;
 
-    /// Makes a producer; it connects by itself. `topic` is one that it publishes to: checks ask a broker about this one,
-    /// since an answer about all topics takes a large cluster long.
+    /// Creates a publisher. It connects in the background. Probes request the metadata of `topic`,
+    /// one of the topics that it publishes to, because metadata of all topics takes long in a large
+    /// cluster.
     pub fn new(client_id: &str, topic: &str, settings: &KafkaSettings) -> Result<Self, KafkaError> {
         Self::with_max_bytes(client_id, topic, settings, Self::MAX_BYTES)
     }
 
-    /// Makes a producer for records of any size: what a topic takes, its broker says. The client would count the bytes of
-    /// a record before they are compressed.
+    /// Creates a publisher for records of any size. The broker enforces the limit of the topic. The
+    /// client's own limit would apply to the record before compression.
     pub(crate) fn of_any_size(
         client_id: &str,
         topic: &str,
         settings: &KafkaSettings,
     ) -> Result<Self, KafkaError> {
-        /// The most that the client can be told.
+        /// The largest value that the client accepts.
         const ANY: u32 = 1_000_000_000;
         Self::with_max_bytes(client_id, topic, settings, ANY)
     }
@@ -91,38 +92,40 @@ impl Publisher {
             .set("enable.idempotence", "true")
             .set("message.max.bytes", max_bytes.to_string())
             .set("compression.type", "lz4")
-            // Where Java's clients put a key, so that any tool finds an order in the partition it expects.
+            // The partitioner of the Java clients, so that any tool finds an order in the expected
+            // partition.
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "5")
             .set("message.timeout.ms", &timeout)
             .set("request.timeout.ms", &timeout);
-        let mut config_apart = config.clone();
-        config_apart.set("batch.num.messages", "1").set("linger.ms", "0");
+        let mut config_individual = config.clone();
+        config_individual.set("batch.num.messages", "1").set("linger.ms", "0");
         let files = settings.security.files();
-        let together = RenewedProducer::new(config, files.clone());
-        // A setting that the client refuses shows here.
-        together.get()?;
-        let apart = RenewedProducer::new(config_apart, files);
-        let (together, apart) = (Arc::new(together), Arc::new(apart));
-        Ok(Self { together, apart, topic: topic.into(), last_answer: Arc::default() })
+        let batched = RenewedProducer::new(config, files.clone());
+        // Fails on settings that the client rejects.
+        batched.get()?;
+        let individual = RenewedProducer::new(config_individual, files);
+        let (batched, individual) = (Arc::new(batched), Arc::new(individual));
+        Ok(Self { batched, individual, topic: topic.into(), last_probe: Arc::default() })
     }
 
-    /// Sends all of them, and waits for nothing. Each is answered within the time that an answer may take.
+    /// Sends all events without waiting. Each gets a delivery report within the publish timeout.
     ///
-    /// Where a record's trace is recorded, its headers go on from the span of its sending.
+    /// If the trace of an event is sampled, its headers continue the span of its sending.
     pub fn send<T>(&self, events: Vec<(T, Publication)>) -> InFlight<T> {
         let events =
             events.into_iter().map(|(item, publication)| (item, spans::begin_send(publication)));
-        InFlight::new(self, &self.together, false, events.collect())
+        InFlight::new(self, &self.batched, false, events.collect())
     }
 
-    /// The same for events that were refused as a part of a set of records: each is a set of its own now, so its answer
-    /// is about itself.
-    pub fn send_apart<T>(&self, events: Vec<(T, Unanswered)>) -> InFlight<T> {
-        InFlight::new(self, &self.apart, true, events)
+    /// Sends events again that were refused as part of a record batch. Each is its own record batch
+    /// now, so its delivery report concerns this event only.
+    pub fn send_individually<T>(&self, events: Vec<(T, PendingEvent)>) -> InFlight<T> {
+        InFlight::new(self, &self.individual, true, events)
     }
 
-    /// Sends a record with its own bytes and more headers to another topic, and waits for the answer.
+    /// Sends a copy of a record with additional headers to another topic, and waits for the
+    /// delivery report.
     pub(crate) async fn forward(
         &self,
         original: &Record,
@@ -144,10 +147,11 @@ impl Publisher {
                 headers,
             }
         };
-        // Others may forward at the same time, and a broker refuses a whole set of records for one of them.
-        let mut result = forwarded(&self.together, copy()).await;
-        if result.as_ref().is_some_and(Outcome::by_set) {
-            result = forwarded(&self.apart, copy()).await;
+        // Concurrent callers share record batches, and a broker refuses a whole batch because of
+        // one record.
+        let mut result = forwarded(&self.batched, copy()).await;
+        if result.as_ref().is_some_and(Outcome::by_batch) {
+            result = forwarded(&self.individual, copy()).await;
         }
         match result.map(|outcome| outcome.result) {
             Some(Err(error)) => Err(self.failure(error)),
@@ -155,24 +159,27 @@ impl Publisher {
         }
     }
 
-    /// What a record met. Where no broker lets the client in, all that is heard of a record is that its time was up.
+    /// The error of a record. While authentication fails, the client reports only timeouts, so they
+    /// are replaced by the authentication failure.
     pub(crate) fn failure(&self, error: KafkaError) -> PublishError {
         let failure = PublishError::from_kafka(error);
-        let refusal = || self.together.refusal.reason().or_else(|| self.apart.refusal.reason());
-        match (failure.is_condition(), refusal()) {
-            (true, Some(reason)) => PublishError::NotLetIn(reason),
+        let auth_failure =
+            || self.batched.auth_failure.reason().or_else(|| self.individual.auth_failure.reason());
+        match (failure.is_condition(), auth_failure()) {
+            (true, Some(reason)) => PublishError::AuthenticationFailed(reason),
             _ => failure,
         }
     }
 
-    /// Whether any broker answers. It asks once in [`ANSWER_LASTS`], however often it is called.
-    pub async fn is_answered(&self) -> bool {
-        let mut last = self.last_answer.lock().await;
+    /// Whether any broker responds. Probes at most once per [`PROBE_TTL`], however often it is
+    /// called.
+    pub async fn is_reachable(&self) -> bool {
+        let mut last = self.last_probe.lock().await;
         match *last {
-            Some((at, answered)) if at.elapsed() < ANSWER_LASTS => answered,
+            Some((at, answered)) if at.elapsed() < PROBE_TTL => answered,
             _ => {
-                let (together, topic) = (self.together.clone(), self.topic.clone());
-                let probe = tokio::task::spawn_blocking(move || probe(&together, &topic).is_ok());
+                let (batched, topic) = (self.batched.clone(), self.topic.clone());
+                let probe = tokio::task::spawn_blocking(move || probe(&batched, &topic).is_ok());
                 let answered = probe.await.unwrap_or(false);
                 *last = Some((Instant::now(), answered));
                 answered
@@ -180,28 +187,29 @@ impl Publisher {
         }
     }
 
-    /// A check for a readiness endpoint: whether a broker answers.
-    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
-        let (together, topic) = (self.together.clone(), self.topic.clone());
+    /// A readiness check: whether a broker responds.
+    pub fn probe(&self) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
+        let (batched, topic) = (self.batched.clone(), self.topic.clone());
         move || {
-            let (together, topic) = (together.clone(), topic.clone());
-            async move { tokio::task::spawn_blocking(move || probe(&together, &topic)).await? }
+            let (batched, topic) = (batched.clone(), topic.clone());
+            async move { tokio::task::spawn_blocking(move || probe(&batched, &topic)).await? }
                 .boxed()
         }
     }
 }
 
-/// Asks any broker for an answer, and blocks until it comes. That one answers does not end the refusal of another.
+/// Requests metadata from any broker, and blocks until the response. A response does not clear the
+/// authentication failure of another broker.
 fn probe(producer: &RenewedProducer, topic: &str) -> Result<(), ProbeError> {
-    let ask = |it: Arc<Producer>| it.client().fetch_metadata(Some(topic), PROBE_TIMEOUT);
-    let answer = producer.get().and_then(ask);
-    answer.map(drop).map_err(|source| match producer.refusal.reason() {
-        Some(reason) => PublishError::NotLetIn(reason).into(),
-        None => NoAnswer { brokers: producer.brokers().to_owned(), source }.into(),
+    let fetch = |it: Arc<Producer>| it.client().fetch_metadata(Some(topic), PROBE_TIMEOUT);
+    let answer = producer.get().and_then(fetch);
+    answer.map(drop).map_err(|source| match producer.auth_failure.reason() {
+        Some(reason) => PublishError::AuthenticationFailed(reason).into(),
+        None => BrokerUnreachable { brokers: producer.brokers().to_owned(), source }.into(),
     })
 }
 
-/// Sends one record and waits for the answer.
+/// Sends one record and waits for the delivery report.
 async fn forwarded(through: &Arc<RenewedProducer>, record: Outgoing<'_>) -> Option<Outcome> {
     let mut sent = Sent::new(through, [record].into_iter());
     sent.all().await;

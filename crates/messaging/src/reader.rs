@@ -1,11 +1,12 @@
-//! Reading a part of a topic, from one place to another, without being a member of a group.
+//! Reads ranges of a topic without joining a consumer group.
 //!
-//! An operator's command looks at a topic that services write to meanwhile, so it says beforehand where it ends. It
-//! joins no group: nobody's partitions move for it, and it has not to wait for its turn. Progress, where there is any,
-//! is kept as the committed offsets of a group that has no members.
+//! An operator's command reads a topic while services write to it, so the end of the range is fixed
+//! beforehand. The reader joins no group: it neither causes nor waits for a rebalance. Progress, if
+//! any, is stored as the committed offsets of a group without members.
 //!
-//! Every call ends within [`PATIENCE`]. Those of the client that block run on threads of their own, which nobody has to
-//! wait for: librdkafka waits for a coordinator that never comes back without an end.
+//! Every call ends within [`BROKER_TIMEOUT`]. Blocking client calls run on separate threads, and callers
+//! do not wait for these threads to end: librdkafka waits forever for a coordinator that does not
+//! return.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,19 +20,19 @@ use service_kit::retry::RetrySchedule;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::context::{QuietContext, unless_refused};
+use crate::context::{QuietContext, or_auth_failure};
 use crate::{KafkaSettings, Record};
 
-/// The longest that one answer of a broker may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Timeout of one request to a broker.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
 
 type Client = StreamConsumer<QuietContext>;
 
 impl ConsumerContext for QuietContext {}
 
-/// A part of a partition.
+/// A range of offsets in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct OffsetRange {
     /// The partition.
     pub partition: i32,
     /// The first offset.
@@ -40,53 +41,54 @@ pub struct Span {
     pub to: i64,
 }
 
-impl Span {
-    /// How many offsets it has; as many as records, unless the topic is compacted or transactional.
+impl OffsetRange {
+    /// The number of offsets. Equal to the number of records, unless the topic is compacted or
+    /// transactional.
     pub fn count(&self) -> u64 {
         u64::try_from(self.to - self.from).unwrap_or(0)
     }
 }
 
-/// How far a group has come in one partition.
+/// The committed position of a group in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The partition.
     pub partition: i32,
-    /// The offset that comes next.
+    /// The next offset.
     pub next: i64,
-    /// What the one who committed it left with it.
-    pub note: String,
+    /// The metadata that was committed with the offset.
+    pub metadata: String,
 }
 
 /// Why a topic could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The client or a broker refused.
-    #[error("Kafka cannot be read")]
+    /// The client or a broker returned an error.
+    #[error("cannot read from Kafka")]
     Kafka(#[from] KafkaError),
-    /// No broker knows the topic.
+    /// The topic does not exist.
     #[error("there is no topic {0}")]
     UnknownTopic(String),
-    /// Nothing came in time.
-    #[error("Kafka did not answer within {} seconds", PATIENCE.as_secs())]
-    Silent,
-    /// A password or a certificate is wrong, on either side.
-    #[error("Kafka does not let this client in: {0}")]
-    NotLetIn(String),
+    /// No response within the timeout.
+    #[error("no response from Kafka within {} seconds", BROKER_TIMEOUT.as_secs())]
+    Timeout,
+    /// Authentication failed on either side: a password or a certificate is wrong.
+    #[error("Kafka authentication failed: {0}")]
+    AuthenticationFailed(String),
 }
 
-/// Whoever only looks is no group; the client wants a name all the same.
+/// The client requires a group id even for reads that commit nothing.
 const NO_GROUP: &str = "topic-reader";
 
-/// Everything that is in a topic now, by ascending number of the partition.
-pub async fn kept(settings: &KafkaSettings, topic: &str) -> Result<Vec<Span>, ReadError> {
-    let mut spans = TopicReader::new(settings, topic, NO_GROUP)?.kept().await?;
-    spans.sort_unstable_by_key(|span| span.partition);
-    Ok(spans)
+/// The records that are in the topic now, as one range per partition, by ascending partition.
+pub async fn kept(settings: &KafkaSettings, topic: &str) -> Result<Vec<OffsetRange>, ReadError> {
+    let mut ranges = TopicReader::new(settings, topic, NO_GROUP)?.kept().await?;
+    ranges.sort_unstable_by_key(|range| range.partition);
+    Ok(ranges)
 }
 
-/// The offset that a group has committed for each of these partitions of a topic, where it has committed one: everything
-/// below it is done with.
+/// The committed offset of a group for each of these partitions that has one. All records below it
+/// are processed.
 pub async fn committed(
     settings: &KafkaSettings,
     topic: &str,
@@ -97,15 +99,15 @@ pub async fn committed(
     Ok(positions.into_iter().map(|position| (position.partition, position.next)).collect())
 }
 
-/// Hands every record of these parts of a topic to `on_record`, each partition in its order.
+/// Passes every record of these ranges to `on_record`, in order within each partition.
 pub async fn read(
     settings: &KafkaSettings,
     topic: &str,
-    spans: &[Span],
+    ranges: &[OffsetRange],
     mut on_record: impl FnMut(Record),
 ) -> Result<(), ReadError> {
     let mut reader = TopicReader::new(settings, topic, NO_GROUP)?;
-    reader.begin(spans)?;
+    reader.begin(ranges)?;
     while let Some(record) = reader.next().await? {
         on_record(record);
     }
@@ -114,16 +116,16 @@ pub async fn read(
 
 /// Reads one topic.
 pub struct TopicReader {
-    /// `None` once it is on its way out.
+    /// `None` while the reader is dropped.
     client: Option<Arc<Client>>,
     settings: KafkaSettings,
     topic: String,
-    /// What is still to be read.
-    ahead: Vec<Span>,
+    /// The ranges that are not read yet.
+    remaining: Vec<OffsetRange>,
 }
 
 impl TopicReader {
-    /// A reader of `topic`, whose positions are those of `group`; it connects by itself.
+    /// A reader of `topic` with the committed positions of `group`. It connects in the background.
     pub fn new(settings: &KafkaSettings, topic: &str, group: &str) -> Result<Self, ReadError> {
         let client: Client = settings
             .client(group)
@@ -131,31 +133,36 @@ impl TopicReader {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest")
-            // Read ahead, but not the 64 MiB of the default.
+            // Prefetch less than the default of 64 MiB.
             .set("queued.max.messages.kbytes", "4096")
             .set("queued.min.messages", "10000")
             .create_with_context(QuietContext::default())?;
         let client = Some(Arc::new(client));
-        Ok(Self { client, settings: settings.clone(), topic: topic.to_owned(), ahead: Vec::new() })
+        Ok(Self {
+            client,
+            settings: settings.clone(),
+            topic: topic.to_owned(),
+            remaining: Vec::new(),
+        })
     }
 
-    /// Everything that is in the topic now.
-    pub async fn kept(&self) -> Result<Vec<Span>, ReadError> {
+    /// The records that are in the topic now, as one range per partition.
+    pub async fn kept(&self) -> Result<Vec<OffsetRange>, ReadError> {
         let topic = self.topic.clone();
-        self.ask(move |client| {
-            let metadata = client.fetch_metadata(Some(&topic), PATIENCE)?;
+        self.run_blocking(move |client| {
+            let metadata = client.fetch_metadata(Some(&topic), BROKER_TIMEOUT)?;
             let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-            let spans = partitions.map(|partition| {
-                let (from, to) = client.fetch_watermarks(&topic, partition.id(), PATIENCE)?;
-                Ok(Span { partition: partition.id(), from, to })
+            let ranges = partitions.map(|partition| {
+                let (from, to) = client.fetch_watermarks(&topic, partition.id(), BROKER_TIMEOUT)?;
+                Ok(OffsetRange { partition: partition.id(), from, to })
             });
-            let spans = spans.collect::<Result<Vec<_>, KafkaError>>()?;
-            if spans.is_empty() { Err(ReadError::UnknownTopic(topic.clone())) } else { Ok(spans) }
+            let ranges = ranges.collect::<Result<Vec<_>, KafkaError>>()?;
+            if ranges.is_empty() { Err(ReadError::UnknownTopic(topic.clone())) } else { Ok(ranges) }
         })
         .await
     }
 
-    /// How far the group has come; partitions in which it has never committed are left out.
+    /// The committed positions of the group. Partitions without a committed offset are omitted.
     pub async fn positions(
         &self,
         partitions: impl IntoIterator<Item = i32>,
@@ -164,13 +171,13 @@ impl TopicReader {
         for partition in partitions {
             asked.add_partition(&self.topic, partition);
         }
-        self.ask(move |client| {
-            let committed = client.committed_offsets(asked.clone(), PATIENCE)?;
+        self.run_blocking(move |client| {
+            let committed = client.committed_offsets(asked.clone(), BROKER_TIMEOUT)?;
             let elements = committed.elements();
             let positions = elements.iter().filter_map(|element| {
-                let (partition, note) = (element.partition(), element.metadata().to_owned());
+                let (partition, metadata) = (element.partition(), element.metadata().to_owned());
                 match element.offset() {
-                    Offset::Offset(next) => Some(Position { partition, next, note }),
+                    Offset::Offset(next) => Some(Position { partition, next, metadata }),
                     _ => None,
                 }
             });
@@ -179,57 +186,59 @@ impl TopicReader {
         .await
     }
 
-    /// Keeps how far the group has come, and returns once the broker has it.
+    /// Commits positions, and returns after the broker has stored them.
     pub async fn commit(&self, positions: &[Position]) -> Result<(), ReadError> {
         let mut offsets = TopicPartitionList::new();
-        for Position { partition, next, note } in positions {
+        for Position { partition, next, metadata } in positions {
             let mut element = offsets.add_partition(&self.topic, *partition);
             element.set_offset(Offset::Offset(*next))?;
-            element.set_metadata(note);
+            element.set_metadata(metadata);
         }
-        self.ask(move |client| Ok(client.commit(&offsets, CommitMode::Sync)?)).await
+        self.run_blocking(move |client| Ok(client.commit(&offsets, CommitMode::Sync)?)).await
     }
 
-    /// Reads these parts next, and nothing else.
-    pub fn begin(&mut self, spans: &[Span]) -> Result<(), ReadError> {
-        self.ahead = spans.iter().copied().filter(|span| span.count() > 0).collect();
+    /// Selects the ranges that [`Self::next`] reads.
+    pub fn begin(&mut self, ranges: &[OffsetRange]) -> Result<(), ReadError> {
+        self.remaining = ranges.iter().copied().filter(|range| range.count() > 0).collect();
         let mut assignment = TopicPartitionList::new();
-        for span in &self.ahead {
-            let from = Offset::Offset(span.from);
-            assignment.add_partition_offset(&self.topic, span.partition, from)?;
+        for range in &self.remaining {
+            let from = Offset::Offset(range.from);
+            assignment.add_partition_offset(&self.topic, range.partition, from)?;
         }
         self.client().assign(&assignment)?;
         Ok(())
     }
 
-    /// The next record; `None` when everything was read.
+    /// The next record. `None` when all ranges are read.
     pub async fn next(&mut self) -> Result<Option<Record>, ReadError> {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.ahead.is_empty() {
+        let deadline = Instant::now() + BROKER_TIMEOUT;
+        while !self.remaining.is_empty() {
             let received = timeout_at(deadline, self.client().recv()).await;
-            let received = received.map_err(|_| ReadError::Silent)?.map(|it| Record::read(&it));
+            let received = received.map_err(|_| ReadError::Timeout)?.map(|it| Record::read(&it));
             match received {
                 Ok(record) => {
-                    if self.pass(record.partition, record.offset) {
+                    if self.accept(record.partition, record.offset) {
                         return Ok(Some(record));
                     }
                 }
-                // Nothing is left, though the offsets go on: a compacted topic, or a mark of a transaction.
+                // The end of the partition without the last offset of the range: the topic is
+                // compacted, or the offset is a transaction marker.
                 Err(KafkaError::PartitionEOF(partition)) => {
                     let reached = self.position(partition);
-                    // Short of the end, a new leader has not caught up yet: the rest will come.
-                    self.ahead.retain(|span| {
-                        span.partition != partition || reached.is_some_and(|it| it < span.to)
+                    // Before the end of the range, a new leader has not caught up yet, and the rest
+                    // will arrive.
+                    self.remaining.retain(|range| {
+                        range.partition != partition || reached.is_some_and(|it| it < range.to)
                     });
                 }
-                Err(error) if passes(&error) => {}
+                Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(None)
     }
 
-    /// The offset that comes next in a partition, once something of it was read.
+    /// The next offset of a partition, once a record of it was read.
     fn position(&self, partition: i32) -> Option<i64> {
         let positions = self.client().position().ok()?;
         match positions.find_partition(&self.topic, partition)?.offset() {
@@ -238,32 +247,33 @@ impl TopicReader {
         }
     }
 
-    /// Whether a record belongs to what is to be read. With the last one of a span, the span is done.
-    fn pass(&mut self, partition: i32, offset: i64) -> bool {
-        let Some(place) = self.ahead.iter().position(|span| span.partition == partition) else {
+    /// Whether a record is within the ranges to read. The last record of a range completes it.
+    fn accept(&mut self, partition: i32, offset: i64) -> bool {
+        let Some(place) = self.remaining.iter().position(|range| range.partition == partition)
+        else {
             return false;
         };
-        let wanted = offset < self.ahead[place].to;
-        if offset + 1 >= self.ahead[place].to {
-            self.ahead.swap_remove(place);
+        let wanted = offset < self.remaining[place].to;
+        if offset + 1 >= self.remaining[place].to {
+            self.remaining.swap_remove(place);
         }
         wanted
     }
 
-    /// Asks a question that blocks, again and again while a broker is not ready to answer it.
-    async fn ask<T: Send + 'static>(
+    /// Runs a blocking client call on a separate thread. Retries it while its error is transient.
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        question: impl Fn(&Client) -> Result<T, ReadError> + Send + 'static,
+        operation: impl Fn(&Client) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let client = Arc::clone(self.client());
         let (answer, answered) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("kafka-question".to_owned());
+        let thread = std::thread::Builder::new().name("kafka-request".to_owned());
         let asked = thread.spawn(move || {
             let mut schedule = RetrySchedule::default();
             let answered = loop {
-                match question(&client) {
-                    // Nobody listens after the timeout.
-                    Err(ReadError::Kafka(error)) if passes(&error) && !answer.is_closed() => {
+                match operation(&client) {
+                    // The channel is closed after the timeout.
+                    Err(ReadError::Kafka(error)) if is_transient(&error) && !answer.is_closed() => {
                         std::thread::sleep(schedule.next_wait());
                     }
                     answered => break answered,
@@ -272,15 +282,16 @@ impl TopicReader {
             let _ = answer.send(answered);
         });
         asked.map_err(|_| KafkaError::Canceled)?;
-        let answered = unless_refused(&self.settings, timeout(PATIENCE, answered)).await;
-        let answer = answered.map_err(ReadError::NotLetIn)?.map_err(|_| ReadError::Silent)?;
+        let answered = or_auth_failure(&self.settings, timeout(BROKER_TIMEOUT, answered)).await;
+        let answer =
+            answered.map_err(ReadError::AuthenticationFailed)?.map_err(|_| ReadError::Timeout)?;
         answer.unwrap_or(Err(ReadError::Kafka(KafkaError::Canceled)))
     }
 
     fn client(&self) -> &Arc<Client> {
         match &self.client {
             Some(client) => client,
-            None => unreachable!("only the end takes the client away"),
+            None => unreachable!("only drop removes the client"),
         }
     }
 }
@@ -288,14 +299,14 @@ impl TopicReader {
 impl Drop for TopicReader {
     fn drop(&mut self) {
         let client = self.client.take();
-        let thread = std::thread::Builder::new().name("kafka-farewell".to_owned());
-        // Without a thread to spare it is dropped here, and may take its time.
+        let thread = std::thread::Builder::new().name("kafka-close".to_owned());
+        // If no thread can start, the client is dropped here, which may block.
         let _ = thread.spawn(move || drop(client));
     }
 }
 
-/// The client mends itself; whether in time, the deadline decides.
-fn passes(error: &KafkaError) -> bool {
+/// Whether the client recovers from the error by itself. The caller's deadline limits the wait.
+fn is_transient(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(

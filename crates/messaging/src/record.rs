@@ -1,26 +1,26 @@
-//! A record of a topic, byte for byte.
+//! A Kafka record, with its bytes unchanged.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
-/// A record as it was read, with where it was read from.
+/// A record, and where it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The place in the partition.
+    /// The offset in the partition.
     pub offset: i64,
     /// Milliseconds since 1970, by the producer's clock.
     pub timestamp_ms: Option<i64>,
     /// The key.
     pub key: Option<Vec<u8>>,
-    /// The value; none in a tombstone.
+    /// The value. `None` in a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The headers, in order; a name can occur more than once.
+    /// The headers, in order. A name can occur more than once.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -38,21 +38,22 @@ impl Record {
         }
     }
 
-    /// The bytes of its key, value and headers.
+    /// The size of its key, value and headers, in bytes.
     pub fn bytes(&self) -> usize {
         let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + size(value));
         size(&self.key) + size(&self.value) + headers.sum::<usize>()
     }
 
-    /// The value of a header; of the last one, where the name occurs more than once.
+    /// The value of a header. If the name occurs more than once, the last header counts.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rev().find(|(n, _)| n == name).and_then(|(_, value)| value.as_deref())
     }
 }
 
-/// The client panics at a header whose name is no UTF-8, which Kafka's protocol forbids but no broker checks. Such a
-/// record has no headers here, so it is no CloudEvent, and is put aside like any other that is none.
+/// The client library panics on a header name that is not UTF-8. Kafka's protocol forbids such
+/// names, but brokers do not check them. The record is read without headers, so it is not a
+/// CloudEvent, and a consumer dead-letters it like any other invalid record.
 fn read_headers(message: &impl Message) -> Vec<(String, Option<Vec<u8>>)> {
     let copy = || {
         let headers = message.headers()?.iter();

@@ -12,50 +12,54 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use service_kit::credentials::Stamp;
 
-use crate::context::{QuietContext, Refusal};
+use crate::context::{AuthFailure, QuietContext};
 
-/// Shared by those who send. When the last of them has gone, what is still on its way is given up.
+/// A producer that its senders share. Dropping the last reference purges the records that are still
+/// in flight.
 pub(crate) struct Producer(Arc<BaseProducer<QuietContext>>);
 
-/// One call of `poll`, which hands on each answer at once and still lasts until its time is up. The client spins for the
-/// last millisecond of it (it waits in whole milliseconds, the rest is 0). Its own `ThreadedProducer` does so ten times a
-/// second, which is 1 % of a processor for a producer that has nothing to do.
+/// Timeout of one call of `poll`, which handles each delivery report at once and still lasts until
+/// the timeout. The client spins for the last millisecond of it (it waits in whole milliseconds,
+/// and the rest is 0). Its own `ThreadedProducer` does so ten times a second, which costs an idle
+/// producer 1 % of a processor.
 const POLL: Duration = Duration::from_secs(5);
 
-/// An idempotent producer that met a fatal error answers nothing else for the rest of its life, so whoever meets one has
-/// it replaced.
+/// After a fatal error, an idempotent producer returns only that error. So a sender that gets one
+/// replaces the producer.
 pub(crate) struct RenewedProducer {
     config: ClientConfig,
-    /// What a producer reads when it is made.
+    /// The files that a producer reads when it is created.
     files: Vec<PathBuf>,
     current: Mutex<Option<Current>>,
-    /// Why brokers did not let it in, if that is so.
-    pub(crate) refusal: Refusal,
+    /// The last authentication failure of a broker or of the client, if any.
+    pub(crate) auth_failure: AuthFailure,
 }
 
-/// The producer of the day.
+/// The current producer.
 struct Current {
     producer: Arc<Producer>,
-    /// The files, as they were when it was made, or when no other one could be made of them.
-    made_of: Stamp,
+    /// The state of the files when this producer was created, or when creating a newer one from
+    /// them failed.
+    loaded_from: Stamp,
 }
 
 impl RenewedProducer {
-    /// Nothing is made or connected before it is needed.
+    /// The producer is created when it is first used.
     pub(crate) fn new(config: ClientConfig, files: Vec<PathBuf>) -> Self {
-        Self { config, files, current: Mutex::new(None), refusal: Refusal::default() }
+        Self { config, files, current: Mutex::new(None), auth_failure: AuthFailure::default() }
     }
 
-    /// Where it looks for brokers, as it was set.
+    /// The configured bootstrap brokers.
     pub(crate) fn brokers(&self) -> &str {
         self.config.get("bootstrap.servers").unwrap_or_default()
     }
 
-    /// The producer of the day. What was sent by the one before is still answered.
+    /// The current producer. Records of the previous one still get their delivery reports.
     pub(crate) fn get(&self) -> Result<Arc<Producer>, KafkaError> {
         let mut current = self.current();
         let now = Stamp::of(&self.files);
-        if let Some(Current { producer, .. }) = current.as_ref().filter(|it| it.made_of == now) {
+        if let Some(Current { producer, .. }) = current.as_ref().filter(|it| it.loaded_from == now)
+        {
             return Ok(producer.clone());
         }
         let made = self.make();
@@ -63,22 +67,22 @@ impl RenewedProducer {
             (Ok(fresh), _) => fresh,
             (Err(error), None) => return Err(error),
             (Err(error), Some(before)) => {
-                tracing::error!(%error, "certificates have changed to what is of no use");
+                tracing::error!(%error, "changed certificates rejected; keeping the old client");
                 before.producer
             }
         };
-        *current = Some(Current { producer: producer.clone(), made_of: now });
+        *current = Some(Current { producer: producer.clone(), loaded_from: now });
         Ok(producer)
     }
 
     fn make(&self) -> Result<Arc<Producer>, KafkaError> {
-        let context = QuietContext { refusal: self.refusal.clone() };
+        let context = QuietContext { auth_failure: self.auth_failure.clone() };
         let fresh = Arc::new(Producer(Arc::new(self.config.create_with_context(context)?)));
-        take_answers(Arc::downgrade(&fresh.0))?;
+        spawn_poller(Arc::downgrade(&fresh.0))?;
         Ok(fresh)
     }
 
-    /// The next one who asks gets another producer than `failed`.
+    /// Discards `failed`, so that the next [`Self::get`] returns another producer.
     pub(crate) fn replace(&self, failed: &Arc<Producer>) {
         self.current().take_if(|current| Arc::ptr_eq(&current.producer, failed));
     }
@@ -98,20 +102,21 @@ impl Deref for Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        // The client itself lives on until its thread sees that nobody has it any more. Nor is it waited for here: its own
-        // threads may be held up for many seconds, by a name server that does not answer for instance.
+        // The client itself lives until the polling thread has dropped it. Do not wait for that
+        // here: the client's own threads can be blocked for many seconds, for example by a name
+        // server that does not respond.
         self.0.purge(PurgeConfig::default().queue().inflight().non_blocking());
     }
 }
 
-/// Polls in a thread of its own, for as long as somebody else has the producer.
-fn take_answers(producer: Weak<BaseProducer<QuietContext>>) -> Result<(), KafkaError> {
+/// Polls on a separate thread while other references to the producer exist.
+fn spawn_poller(producer: Weak<BaseProducer<QuietContext>>) -> Result<(), KafkaError> {
     let poll = move || {
         while let Some(producer) = producer.upgrade() {
             producer.poll(POLL);
         }
     };
-    match thread::Builder::new().name("kafka answers".to_owned()).spawn(poll) {
+    match thread::Builder::new().name("kafka-poll".to_owned()).spawn(poll) {
         Ok(_) => Ok(()),
         Err(error) => Err(KafkaError::ClientCreation(error.to_string())),
     }
@@ -130,7 +135,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_producer_that_failed_for_good_is_replaced_once() {
+    async fn a_failed_producer_is_replaced_once() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1");
         let producer = RenewedProducer::new(config, Vec::new());
@@ -138,19 +143,19 @@ mod tests {
         producer.replace(&failed);
         let fresh = producer.get().unwrap();
         assert!(!Arc::ptr_eq(&failed, &fresh));
-        // Another lane has met the same failure.
+        // Another lane got the same error.
         producer.replace(&failed);
         assert!(Arc::ptr_eq(&producer.get().unwrap(), &fresh));
     }
 
     #[tokio::test]
-    async fn a_client_that_nobody_has_any_more_ends() {
+    async fn an_unreferenced_client_is_dropped() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1");
         let producer = RenewedProducer::new(config, Vec::new());
         let client = Arc::downgrade(&producer.get().unwrap().0);
         assert!(client.upgrade().is_some());
         drop(producer);
-        eventually("it has ended", async || client.upgrade().is_none().then_some(())).await;
+        eventually("it is dropped", async || client.upgrade().is_none().then_some(())).await;
     }
 }

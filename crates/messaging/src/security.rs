@@ -1,4 +1,4 @@
-//! Who the brokers have to be, and who the client is to them.
+//! Encryption and authentication of Kafka connections.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -44,27 +44,27 @@ pub struct KafkaSecurity {
     pub kafka_key_file: Option<PathBuf>,
 }
 
-/// What is spoken to a broker.
+/// The security protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Nothing is secured.
+    /// No encryption, no authentication.
     Plaintext,
     /// TLS.
     Ssl,
-    /// A user logs in.
+    /// SASL authentication without encryption.
     SaslPlaintext,
-    /// A user logs in over TLS.
+    /// SASL authentication over TLS.
     SaslSsl,
 }
 
-/// How a user logs in.
+/// The SASL mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
-    /// With the password itself.
+    /// Sends the password itself.
     Plain,
-    /// Without it ever being sent (RFC 7677).
+    /// Proves knowledge of the password without sending it (RFC 7677).
     ScramSha256,
-    /// The same with a longer hash.
+    /// The same with SHA-512.
     ScramSha512,
 }
 
@@ -78,11 +78,11 @@ impl Protocol {
         }
     }
 
-    const fn encrypts(self) -> bool {
+    const fn uses_tls(self) -> bool {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
 
-    const fn logs_in(self) -> bool {
+    const fn uses_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
 }
@@ -117,14 +117,14 @@ impl FromStr for Mechanism {
     }
 }
 
-/// Any; it has a type that is never printed.
-#[expect(clippy::unnecessary_wraps, reason = "it has the form of a parser")]
+/// Accepts any text. The type keeps it from being printed.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a value parser")]
 fn parse_password(text: &str) -> Result<SecretString, &'static str> {
     Ok(text.into())
 }
 
 impl KafkaSecurity {
-    /// A setting that would have no effect is a mistake: somebody believes that it has one.
+    /// Rejects settings that would have no effect: they are configuration errors.
     fn check(&self) -> Result<(), String> {
         let Self { kafka_security_protocol: protocol, .. } = self;
         let login = [
@@ -135,41 +135,41 @@ impl KafkaSecurity {
         let certificate = [self.kafka_certificate_file.is_some(), self.kafka_key_file.is_some()];
         all_of(&[
             (
-                protocol.logs_in() || !login.contains(&true),
-                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD mean nothing unless \
-                 KAFKA_SECURITY_PROTOCOL is SASL_SSL or SASL_PLAINTEXT",
+                protocol.uses_sasl() || !login.contains(&true),
+                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD have no effect \
+                 unless KAFKA_SECURITY_PROTOCOL is SASL_SSL or SASL_PLAINTEXT",
             ),
             (
-                !protocol.logs_in() || !login.contains(&false),
-                "a KAFKA_SECURITY_PROTOCOL with SASL needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and \
-                 KAFKA_SASL_PASSWORD",
+                !protocol.uses_sasl() || !login.contains(&false),
+                "a KAFKA_SECURITY_PROTOCOL with SASL requires KAFKA_SASL_MECHANISM, \
+                 KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
             ),
             (
-                protocol.encrypts()
+                protocol.uses_tls()
                     || (self.kafka_ca_file.is_none() && !certificate.contains(&true)),
-                "KAFKA_CA_FILE, KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE mean nothing unless \
+                "KAFKA_CA_FILE, KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE have no effect unless \
                  KAFKA_SECURITY_PROTOCOL is SSL or SASL_SSL",
             ),
             (
                 certificate[0] == certificate[1],
-                "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE belong together",
+                "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE must be set together",
             ),
         ])
     }
 
-    /// The files that a client reads when it is made.
+    /// The certificate and key files, which a client reads when it is created.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let ca = self.kafka_ca_file.as_ref().map(CaFile::path);
         let own = [&self.kafka_certificate_file, &self.kafka_key_file];
         ca.into_iter().chain(own.into_iter().flatten()).cloned().collect()
     }
 
-    /// Sets what it takes.
+    /// Adds the security settings to a client configuration.
     pub(crate) fn configure(&self, config: &mut ClientConfig) {
         config.set("security.protocol", self.kafka_security_protocol.name());
-        if self.kafka_security_protocol.encrypts() {
+        if self.kafka_security_protocol.uses_tls() {
             let ca = self.kafka_ca_file.as_ref();
-            // Else those of the system, wherever it keeps them.
+            // `probe` looks for the CA certificates of the system.
             let ca = ca.map_or("probe".into(), |ca| ca.path().to_string_lossy());
             config
                 .set("ssl.ca.location", ca)
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_secured_unless_it_is_asked_for() {
+    fn the_default_protocol_is_plaintext() {
         let security = parse(&[]).unwrap();
         assert_eq!(security.kafka_security_protocol, Protocol::Plaintext);
         let mut config = ClientConfig::new();
@@ -225,20 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_would_have_no_effect_is_refused_and_no_password_is_shown() {
+    fn ineffective_kafka_settings_are_rejected_without_showing_the_password() {
         let sasl_ssl = protocol("SASL_SSL");
         let path = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
-        for (settings, fault) in [
-            (&[LOGIN[0]][..], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
+        for (settings, message) in [
+            (&[LOGIN[0]][..], "have no effect unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
             (
                 &[LOGIN[1], protocol("SSL")],
-                "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL",
+                "have no effect unless KAFKA_SECURITY_PROTOCOL is SASL_SSL",
             ),
-            (&LOGIN, "mean nothing unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
-            (&[sasl_ssl], "with SASL needs KAFKA_SASL_MECHANISM"),
+            (&LOGIN, "have no effect unless KAFKA_SECURITY_PROTOCOL is SASL_SSL"),
+            (&[sasl_ssl], "with SASL requires KAFKA_SASL_MECHANISM"),
             (&[sasl_ssl, LOGIN[0], LOGIN[1]], "and KAFKA_SASL_PASSWORD"),
-            (&[sasl_ssl, LOGIN[0], LOGIN[2]], "needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME"),
-            (&[sasl_ssl, LOGIN[1], LOGIN[2]], "needs KAFKA_SASL_MECHANISM"),
+            (&[sasl_ssl, LOGIN[0], LOGIN[2]], "requires KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME"),
+            (&[sasl_ssl, LOGIN[1], LOGIN[2]], "requires KAFKA_SASL_MECHANISM"),
             (&[protocol("TLS")], "must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
             (
                 &[("KAFKA_SASL_MECHANISM", "GSSAPI")],
@@ -249,7 +249,7 @@ mod tests {
             (&[protocol("SSL"), ("KAFKA_KEY_FILE", &path)], "no private key in it"),
         ] {
             let report = parse(settings).unwrap_err();
-            assert!(report.contains(fault), "{report}");
+            assert!(report.contains(message), "{report}");
             assert!(!report.contains("hunter2"), "{report}");
         }
         let security = parse(&[&LOGIN[..], &[sasl_ssl]].concat()).unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mechanism_goes_with_every_protocol_that_logs_in_and_the_client_knows_all() {
+    fn every_mechanism_works_with_every_sasl_protocol() {
         for name in ["SASL_SSL", "SASL_PLAINTEXT"] {
             for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
                 let env = [protocol(name), ("KAFKA_SASL_MECHANISM", mechanism), LOGIN[1], LOGIN[2]];
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_certificates_takes_encryption_and_a_certificate_its_key() {
+    fn certificate_settings_require_tls_and_a_key() {
         let path = std::env::temp_dir().join(format!("kafka-security-{}.pem", std::process::id()));
         let path = path.to_str().unwrap();
         let certificate = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
@@ -279,15 +279,15 @@ mod tests {
         let ca = ("KAFKA_CA_FILE", path);
         let own = [("KAFKA_CERTIFICATE_FILE", path), ("KAFKA_KEY_FILE", path)];
         assert!(parse(&[protocol("SSL"), ca, own[0], own[1]]).is_ok());
-        for (settings, fault) in [
-            (&[ca][..], "mean nothing unless KAFKA_SECURITY_PROTOCOL is SSL"),
+        for (settings, message) in [
+            (&[ca][..], "have no effect unless KAFKA_SECURITY_PROTOCOL is SSL"),
             (&[LOGIN[0], LOGIN[1], LOGIN[2], protocol("SASL_PLAINTEXT"), ca], "is SSL or SASL_SSL"),
-            (&own, "mean nothing unless KAFKA_SECURITY_PROTOCOL is SSL"),
-            (&[protocol("SSL"), own[0]], "belong together"),
-            (&[protocol("SSL"), own[1]], "belong together"),
+            (&own, "have no effect unless KAFKA_SECURITY_PROTOCOL is SSL"),
+            (&[protocol("SSL"), own[0]], "must be set together"),
+            (&[protocol("SSL"), own[1]], "must be set together"),
         ] {
             let report = parse(settings).unwrap_err();
-            assert!(report.contains(fault), "{report}");
+            assert!(report.contains(message), "{report}");
         }
         std::fs::remove_file(path).unwrap();
     }

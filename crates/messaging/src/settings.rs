@@ -1,4 +1,4 @@
-//! How a service reaches Kafka.
+//! Connection settings of Kafka.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ pub struct KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// What producers, consumers and admin clients have in common.
+    /// The client configuration that producers, consumers and admin clients share.
     pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
-        // Before librdkafka does it: set up this way OpenSSL stays usable until the process is gone. Otherwise it is
-        // taken down as `main` returns, below the feet of a client that is still on its way out (see `TopicReader`), or
-        // still polled (see `RenewedProducer`).
+        // Must run before librdkafka initializes OpenSSL. Initialized this way, OpenSSL stays
+        // usable until the process ends. Otherwise it is cleaned up when `main` returns, while a
+        // client may still be closing (see `TopicReader`) or polling (see `RenewedProducer`).
         openssl::init();
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_brokers)
             .set("client.id", client_id)
-            // Brokers would make a topic with as many partitions as they see fit, and keep its records as long.
+            // A broker would create the topic with its own default partition count and retention.
             .set("allow.auto.create.topics", "false")
-            // A broker that comes back is noticed within a second.
+            // Reconnects within a second after a broker returns.
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true");
         self.security.configure(&mut config);
@@ -44,7 +44,7 @@ impl KafkaSettings {
     }
 }
 
-/// The client takes no more than 900 seconds, and needs a moment to gather records.
+/// librdkafka accepts at most 900 seconds, and needs some time to collect a batch.
 fn parse_publish_timeout(text: &str) -> Result<Duration, &'static str> {
     let ms = text.parse().ok().filter(|ms| (100..=900_000).contains(ms));
     ms.map(Duration::from_millis).ok_or("must be a whole number of milliseconds from 100 to 900000")
@@ -59,7 +59,7 @@ fn parse_brokers(text: &str) -> Result<String, &'static str> {
     if text.split(',').all(|broker| well_formed(broker.trim())) {
         Ok(text.to_owned())
     } else {
-        Err("must be a list host:port,host:port")
+        Err("must be a comma-separated list of host:port")
     }
 }
 

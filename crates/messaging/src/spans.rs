@@ -1,25 +1,26 @@
-//! Spans of records, with the names of OpenTelemetry's conventions for messaging.
+//! Spans of records, named by OpenTelemetry's semantic conventions for messaging.
 //!
-//! A record goes on from the span of its sending, and what it causes from the span of its processing, so that a trace
-//! reads from the request to its last effect. Nothing is done where no traces are sent, and little for a record whose
-//! trace is not recorded: its headers stay as they are.
+//! A record continues the span of its sending, and its effects continue the span of its processing,
+//! so that one trace reads from the request to its last effect. If the process exports no traces,
+//! this module does nothing. A record whose trace is not sampled keeps its headers unchanged.
 
 use contracts::cloud_events::{TraceContext, is_sampled};
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
 use opentelemetry::{KeyValue, Value};
 use service_kit::recorder::{RecordedSpan, Recorder, recorder};
 
-use crate::in_flight::Unanswered;
+use crate::in_flight::PendingEvent;
 use crate::{Publication, Record};
 
-/// Begins the span of an event, if its trace is recorded, and lets the event go on from there.
-pub(crate) fn begin_send(mut publication: Publication) -> Unanswered {
+/// Begins the span of an event, if its trace is sampled, and makes it the parent in the event's
+/// headers.
+pub(crate) fn begin_send(mut publication: Publication) -> PendingEvent {
     let trace = publication.attributes.trace.as_ref();
     let span = recorder().and_then(|it| it.begin(trace, || send_span(&publication)));
     if let Some(span) = &span {
         publication.attributes.trace = span.trace();
     }
-    Unanswered { publication, span }
+    PendingEvent { publication, span }
 }
 
 fn send_span(event: &Publication) -> SpanBuilder {
@@ -34,14 +35,14 @@ fn send_span(event: &Publication) -> SpanBuilder {
     span("send", &event.topic, SpanKind::Producer, attributes)
 }
 
-/// The trace that a record says it belongs to, if that is recorded.
+/// The trace in the record's headers, if it is sampled.
 pub(crate) fn sampled_trace(record: &Record) -> Option<TraceContext> {
     let text = |name| str::from_utf8(record.header(name)?).ok();
     let traceparent = text("traceparent").filter(|it| is_sampled(it))?.to_owned();
     Some(TraceContext::new(traceparent, text("tracestate").map(str::to_owned)))
 }
 
-/// Begins the span of a record that is processed.
+/// Begins the span of processing a record.
 pub(crate) fn begin_process(
     recorder: &Recorder,
     record: &Record,
@@ -56,7 +57,7 @@ pub(crate) fn begin_process(
             KeyValue::new("messaging.destination.partition.id", record.partition.to_string()),
             KeyValue::new("messaging.kafka.offset", record.offset),
         ]);
-        // They can be anything, until the record has turned out to be one of ours.
+        // Not validated yet: any producer can have written them.
         let short = |bytes: Option<&[u8]>| {
             let text = str::from_utf8(bytes?).ok()?;
             (text.len() <= 128).then(|| Value::from(text.to_owned()))
@@ -76,8 +77,8 @@ pub(crate) fn begin_process(
     recorder.begin(Some(trace), builder)
 }
 
-/// Begins the span of records that are processed together. It is the first of a trace of its own: the records belong to
-/// many, and link to it.
+/// Begins the span of records that are processed together. It is the root of a separate trace: the
+/// records belong to several traces, and their spans link to it.
 pub(crate) fn begin_batch(
     recorder: &Recorder,
     topic: &str,

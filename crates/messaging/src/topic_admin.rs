@@ -1,4 +1,4 @@
-//! Making topics and looking at them.
+//! Creates and lists topics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,40 +13,40 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaSettings;
-use crate::context::{QuietContext, unless_refused};
+use crate::context::{QuietContext, or_auth_failure};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a broker may take to list a topic that its controller has made.
+/// How long a broker may take to list a topic after the controller has created it.
 const LISTING_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Kafka's word for the broker's own `default.replication.factor` (KIP-464).
-const BROKERS_CHOICE: i32 = -1;
+/// Selects the broker's `default.replication.factor` (KIP-464).
+const BROKER_DEFAULT: i32 = -1;
 
-/// What became of a topic that was to be made.
+/// The outcome of creating a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// It is new.
+    /// The topic was created.
     Created,
-    /// It was there already, and was left as it is.
+    /// The topic existed, and was not changed.
     Existed,
 }
 
-/// Why topics could not be made or listed.
+/// Why topics could not be created or listed.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicAdminError {
-    /// The broker did not answer; trying again can help.
-    #[error("Kafka does not answer")]
+    /// No response from a broker. A later attempt can succeed.
+    #[error("Kafka is unavailable")]
     Unavailable(#[from] KafkaError),
-    /// A password or a certificate is wrong, on either side.
-    #[error("Kafka does not let this client in: {0}")]
-    NotLetIn(String),
-    /// The broker refused one topic.
-    #[error("topic {topic} was refused: {code}")]
+    /// Authentication failed on either side: a password or a certificate is wrong.
+    #[error("Kafka authentication failed: {0}")]
+    AuthenticationFailed(String),
+    /// The broker refused to create a topic.
+    #[error("Kafka refused to create topic {topic}: {code}")]
     Refused {
         /// The topic.
         topic: String,
-        /// The broker's answer.
+        /// The broker's error code.
         code: RDKafkaErrorCode,
     },
 }
@@ -58,36 +58,38 @@ pub struct Topic {
     pub name: String,
     /// Its number of partitions.
     pub partitions: usize,
-    /// Replicas of the partition that has the fewest.
+    /// The number of replicas of the partition that has the fewest.
     pub replicas: usize,
 }
 
-/// On how many brokers the records of a new topic are. What is not said is left to the broker.
+/// The replication of a new topic. The broker decides the values that are not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Copies {
-    /// Replicas of each partition.
+pub struct Replication {
+    /// Number of replicas of each partition.
     pub replicas: Option<u16>,
-    /// How many of them must have a record before it is acknowledged: `min.insync.replicas`.
+    /// Number of replicas that must have a record before it is acknowledged
+    /// (`min.insync.replicas`).
     pub in_sync: Option<u16>,
 }
 
-/// Makes the topics that are missing, and returns all of them as they are now. One that exists is left as it is.
+/// Creates the topics that are missing, and returns all of them as they are now. Existing topics
+/// are not changed.
 pub async fn create(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
-    copies: Copies,
+    copies: Replication,
 ) -> Result<Vec<(Topic, Creation)>, TopicAdminError> {
-    let done = unless_refused(settings, create_all(settings, topics, copies)).await;
-    done.unwrap_or_else(|reason| Err(TopicAdminError::NotLetIn(reason)))
+    let done = or_auth_failure(settings, create_all(settings, topics, copies)).await;
+    done.unwrap_or_else(|reason| Err(TopicAdminError::AuthenticationFailed(reason)))
 }
 
 async fn create_all(
     settings: &KafkaSettings,
     topics: &[TopicSpec],
-    copies: Copies,
+    copies: Replication,
 ) -> Result<Vec<(Topic, Creation)>, TopicAdminError> {
     let admin = admin(settings)?;
-    let replicas = copies.replicas.map_or(BROKERS_CHOICE, i32::from);
+    let replicas = copies.replicas.map_or(BROKER_DEFAULT, i32::from);
     let in_sync = copies.in_sync.map(|in_sync| in_sync.to_string());
     let text: Vec<_> = topics
         .iter()
@@ -138,7 +140,8 @@ async fn create_all(
     Ok(made)
 }
 
-/// The controller has made a topic before each broker knows of it. Whoever starts after us must find it.
+/// Waits until the topics are listed. The controller creates a topic before each broker has its
+/// metadata, and a service that starts next must find it.
 async fn until_listed(
     admin: Arc<AdminClient<QuietContext>>,
     topics: &[TopicSpec],
@@ -162,27 +165,28 @@ async fn until_listed(
     Ok(listed)
 }
 
-/// A topic, if a broker knows it by now. Other topics are not asked for: a large cluster has many.
+/// The topic, if a broker lists it. Other topics are not requested, because a large cluster has
+/// many.
 async fn one(
     admin: &Arc<AdminClient<QuietContext>>,
     name: &str,
 ) -> Result<Option<Topic>, TopicAdminError> {
     let (admin, name) = (admin.clone(), name.to_owned());
-    let ask = move || admin.inner().fetch_metadata(Some(&name), TIMEOUT);
-    let metadata = spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))?;
+    let fetch = move || admin.inner().fetch_metadata(Some(&name), TIMEOUT);
+    let metadata = spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled))?;
     Ok(metadata.topics().iter().find(|topic| topic.error().is_none()).map(Topic::from))
 }
 
-/// The topics of the cluster, by name; Kafka's internal ones are left out.
+/// The topics of the cluster, by name, without Kafka's internal ones.
 pub async fn list(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
-    let done = unless_refused(settings, all(settings)).await;
-    done.unwrap_or_else(|reason| Err(TopicAdminError::NotLetIn(reason)))
+    let done = or_auth_failure(settings, all(settings)).await;
+    done.unwrap_or_else(|reason| Err(TopicAdminError::AuthenticationFailed(reason)))
 }
 
 async fn all(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
     let admin = admin(settings)?;
-    let ask = move || admin.inner().fetch_metadata(None, TIMEOUT);
-    let metadata = spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))?;
+    let fetch = move || admin.inner().fetch_metadata(None, TIMEOUT);
+    let metadata = spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled))?;
     let mut topics: Vec<Topic> = metadata
         .topics()
         .iter()

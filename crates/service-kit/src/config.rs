@@ -67,7 +67,7 @@ pub enum LogFormat {
     Auto,
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Human-readable text.
     Text,
 }
 
@@ -109,7 +109,8 @@ pub fn millis(text: &str) -> Result<Duration, &'static str> {
     in_millis(text, 0).ok_or("must be a whole number of milliseconds from 0 to 86400000")
 }
 
-/// Reads a timeout or an interval in milliseconds. One of less than 10 ms would only keep processors busy.
+/// Reads a timeout or an interval in milliseconds: 10 ms to a day. A shorter one would only waste
+/// CPU time.
 pub fn timeout_millis(text: &str) -> Result<Duration, &'static str> {
     in_millis(text, 10).ok_or("must be a whole number of milliseconds from 10 to 86400000")
 }
@@ -118,40 +119,41 @@ fn in_millis(text: &str, least: u64) -> Option<Duration> {
     text.parse().ok().filter(|ms| (least..=86_400_000).contains(ms)).map(Duration::from_millis)
 }
 
-/// Reads a secret that tokens are signed with. Its length is that of the hash (RFC 7518, section 3.2).
+/// Reads a secret that tokens are signed with. RFC 7518, section 3.2, requires the length of the
+/// hash.
 pub fn parse_jwt_secret(text: &str) -> Result<SecretString, &'static str> {
     if text.len() < 32 { Err("must be at least 32 bytes long") } else { Ok(text.into()) }
 }
 
-/// How a service with an HTTP API keeps connections, and ends its intake.
+/// Connection lifetime and shutdown delay of a service with an HTTP API.
 #[derive(Clone, Copy, Debug, Conf)]
 pub struct IntakeSettings {
-    /// Time that an idle connection is kept; longer than a proxy in front keeps it, which cannot
-    /// repeat a POST on a connection that was closed under it, in milliseconds
+    /// Time after which an idle connection is closed, in milliseconds; must exceed the keep-alive
+    /// of a proxy in front, which cannot retry a POST on a connection that the service has closed
     #[conf(env, default_value = "75000", value_parser = parse_keep_alive)]
     pub http_keep_alive: Duration,
 
-    /// Age from which on a connection ends with its next response, so that new instances get their
-    /// share; up to a tenth more or less for each connection, in milliseconds
+    /// Age after which a connection is closed with its next response, so that new instances get
+    /// their share of the load, in milliseconds; varies by up to 10% for each connection
     #[conf(env, default_value = "600000", value_parser = timeout_millis)]
     pub http_connection_max_age: Duration,
 
-    /// Time that the service accepts requests after SIGTERM, while load balancers notice that it is
-    /// not ready, in milliseconds
+    /// Time for which the service accepts requests after SIGTERM, while load balancers notice that
+    /// it is not ready, in milliseconds
     #[conf(env, default_value = "5000", value_parser = millis)]
     pub shutdown_delay: Duration,
 }
 
-/// The web server looks at a clock that it moves on twice a second.
+/// The minimum is 1 s, because the clock of the web server has a resolution of 500 ms.
 fn parse_keep_alive(text: &str) -> Result<Duration, String> {
     number_in(text, 1_000..=3_600_000).map(Duration::from_millis)
 }
 
-/// Joins what is wrong with settings that are right each by itself, so that all of it is reported.
+/// Joins the errors of checks that concern several settings, so that all errors are reported.
 pub fn all_of(checks: &[(bool, &str)]) -> Result<(), String> {
-    let faults: Vec<&str> =
-        checks.iter().filter(|(holds, _)| !holds).map(|(_, fault)| *fault).collect();
-    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    let errors: Vec<&str> =
+        checks.iter().filter(|(holds, _)| !holds).map(|(_, error)| *error).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
 }
 
 /// Reads the port of a listener; 0 takes a free one.
@@ -159,15 +161,15 @@ pub fn parse_port(text: &str) -> Result<u16, String> {
     number_in(text, 0..=u16::MAX)
 }
 
-/// What holds of a service that listens on two ports.
+/// The check that the two ports of a service differ.
 pub fn ports_differ(port: u16, management_port: u16) -> (bool, &'static str) {
     (port == 0 || port != management_port, "PORT and MANAGEMENT_PORT must differ")
 }
 
-/// Reads the URL that the paths of an API are joined to; a slash is added at its end, without which a join would replace
-/// its last part.
+/// Reads the base URL of an API. Adds a missing slash at the end, without which a join would
+/// replace the last path segment.
 pub fn parse_base_url(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("must begin with http:// or https://".to_owned());
     }
@@ -180,33 +182,34 @@ pub fn parse_base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A name has to be known when the service starts: it listens on an address.
+/// A host name must resolve at startup, because the service listens on its address.
 fn parse_host(text: &str) -> Result<String, &'static str> {
     let known = (text, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some());
     known.then(|| text.to_owned()).ok_or("must be an address, such as 127.0.0.1, 0.0.0.0 or ::1")
 }
 
-/// `Targets` would read an empty directive as everything, and one for a span as a target that does not exist.
+/// Rejects what `Targets` misreads: an empty directive as everything, and a span as a target.
 fn parse_log_filter(text: &str) -> Result<Targets, String> {
     let directives: Vec<_> = text.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
     if directives.is_empty() {
-        return Err("names no level".to_owned());
+        return Err("must contain a level, such as info".to_owned());
     }
     if let Some(span) = directives.iter().find(|it| it.contains('[')) {
-        return Err(format!("filters by level and target, not by span: {span}"));
+        return Err(format!("must filter by level and target, not by span: {span}"));
     }
-    directives.join(",").parse().map_err(|error| format!("is no log filter: {error}"))
+    directives.join(",").parse().map_err(|error| format!("is not a log filter: {error}"))
 }
 
-/// Reads the process's arguments and environment. `Err` is the exit code, after the faults were printed.
+/// Reads the process's arguments and environment. `Err` is the exit code, after the errors were
+/// printed.
 pub(crate) fn load<C: ServiceConfig>() -> Result<C, u8> {
     usage::parse(std::env::args_os(), environment()).map_err(|message| {
         message.print();
-        if message.is_fault { EX_CONFIG } else { 0 }
+        if message.is_error { EX_CONFIG } else { 0 }
     })
 }
 
-/// The port that a running instance with this environment listens on, without a look at any other setting.
+/// The management port of an instance with this environment. Reads no other setting.
 pub(crate) fn management_port<C: Conf>() -> Option<u16> {
     const NAME: &str = "MANAGEMENT_PORT";
     let set = std::env::var(NAME).ok().filter(|port| !port.is_empty());
@@ -218,8 +221,8 @@ pub(crate) fn management_port<C: Conf>() -> Option<u16> {
     set.or_else(default)?.parse().ok()
 }
 
-/// The variables of this process that are set. Empty is unset: compose and Kubernetes pass `NAME=` for what nobody
-/// filled in.
+/// The environment variables that are set. An empty value counts as unset, because Compose and
+/// Kubernetes pass `NAME=` for a variable without a value.
 pub fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(_, value)| !value.is_empty())
 }
@@ -236,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_enough() {
+    fn no_common_setting_is_required() {
         let settings = parse(&[]).unwrap();
         assert_eq!(settings.shutdown_timeout, Duration::from_secs(10));
         assert_eq!(settings.log_format, LogFormat::Auto);
     }
 
     #[test]
-    fn every_fault_is_reported_at_once() {
+    fn all_errors_are_reported_together() {
         let report =
             parse(&[("LOG_FORMAT", "xml"), ("SHUTDOWN_TIMEOUT", "0"), ("RUST_LOG", "a=b=c")])
                 .unwrap_err();
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_an_address_or_a_name_that_is_known() {
+    fn a_host_is_an_address_or_a_resolvable_name() {
         for host in ["127.0.0.1", "0.0.0.0", "::1", "localhost"] {
             assert_eq!(parse_host(host).as_deref(), Ok(host));
         }
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_is_one_that_paths_can_be_joined_to() {
+    fn paths_can_be_joined_to_a_base_url() {
         for (text, joined) in [
             ("http://127.0.0.1:3001", "http://127.0.0.1:3001/availability"),
             ("https://stock.example/v1", "https://stock.example/v1/availability"),

@@ -1,6 +1,6 @@
-//! Files that say who is trusted and who we are. They are read when a service starts, so that a wrong one is a fault of the
-//! configuration and not an outage; and again when they change, since a certificate lasts for weeks and a service for
-//! longer.
+//! Certificate and key files. They are read when a service starts, so that an invalid file is a
+//! configuration error and not an outage. They are read again when they change, because a service
+//! runs longer than a certificate is valid.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,48 +16,48 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::on_scrape;
 
-/// Between two looks whether files have changed.
-const LOOK: Duration = Duration::from_secs(5);
+/// Interval between two checks for changed files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The files of certificates that settings name.
+/// The certificate files that the settings name.
 static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// When files were last changed.
+/// Modification times of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp(Vec<Option<SystemTime>>);
 
 impl Stamp {
-    /// As they are now. A file that is mounted is often a link, whose target is another one after a change.
+    /// The current times. Follows links: a mounted file is often a link whose target is replaced.
     pub fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let changed = |file: &PathBuf| std::fs::metadata(file).and_then(|it| it.modified()).ok();
         Self(files.into_iter().map(changed).collect())
     }
 }
 
-/// Files, and how they were when they were last used.
+/// Files, with the modification times of the version in use.
 #[derive(Clone, Debug)]
 pub struct Watched {
     files: Vec<PathBuf>,
     used: Stamp,
     seen: Stamp,
-    next_look: Instant,
+    next_check: Instant,
 }
 
 impl Watched {
-    /// Files that are used now. To be called before they are read: a change in between is one.
+    /// Starts to watch files. Call it before they are read, so that it notices a change in between.
     pub fn new(files: Vec<PathBuf>) -> Self {
         let used = Stamp::of(&files);
-        Self { files, seen: used.clone(), used, next_look: Instant::now() + LOOK }
+        Self { files, seen: used.clone(), used, next_check: Instant::now() + CHECK_INTERVAL }
     }
 
-    /// Waits until one of them is another one than was used last. It can be dropped and called again.
+    /// Waits until a file differs from the version in use. Cancel safe.
     pub async fn changed(&mut self) {
         if self.files.is_empty() {
             return pending().await;
         }
         loop {
-            sleep_until(self.next_look).await;
-            self.next_look = Instant::now() + LOOK;
+            sleep_until(self.next_check).await;
+            self.next_check = Instant::now() + CHECK_INTERVAL;
             self.seen = Stamp::of(&self.files);
             if self.seen != self.used {
                 return;
@@ -65,14 +65,15 @@ impl Watched {
         }
     }
 
-    /// What has changed is used now. As long as it is not, because it is of no use or is being written, it goes on being a
-    /// change.
+    /// Marks the changed files as in use. Until then, for example while a file is incomplete or
+    /// invalid, [`Self::changed`] reports them again.
     pub fn accept(&mut self) {
         self.used = self.seen.clone();
     }
 }
 
-/// Shows before each scrape how many days are left to the certificates in use: of each file, to the first that ends.
+/// Before each scrape, reports the remaining days of each certificate file in use: until its first
+/// certificate expires.
 pub(crate) fn show_days_left() {
     on_scrape(|| {
         let in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -86,7 +87,7 @@ pub(crate) fn show_days_left() {
     });
 }
 
-/// `None` for a file that cannot be read: it may be that it is being written.
+/// `None` for a file that cannot be read, for example while it is being written.
 fn days_left(file: &Path) -> Option<f64> {
     let certificates = certificates(file.to_str()?).ok()?;
     let left = |certificate: &[u8]| -> Result<f64, ErrorStack> {
@@ -96,7 +97,7 @@ fn days_left(file: &Path) -> Option<f64> {
     certificates.iter().filter_map(|certificate| left(certificate).ok()).reduce(f64::min)
 }
 
-/// A file in PEM with the certificates of authorities: what they have signed is trusted.
+/// A PEM file with the certificates of trusted authorities.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CaFile {
     path: PathBuf,
@@ -104,14 +105,14 @@ pub struct CaFile {
 }
 
 impl CaFile {
-    /// Reads a file, in which there must be at least one certificate.
+    /// Reads a file, which must contain at least one certificate.
     pub fn read(path: &str) -> Result<Self, String> {
         let certificates = certificates(path)?;
         IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(path.into());
         Ok(Self { path: path.into(), certificates })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &PathBuf {
         &self.path
     }
@@ -128,35 +129,36 @@ impl fmt::Debug for CaFile {
     }
 }
 
-/// Finds a certificate in a file.
+/// Checks that a file contains a certificate.
 pub fn certificate_file(path: &str) -> Result<PathBuf, String> {
     CaFile::read(path).map(|file| file.path)
 }
 
-/// Finds a private key in a file. It must not be encrypted: a service starts without anybody there to type.
+/// Checks that a file contains a private key. It must not be encrypted: a service starts
+/// unattended.
 pub fn key_file(path: &str) -> Result<PathBuf, String> {
     let is_key = |tag: &str| tag.ends_with("PRIVATE KEY") && !tag.starts_with("ENCRYPTED");
     if blocks(path)?.iter().any(|block| is_key(block.tag())) {
         Ok(path.into())
     } else {
-        Err(format!("{path} has no private key in it that is not encrypted"))
+        Err(format!("{path} contains no unencrypted private key"))
     }
 }
 
-/// The certificates of a file, of which there must be at least one, in DER.
+/// The certificates of a file, in DER. It must contain at least one.
 fn certificates(path: &str) -> Result<Vec<Vec<u8>>, String> {
     let blocks = blocks(path)?.into_iter().filter(|block| block.tag() == "CERTIFICATE");
     let certificates: Vec<_> = blocks.map(pem::Pem::into_contents).collect();
     if certificates.is_empty() {
-        return Err(format!("{path} has no certificate in it"));
+        return Err(format!("{path} contains no certificate"));
     }
     Ok(certificates)
 }
 
 fn blocks(path: &str) -> Result<Vec<pem::Pem>, String> {
     let text = std::fs::read(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
-    // What the library says of a fault may quote the file.
-    pem::parse_many(text).map_err(|_| format!("{path} is not in PEM"))
+    // The error of the library is dropped, because it may quote the file.
+    pem::parse_many(text).map_err(|_| format!("{path} is not a PEM file"))
 }
 
 #[cfg(test)]
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_what_it_should_have_is_refused_by_name_and_not_quoted() {
+    fn invalid_files_are_named_but_not_quoted() {
         let certificate = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
         let key = "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n";
         let sealed = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
@@ -187,13 +189,13 @@ mod tests {
             (
                 key_file(&file("sealed.pem", &sealed)).map(|_| ()),
                 &"sealed.pem".to_owned(),
-                "not encrypted",
+                "no unencrypted private key",
             ),
-            (key_file(&broken).map(|_| ()), &broken, "no private key"),
+            (key_file(&broken).map(|_| ()), &broken, "no unencrypted private key"),
         ] {
-            let fault = refused.unwrap_err();
-            assert!(fault.contains(path) && fault.contains(why), "{fault}");
-            assert!(!fault.contains("aHVudGVyMg"), "{fault}");
+            let error = refused.unwrap_err();
+            assert!(error.contains(path) && error.contains(why), "{error}");
+            assert!(!error.contains("aHVudGVyMg"), "{error}");
         }
         for name in ["both.pem", "key.pem", "sealed.pem", "broken.pem"] {
             std::fs::remove_file(file(name, "")).unwrap();

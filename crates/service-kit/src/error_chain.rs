@@ -5,22 +5,23 @@ use std::fmt;
 
 /// Prints an error and its sources: `the order cannot be read: connection closed`.
 ///
-/// Our own errors do not repeat their sources. Those of libraries may: a text that was printed already is left out.
+/// Our own errors do not repeat their sources. Errors of libraries may, so repeated texts are
+/// skipped.
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
+        let mut chain = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            if !said.contains(&text) {
-                said.push_str(": ");
-                said.push_str(&text);
+            if !chain.contains(&text) {
+                chain.push_str(": ");
+                chain.push_str(&text);
             }
             cause = error.source();
         }
-        f.write_str(&said)
+        f.write_str(&chain)
     }
 }
 
@@ -41,8 +42,8 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_is_said_once() {
-        for (texts, said) in [
+    fn every_cause_is_printed_once() {
+        for (texts, chain) in [
             (&["no order", "no connection"][..], "no order: no connection"),
             (&["fetch: timed out", "timed out"], "fetch: timed out"),
             (&["late", "pool: refused (111)", "refused (111)"], "late: pool: refused (111)"),
@@ -52,7 +53,7 @@ mod tests {
             ),
             (&["one"], "one"),
         ] {
-            assert_eq!(Chain(&*layers(texts).unwrap()).to_string(), said);
+            assert_eq!(Chain(&*layers(texts).unwrap()).to_string(), chain);
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Whether a service can do its next piece of work.
+//! Readiness: whether a service can do its next piece of work.
 //!
-//! What it needs is looked at all the time, not when somebody asks, and one look decides nothing: a lost packet would
-//! take an instance away, and a database that comes and goes would have it come and go as often. Only so many looks in a
-//! row that say otherwise change what is told. The first one that succeeds is enough, for a service that has just started.
+//! Dependencies are probed at an interval, not per request. A single probe changes nothing: a lost
+//! packet must not remove an instance, and a flapping database must not make readiness flap. The
+//! result changes after a number of consecutive probes with the opposite result. After startup, the
+//! first successful probe is enough.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,15 +18,15 @@ use futures::future::join_all;
 use crate::Chain;
 use crate::config::{number_in, timeout_millis};
 
-/// Why something that is needed is not there.
+/// Why a dependency is unavailable.
 pub type ProbeError = Box<dyn Error + Send + Sync>;
 
-/// One look at something that is needed.
-pub type Look = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
+/// One probe of a dependency.
+pub type ProbeFuture = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
 
-type Probe = Arc<dyn Fn() -> Look + Send + Sync>;
+type Probe = Arc<dyn Fn() -> ProbeFuture + Send + Sync>;
 
-/// A check that takes longer than this has failed.
+/// A probe that takes longer has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Interval and thresholds of the readiness probes.
@@ -36,15 +37,15 @@ pub struct ReadinessSettings {
     pub readiness_interval: Duration,
 
     /// Number of consecutive failed probes after which a ready service becomes not ready
-    #[conf(env, default_value = "3", value_parser = parse_looks)]
+    #[conf(env, default_value = "3", value_parser = parse_probe_count)]
     pub readiness_failures: u32,
 
     /// Number of consecutive successful probes after which the service becomes ready again
-    #[conf(env, default_value = "2", value_parser = parse_looks)]
+    #[conf(env, default_value = "2", value_parser = parse_probe_count)]
     pub readiness_successes: u32,
 }
 
-fn parse_looks(text: &str) -> Result<u32, String> {
+fn parse_probe_count(text: &str) -> Result<u32, String> {
     number_in(text, 1..=100)
 }
 
@@ -56,49 +57,49 @@ pub struct Readiness {
     checks: Arc<Mutex<BTreeMap<&'static str, Check>>>,
 }
 
-/// What is told of one check.
+/// The state of one check.
 #[derive(Clone, Debug, Default)]
 struct Check {
     holds: bool,
-    /// What the last look that failed said.
+    /// The error of the last failed probe.
     reason: Option<String>,
-    /// It has held once.
+    /// Whether the check has ever held.
     has_held: bool,
-    /// Looks in a row, up to the last one, that said otherwise.
-    otherwise: u32,
+    /// Number of consecutive probes, up to the last one, whose result differs from `holds`.
+    opposite: u32,
 }
 
 impl Check {
-    fn observe(&mut self, look: Result<(), String>, settings: &ReadinessSettings) {
-        let holds = look.is_ok();
-        if let Err(reason) = look {
+    fn observe(&mut self, sample: Result<(), String>, settings: &ReadinessSettings) {
+        let holds = sample.is_ok();
+        if let Err(reason) = sample {
             self.reason = Some(reason);
         }
         if holds == self.holds {
-            self.otherwise = 0;
+            self.opposite = 0;
             return;
         }
-        self.otherwise += 1;
+        self.opposite += 1;
         let enough = match (holds, self.has_held) {
             (false, _) => settings.readiness_failures,
             (true, true) => settings.readiness_successes,
             (true, false) => 1,
         };
-        if self.otherwise >= enough {
+        if self.opposite >= enough {
             self.holds = holds;
             self.has_held |= holds;
-            self.otherwise = 0;
+            self.opposite = 0;
         }
     }
 }
 
 impl Readiness {
-    /// Nothing is needed yet.
+    /// Readiness without checks.
     pub fn new(settings: ReadinessSettings) -> Self {
         Self { settings, probes: BTreeMap::new(), checks: Arc::default() }
     }
 
-    /// Adds something that is needed. Until it has been looked at, it is not there.
+    /// Adds a dependency. It counts as unavailable until its first probe.
     #[must_use]
     pub fn probe<F, Fut>(mut self, name: &'static str, probe: F) -> Self
     where
@@ -110,33 +111,34 @@ impl Readiness {
         self
     }
 
-    /// What is told, by check.
-    pub fn told(&self) -> BTreeMap<&'static str, bool> {
+    /// Whether each check holds, by its name.
+    pub fn report(&self) -> BTreeMap<&'static str, bool> {
         self.checks().iter().map(|(name, check)| (*name, check.holds)).collect()
     }
 
-    /// Why those that don't hold don't, in the words of the last look; nothing before the first.
+    /// The error of the last failed probe of each check that does not hold; none before the first
+    /// probe.
     pub fn reasons(&self) -> BTreeMap<&'static str, String> {
         let checks = self.checks();
         let lacking = checks.iter().filter(|(_, check)| !check.holds);
         lacking.filter_map(|(name, check)| Some((*name, check.reason.clone()?))).collect()
     }
 
-    /// Looks at everything, all at once.
-    pub async fn look(&self) {
-        let looks = self.probes.iter().map(async |(name, probe)| {
-            let look = match tokio::time::timeout(PROBE_TIMEOUT, probe()).await {
-                Ok(look) => look.map_err(|error| Chain(&*error).to_string()),
-                Err(_) => Err(format!("no answer within {PROBE_TIMEOUT:?}")),
+    /// Runs all probes concurrently.
+    pub async fn sample(&self) {
+        let samples = self.probes.iter().map(async |(name, probe)| {
+            let sample = match tokio::time::timeout(PROBE_TIMEOUT, probe()).await {
+                Ok(sample) => sample.map_err(|error| Chain(&*error).to_string()),
+                Err(_) => Err(format!("no response within {PROBE_TIMEOUT:?}")),
             };
-            (*name, look)
+            (*name, sample)
         });
-        for (name, look) in join_all(looks).await {
-            self.checks().entry(name).or_default().observe(look, &self.settings);
+        for (name, sample) in join_all(samples).await {
+            self.checks().entry(name).or_default().observe(sample, &self.settings);
         }
     }
 
-    /// Between two looks.
+    /// Interval between two probes.
     pub(crate) fn interval(&self) -> Duration {
         self.settings.readiness_interval
     }
@@ -148,7 +150,7 @@ impl Readiness {
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.told()).finish()
+        f.debug_map().entries(self.report()).finish()
     }
 }
 
@@ -162,7 +164,7 @@ pub(crate) mod tests {
         ReadinessSettings::try_parse_from(["service"], [("", ""); 0]).unwrap()
     }
 
-    /// Readiness with one dependency, and the switch of it.
+    /// Readiness with one dependency, and whether the dependency is available.
     pub(crate) fn with_a_database() -> (Readiness, Arc<AtomicBool>) {
         let up = Arc::new(AtomicBool::new(true));
         let asked = up.clone();
@@ -173,78 +175,78 @@ pub(crate) mod tests {
         (Readiness::new(defaults()).probe("postgres", probe), up)
     }
 
-    /// What is told after each of these looks.
-    async fn told_after(looks: &[bool]) -> Vec<bool> {
+    /// The state of the check after each of these probes.
+    async fn reports_after(samples: &[bool]) -> Vec<bool> {
         let (readiness, up) = with_a_database();
-        let mut told = Vec::new();
-        for look in looks {
-            up.store(*look, Ordering::Relaxed);
-            readiness.look().await;
-            told.push(readiness.told()["postgres"]);
+        let mut report = Vec::new();
+        for sample in samples {
+            up.store(*sample, Ordering::Relaxed);
+            readiness.sample().await;
+            report.push(readiness.report()["postgres"]);
         }
-        told
+        report
     }
 
     #[tokio::test]
-    async fn nothing_is_ready_before_it_was_looked_at_and_one_success_is_enough_then() {
-        assert!(!with_a_database().0.told()["postgres"]);
-        assert_eq!(told_after(&[false, false, true]).await, [false, false, true]);
+    async fn a_check_holds_after_its_first_successful_probe() {
+        assert!(!with_a_database().0.report()["postgres"]);
+        assert_eq!(reports_after(&[false, false, true]).await, [false, false, true]);
     }
 
     #[tokio::test]
-    async fn a_look_that_fails_once_or_twice_takes_nothing_away() {
-        assert_eq!(told_after(&[true, false, false, true, false, false]).await, [true; 6]);
+    async fn one_or_two_failed_probes_do_not_end_readiness() {
+        assert_eq!(reports_after(&[true, false, false, true, false, false]).await, [true; 6]);
     }
 
     #[tokio::test]
-    async fn readiness_goes_after_three_failures_in_a_row_and_comes_back_after_two_successes() {
-        let looks = [true, false, false, false, true, true];
-        assert_eq!(told_after(&looks).await, [true, true, true, false, false, true]);
+    async fn readiness_ends_after_three_failures_and_returns_after_two_successes() {
+        let samples = [true, false, false, false, true, true];
+        assert_eq!(reports_after(&samples).await, [true, true, true, false, false, true]);
     }
 
     #[tokio::test]
-    async fn a_dependency_that_flaps_does_not_flap_readiness() {
-        let mut looks = vec![true];
-        looks.extend([false, true].repeat(10));
-        assert_eq!(told_after(&looks).await, [true; 21]);
-        let mut looks = vec![true, false, false, false];
-        looks.extend([true, false].repeat(10));
-        assert!(told_after(&looks).await[3..].iter().all(|told| !told));
+    async fn a_flapping_dependency_does_not_flap_readiness() {
+        let mut samples = vec![true];
+        samples.extend([false, true].repeat(10));
+        assert_eq!(reports_after(&samples).await, [true; 21]);
+        let mut samples = vec![true, false, false, false];
+        samples.extend([true, false].repeat(10));
+        assert!(reports_after(&samples).await[3..].iter().all(|report| !report));
     }
 
     #[tokio::test]
-    async fn the_reason_is_that_of_the_last_look_and_goes_when_the_check_holds_again() {
+    async fn the_reason_is_cleared_when_the_check_holds_again() {
         let (readiness, up) = with_a_database();
         let mut reasons = Vec::new();
-        for look in [false, true, false, false, false, true, true] {
-            up.store(look, Ordering::Relaxed);
-            readiness.look().await;
+        for sample in [false, true, false, false, false, true, true] {
+            up.store(sample, Ordering::Relaxed);
+            readiness.sample().await;
             reasons.push(readiness.reasons().contains_key("postgres"));
         }
-        // One look that fails takes nothing away, and one that succeeds brings nothing back.
+        // A single failed or successful probe changes nothing.
         assert_eq!(reasons, [true, false, false, false, true, true, false]);
     }
 
     #[tokio::test]
-    async fn each_check_is_told_for_itself() {
+    async fn each_check_is_reported_separately() {
         let readiness = Readiness::new(defaults())
             .probe("postgres", || std::future::ready(Ok(())))
             .probe("kafka", || std::future::ready(Err("it is down".into())));
         assert_eq!(readiness.reasons(), BTreeMap::new());
-        readiness.look().await;
-        assert_eq!(readiness.told(), BTreeMap::from([("kafka", false), ("postgres", true)]));
+        readiness.sample().await;
+        assert_eq!(readiness.report(), BTreeMap::from([("kafka", false), ("postgres", true)]));
         assert_eq!(readiness.reasons(), BTreeMap::from([("kafka", "it is down".to_owned())]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn checks_that_hang_have_failed_and_hold_up_nobody() {
+    async fn hanging_probes_fail_concurrently() {
         let readiness = Readiness::new(defaults())
             .probe("kafka", std::future::pending)
             .probe("postgres", std::future::pending);
         let begun = tokio::time::Instant::now();
-        readiness.look().await;
-        assert_eq!(readiness.told(), BTreeMap::from([("kafka", false), ("postgres", false)]));
+        readiness.sample().await;
+        assert_eq!(readiness.report(), BTreeMap::from([("kafka", false), ("postgres", false)]));
         assert_eq!(begun.elapsed(), PROBE_TIMEOUT);
-        assert_eq!(readiness.reasons()["kafka"], "no answer within 1s");
+        assert_eq!(readiness.reasons()["kafka"], "no response within 1s");
     }
 }

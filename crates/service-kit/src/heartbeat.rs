@@ -1,8 +1,8 @@
-//! Whether a loop still turns.
+//! Whether a loop makes progress.
 //!
-//! A service can be up, connected and ready, and do nothing, because one of its loops waits for something that never
-//! comes. Only a restart helps then, so that is what `/livez` tells. An outage is no reason: a loop that waits for
-//! somebody else steps all the while.
+//! A service can be connected and ready and still do nothing, because one of its loops waits for an
+//! event that never comes. Only a restart helps then, so `/livez` reports it. An outage does not
+//! stall a loop: each retry is a step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What [`Inner::last`] says of a loop that rests.
+/// The value of [`Inner::last`] while a loop is idle.
 const RESTING: u64 = u64::MAX;
 
-/// The sign of life of one loop. Cheap to clone.
+/// The liveness of one loop. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<Inner>);
 
@@ -27,17 +27,18 @@ struct Inner {
 }
 
 impl Heartbeat {
-    /// A loop that is alive as long as it beats within `limit`, which is longer than anything it rightly waits for.
+    /// The loop is alive if it beats within `limit`, which must exceed the longest time it may
+    /// wait.
     pub fn new(name: &'static str, limit: Duration) -> Self {
         Self(Arc::new(Inner { name, limit, begun: Instant::now(), last: AtomicU64::new(0) }))
     }
 
-    /// The loop has made a step.
+    /// Records a step of the loop.
     pub fn beat(&self) {
         self.0.last.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The loop has nothing to do until somebody comes, or its time does. Until it beats again, silence is no sign.
+    /// Marks the loop as idle: it waits for work or for a time. It is alive until it beats again.
     pub fn rest(&self) {
         self.0.last.store(RESTING, Ordering::Relaxed);
     }
@@ -52,7 +53,7 @@ impl Heartbeat {
         self.silence() <= self.0.limit
     }
 
-    /// How long ago the last step was; nothing for a loop that rests.
+    /// Time since the last step; 0 while the loop is idle.
     pub fn silence(&self) -> Duration {
         Duration::from_millis(self.now().saturating_sub(self.0.last.load(Ordering::Relaxed)))
     }
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_rests_is_alive_until_it_has_something_to_do() {
+    async fn an_idle_loop_is_alive() {
         let heart = Heartbeat::new("loop", Duration::from_secs(10));
         heart.rest();
         advance(Duration::from_hours(1)).await;

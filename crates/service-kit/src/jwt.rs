@@ -1,4 +1,4 @@
-//! The cryptography of tokens: OpenSSL's, like that of every connection.
+//! Token signatures with OpenSSL, which all connections use as well.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
     ..DEFAULT_PROVIDER.clone()
 });
 
-/// Makes `jsonwebtoken` sign and verify with OpenSSL. Call it before either; it may be called again.
+/// Makes `jsonwebtoken` sign and verify with OpenSSL. Call it before either. Idempotent.
 pub fn use_openssl() {
     // An error means that it is installed already.
     let _ = PROVIDER.install_default();
@@ -29,14 +29,14 @@ fn verifier(
         Algorithm::HS512 => 64,
         _ => return Ok(verifier),
     };
-    Ok(Box::new(OfLength(hmac_bytes, verifier)))
+    Ok(Box::new(FixedLengthVerifier(hmac_bytes, verifier)))
 }
 
-/// Refuses a signature of any other length, which `jsonwebtoken-openssl` 2.0 panics over: it compares an HMAC with
-/// `openssl::memcmp::eq`, and that is for slices of one length.
-struct OfLength(usize, Box<dyn JwtVerifier>);
+/// Rejects a signature of another length. `jsonwebtoken-openssl` 2.0 panics on one, because it
+/// compares HMACs with `openssl::memcmp::eq`, which requires slices of equal length.
+struct FixedLengthVerifier(usize, Box<dyn JwtVerifier>);
 
-impl Verifier<Vec<u8>> for OfLength {
+impl Verifier<Vec<u8>> for FixedLengthVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
         if signature.len() == self.0 {
             self.1.verify(message, signature)
@@ -46,7 +46,7 @@ impl Verifier<Vec<u8>> for OfLength {
     }
 }
 
-impl JwtVerifier for OfLength {
+impl JwtVerifier for FixedLengthVerifier {
     fn algorithm(&self) -> Algorithm {
         self.1.algorithm()
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hmac_is_accepted_whole_and_refused_with_bytes_more_or_fewer() {
+    fn an_hmac_of_another_length_is_rejected() {
         use_openssl();
         let secret = b"a secret that both sides know";
         let (encoding, decoding) =

@@ -1,7 +1,8 @@
-//! What every service needs around its own work: configuration, telemetry, a management endpoint, a way to
-//! start, a way to stop, and one way to wait when something is away.
+//! What every service needs around its own work: configuration, telemetry, a management endpoint,
+//! startup, shutdown, and retries during an outage.
 
 pub mod build_info;
+pub mod close_connections;
 pub mod config;
 pub mod credentials;
 pub mod error_chain;
@@ -9,7 +10,6 @@ pub mod health;
 mod healthcheck;
 pub mod heartbeat;
 pub mod jwt;
-pub mod last_answers;
 pub mod management;
 pub mod metrics;
 pub mod open_files;
@@ -27,6 +27,6 @@ pub mod usage;
 pub use error_chain::Chain;
 pub use heartbeat::Heartbeat;
 
-/// Every service allocates a little for each of many small things: a request, a row, a header.
+/// Services make many small allocations: for requests, rows, headers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,23 +1,26 @@
-//! How many files a process may have open, and how many of them can be connections of clients.
+//! The limit on open files, and how many client connections fit in it.
 //!
-//! A process at its limit accepts no connection, not even that of a probe, and its web server tries again without a pause.
-//! So clients get what is left after everything else that the process opens.
+//! A process at its limit accepts no connection, not even from a probe, and its web server retries
+//! without a pause. So client connections are limited to what is left after all other files of the
+//! process.
 
 use std::cmp::max;
 
-/// What a process opens beside connections to peers: its listeners, logs, timers, and connections to its management port.
+/// Files other than connections to peers: listeners, logs, timers, connections to the management
+/// port.
 const OWN: usize = 192;
 
-/// Raises the limit as far as the system lets this process, as runtimes of other languages do: the usual soft limit of
-/// 1024 is made for programs that use `select`. Returns the limit.
+/// Raises the soft limit as far as the system permits, as other language runtimes do: the usual
+/// limit of 1024 exists for programs that use `select`. Returns the new limit.
 pub fn raise_limit() -> usize {
     let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(soft);
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// How many connections clients may have, where the process keeps so many others open in any case, and opens
-/// `each_request` more for each of `requests` that are worked on at once. Each connection has one request at a time.
+/// The maximum number of client connections of a process that keeps `kept` other connections open,
+/// and opens `each_request` more for each of `requests` concurrent requests. A connection has one
+/// request at a time.
 pub fn client_connections(
     limit: usize,
     kept: usize,
@@ -33,10 +36,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_get_what_is_left() {
-        // Many files: each request may need all of its own.
+    fn clients_get_the_remaining_files() {
+        // Many files: enough for all concurrent requests.
         assert_eq!(client_connections(100_000, 8, 512, 2), 100_000 - OWN - 8 - 1024);
-        // Few: there are never more requests than connections.
+        // Few files: there are at most as many requests as connections.
         assert_eq!(client_connections(OWN + 8 + 300, 8, 512, 2), 100);
         assert_eq!(client_connections(100, 8, 512, 2), 1);
     }

@@ -1,4 +1,5 @@
-//! Something that a loop needs is away: say so once, wait longer and longer, say once when it is back.
+//! An outage of something that a loop needs: logged when it begins and when it ends, with growing
+//! waits between the retries.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,24 +15,26 @@ pub struct Outage {
     dependency: &'static str,
     since: Option<Instant>,
     schedule: RetrySchedule,
-    /// How many loops see it, of those that share the dependency.
+    /// How many of the loops that share the dependency are in the outage.
     seen_by: Arc<AtomicUsize>,
 }
 
 impl Outage {
-    /// Nothing is wrong yet.
+    /// A dependency that is available.
     pub fn of(dependency: &'static str) -> Self {
         let schedule = RetrySchedule::default();
         Self { dependency, since: None, schedule, seen_by: Arc::default() }
     }
 
-    /// The same dependency as another loop sees it: each waits for itself, and the outage is logged once for all.
+    /// The same dependency for another loop. Each loop has its own waits; the outage is logged
+    /// once.
     #[must_use]
     pub fn shared(&self) -> Self {
         Self { seen_by: self.seen_by.clone(), ..Self::of(self.dependency) }
     }
 
-    /// Notes a failure, logs it if it is the first, and returns how long to wait before the next try.
+    /// Records a failure, logs it if it begins an outage, and returns the wait before the next
+    /// attempt.
     pub fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
         if self.since.is_none() {
             self.since = Some(Instant::now());
@@ -42,7 +45,7 @@ impl Outage {
         self.schedule.next_wait()
     }
 
-    /// Notes a success, and logs it if it ends an outage.
+    /// Records a success, and logs it if it ends an outage.
     pub fn over(&mut self) {
         if let Some(since) = self.since.take() {
             self.schedule.reset();

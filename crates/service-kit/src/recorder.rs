@@ -1,7 +1,8 @@
-//! Spans with a beginning and an end of their own, for work that is done many pieces at a time.
+//! Spans that are begun and ended explicitly, for work that is done in batches.
 //!
-//! A batch mixes what many requests caused, so no span can be "the current one" of it. Whoever works on one asks once
-//! whether anything is recorded at all, and then begins a span for each piece whose trace is.
+//! A batch mixes the work of many requests, so it has no single current span. Code that processes a
+//! batch checks once whether spans are recorded at all, and then begins a span for each item whose
+//! trace is.
 
 use std::sync::OnceLock;
 
@@ -14,12 +15,12 @@ use crate::trace;
 
 static RECORDER: OnceLock<Recorder> = OnceLock::new();
 
-/// What begins spans; `None` where traces are sent nowhere.
+/// The recorder; `None` if traces are not exported.
 pub fn recorder() -> Option<&'static Recorder> {
     RECORDER.get()
 }
 
-/// From now on spans are recorded. The first tracer stays.
+/// Starts to record spans. Later calls have no effect.
 pub(crate) fn install(tracer: SdkTracer) {
     RECORDER.get_or_init(|| Recorder { tracer });
 }
@@ -31,22 +32,22 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a span below that of `parent`. There is none where the parent's trace is not recorded; then nothing is
-    /// built.
+    /// Begins a child span of `parent`. Returns `None`, without building the span, if the parent's
+    /// trace is not sampled.
     pub fn begin(
         &self,
         parent: Option<&TraceContext>,
         span: impl FnOnce() -> SpanBuilder,
     ) -> Option<RecordedSpan> {
         let parent = trace::extract(parent.filter(|parent| parent.is_sampled())?);
-        // A malformed trace would make this span the first of another.
+        // With a malformed parent, the span would begin a new trace.
         if !parent.span().span_context().is_valid() {
             return None;
         }
         self.start(span(), &parent)
     }
 
-    /// Begins a span of a trace of its own, if the sampler wants it.
+    /// Begins the root span of a new trace, if the sampler selects it.
     pub fn begin_root(&self, span: SpanBuilder) -> Option<RecordedSpan> {
         self.start(span, &Context::new())
     }
@@ -57,27 +58,27 @@ impl Recorder {
     }
 }
 
-/// A span that is recorded. It ends when it is dropped.
+/// A recorded span. It ends when it is dropped.
 #[derive(Debug)]
 pub struct RecordedSpan(Box<Span>);
 
 impl RecordedSpan {
-    /// What another span goes on from, in another process perhaps.
+    /// The context for a child span, in this or another process.
     pub fn trace(&self) -> Option<TraceContext> {
         trace::inject(&Context::new().with_remote_span_context(self.context()))
     }
 
-    /// What another span can link to.
+    /// The context for a link from another span.
     pub fn context(&self) -> SpanContext {
         self.0.span_context().clone()
     }
 
-    /// Says something about it.
+    /// Sets an attribute.
     pub fn note(&mut self, attribute: KeyValue) {
         self.0.set_attribute(attribute);
     }
 
-    /// What it stands for did not succeed. The class is a short name that never changes.
+    /// Marks the span as failed. The class is a short, stable name.
     pub fn fail(&mut self, class: &'static str, reason: String) {
         self.0.set_attribute(KeyValue::new("error.type", class));
         self.0.set_status(Status::error(reason));

@@ -1,11 +1,11 @@
-//! How long to wait before something that failed for a passing reason is tried again.
+//! Waits before a retry after a transient failure.
 
 use std::time::Duration;
 
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
-/// 100, 200, 400, 800, 1600 ms, and 1600 ms from then on, for as long as it takes.
+/// Waits of 100, 200, 400, 800 and 1600 ms, then 1600 ms without end.
 #[derive(Debug)]
 pub struct RetrySchedule(ExponentialBackoff);
 
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_stay_there() {
+    fn waits_double_up_to_the_longest() {
         let mut schedule = RetrySchedule::default();
         let waits: Vec<_> = (0..7).map(|_| schedule.next_wait().as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 1600, 1600]);

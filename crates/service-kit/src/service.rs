@@ -1,4 +1,4 @@
-//! From `main` to the last log line: the same for every service.
+//! The `main` of every service.
 
 use std::process::ExitCode;
 
@@ -9,11 +9,11 @@ use crate::tasks::ServiceError;
 use crate::telemetry::Telemetry;
 use crate::{Chain, build_info, healthcheck, shutdown};
 
-/// Runs a service as a process: reads its configuration, sets up telemetry, runs it until SIGTERM or SIGINT,
-/// flushes.
+/// Runs a service as a process: reads its configuration, sets up telemetry, runs the service until
+/// SIGTERM or SIGINT, and flushes telemetry.
 ///
-/// Exit codes: 0 after a clean stop, 1 after a failure, [`EX_CONFIG`] for a wrong setting. With the argument
-/// `healthcheck` it asks a running instance whether it is ready, and ends.
+/// Exit codes: 0 after a clean stop, 1 after a failure, [`EX_CONFIG`] for a wrong setting. With the
+/// argument `healthcheck` it checks whether a running instance is ready, and exits.
 pub fn main<C, S, Fut>(name: &'static str, start: S) -> ExitCode
 where
     C: ServiceConfig,
@@ -24,7 +24,7 @@ where
         let port = config::management_port::<C>();
         return match port {
             Some(port) => healthcheck::run(port),
-            None => fault("MANAGEMENT_PORT must name the port to ask"),
+            None => config_error("MANAGEMENT_PORT must be the port of the running instance"),
         };
     }
     let config: C = match config::load() {
@@ -33,7 +33,7 @@ where
     };
     let telemetry = match Telemetry::start(name, config.common()) {
         Ok(telemetry) => telemetry,
-        Err(error) => return fault(&Chain(&error).to_string()),
+        Err(error) => return config_error(&Chain(&error).to_string()),
     };
     let code = match run(name, config, start) {
         Ok(()) => {
@@ -41,7 +41,7 @@ where
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "ended by a failure");
+            tracing::error!(error = %Chain(&error), "service failed");
             ExitCode::FAILURE
         }
     };
@@ -61,12 +61,12 @@ where
         tracing::info!(service = name, version, revision, "starting");
         start(config, shutdown::on_signal()?).await
     });
-    // A blocking call that hangs, such as a flush to a broker that is away, must not keep the process.
+    // A hanging blocking call, such as a flush to an unavailable broker, must not delay the exit.
     runtime.shutdown_background();
     outcome
 }
 
-fn fault(message: &str) -> ExitCode {
+fn config_error(message: &str) -> ExitCode {
     eprintln!("error: {message}");
     ExitCode::from(EX_CONFIG)
 }

@@ -1,9 +1,9 @@
-//! One signal to stop, passed to everything that runs.
+//! The stop signal of a process.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that is cancelled by the first SIGTERM or SIGINT. The second one ends the process at once.
+/// A token that the first SIGTERM or SIGINT cancels. The second signal ends the process at once.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

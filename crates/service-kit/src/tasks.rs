@@ -1,4 +1,4 @@
-//! The loops of a service: started together, stopped together, and none dies unseen.
+//! The loops of a service. They start and stop together, and the end of one stops all.
 
 use std::io;
 use std::time::Duration;
@@ -9,76 +9,76 @@ use tokio_util::sync::CancellationToken;
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Why a service ended though nobody asked it to.
+/// Why a service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// A loop gave up.
+    /// A loop returned an error.
     #[error("{task} failed")]
     Failed {
-        /// Which one.
+        /// Its name.
         task: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A loop returned though nobody asked it to.
-    #[error("{0} ended by itself")]
+    /// A loop returned without a stop signal.
+    #[error("{0} ended unexpectedly")]
     Ended(&'static str),
     /// A loop panicked.
     #[error("a task panicked")]
     Panicked(#[from] JoinError),
-    /// Work in hand did not finish in time.
-    #[error("not everything stopped within {0:?}")]
+    /// Work in progress did not finish in time.
+    #[error("not all loops stopped within {0:?}")]
     Timeout(Duration),
     /// The service could not start.
     #[error("cannot start")]
     Start(#[from] io::Error),
 }
 
-/// For what runs to the end, once everything else has ended.
-const LAST: Duration = Duration::from_secs(2);
+/// Time for the loops of [`Tasks::spawn_last`] to stop, once all others have ended.
+const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Set = JoinSet<(&'static str, Outcome)>;
 
 /// A service's loops, and the order in which they stop.
 ///
-/// First comes the signal, and nothing but word of it gets around: the service is not ready any more. After a delay, for
-/// a service that has one, intake ends and work drains. What tells of the service itself goes last.
+/// After the stop signal the service is no longer ready, but continues to work for a delay, if it
+/// has one. Then intake ends and work in progress finishes. The management endpoint stops last.
 #[derive(Debug)]
 pub struct Tasks {
     set: Set,
     last: Set,
-    asked: CancellationToken,
+    stop_signal: CancellationToken,
     delay: Duration,
     shutdown: CancellationToken,
     end: CancellationToken,
 }
 
 impl Tasks {
-    /// None yet. `asked` is how the service is told to stop.
-    pub fn new(asked: CancellationToken) -> Self {
+    /// No loops yet. Cancelling `stop_signal` stops the service.
+    pub fn new(stop_signal: CancellationToken) -> Self {
         Self {
             set: JoinSet::new(),
             last: JoinSet::new(),
-            asked,
+            stop_signal,
             delay: Duration::ZERO,
             shutdown: CancellationToken::new(),
             end: CancellationToken::new(),
         }
     }
 
-    /// Goes on for so long after it was told to stop, while others find out that it will.
+    /// Sets how long the service continues after the stop signal, while load balancers notice it.
     #[must_use]
     pub fn delayed(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Cancelled as soon as the service is told to stop.
-    pub fn asked(&self) -> CancellationToken {
-        self.asked.clone()
+    /// Cancelled by the stop signal.
+    pub fn stop_signal(&self) -> CancellationToken {
+        self.stop_signal.clone()
     }
 
-    /// The signal that each task stops on.
+    /// Cancelled after the delay; each loop stops on it.
     pub fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
@@ -92,7 +92,8 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await.map_err(Into::into)) });
     }
 
-    /// Starts a loop that runs until all those of [`Tasks::spawn`] have ended, which its own signal tells.
+    /// Starts a loop that runs until all loops of [`Tasks::spawn`] have ended, which cancels its
+    /// own token.
     pub fn spawn_last<F, E>(
         &mut self,
         name: &'static str,
@@ -105,13 +106,13 @@ impl Tasks {
         self.last.spawn(async move { (name, task.await.map_err(Into::into)) });
     }
 
-    /// Waits until the service is told to stop, or for the first loop that ends without it; then stops all of them, and
-    /// waits for `deadline` at most.
+    /// Waits for the stop signal, or for the first loop that ends without it. Then stops all loops,
+    /// and waits at most `deadline` for them.
     pub async fn join(mut self, deadline: Duration) -> Result<(), ServiceError> {
-        let asked = self.asked.clone();
-        let mut verdict = self.until(asked.cancelled()).await;
-        // Whatever ends it, nothing new should come.
-        self.asked.cancel();
+        let stop_signal = self.stop_signal.clone();
+        let mut verdict = self.until(stop_signal.cancelled()).await;
+        // If a loop has ended, the service must not be ready either.
+        self.stop_signal.cancel();
         if verdict.is_ok() && !self.delay.is_zero() {
             let delay = tokio::time::sleep(self.delay);
             verdict = self.until(delay).await;
@@ -119,13 +120,13 @@ impl Tasks {
         self.shutdown.cancel();
         let drained = timeout(deadline, drain(&mut self.set)).await;
         self.end.cancel();
-        let ended = timeout(LAST, drain(&mut self.last)).await;
+        let ended = timeout(LAST_TIMEOUT, drain(&mut self.last)).await;
         verdict
             .and(drained.unwrap_or(Err(ServiceError::Timeout(deadline))))
-            .and(ended.unwrap_or(Err(ServiceError::Timeout(LAST))))
+            .and(ended.unwrap_or(Err(ServiceError::Timeout(LAST_TIMEOUT))))
     }
 
-    /// Waits for `moment`; any loop that ends before it is a failure.
+    /// Waits for `moment`. A loop that ends before it is a failure.
     async fn until(&mut self, moment: impl Future<Output = ()>) -> Result<(), ServiceError> {
         let ended = tokio::select! {
             biased;
@@ -162,18 +163,18 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     #[tokio::test]
-    async fn a_shutdown_lets_every_task_finish() {
+    async fn a_shutdown_waits_for_every_task() {
         let mut tasks = Tasks::new(CancellationToken::new());
         let stop = tasks.shutdown();
         tasks.spawn("loop", async move {
             stop.cancelled().await;
             io::Result::Ok(())
         });
-        tasks.asked().cancel();
+        tasks.stop_signal().cancel();
         assert!(tasks.join(SOON).await.is_ok());
     }
 
-    /// Notes the moment at which a signal came.
+    /// Records the time of a signal.
     fn noting(
         name: &'static str,
         signal: CancellationToken,
@@ -189,35 +190,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn word_gets_around_then_intake_ends_then_work_drains_then_the_last_one_goes() {
+    async fn shutdown_phases_run_in_order() {
         let mut tasks = Tasks::new(CancellationToken::new()).delayed(Duration::from_secs(3));
         let noted = Arc::default();
-        let word = noting("asked", tasks.asked(), &noted);
-        tokio::spawn(word);
+        let recorded = noting("stop_signal", tasks.stop_signal(), &noted);
+        tokio::spawn(recorded);
         let intake = noting("shutdown", tasks.shutdown(), &noted);
         tasks.spawn("intake", intake);
         tasks.spawn_last("management", |end| noting("end", end, &noted));
-        tasks.asked().cancel();
+        tasks.stop_signal().cancel();
         assert!(tasks.join(SOON).await.is_ok());
         let at = |name, seconds| (name, Duration::from_secs(seconds));
-        assert_eq!(*noted.lock().unwrap(), [at("asked", 0), at("shutdown", 3), at("end", 4)]);
+        assert_eq!(*noted.lock().unwrap(), [at("stop_signal", 0), at("shutdown", 3), at("end", 4)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_ends_during_the_delay_is_a_failure_and_ends_it() {
+    async fn a_task_that_ends_during_the_delay_is_a_failure() {
         let mut tasks = Tasks::new(CancellationToken::new()).delayed(SOON);
-        let asked = tasks.asked();
+        let stop_signal = tasks.stop_signal();
         tasks.spawn("short", async move {
-            asked.cancelled().await;
+            stop_signal.cancelled().await;
             io::Result::Ok(())
         });
-        tasks.asked().cancel();
+        tasks.stop_signal().cancel();
         let begun = tokio::time::Instant::now();
         assert!(matches!(tasks.join(SOON).await, Err(ServiceError::Ended("short"))));
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
-    /// Fails or panics in one task, and tells whether the other one was asked to stop and had the time to.
+    /// Runs `sick` beside a healthy task. Returns the error, and whether the healthy task could
+    /// finish.
     async fn others_drain_after(
         sick: impl Future<Output = io::Result<()>> + Send + 'static,
     ) -> (ServiceError, bool) {
@@ -255,10 +257,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_does_not_stop_is_left_behind() {
+    async fn a_task_that_does_not_stop_is_abandoned() {
         let mut tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("stubborn", std::future::pending::<io::Result<()>>());
-        tasks.asked().cancel();
+        tasks.stop_signal().cancel();
         assert!(matches!(tasks.join(SOON).await, Err(ServiceError::Timeout(_))));
     }
 }

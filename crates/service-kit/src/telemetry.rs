@@ -16,8 +16,8 @@ use crate::config::{CommonSettings, LogFormat};
 use crate::recorder;
 use crate::trace_settings::TraceSettings;
 
-/// How long the end of a service waits for whoever takes its last traces. With what a stop may take, it stays within the
-/// five seconds that containers and pods are given beyond.
+/// Time limit for the export of the last traces. Containers and pods get five seconds in addition
+/// to the shutdown timeout; this and the other steps of a stop fit into them.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why telemetry could not be set up.
@@ -28,30 +28,33 @@ pub enum TelemetryError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// What has to be flushed before the process ends.
+/// Telemetry that has to be flushed before the process ends.
 #[derive(Debug)]
 pub struct Telemetry {
     traces: SdkTracerProvider,
 }
 
 impl Telemetry {
-    /// Sets everything up. Called before the runtime starts: the exporter has a thread of its own.
+    /// Sets up logs and traces. Call it before the runtime starts: the exporter has a thread of its
+    /// own.
     ///
-    /// Spans are made even when none are exported, so that a trace which a client began goes on through Kafka.
+    /// Spans are created even if none are exported, so that a client's trace continues through
+    /// Kafka.
     pub fn start(service: &'static str, settings: &CommonSettings) -> Result<Self, TelemetryError> {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = tracer_provider(service, &settings.traces)?;
         if settings.traces.otel_exporter_otlp_endpoint.is_some() {
             recorder::install(traces.tracer(service));
         }
-        // Where in the source, on which thread, and for how long at rest costs two looks at the clock each time a span is
-        // entered, and tells an operator nothing.
+        // Location, thread and idle time are of no use to an operator, and cost two clock reads
+        // each time that a span is entered.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(traces.tracer(service))
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false);
-        // The filter is for what is logged. Spans carry the correlation id and the trace, whatever that is.
+        // The setting filters log lines only: spans carry the correlation id and the trace at any
+        // setting.
         let lines = log_lines(settings.log_format).with_filter(settings.rust_log.clone());
         tracing_subscriber::registry()
             .with(spans.with_filter(LevelFilter::INFO))
@@ -60,7 +63,7 @@ impl Telemetry {
         Ok(Self { traces })
     }
 
-    /// Sends what is still in memory, within a time that every stop has left. Called after the runtime has ended.
+    /// Exports the remaining traces, within `FLUSH_TIMEOUT`. Call it after the runtime has ended.
     pub fn flush(self) {
         if let Err(error) = self.traces.shutdown_with_timeout(FLUSH_TIMEOUT) {
             eprintln!("the last traces were not sent: {error}");

@@ -1,4 +1,4 @@
-//! The trace that a piece of work belongs to, in and out of headers (W3C Trace Context).
+//! The trace context of a piece of work, from and to headers (W3C Trace Context).
 
 use contracts::cloud_events::TraceContext;
 use opentelemetry::propagation::{Extractor, Injector};
@@ -9,7 +9,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::recorder::recorder;
 
-/// The trace of the current span, to be sent along; `None` when there is none.
+/// The trace context of the current span, for a message; `None` when there is none.
 pub fn current() -> Option<TraceContext> {
     inject(&Span::current().context())
 }
@@ -21,28 +21,28 @@ pub fn current_id() -> Option<String> {
     span.is_valid().then(|| span.trace_id().to_string())
 }
 
-/// Makes `span` go on with a trace that came from outside. A malformed one is ignored, as the standard asks.
+/// Continues a received trace with `span`. A malformed one is ignored, as the standard requires.
 pub fn continue_from(span: &Span, trace: &TraceContext) {
     if let Err(error) = span.set_parent(extract(trace)) {
         tracing::debug!(%error, "trace not continued");
     }
 }
 
-/// Says something about the current span to whoever reads traces, if anybody does. Log lines do not have it.
+/// Sets an attribute of the current span, if traces are exported. Log lines do not contain it.
 pub fn note(key: &'static str, value: &impl ToString) {
     if recorder().is_some() {
         Span::current().set_attribute(key, value.to_string());
     }
 }
 
-/// What the headers say, as a span's parent.
+/// Reads the headers as the parent of a span.
 pub(crate) fn extract(trace: &TraceContext) -> Context {
     global::get_text_map_propagator(|propagator| {
         propagator.extract_with_context(&Context::new(), &Headers(trace))
     })
 }
 
-/// What the headers have to say, so that another span can go on from this one.
+/// Writes a context as headers, so that another span can continue from it.
 pub(crate) fn inject(context: &Context) -> Option<TraceContext> {
     let mut headers = NewHeaders::default();
     global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut headers));

@@ -40,14 +40,14 @@ pub struct TraceSettings {
     pub otel_resource_attributes: Option<ResourceAttributes>,
 }
 
-/// What decides whether a trace is recorded.
+/// The sampler that decides whether a trace is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SamplerName {
     root: Root,
     parent_based: bool,
 }
 
-/// How a trace is chosen that begins here.
+/// The sampler for a trace that begins here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Root {
     AlwaysOn,
@@ -68,8 +68,8 @@ impl FromStr for SamplerName {
             "always_off" => Root::AlwaysOff,
             "traceidratio" => Root::Ratio,
             _ => {
-                return Err("must be always_on, always_off or traceidratio, bare or with \
-                    parentbased_ before it");
+                return Err("must be always_on, always_off or traceidratio, optionally with the \
+                    prefix parentbased_");
             }
         };
         Ok(Self { root, parent_based })
@@ -96,7 +96,7 @@ impl FromStr for ResourceAttributes {
 impl TraceSettings {
     fn check(&self) -> Result<(), &'static str> {
         if self.otel_traces_sampler_arg.is_some() && self.otel_traces_sampler.root != Root::Ratio {
-            return Err("OTEL_TRACES_SAMPLER_ARG means nothing without a sampler traceidratio or \
+            return Err("OTEL_TRACES_SAMPLER_ARG requires the sampler traceidratio or \
                 parentbased_traceidratio in OTEL_TRACES_SAMPLER");
         }
         Ok(())
@@ -112,7 +112,7 @@ impl TraceSettings {
         if parent_based { Sampler::ParentBased(Box::new(root)) } else { root }
     }
 
-    /// Who sends the traces. A variable is worth more than what we say of ourselves.
+    /// The attributes of the sender of the traces. The settings override the built-in values.
     pub(crate) fn resource(&self, service: &'static str) -> Resource {
         let own = [("service.name", service), ("service.version", build_info::VERSION)].into_iter();
         let given = self.otel_resource_attributes.iter().flat_map(|it| it.0.clone());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sampler_has_the_name_of_the_standard() {
+    fn samplers_have_their_standard_names() {
         assert_eq!(format!("{:?}", parse(&[]).unwrap().sampler()), "ParentBased(AlwaysOn)");
         assert_eq!(sampler("always_on", None), "AlwaysOn");
         assert_eq!(sampler("parentbased_always_off", None), "ParentBased(AlwaysOff)");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_refused_by_name() {
+    fn invalid_settings_are_reported_by_name() {
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
             ("OTEL_TRACES_SAMPLER", "xray"),
@@ -171,23 +171,23 @@ mod tests {
             let report = parse(&[(name, value)]).unwrap_err();
             assert!(report.contains(name), "{report}");
         }
-        // A ratio for nothing.
+        // A ratio without a ratio sampler.
         let report = parse(&[("OTEL_TRACES_SAMPLER_ARG", "0.5")]).unwrap_err();
-        assert!(report.contains("means nothing without"), "{report}");
+        assert!(report.contains("requires the sampler"), "{report}");
     }
 
     #[test]
-    fn what_an_operator_says_of_a_service_is_worth_more_than_its_own_word() {
-        let said = |env: &[(&str, &str)], name: &'static str| {
+    fn settings_override_built_in_attributes() {
+        let attribute = |env: &[(&str, &str)], name: &'static str| {
             let resource = parse(env).unwrap().resource("sales-api");
             resource.get(&name.into()).unwrap().to_string()
         };
-        assert_eq!(said(&[], "service.name"), "sales-api");
-        assert_eq!(said(&[], "service.version"), build_info::VERSION);
-        assert_eq!(said(&[], "telemetry.sdk.language"), "rust");
+        assert_eq!(attribute(&[], "service.name"), "sales-api");
+        assert_eq!(attribute(&[], "service.version"), build_info::VERSION);
+        assert_eq!(attribute(&[], "telemetry.sdk.language"), "rust");
         let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop, team=sales,");
-        assert_eq!(said(&[attributes], "service.name"), "shop");
-        assert_eq!(said(&[attributes], "team"), "sales");
-        assert_eq!(said(&[attributes, ("OTEL_SERVICE_NAME", "api")], "service.name"), "api");
+        assert_eq!(attribute(&[attributes], "service.name"), "shop");
+        assert_eq!(attribute(&[attributes], "team"), "sales");
+        assert_eq!(attribute(&[attributes, ("OTEL_SERVICE_NAME", "api")], "service.name"), "api");
     }
 }

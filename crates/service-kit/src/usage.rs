@@ -1,38 +1,38 @@
-//! What `conf` prints, in the words of whoever reads it: its messages name the structs and fields of our code, which
-//! nobody outside knows.
+//! Rewrites the messages of `conf` for users: the originals name structs and fields of the code.
 
 use std::ffi::OsString;
 
 use conf::Conf;
 
-/// Reads the arguments of a process and its environment, and takes the faults for what they are to a user.
+/// Reads the arguments of a process and its environment, and rewrites the errors for users.
 ///
 /// # Errors
 ///
-/// What to print instead of going on: `--help` and `--version`, or all that is missing or wrong.
+/// The message to print before the process ends: `--help`, `--version`, or all missing and wrong
+/// settings.
 pub fn parse<C: Conf>(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<C, Message> {
     C::try_parse_from(arguments, environment).map_err(|error| Message {
         text: in_plain_words(&error.to_string()),
-        is_fault: error.exit_code() != 0,
+        is_error: error.exit_code() != 0,
     })
 }
 
-/// What is to be printed before the process ends.
+/// A message to print before the process ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The text, with a line end.
     pub text: String,
-    /// Whether it names faults; otherwise it was asked for.
-    pub is_fault: bool,
+    /// Whether it reports errors; false for `--help` and `--version`.
+    pub is_error: bool,
 }
 
 impl Message {
-    /// Prints a fault to stderr, and what was asked for to stdout.
+    /// Prints errors to stderr, and requested output to stdout.
     pub fn print(&self) {
-        if self.is_fault {
+        if self.is_error {
             eprint!("{}", self.text);
         } else {
             print!("{}", self.text);
@@ -56,22 +56,22 @@ fn in_plain_words(text: &str) -> String {
     plain.collect()
 }
 
-/// A line without the names of our structs; nothing where they were all of it.
+/// A line without names of structs; `None` if nothing is left.
 fn sentence(line: &str) -> Option<String> {
     // One of these must be provided: (constraint on AccessSettings @ .access.tokens):
     if let Some((what, _)) = line.split_once(" (constraint on ") {
         return Some(what.to_owned());
     }
-    // LimitSettings value was invalid (@ .limits.): RATE_LIMIT_BURST means nothing without ...
-    if let Some((_, fault)) = line.split_once(" value was invalid") {
-        return fault.split_once(": ").map(|(_, fault)| fault.to_owned());
+    // LimitSettings value was invalid (@ .limits.): RATE_LIMIT_BURST requires ...
+    if let Some((_, error)) = line.split_once(" value was invalid") {
+        return error.split_once(": ").map(|(_, error)| error.to_owned());
     }
     // A subcommand must be selected (Orders::command):
     if let Some((what, _)) = line.split_once(" must be selected (") {
         return Some(format!("{what} must be selected:"));
     }
-    if let Some(fault) = line.strip_prefix("when parsing '' value ") {
-        return Some(format!("when parsing {fault}"));
+    if let Some(error) = line.strip_prefix("when parsing '' value ") {
+        return Some(format!("when parsing {error}"));
     }
     if line.starts_with("Usage: ") || line.starts_with('-') {
         return Some(line.split(' ').map(argument).collect::<Vec<_>>().join(" "));
@@ -79,15 +79,15 @@ fn sentence(line: &str) -> Option<String> {
     Some(line.to_owned())
 }
 
-/// The variable that the lines under a placeholder name.
+/// The variable that the lines under a placeholder contain.
 fn variable_of<'l>(below: &[&'l str]) -> Option<&'l str> {
     let own = below.iter().take_while(|line| placeholder(line.trim(), '<', '>').is_none());
     let name = own.into_iter().find_map(|line| line.trim().strip_prefix("[env: "))?;
     name.split(['=', ']']).next()
 }
 
-/// `conf` checks by itself that an argument is there, and so it shows each as if it could be left out. The value of an
-/// option is called after the way to its field.
+/// Shows an argument as required, and an option's value by its name. `conf` checks required
+/// arguments itself and shows them as optional, and it names a value by the path of its field.
 fn argument(word: &str) -> String {
     match placeholder(word, '[', ']').or_else(|| placeholder(word, '<', '>')) {
         Some(name) => format!("<{}>", name.rsplit('.').next().unwrap_or(name)),
@@ -95,7 +95,7 @@ fn argument(word: &str) -> String {
     }
 }
 
-/// The name of one of our fields in brackets, where that is all there is.
+/// The name of a field, if the text is that name in brackets and nothing else.
 fn placeholder(text: &str, open: char, close: char) -> Option<&str> {
     let name = text.strip_prefix(open)?.strip_suffix(close)?;
     let of_a_field = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_what_is_typed_and_nothing_of_the_code() {
+    fn errors_name_settings_and_not_code() {
         for (arguments, environment, expected) in [
             (&[][..], &[][..], "A subcommand must be selected:\n    show\n"),
             (&["show", "1"], &[], "One of these must be provided:\n    env 'SECRET'\n"),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn help_names_variables_and_shows_that_an_argument_is_required() {
+    fn help_names_variables_and_required_arguments() {
         let help = printed(&["show", "--help"], &[]);
         assert!(help.contains("Usage: tool show [OPTIONS] <id>\n\nArguments:\n  <id>"), "{help}");
         assert!(

@@ -1,4 +1,4 @@
-//! The one way to a database: pools, listeners and migrations all connect here.
+//! Opens database connections for pools, listeners and migrations.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,48 +25,55 @@ use crate::database_url::{Encryption, Roots};
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Config,
-    /// The longest that an attempt takes, over all hosts.
-    patience: Duration,
+    /// Maximum duration of one attempt, over all hosts.
+    connect_timeout: Duration,
     encryption: Encryption,
     tls: Arc<Mutex<Tls>>,
 }
 
 /// How connections are encrypted.
 struct Tls {
-    /// What is wrong with what is trusted is told to whoever connects.
+    /// If the CA certificates cannot be used, each attempt to connect returns this error.
     connector: Result<MakeTlsConnector, String>,
-    /// The file of what is trusted, as it was read.
+    /// The state of the CA file when it was last read.
     read: Stamp,
 }
 
 impl Connector {
-    /// Reads what is trusted; nothing is connected.
-    pub(crate) fn new(url: &DatabaseUrl, ca: Option<&CaFile>, patience: Duration) -> Self {
+    /// Loads the CA certificates. Does not connect.
+    pub(crate) fn new(url: &DatabaseUrl, ca: Option<&CaFile>, connect_timeout: Duration) -> Self {
         let (config, encryption) = url.resolve(ca);
         let read = Stamp::of(encryption.file());
         let connector = connector(&encryption).map(MakeTlsConnector::new);
-        Self { config, patience, encryption, tls: Arc::new(Mutex::new(Tls { connector, read })) }
+        Self {
+            config,
+            connect_timeout,
+            encryption,
+            tls: Arc::new(Mutex::new(Tls { connector, read })),
+        }
     }
 
-    /// Changes what is asked of the server.
+    /// Changes the connection parameters.
     pub(crate) fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
-    /// Opens a connection to the first host that answers in its part of the time, and is what the URL asks for
-    /// (`target_session_attrs`). A host that takes the connection and then says nothing keeps nobody from the next one.
+    /// Opens a connection to the first host that responds within its share of the time and
+    /// satisfies `target_session_attrs`. A host that accepts the connection but does not respond
+    /// does not block the attempt on the next host.
     pub(crate) async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
         let tls = self.tls().map_err(ConnectionError::BadConnection)?;
         let hosts = each_host(&self.config);
-        let patience = self.patience / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
+        let connect_timeout =
+            self.connect_timeout / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
         let mut faults = Vec::new();
         for host in &hosts {
-            let fault = match timeout(patience, connect(host, tls.clone())).await {
+            let fault = match timeout(connect_timeout, connect(host, tls.clone())).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(ConnectionError::BadConnection(fault))) => fault,
                 Ok(Err(error)) => return Err(error),
-                Err(_) => format!("no answer within {patience:?}"),
+                Err(_) => format!("no response within {connect_timeout:?}"),
             };
             faults.push(if hosts.len() == 1 { fault } else { format!("{}: {fault}", name(host)) });
         }
@@ -75,8 +82,8 @@ impl Connector {
 }
 
 impl Connector {
-    /// Reads what is trusted again where its file has changed. Until there is something to read, what was read before
-    /// counts.
+    /// Reloads the CA certificates if their file has changed. If the new file cannot be used, the
+    /// previous certificates stay in effect.
     fn tls(&self) -> Result<MakeTlsConnector, String> {
         let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Stamp::of(self.encryption.file());
@@ -86,7 +93,10 @@ impl Connector {
                     *tls = Tls { connector: Ok(MakeTlsConnector::new(connector)), read: now };
                 }
                 Err(fault) => {
-                    tracing::error!(fault, "what is trusted has changed to what is of no use");
+                    tracing::error!(
+                        fault,
+                        "cannot reload the database CA file; keeping the previous certificates"
+                    );
                 }
             }
         }
@@ -101,7 +111,7 @@ async fn connect(config: &Config, tls: MakeTlsConnector) -> ConnectionResult<Asy
     AsyncPgConnection::try_from_client_and_connection(client, connection).await
 }
 
-/// The same for each host by itself, in the order in which they are tried.
+/// One configuration per host, in the order in which the hosts are tried.
 fn each_host(config: &Config) -> Vec<Config> {
     let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
     let mut each: Vec<Config> = (0..hosts).map(|host| of_host(config, host)).collect();
@@ -112,7 +122,7 @@ fn each_host(config: &Config) -> Vec<Config> {
     each
 }
 
-/// A configuration takes hosts, but gives none back.
+/// Copies every setting: `Config` has no method that removes hosts.
 fn of_host(config: &Config, host: usize) -> Config {
     let mut one = Config::new();
     match config.get_hosts().get(host) {
@@ -153,10 +163,10 @@ fn name(config: &Config) -> String {
 
 fn connector(encryption: &Encryption) -> Result<SslConnector, String> {
     let unusable = |error: ErrorStack| error.to_string();
-    // It trusts the authorities of the system, and verifies the name of the host.
+    // By default it trusts the system's authorities and verifies the host name.
     let mut connector = SslConnector::builder(SslMethod::tls_client()).map_err(unusable)?;
     connector.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(unusable)?;
-    // What `sslnegotiation=direct` needs.
+    // Required by `sslnegotiation=direct`.
     set_postgresql_alpn(&mut connector).map_err(unusable)?;
     match encryption {
         Encryption::Verified(Roots::System) => {}
@@ -167,11 +177,12 @@ fn connector(encryption: &Encryption) -> Result<SslConnector, String> {
     Ok(connector.build())
 }
 
-/// A store with the certificates of the file, and no others.
+/// A store with only the certificates of the file.
 fn trusted(ca: &CaFile) -> Result<X509Store, String> {
     let read = || {
         let mut store = X509StoreBuilder::new()?;
-        // An intermediate authority, or the server's own certificate, may be trusted without its root.
+        // Allows the file to name an intermediate authority or the server's own certificate without
+        // its root.
         store.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
         for certificate in ca.certificates() {
             store.add_cert(X509::from_der(certificate)?)?;
@@ -183,9 +194,10 @@ fn trusted(ca: &CaFile) -> Result<X509Store, String> {
     })
 }
 
-/// An error of a connection with its causes, and what helps where that is not obvious.
+/// A connection error with its causes, and a hint if no trusted CA signed the certificate.
 fn explain(error: &tokio_postgres::Error) -> String {
-    /// OpenSSL's texts for an unknown issuer (`X509_verify_cert_error_string`); version 1.1.1 writes one without its hyphen.
+    /// OpenSSL's texts for an unknown issuer (`X509_verify_cert_error_string`). Version 1.1.1
+    /// writes one of them without the hyphen.
     const UNKNOWN_ISSUER: [&str; 5] = [
         "self-signed certificate",
         "self signed certificate",
@@ -193,16 +205,16 @@ fn explain(error: &tokio_postgres::Error) -> String {
         "unable to get local issuer certificate",
         "unable to verify the first certificate",
     ];
-    let said = Chain(error).to_string();
-    // Where nothing is verified, the texts are there too, beside any other fault.
-    let unverified = said.contains("certificate verify failed");
-    if unverified && UNKNOWN_ISSUER.iter().any(|words| said.contains(words)) {
+    let message = Chain(error).to_string();
+    // Without verification, OpenSSL adds these texts to unrelated errors too.
+    let unverified = message.contains("certificate verify failed");
+    if unverified && UNKNOWN_ISSUER.iter().any(|words| message.contains(words)) {
         format!(
-            "{said}: its certificate is not signed by the CA that is trusted \
+            "{message}: its certificate is not signed by a trusted CA \
              (DATABASE_CA_FILE, sslrootcert, or those of the system)"
         )
     } else {
-        said
+        message
     }
 }
 
@@ -216,7 +228,7 @@ mod tests {
 
     use crate::{Database, DatabaseSettings, DatabaseUrl};
 
-    /// A host that takes connections, and says nothing.
+    /// A host that accepts connections and never responds.
     async fn silent() -> (TcpListener, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -229,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_that_says_nothing_keeps_nobody_from_the_next() {
+    async fn a_host_that_does_not_respond_does_not_block_the_next() {
         let world = World::create().await;
         let (_listener, silent) = silent().await;
         let url = world.database.url();
@@ -239,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_nobody_waits_for_any_more_leaves_no_socket() {
+    async fn an_abandoned_attempt_closes_its_socket() {
         let mut world = World::create().await;
         world.set("DATABASE_CONNECT_TIMEOUT", 60_000);
         let (listener, silent) = silent().await;

@@ -1,4 +1,4 @@
-//! Where a database is, and how much of the way to it is secured.
+//! The URL of a database, and how connections to it are encrypted.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,25 +10,25 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use url::form_urlencoded;
 
-/// A URL as in `postgres://user:password@host:5432/database?sslmode=require`.
+/// A URL such as `postgres://user:password@host:5432/database?sslmode=require`.
 ///
-/// Its `sslmode` is one of libpq's, but what is encrypted because it has to be is always verified too:
+/// `sslmode` has libpq's values, except that required encryption always includes verification:
 ///
-/// | `sslmode` | |
+/// | `sslmode` | connection |
 /// |---|---|
 /// | `disable` | never encrypted |
-/// | `prefer`, and nothing said | encrypted where the server can, with whatever certificate it shows |
-/// | `require`, `verify-full`, and nothing said but a CA given | encrypted; the certificate must be for the host in the URL, and signed by the CA, or, where none is given, by one that the system trusts |
+/// | `prefer`, or unset without a CA | encrypted if the server supports it; the certificate is not verified |
+/// | `require`, `verify-full`, or unset with a CA | encrypted; the certificate must be for the host in the URL and signed by the CA, or by one of the system's CAs if no CA is set |
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    /// Without what is said about TLS.
+    /// Without the TLS settings.
     config: Box<Config>,
     mode: Option<Mode>,
     roots: Option<Roots>,
     place: Arc<str>,
 }
 
-/// What is asked for.
+/// The `sslmode` of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Disable,
@@ -36,26 +36,27 @@ enum Mode {
     Require,
 }
 
-/// Whose signature counts.
+/// The trusted CAs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Roots {
-    /// Whom the system trusts.
+    /// The CAs that the system trusts.
     System,
-    /// Whom a file names.
+    /// The CAs in a file.
     File(CaFile),
 }
 
-/// What happens on a connection before anything else.
+/// How a connection is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Encryption {
     None,
-    /// If the server can. Nobody who listens learns anything; somebody in between could have said that it can't.
+    /// Encrypted if the server supports it, without verification: protects against eavesdropping,
+    /// but an active attacker can disable the encryption.
     Opportunistic,
     Verified(Roots),
 }
 
 impl Encryption {
-    /// Where it is written whom to trust, if it is.
+    /// The CA file, if one is used.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         match self {
             Self::Verified(Roots::File(ca)) => Some(ca.path()),
@@ -63,7 +64,7 @@ impl Encryption {
         }
     }
 
-    /// The same by what the file says now.
+    /// The same, with the CA file read again.
     pub(crate) fn read_again(&self) -> Result<Self, String> {
         match self.file().and_then(|file| file.to_str()) {
             Some(file) => Ok(Self::Verified(Roots::File(CaFile::read(file)?))),
@@ -79,23 +80,23 @@ impl FromStr for Mode {
         match text {
             "disable" => Ok(Self::Disable),
             "prefer" => Ok(Self::Prefer),
-            // What libpq's `require` leaves out is not left out here.
+            // Unlike libpq's `require`, this one verifies the certificate.
             "require" | "verify-full" => Ok(Self::Require),
-            _ => Err("has an sslmode that is none of disable, prefer and require"),
+            _ => Err("has an unsupported sslmode; use disable, prefer, require or verify-full"),
         }
     }
 }
 
 const NOT_VERIFIED: &str =
-    "names a CA (DATABASE_CA_FILE or sslrootcert), which takes sslmode=require";
+    "has a CA (DATABASE_CA_FILE or sslrootcert), which requires sslmode=require";
 
 impl DatabaseUrl {
-    /// Reads a URL. What is wrong with it is not quoted: it holds a password.
+    /// Parses a URL. The error does not quote the URL, because the URL contains a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
             return Err("must begin with postgres://".to_owned());
         }
-        // A password may have a question mark in it.
+        // A password can contain a question mark.
         let credentials = text.find('@').unwrap_or(0);
         let (server, query) = match text[credentials..].find('?') {
             Some(at) => (&text[..credentials + at], &text[credentials + at + 1..]),
@@ -113,7 +114,7 @@ impl DatabaseUrl {
             .parse()
             .map_err(|_| "must be like postgres://user:password@host:5432/database")?;
         if config.get_hosts().is_empty() {
-            return Err("names no host".to_owned());
+            return Err("must name a host".to_owned());
         }
         let place = place_of(&config).into();
         let url = Self { config: config.into(), mode, roots, place };
@@ -121,19 +122,20 @@ impl DatabaseUrl {
         Ok(url)
     }
 
-    /// Whether a CA that is to be trusted would be asked at all.
+    /// Returns an error if a CA is set but `sslmode` does not verify certificates.
     pub fn check_ca(&self, ca: Option<&CaFile>) -> Result<(), &'static str> {
         let named = ca.is_some() || self.roots.is_some();
         let ignored = matches!(self.mode, Some(Mode::Disable | Mode::Prefer));
         if named && ignored { Err(NOT_VERIFIED) } else { Ok(()) }
     }
 
-    /// Where the database is, without the password: `127.0.0.1:5432/sales`.
+    /// Hosts, ports and database name, without the credentials: `127.0.0.1:5432/sales`.
     pub(crate) fn place(&self) -> Arc<str> {
         self.place.clone()
     }
 
-    /// How to connect, where `ca` is trusted unless the URL itself names somebody.
+    /// The connection parameters and the encryption. The URL's `sslrootcert` takes precedence over
+    /// `ca`.
     pub(crate) fn resolve(&self, ca: Option<&CaFile>) -> (Config, Encryption) {
         let roots = self.roots.clone().or_else(|| ca.cloned().map(Roots::File));
         let otherwise = if roots.is_some() { Mode::Require } else { Mode::Prefer };
@@ -152,14 +154,14 @@ impl DatabaseUrl {
 
 impl Roots {
     fn named(value: &str) -> Result<Self, String> {
-        // A plus is one here, though not in forms.
+        // In a URL a plus sign is literal; the form decoder would read it as a space.
         let pair = format!("path={}", value.replace('+', "%2B"));
         let path = form_urlencoded::parse(pair.as_bytes()).next();
         match path.as_ref().map(|(_, path)| path.as_ref()) {
             Some("system") => Ok(Self::System),
             path => CaFile::read(path.unwrap_or_default())
                 .map(Self::File)
-                .map_err(|fault| format!("has an sslrootcert that is of no use: {fault}")),
+                .map_err(|fault| format!("has an unusable sslrootcert: {fault}")),
         }
     }
 }
@@ -173,7 +175,7 @@ impl fmt::Debug for DatabaseUrl {
 fn place_of(config: &Config) -> String {
     let ports = config.get_ports();
     let places = config.get_hosts().iter().enumerate().map(|(number, host)| {
-        // One port is that of all hosts.
+        // A single port applies to all hosts.
         let port = ports.get(number).or_else(|| ports.first()).unwrap_or(&5432);
         match host {
             Host::Tcp(name) => format!("{name}:{port}"),
@@ -199,7 +201,7 @@ mod tests {
         assert_eq!(place("postgres://u:hunter2@db:6432/sales"), "db:6432/sales");
         assert_eq!(place("postgres://u:hunter2@a,b/sales?sslmode=disable"), "a:5432,b:5432/sales");
         assert_eq!(place("postgres://u:hunter?2@a/sales"), "a:5432/sales");
-        // In quotes, as an env file may hold it; the password must not come back in the message.
+        // Env files can contain quoted values. The message must not contain the password.
         let quoted = DatabaseUrl::parse("\"postgres://u:hunter2@h/db?sslmode=disable\"");
         assert!(!format!("{quoted:?}").contains("hunter2"));
         let whole = DatabaseUrl::parse("postgres://u:hunter2@h/db").unwrap();
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_be_encrypted_is_verified_and_nothing_else_claims_to_be() {
+    fn sslmode_and_ca_determine_encryption_and_verification() {
         let path = std::env::temp_dir().join(format!("database url+{}.pem", std::process::id()));
         let path = path.to_str().unwrap();
         let certificate = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
@@ -228,7 +230,7 @@ mod tests {
             (&named, None, &of_file),
             ("", Some(&ca), &of_file),
             ("sslmode=require", Some(&ca), &of_file),
-            // The URL knows better: another database may have another CA.
+            // The URL takes precedence: each database can have its own CA.
             ("sslrootcert=system", Some(&ca), &of_system),
         ] {
             let url = url(query).unwrap();
@@ -241,8 +243,8 @@ mod tests {
             assert_eq!(url(&format!("sslmode={mode}&{named}")).unwrap_err(), NOT_VERIFIED);
         }
         for (query, fault) in [
-            ("sslmode=verify-ca", "none of disable, prefer and require"),
-            ("sslmode=", "none of disable, prefer and require"),
+            ("sslmode=verify-ca", "use disable, prefer, require or verify-full"),
+            ("sslmode=", "use disable, prefer, require or verify-full"),
             ("sslrootcert=/nowhere.pem", "/nowhere.pem cannot be read"),
             ("sslcert=/client.pem", "must be like"),
         ] {

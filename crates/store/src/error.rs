@@ -1,53 +1,54 @@
-//! What can go wrong between here and Postgres.
+//! Database errors.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::deadpool::PoolError;
 
-use crate::pool::distrust_connections;
+use crate::pool::retire_connections;
 
-/// A failure of the database, or of the way to it.
+/// An error of the database or of the connection to it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection could be had.
-    #[error("no connection to the database {place}")]
+    /// A connection could not be opened.
+    #[error("cannot connect to the database {place}")]
     Connection {
         /// Host, port and name of the database.
         place: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Neither a free one nor a new one could be had in time.
-    #[error("no connection to the database {place} in time")]
-    Late {
+    /// Within the timeout, no pooled connection was free and no new one could be opened.
+    #[error("timed out waiting for a connection to the database {place}")]
+    Timeout {
         /// Host, port and name of the database.
         place: String,
     },
-    /// There was one, and it has ended.
-    #[error("the connection to the database has ended")]
+    /// An open connection was closed.
+    #[error("the connection to the database was closed")]
     NoConnection,
-    /// It answers, but takes no writes: it is a standby, or was the primary before a failover.
-    #[error("the database {place} takes no writes")]
+    /// The database responds, but is read-only: it is a standby, or a former primary after a
+    /// failover.
+    #[error("the database {place} is read-only")]
     ReadOnly {
         /// Host, port and name of the database.
         place: String,
     },
     /// A statement failed.
-    #[error("the database refused or lost a statement")]
+    #[error("a database statement failed")]
     Statement(#[source] DieselError),
-    /// A row holds what this program never writes.
-    #[error("the database holds an invalid {what}")]
+    /// A row contains a value that this program never writes.
+    #[error("the database contains an invalid {what}")]
     Corrupt {
-        /// Which value.
+        /// The name of the value.
         what: &'static str,
-        /// What is wrong with it.
+        /// Why the value is invalid.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl StoreError {
-    /// The pool has its own word for a connection that could not be made; what made it fail is what helps.
+    /// Unwraps the pool's error, so that the source is the cause of the failure.
     pub(crate) fn connection(place: String, error: PoolError) -> Self {
         let source = match error {
             PoolError::Backend(error) => error.into(),
@@ -56,7 +57,7 @@ impl StoreError {
         Self::Connection { place, source }
     }
 
-    /// A value that was read back is not what was written.
+    /// Makes the error for an invalid stored value.
     pub(crate) fn corrupt<E>(what: &'static str) -> impl FnOnce(E) -> Self
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,19 +65,19 @@ impl StoreError {
         move |source| Self::Corrupt { what, source: source.into() }
     }
 
-    /// Whether the database was not even asked.
-    pub const fn is_without_connection(&self) -> bool {
-        matches!(self, Self::Connection { .. } | Self::Late { .. } | Self::NoConnection)
+    /// Whether the call failed for lack of a connection.
+    pub const fn is_connection_error(&self) -> bool {
+        matches!(self, Self::Connection { .. } | Self::Timeout { .. } | Self::NoConnection)
     }
 
-    /// Whether the same call can succeed later without a change by anybody.
+    /// Whether the same call can succeed later without a change of the data or the program.
     ///
-    /// Diesel has no kind for most of what passes by itself (deadlock, shutdown, timeout), so everything does
-    /// that is not known to be the statement's own fault.
+    /// Diesel has no error kind for most transient errors (deadlock, shutdown, timeout). Every
+    /// error therefore counts as transient unless the statement itself is known to be the cause.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connection { .. }
-            | Self::Late { .. }
+            | Self::Timeout { .. }
             | Self::NoConnection
             | Self::ReadOnly { .. } => true,
             Self::Statement(error) => !matches!(
@@ -100,7 +101,7 @@ impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         // SQLSTATE 25006.
         if matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) {
-            distrust_connections();
+            retire_connections();
         }
         Self::Statement(error)
     }

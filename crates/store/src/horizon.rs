@@ -1,5 +1,6 @@
-//! What keeps Postgres from cleaning up. As long as somebody could still see deleted rows, vacuum leaves them, and a queue
-//! gets slower by all that has passed through it; and the write-ahead log is kept for a replication slot until it is read.
+//! What keeps PostgreSQL from cleaning up. Vacuum cannot remove deleted rows while an open
+//! transaction could still see them, so a queue table gets slower with every row that passed
+//! through it. A replication slot retains the write-ahead log until it is read.
 
 use diesel::QueryableByName;
 use diesel::sql_types::Double;
@@ -7,24 +8,24 @@ use diesel_async::RunQueryDsl;
 
 use crate::{Connection, StoreError};
 
-/// For how long something has kept it from that, in seconds; 0 where nothing does.
+/// How long each cause has blocked the cleanup, in seconds; 0 if it does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, QueryableByName)]
 pub struct HeldBack {
-    /// The oldest transaction of this database that is open. Those of other roles are seen with the rights of
-    /// `pg_read_all_stats` alone.
+    /// The oldest open transaction in this database. Transactions of other roles are visible only
+    /// with the rights of `pg_read_all_stats`.
     #[diesel(sql_type = Double)]
     pub transaction: f64,
-    /// The oldest transaction that was prepared and neither committed nor rolled back.
+    /// The oldest prepared transaction that was neither committed nor rolled back.
     #[diesel(sql_type = Double)]
     pub prepared_transaction: f64,
-    /// The replication slot that was not read for the longest time; known from Postgres 17 on. What a standby that reads its
-    /// slot holds back by `hot_standby_feedback` is not seen.
+    /// The replication slot that has been inactive for the longest time; requires PostgreSQL 17.
+    /// Does not include what a connected standby holds back through `hot_standby_feedback`.
     #[diesel(sql_type = Double)]
     pub replication_slot: f64,
 }
 
 impl HeldBack {
-    /// Sets the metrics.
+    /// Sets `database_held_back_seconds`.
     pub fn show(self) {
         for (by, seconds) in [
             ("transaction", self.transaction),
@@ -50,7 +51,7 @@ const SQL: &str = "SELECT
         FROM pg_replication_slots s WHERE NOT active
     ), 0)::float8 AS replication_slot";
 
-/// Looks at what there is now.
+/// Reads the current values.
 pub async fn held_back(connection: &mut Connection) -> Result<HeldBack, StoreError> {
     Ok(diesel::sql_query(SQL).get_result(connection).await?)
 }
@@ -59,26 +60,27 @@ pub async fn held_back(connection: &mut Connection) -> Result<HeldBack, StoreErr
 mod tests {
     use test_kit::World;
 
-    // Not all of it: the traits of the query builder have methods of the same names as the test's database.
+    // No glob import: the query builder's traits have methods with the same names as the test's
+    // database.
     use super::held_back;
 
     #[tokio::test]
-    async fn what_keeps_postgres_from_cleaning_up_is_told_with_its_age() {
+    async fn blocked_cleanup_is_reported_with_its_age() {
         let world = World::create().await;
         let store = world.store();
-        let look = async || held_back(&mut store.connection().await.unwrap()).await.unwrap();
-        let before = look().await;
+        let read = async || held_back(&mut store.connection().await.unwrap()).await.unwrap();
+        let before = read().await;
         assert!(before.transaction < 1.0, "{before:?}");
         let open = world.database.begin("SELECT pg_sleep(1)").await;
-        let held = look().await;
+        let held = read().await;
         assert!((1.0..30.0).contains(&held.transaction), "{held:?}");
         open.commit().await;
-        assert!(look().await.transaction < 1.0);
+        assert!(read().await.transaction < 1.0);
 
         let slot = "SELECT pg_create_physical_replication_slot('idle')";
         world.database.execute(slot).await;
         world.database.execute("SELECT pg_sleep(1)").await;
-        let held = look().await;
+        let held = read().await;
         world.database.execute("SELECT pg_drop_replication_slot('idle')").await;
         assert!((1.0..30.0).contains(&held.replication_slot), "{held:?}");
     }

@@ -1,4 +1,4 @@
-//! The ids of the events that were applied.
+//! The inbox: ids of the events that were applied.
 
 mod reap;
 
@@ -17,7 +17,8 @@ statement! {
      ON CONFLICT DO NOTHING RETURNING event_id"
 }
 
-/// Remembers events and returns those that are new. Belongs into the transaction of their effect.
+/// Records events and returns the ids that are new. Call it in the transaction that applies the
+/// events.
 pub async fn insert(connection: &mut Connection, ids: &Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
     Ok(Insert { ids }.load(connection).await?)
 }

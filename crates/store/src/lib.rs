@@ -1,7 +1,7 @@
-//! Everything that is kept in Postgres, one module a table group. SQL stands here and nowhere else.
+//! Access to PostgreSQL, with one module per group of tables. This crate contains all SQL.
 //!
-//! Functions take a connection, so that a caller decides what shares a transaction. No transaction is ever held
-//! across a network call to anything but the database.
+//! Functions take a connection, so the caller decides which calls share a transaction. A
+//! transaction never stays open during a network call to anything but the database.
 
 pub mod audit;
 mod connect;

@@ -1,4 +1,4 @@
-//! The migrations travel inside the binary; `salesctl migrate` is the one who runs them.
+//! The migrations, which are embedded in the binary. `salesctl migrate` runs them.
 
 use std::time::Duration;
 
@@ -26,16 +26,17 @@ pub const DELIVERY: MigrationSet = MigrationSet {
     roles: include_str!("../../../migrations/roles/delivery.sql"),
 };
 
-/// The longest that a connection may take.
+/// Maximum duration of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long requests may be held up by a migration that cannot get at its table.
+/// Maximum wait of a migration for a table lock. Requests queue behind the waiting migration.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// Between two looks whether it is this process' turn.
-const BETWEEN_TURNS: Duration = Duration::from_millis(100);
+/// Interval between attempts to get the advisory lock.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is left of an index that was built concurrently by a migration which was interrupted, and begins again.
+/// Drops the invalid indexes that an interrupted `CREATE INDEX CONCURRENTLY` left. Its migration
+/// runs again.
 const DROP_UNFINISHED_INDEXES: &str = "DO $$
     DECLARE unfinished regclass;
     BEGIN
@@ -50,48 +51,49 @@ statement! {
     "SELECT pg_try_advisory_lock(hashtext(" {Text = name} "))"
 }
 
-/// What the roles of every schema begin with.
+/// Defines the functions that the role scripts of both schemas call.
 const PREPARE_ROLES: &str = include_str!("../../../migrations/roles/prepare.sql");
 
-/// The migrations of one schema. Each schema keeps its own record of what was run, so that the two can live in
-/// one database or in two.
+/// The migrations of one schema. Each schema records its own applied migrations, so the two schemas
+/// can be in one database or in two.
 pub struct MigrationSet {
-    /// The schema that the tables are in.
+    /// The schema of the tables.
     pub schema: &'static str,
     migrations: EmbeddedMigrations,
     roles: &'static str,
 }
 
-/// Why a schema could not be brought up to date.
+/// Why the migrations or the roles of a schema could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The database cannot be reached; trying again can help.
-    #[error("no connection to the database {place}")]
+    /// The database cannot be reached. A retry can succeed.
+    #[error("cannot connect to the database {place}")]
     Connection {
         /// Host, port and name of the database.
         place: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: diesel::ConnectionError,
     },
-    /// The preparation failed.
-    #[error("the schema cannot be prepared")]
+    /// A statement before the first migration failed.
+    #[error("cannot prepare the schema")]
     Prepare(#[from] StoreError),
-    /// Somebody uses a table that a migration changes, and for longer than the others may be made to wait for it; trying
-    /// again can help. The migrations before it stay.
-    #[error("a migration waits for a statement that holds its table")]
+    /// A migration did not get a table lock in time, because another transaction uses the table. A
+    /// retry can succeed. The migrations before it stay applied.
+    #[error("a migration could not lock its table in time; retry later")]
     Locked(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A migration failed; the ones before it stay.
+    /// A migration failed. The migrations before it stay applied.
     #[error("a migration failed")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The roles were left as they were.
-    #[error("the roles cannot be prepared")]
+    /// The roles and their rights are unchanged.
+    #[error("cannot prepare the roles")]
     Roles(#[source] StoreError),
 }
 
 impl MigrateError {
     fn of_migration(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        // Diesel keeps the server's words and drops its code. In another language it is a failure like any other.
+        // Diesel drops the SQLSTATE and keeps only the message. If the server's messages are not in
+        // English, a lock timeout counts as `Migration`.
         if error.to_string().contains("lock timeout") {
             Self::Locked(error)
         } else {
@@ -101,17 +103,17 @@ impl MigrateError {
 }
 
 impl MigrationSet {
-    /// Brings the schema up to date and returns the names of the migrations that were run.
+    /// Runs the pending migrations and returns their names.
     ///
-    /// Any number of processes may do this at once: they take turns by an advisory lock, which Postgres frees
-    /// when the connection ends. A migration that waits for a table makes everybody wait who comes after it, so it gives
-    /// up after [`LOCK_TIMEOUT`].
+    /// Any number of processes may call this concurrently. An advisory lock serializes them;
+    /// PostgreSQL releases it when the connection ends. A migration that waits for a table lock
+    /// blocks every later statement on that table, so it fails after [`LOCK_TIMEOUT`].
     pub async fn run(
         self,
         database_url: &DatabaseUrl,
         ca: Option<&CaFile>,
     ) -> Result<Vec<String>, MigrateError> {
-        let mut connection = self.take_turn(database_url, ca).await?;
+        let mut connection = self.connect_and_lock(database_url, ca).await?;
         let schema = self.schema;
         connection
             .batch_execute(&format!(
@@ -121,7 +123,7 @@ impl MigrationSet {
             ))
             .await
             .map_err(StoreError::from)?;
-        // The harness blocks, so it runs where blocking is allowed.
+        // The harness blocks its thread.
         let migrated = tokio::task::spawn_blocking(move || {
             let mut harness = AsyncMigrationHarness::new(connection);
             let run =
@@ -134,14 +136,14 @@ impl MigrationSet {
             .map_err(MigrateError::of_migration)
     }
 
-    /// Makes the roles of the services that are missing, and gives each the rights that it needs in this schema, which
-    /// is up to date, and no others.
+    /// Creates the missing roles of the services, and gives each role exactly the rights that it
+    /// needs in this schema. The schema must be up to date.
     pub async fn grant(
         self,
         database_url: &DatabaseUrl,
         ca: Option<&CaFile>,
     ) -> Result<(), MigrateError> {
-        let mut connection = self.take_turn(database_url, ca).await?;
+        let mut connection = self.connect_and_lock(database_url, ca).await?;
         let roles = self.roles;
         connection
             .transaction(async |connection| {
@@ -152,8 +154,8 @@ impl MigrationSet {
             .map_err(|error| MigrateError::Roles(error.into()))
     }
 
-    /// A connection that no other process has of its kind.
-    async fn take_turn(
+    /// Connects and takes the schema's advisory lock, so that one process at a time migrates it.
+    async fn connect_and_lock(
         &self,
         url: &DatabaseUrl,
         ca: Option<&CaFile>,
@@ -165,13 +167,14 @@ impl MigrationSet {
         let quiet = "SET client_min_messages = warning";
         connection.batch_execute(quiet).await.map_err(StoreError::from)?;
         let name = format!("migrate {}", self.schema);
-        // A statement that waits for the lock would hold up an index that is built concurrently under it.
+        // Polls: a blocked `pg_advisory_lock` would hold a snapshot, and a concurrent index build
+        // by the lock's holder would wait for that snapshot.
         while !(TryLock { name: &name }
             .get_result(&mut connection)
             .await
             .map_err(StoreError::from)?)
         {
-            tokio::time::sleep(BETWEEN_TURNS).await;
+            tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
         }
         Ok(connection)
     }
@@ -184,8 +187,9 @@ mod tests {
 
     use test_kit::World;
 
-    /// Why a migration would hold up a table for as long as it looks at all of it. What a migration makes itself is empty.
-    fn faults(sql: &str) -> Vec<String> {
+    /// The statements that lock a table while they read or rewrite all its rows. A table that the
+    /// migration itself creates is empty, so its statements do not count.
+    fn long_locks(sql: &str) -> Vec<String> {
         let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
         let text = lines.collect::<Vec<_>>().join(" ").to_uppercase();
         let statements: Vec<String> = text
@@ -197,19 +201,23 @@ mod tests {
             .filter_map(|it| it.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next())
             .collect();
         let is_long = |statement: &&String| {
-            let says = |words: &str| statement.contains(words);
-            let alters = says("ALTER TABLE ");
-            let adds_rule = says("ADD CHECK")
-                || says("ADD CONSTRAINT")
-                || says("ADD FOREIGN")
-                || says("ADD UNIQUE")
-                || says("ADD PRIMARY")
-                || (says("ADD COLUMN") && says("REFERENCES"));
-            let rewrites = says(" TYPE ") || says("GENERATED") || says("RANDOM") || says("UUID(");
-            (alters && adds_rule && !says("NOT VALID"))
-                || (alters && (says("SET NOT NULL") || rewrites))
-                || (says("CREATE INDEX") || says("CREATE UNIQUE INDEX")) && !says("CONCURRENTLY")
-                || says("REINDEX") && !says("CONCURRENTLY")
+            let contains = |words: &str| statement.contains(words);
+            let alters = contains("ALTER TABLE ");
+            let adds_rule = contains("ADD CHECK")
+                || contains("ADD CONSTRAINT")
+                || contains("ADD FOREIGN")
+                || contains("ADD UNIQUE")
+                || contains("ADD PRIMARY")
+                || (contains("ADD COLUMN") && contains("REFERENCES"));
+            let rewrites = contains(" TYPE ")
+                || contains("GENERATED")
+                || contains("RANDOM")
+                || contains("UUID(");
+            (alters && adds_rule && !contains("NOT VALID"))
+                || (alters && (contains("SET NOT NULL") || rewrites))
+                || (contains("CREATE INDEX") || contains("CREATE UNIQUE INDEX"))
+                    && !contains("CONCURRENTLY")
+                || contains("REINDEX") && !contains("CONCURRENTLY")
                 || statement.starts_with("UPDATE ")
                 || statement.starts_with("CLUSTER")
                 || statement.starts_with("VACUUM FULL")
@@ -222,18 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn no_migration_holds_up_a_table_that_has_rows() {
+    fn no_migration_locks_a_table_with_rows_for_long() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
         let mut read = 0;
         for schema in ["sales", "delivery"] {
             for migration in fs::read_dir(folder.join(schema)).unwrap() {
                 let migration = migration.unwrap();
-                // What it does is for databases from before the first release.
+                // It rewrites tables, but only in databases from before the first release.
                 if migration.file_name() == "2026-11-29-000008_byte_order" {
                     continue;
                 }
                 let sql = fs::read_to_string(migration.path().join("up.sql")).unwrap();
-                assert_eq!(faults(&sql), Vec::<String>::new(), "{}", migration.path().display());
+                assert_eq!(
+                    long_locks(&sql),
+                    Vec::<String>::new(),
+                    "{}",
+                    migration.path().display()
+                );
                 read += 1;
             }
         }
@@ -241,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_hold_up_a_table_is_found() {
+    fn long_table_locks_are_detected() {
         for long in [
             "CREATE INDEX a ON sales.orders (id)",
             "CREATE UNIQUE INDEX a ON sales.orders (id)",
@@ -253,7 +266,7 @@ mod tests {
             "UPDATE sales.orders SET owner = ''",
             "CREATE TABLE sales.a (id uuid); CREATE INDEX b ON sales.orders (id)",
         ] {
-            assert_eq!(faults(long).len(), 1, "{long}");
+            assert_eq!(long_locks(long).len(), 1, "{long}");
         }
         for short in [
             "CREATE TABLE sales.a (id uuid); CREATE INDEX b ON sales.a (id)",
@@ -262,12 +275,12 @@ mod tests {
             "ALTER TABLE sales.orders ADD CONSTRAINT a CHECK (owner <> '') NOT VALID",
             "ALTER TABLE sales.orders VALIDATE CONSTRAINT a",
         ] {
-            assert_eq!(faults(short), Vec::<String>::new(), "{short}");
+            assert_eq!(long_locks(short), Vec::<String>::new(), "{short}");
         }
     }
 
     #[tokio::test]
-    async fn no_index_depends_on_the_order_of_a_language() {
+    async fn every_index_uses_byte_order() {
         let world = World::create().await;
         let indexes = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
             CROSS JOIN UNNEST(i.indcollation) AS its (collation_id)

@@ -1,4 +1,5 @@
-//! Connections to Postgres: made when needed, bounded in number, and never waited for without end.
+//! Pools of PostgreSQL connections. Connections open on demand; their number and the wait for one
+//! are limited.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use service_kit::config::{number_in, timeout_millis};
 use service_kit::credentials::CaFile;
-use service_kit::health::Look;
+use service_kit::health::ProbeFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::Instant;
@@ -26,9 +27,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::connect::Connector;
 use crate::{DatabaseUrl, StoreError, pool_metrics};
 
-/// A connection to Postgres.
+/// A connection to PostgreSQL.
 pub type Connection = AsyncPgConnection;
-/// A connection that goes back to its pool when it is dropped.
+/// A connection that returns to its pool when it is dropped.
 pub type PooledConnection = Object<AsyncPgConnection>;
 
 /// Connection settings of a service's database.
@@ -75,15 +76,16 @@ fn parse_pool_size(text: &str) -> Result<usize, String> {
     number_in(text, 1..=1000)
 }
 
-/// An age at which a connection is replaced, so that a moved primary or a changed password is noticed.
+/// Age at which a connection is replaced, so that a moved primary or a changed password takes
+/// effect.
 const MAX_AGE: Duration = Duration::from_mins(30);
 
-/// After so long without an answer from a peer that should have answered, a connection is given up: a peer that
-/// vanished sends no error.
+/// A connection is closed if its peer leaves sent data or keepalives unacknowledged for this long.
+/// A peer that vanished sends no error.
 const DEAD_PEER: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// Leaves the planner nothing but the index.
+/// Planner settings that leave only index scans.
 pub(crate) const BY_INDEX: [&str; 2] = ["enable_seqscan=off", "enable_bitmapscan=off"];
 
 /// A pool of connections. Cheap to clone.
@@ -96,24 +98,25 @@ pub struct Database {
 }
 
 impl Database {
-    /// A pool that connects when it is first asked: a service starts before its database.
+    /// A pool that connects on first use, so that a service can start before its database.
     ///
-    /// Connections are driven by the runtime that this is called on, whoever asks for them: a web server's threads
-    /// end before the work that still needs the connections.
+    /// The runtime that calls this drives all connections, including those that other runtimes
+    /// request: a web server's threads end before the work that still needs the connections.
     pub fn new(application: &'static str, settings: &DatabaseSettings) -> Self {
         Self::with_settings(application, settings, &[])
     }
 
-    /// A pool for statements that find everything by an index, in tables that can be empty at one moment and full at the
-    /// next. A plan that is made for an empty table reads all of it, which is cheap until there is a backlog, and is kept
-    /// for longer than that takes. That goes for the plans of foreign keys too.
+    /// A pool for statements that always use an index, on tables that can fill up quickly. The
+    /// planner chooses a full scan for an empty table, and the cached plan outlives the moment when
+    /// the table fills up. The same applies to the plans of foreign key checks.
     pub fn by_index(application: &'static str, settings: &DatabaseSettings) -> Self {
         Self::with_settings(application, settings, &BY_INDEX)
     }
 
-    /// The same for statements over arrays: they are planned once, whatever their arrays hold. Left to itself, Postgres
-    /// plans them anew for each length, which takes as long as running them.
-    pub fn planning_once(application: &'static str, settings: &DatabaseSettings) -> Self {
+    /// Like [`Self::by_index`], for statements with array parameters: each is planned once. By
+    /// default PostgreSQL plans them again for each array length, which takes as long as running
+    /// them.
+    pub fn with_generic_plans(application: &'static str, settings: &DatabaseSettings) -> Self {
         let [scans, bitmaps] = BY_INDEX;
         let once = "plan_cache_mode=force_generic_plan";
         Self::with_settings(application, settings, &[scans, bitmaps, once])
@@ -127,14 +130,14 @@ impl Database {
         let (url, ca) = (&database.database_url, database.database_ca_file.as_ref());
         let connector = Connector::new(url, ca, database.database_connect_timeout);
         let timeout = database.database_statement_timeout;
-        let connector =
-            connector.configure(|config| let_nothing_hang(config, application, timeout, settings));
+        let connector = connector
+            .configure(|config| apply_session_settings(config, application, timeout, settings));
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
         config.custom_setup = Box::new(move |_| {
             let connector = connector.clone();
-            // An attempt that nobody waits for any more ends, and with it its socket.
+            // Dropping the handle aborts an abandoned attempt and closes its socket.
             let established = runtime.spawn(async move { connector.connect().await });
             let established = AbortOnDropHandle::new(established);
             let ended = |error: JoinError| ConnectionError::BadConnection(error.to_string());
@@ -151,9 +154,9 @@ impl Database {
             .recycle_timeout(timeout)
             .pre_recycle(Hook::sync_fn(|_, metrics| {
                 if metrics.age() >= MAX_AGE {
-                    Err(HookError::message("past its age"))
-                } else if is_distrusted(metrics.created) {
-                    Err(HookError::message("the server took no writes"))
+                    Err(HookError::message("the connection exceeded its maximum age"))
+                } else if opened_before_read_only(metrics.created) {
+                    Err(HookError::message("the server was read-only"))
                 } else {
                     Ok(())
                 }
@@ -165,25 +168,26 @@ impl Database {
                 pool_metrics::show(application, &pool);
                 Self { pool, connect_timeout, place, name: application }
             }
-            // The one error is a timeout without a runtime, and the runtime is named above.
+            // The only possible error is a timeout without a runtime, and the runtime is set above.
             Err(error) => unreachable!("{error}"),
         }
     }
 
-    /// A connection, within the connect timeout.
+    /// Returns a connection, or an error after the connect timeout.
     pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
-        // To wait for a place and then for a connection can take twice the time; together they may not.
+        // The wait for a slot and the attempt to connect have one timeout each. This one limits
+        // their sum.
         let started = Instant::now();
         let connection = tokio::time::timeout(self.connect_timeout, self.pool.get()).await;
-        pool_metrics::waited(self.name, started.elapsed(), matches!(connection, Ok(Ok(_))));
+        pool_metrics::record_wait(self.name, started.elapsed(), matches!(connection, Ok(Ok(_))));
         let place = || self.place.to_string();
         connection
-            .map_err(|_| StoreError::Late { place: place() })?
+            .map_err(|_| StoreError::Timeout { place: place() })?
             .map_err(|error| StoreError::connection(place(), error))
     }
 
-    /// A check for a readiness endpoint: whether the database answers.
-    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
+    /// A readiness probe: see [`Self::ping`].
+    pub fn probe(&self) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
         let database = self.clone();
         move || {
             let database = database.clone();
@@ -191,31 +195,31 @@ impl Database {
         }
     }
 
-    /// Asks the database for an answer, and whether it takes writes: after a failover, a connection can lead to what was
-    /// the primary before.
+    /// Checks that the database responds and accepts writes. After a failover, a connection can
+    /// lead to the former primary.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         let is_read_only = sql::<Bool>("current_setting('transaction_read_only')::boolean");
         let is_read_only: bool = diesel::select(is_read_only).get_result(&mut connection).await?;
         if is_read_only {
-            distrust_connections();
+            retire_connections();
             return Err(StoreError::ReadOnly { place: self.place.to_string() });
         }
         Ok(())
     }
 }
 
-/// When a server last said that it takes no writes: connections from before lead to one that may not be the primary any
-/// more, and are not used again.
-static TOOK_NO_WRITES: Mutex<Option<StdInstant>> = Mutex::new(None);
+/// When a server was last found to be read-only. Connections that are older may lead to a former
+/// primary, and are not reused.
+static LAST_READ_ONLY: Mutex<Option<StdInstant>> = Mutex::new(None);
 
-/// Lets no connection that there is be used again, once it is back in its pool.
-pub(crate) fn distrust_connections() {
-    *TOOK_NO_WRITES.lock().unwrap_or_else(PoisonError::into_inner) = Some(StdInstant::now());
+/// Prevents the reuse of every connection that is open now, in all pools.
+pub(crate) fn retire_connections() {
+    *LAST_READ_ONLY.lock().unwrap_or_else(PoisonError::into_inner) = Some(StdInstant::now());
 }
 
-fn is_distrusted(created: StdInstant) -> bool {
-    *TOOK_NO_WRITES.lock().unwrap_or_else(PoisonError::into_inner) > Some(created)
+fn opened_before_read_only(created: StdInstant) -> bool {
+    *LAST_READ_ONLY.lock().unwrap_or_else(PoisonError::into_inner) > Some(created)
 }
 
 impl fmt::Debug for Database {
@@ -224,9 +228,9 @@ impl fmt::Debug for Database {
     }
 }
 
-/// On such a connection nothing can hang or stay open: a request that is dropped in the middle of a transaction leaves
-/// its locks behind until the server itself ends the transaction.
-fn let_nothing_hang(
+/// Sets the timeouts, keepalives and application name of a connection. A request that is dropped
+/// inside a transaction leaves its locks until the server ends the transaction.
+fn apply_session_settings(
     config: &mut tokio_postgres::Config,
     application: &str,
     statement_timeout: Duration,
@@ -238,7 +242,7 @@ fn let_nothing_hang(
         format!("-c idle_in_transaction_session_timeout={timeout_ms}"),
     ];
     options.extend(settings.iter().map(|setting| format!("-c {setting}")));
-    // What the URL says comes last, and counts.
+    // The last value wins, so options in the URL take precedence.
     options.extend(config.get_options().map(ToOwned::to_owned));
     config.options(options.join(" "));
     config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).tcp_user_timeout(DEAD_PEER);

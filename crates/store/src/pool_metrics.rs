@@ -1,4 +1,4 @@
-//! What a pool of connections shows of itself: how full it is, and how long it is waited for.
+//! Metrics of a connection pool: its size and use, and the wait for connections.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
 use service_kit::metrics::{catalogue, on_scrape};
 
-/// Shows how full a pool is for as long as there is one.
+/// Reports the size and use of a pool on each scrape, until the pool is dropped.
 pub(crate) fn show(name: &'static str, pool: &Pool<AsyncPgConnection>) {
     let pool = pool.weak();
     on_scrape(move || {
@@ -26,8 +26,8 @@ pub(crate) fn show(name: &'static str, pool: &Pool<AsyncPgConnection>) {
     });
 }
 
-/// Notes how long somebody waited for a connection, and whether there was one.
-pub(crate) fn waited(name: &'static str, wait: Duration, served: bool) {
+/// Records one wait for a connection, and counts a failure unless it was `served`.
+pub(crate) fn record_wait(name: &'static str, wait: Duration, served: bool) {
     metrics::histogram!("database_pool_wait_seconds", "pool" => name).record(wait);
     if !served {
         metrics::counter!("database_pool_failures_total", "pool" => name).increment(1);

@@ -1,7 +1,7 @@
-//! Rebuilds the events of orders from the rows that they report, for topics that have lost them.
+//! Rebuilds the events of orders from the tables, for topics that have lost them.
 //!
-//! Id, value and time are the original ones. The correlation id is known only where the order has a shipment. The trace
-//! of the request has ended, so the headers have none.
+//! Id, value and time are the original ones. The correlation id is available only if the order has
+//! a shipment. The headers contain no trace, because the trace of the request has ended.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,12 +37,13 @@ struct Rows {
     orders: HashMap<OrderId, Order>,
     /// When an order reached a status, as stored by status-consumer, otherwise by delivery-service.
     reached: BTreeMap<(OrderId, OrderStatus), DateTime<Utc>>,
-    /// Orders with a shipment, each with its correlation id.
+    /// The orders that have a shipment, with their correlation ids.
     shipments: HashMap<OrderId, Option<String>>,
 }
 
-/// The event that leads to each of these statuses of orders. An event is left out if its row is gone, and an
-/// `order.created` also if its order has begun its way without a shipment: it would be shipped again.
+/// The event of each of these statuses. An event is omitted if its row does not exist.
+/// `order.created` is also omitted if the order has left `Pending Shipment` but has no shipment:
+/// delivery-service would ship it again.
 pub async fn events(
     sales: &Database,
     delivery: &Database,

@@ -1,4 +1,4 @@
-//! The tables as Diesel's query builder knows them: those that are read by key. See `migrations/` for the truth.
+//! Tables that Diesel's query builder uses. `migrations/` defines them.
 
 diesel::table! {
     sales.orders (id) {

@@ -1,4 +1,4 @@
-//! Shipments: timer and outbox in one row.
+//! Shipments. The row of a shipment is both the timer and the outbox of its next step.
 
 mod refused;
 
@@ -11,18 +11,18 @@ use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId, OrderStatus};
 use uuid::Uuid;
 
-pub use self::refused::{RefusedStep, count_refused, put_back, refuse, refused};
+pub use self::refused::{RefusedStep, count_refused, redrive, refuse, refused};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// An order that is to be shipped.
+/// A shipment to insert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewShipment {
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// How long until it leaves.
+    /// Time until the order is shipped.
     pub delay: Duration,
-    /// Ties its events to the request that began it.
+    /// The correlation id of the request that created the order.
     pub correlation_id: Option<String>,
     /// The trace of that request.
     pub trace: Option<TraceContext>,
@@ -31,28 +31,28 @@ pub struct NewShipment {
 /// A shipment whose next step is due, leased to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueShipment {
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// What happens now.
+    /// The step that is due.
     pub step: DeliveryStep,
-    /// When it became due: the time of the event, the same however often it is published.
+    /// When the step became due. This is the time of its event, also when it is published again.
     pub due_at: DateTime<Utc>,
-    /// Ties the event to the request that began it.
+    /// The correlation id of the request that created the order.
     pub correlation_id: Option<String>,
     /// The trace of that request.
     pub trace: Option<TraceContext>,
 }
 
-/// A step whose event was acknowledged.
+/// A step whose event Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepDone {
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// What happened.
+    /// The step.
     pub step: DeliveryStep,
-    /// When.
+    /// The time of the step.
     pub at: DateTime<Utc>,
-    /// How long until the next step; of no meaning after the last.
+    /// Time until the next step; ignored after the last step.
     pub delay: Duration,
 }
 
@@ -70,7 +70,8 @@ statement! {
      ON CONFLICT DO NOTHING"
 }
 
-/// Starts the timers of new shipments and returns how many were new: an order is shipped once.
+/// Inserts shipments, which starts their timers. Skips orders that already have a shipment. Returns
+/// the number of inserted shipments.
 pub async fn insert(connection: &mut Connection, new: &[NewShipment]) -> Result<usize, StoreError> {
     let traces = || new.iter().map(|shipment| shipment.trace.as_ref());
     let statement = Insert {
@@ -83,11 +84,12 @@ pub async fn insert(connection: &mut Connection, new: &[NewShipment]) -> Result<
     Ok(statement.execute(connection).await?)
 }
 
-/// The longest that a step waits for its next attempt, in milliseconds.
+/// Maximum wait of a deferred step for its next attempt, in milliseconds.
 const LONGEST_DEFERRAL_MS: i64 = 10_000;
 
 statement! {
-    /// A lease that ends later than any was given for is one by another clock, and counts as ended.
+    /// A lease that ends later than any lease could was set by another clock, and counts as
+    /// expired.
     struct Lease { token: Uuid, lease_ms: i64, longest_ms: i64, limit: i64 }
         -> (SqlUuid, Text, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
     "UPDATE delivery.shipments s
@@ -104,7 +106,8 @@ statement! {
 
 type LeaseRow = (Uuid, String, DateTime<Utc>, Option<String>, Option<String>, Option<String>);
 
-/// Takes up to `limit` due shipments for `lease`; nobody else gets them before that, and only `token` can mark them.
+/// Leases up to `limit` due shipments for the duration `lease`. During that time no other caller
+/// gets them, and only calls with `token` can change them.
 pub async fn lease_due(
     connection: &mut Connection,
     token: Uuid,
@@ -112,8 +115,8 @@ pub async fn lease_due(
     limit: i64,
 ) -> Result<Vec<DueShipment>, StoreError> {
     let lease_ms = &millis(lease);
-    // Twice as long is too far ahead. Once is not: now() is when this transaction began, which may be before the one that
-    // gave the lease.
+    // Twice the longest lease: `now()` is the start of this transaction, which may be before the
+    // start of the transaction that set the lease.
     let longest_ms = &(2 * lease_ms.max(&LONGEST_DEFERRAL_MS));
     let statement = Lease { token: &token, lease_ms, longest_ms, limit: &limit };
     let rows: Vec<LeaseRow> = statement.load(connection).await?;
@@ -152,7 +155,8 @@ statement! {
      WHERE s.order_id = d.order_id AND s.lease_token = " {SqlUuid = token} ""
 }
 
-/// Marks steps as done under the lease `token` and starts the next timers. Returns how many still held the lease.
+/// Records steps as done under the lease `token` and starts the timers of the next steps. Returns
+/// the number of shipments whose lease was still valid.
 pub async fn mark_done(
     connection: &mut Connection,
     token: Uuid,
@@ -176,7 +180,7 @@ statement! {
      WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND lease_token = " {SqlUuid = token} ""
 }
 
-/// Gives back what is still leased under `token`, so that it is due again at once.
+/// Releases the shipments that are still leased under `token`, so that they are due again at once.
 pub async fn give_back(
     connection: &mut Connection,
     token: Uuid,
@@ -187,7 +191,8 @@ pub async fn give_back(
 }
 
 statement! {
-    /// A leased row counts from the end of its lease, so that nobody spins while another publishes.
+    /// A leased row is due at the end of its lease, so that a dispatcher does not poll in a busy
+    /// loop while another one publishes.
     struct UntilNext { longest_ms: i64 } -> BigInt;
     "SELECT LEAST(" {BigInt = longest_ms} ", CEIL(1000 * EXTRACT(epoch FROM min(due.at) - now())))::bigint
      FROM (
@@ -197,7 +202,8 @@ statement! {
 }
 
 statement! {
-    /// A step waits as long as it has waited already, so that each wait is twice as long as the one before.
+    /// The wait is as long as the step has already waited, so each wait is twice as long as the
+    /// previous one.
     struct Defer { orders: Vec<Uuid>, token: Uuid, longest_ms: i64 } -> ();
     "UPDATE delivery.shipments
      SET lease_token = NULL,
@@ -206,8 +212,8 @@ statement! {
      WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND lease_token = " {SqlUuid = token} ""
 }
 
-/// Lets steps that are leased under `token` wait, while those of other orders pass: between 1 and 10 seconds, the longer
-/// the longer they have been due.
+/// Defers steps that are leased under `token`, for 1 to 10 seconds depending on how long they have
+/// been due. Steps of other orders are published meanwhile.
 pub async fn defer(
     connection: &mut Connection,
     token: Uuid,
@@ -218,7 +224,7 @@ pub async fn defer(
     Ok(statement.execute(connection).await?)
 }
 
-/// How long until the next step is due, `longest` at most.
+/// Time until the next step is due, at most `longest`.
 pub async fn until_next(
     connection: &mut Connection,
     longest: Duration,
@@ -231,13 +237,13 @@ pub async fn until_next(
 /// Shipments whose next step is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// How many; at most 10,000 are counted.
+    /// Their number; at most 10,000 are counted.
     pub shipments: i64,
-    /// How long the oldest of them has been due.
+    /// How long the oldest one has been due.
     pub oldest: Duration,
 }
 
-/// The most due shipments that are counted.
+/// Maximum number of due shipments that are counted.
 const MOST_DUE: i64 = 10_000;
 
 statement! {
@@ -249,7 +255,7 @@ statement! {
      ) due"
 }
 
-/// Looks at what is due now.
+/// Counts the shipments that are due now.
 pub async fn overdue(connection: &mut Connection) -> Result<Overdue, StoreError> {
     let (shipments, oldest_ms): (i64, i64) =
         Due { limit: &MOST_DUE }.get_result(connection).await?;
@@ -271,7 +277,7 @@ mod tests {
     use crate::statement::plan_by_index;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_overdue_is_counted_and_what_is_not_due_is_not() {
+    async fn only_due_shipments_count_as_overdue() {
         let world = World::create().await;
         let database = world.store();
         let mut connection = database.connection().await.unwrap();
@@ -299,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn due_shipments_are_found_by_their_index_though_there_were_none_when_it_was_planned() {
+    async fn due_shipments_use_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE delivery.shipments").await;
         let lease =

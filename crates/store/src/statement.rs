@@ -1,11 +1,12 @@
-//! Hand-written SQL that is still prepared once a connection.
+//! Hand-written SQL that is prepared once per connection.
 //!
-//! Diesel prepares what its query builder makes; a statement over `UNNEST`ed arrays is not in its vocabulary, and
-//! `sql_query` is parsed and planned anew each time. [`statement!`] turns SQL with typed binds into a query of
-//! Diesel's own kind, so that one prepared statement serves every batch size.
+//! Diesel caches only the prepared statements of its query builder. The query builder does not
+//! support `UNNEST` over arrays, and a `sql_query` is parsed and planned on each execution.
+//! [`statement!`] turns SQL with typed bind parameters into a Diesel query, so that one prepared
+//! statement serves every batch size.
 
-/// Declares a statement: its arguments, the SQL types of its rows (or `()`), and its text, in which
-/// `{SqlType = argument}` binds.
+/// Declares a statement: its arguments, the SQL types of its rows (or `()`), and its text. In the
+/// text, `{SqlType = argument}` is a bind parameter.
 macro_rules! statement {
     (
         $(#[$doc:meta])*
@@ -51,14 +52,14 @@ macro_rules! push {
 
 pub(crate) use {push, statement};
 
-/// How the connections of [`crate::Database::by_index`] run a statement on a table that was empty.
+/// The generic plan of a statement with the planner settings of [`crate::Database::by_index`].
 #[cfg(test)]
 pub(crate) async fn plan_by_index(
     world: &test_kit::World,
     statement: &impl diesel::query_builder::QueryFragment<diesel::pg::Pg>,
 ) -> String {
     let text = diesel::debug_query::<diesel::pg::Pg, _>(statement).to_string();
-    // Which of its kinds is meant, is told by the types of the values, and here are none.
+    // `UNNEST` is overloaded; without bound values its types must be explicit.
     let text = text
         .replace("UNNEST($1)", "UNNEST($1::smallint[])")
         .replace("UNNEST($2)", "UNNEST($2::uuid[])")

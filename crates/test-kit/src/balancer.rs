@@ -1,4 +1,4 @@
-//! What stands in front of the instances of a service: it leads each connection to one that is ready.
+//! A load balancer that forwards each TCP connection to a ready instance of a service.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +14,11 @@ use tokio::time::sleep;
 
 use crate::wait::eventually;
 
-/// Between two looks at whether the instances are ready: word of it takes its time to get around.
+/// Interval between readiness probes. Like a Kubernetes Service, the balancer reacts with a delay.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A balancer of connections, as a Kubernetes Service is one: which instance answers is decided when a client connects,
-/// and a client that keeps its connection stays with that instance. Ends when it is dropped.
+/// A balancer of connections, like a Kubernetes Service. It selects an instance when a client
+/// connects, and the connection stays with that instance. Dropping this value stops the balancer.
 #[derive(Debug)]
 pub struct Balancer {
     address: SocketAddr,
@@ -30,8 +30,8 @@ pub struct Balancer {
 struct Instances {
     all: Mutex<Vec<Instance>>,
     next: AtomicUsize,
-    /// Connections that could not be led to anybody.
-    lost: AtomicUsize,
+    /// Connections that could not be forwarded.
+    failed_connections: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,39 +42,40 @@ struct Instance {
 }
 
 impl Balancer {
-    /// Listens, and has nobody to lead to.
+    /// Starts listening, without any instance.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("cannot bind a port");
+        let address = listener.local_addr().expect("cannot read the local address");
         let instances = Arc::new(Instances::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(lead(listener, instances.clone()));
-        tasks.spawn(look(instances.clone()));
+        tasks.spawn(forward(listener, instances.clone()));
+        tasks.spawn(probe(instances.clone()));
         Self { address, instances, _tasks: tasks }
     }
 
-    /// Where it listens, as in `http://127.0.0.1:3000`.
+    /// The base URL, as in `http://127.0.0.1:3000`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Leads to this instance too, and waits until it does.
+    /// Adds an instance and waits until it receives connections.
     pub async fn add(&self, port: u16, management_port: u16) {
         self.instances.all().push(Instance { port, management_port, ready: false });
-        eventually("the instance is found to be ready", async || {
+        eventually("the balancer finds the instance ready", async || {
             self.instances.ready().contains(&port).then_some(())
         })
         .await;
     }
 
-    /// The ports that connections are led to.
+    /// The ports of the instances that receive connections.
     pub fn ready(&self) -> Vec<u16> {
         self.instances.ready()
     }
 
-    /// Connections that could not be led to anybody: nobody was ready, or who was said to be did not listen.
-    pub fn lost(&self) -> usize {
-        self.instances.lost.load(Ordering::Relaxed)
+    /// Number of connections that could not be forwarded: no instance was ready, or the selected
+    /// one did not listen.
+    pub fn failed_connections(&self) -> usize {
+        self.instances.failed_connections.load(Ordering::Relaxed)
     }
 }
 
@@ -95,18 +96,18 @@ impl Instances {
     }
 }
 
-async fn lead(listener: TcpListener, instances: Arc<Instances>) {
+async fn forward(listener: TcpListener, instances: Arc<Instances>) {
     let mut connections = JoinSet::new();
     while let Ok((mut client, _)) = listener.accept().await {
         let instances = instances.clone();
         connections.spawn(async move {
             match instances.connect().await {
                 Some(mut instance) => {
-                    // Either side's end is passed on to the other.
+                    // An end of stream on either side is forwarded to the other.
                     let _ = copy_bidirectional(&mut client, &mut instance).await;
                 }
                 None => {
-                    instances.lost.fetch_add(1, Ordering::Relaxed);
+                    instances.failed_connections.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
@@ -114,18 +115,18 @@ async fn lead(listener: TcpListener, instances: Arc<Instances>) {
     }
 }
 
-async fn look(instances: Arc<Instances>) {
-    let client = Client::builder().no_proxy().build().expect("a client");
+async fn probe(instances: Arc<Instances>) {
+    let client = Client::builder().no_proxy().build().expect("cannot build the HTTP client");
     loop {
         let known = instances.all().clone();
-        let looks = known.iter().map(async |instance| {
+        let probes = known.iter().map(async |instance| {
             let url = format!("http://127.0.0.1:{}/readyz", instance.management_port);
             let ready = client.get(url).send().await.is_ok_and(|it| it.status().is_success());
             for it in instances.all().iter_mut().filter(|it| it.port == instance.port) {
                 it.ready = ready;
             }
         });
-        join_all(looks).await;
+        join_all(probes).await;
         sleep(INTERVAL).await;
     }
 }

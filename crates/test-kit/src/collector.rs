@@ -1,4 +1,4 @@
-//! A receiver of traces: what an OpenTelemetry collector is to the services.
+//! An OTLP receiver that takes the place of an OpenTelemetry collector.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,41 +11,41 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-/// A span as it was received.
+/// A received span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectedSpan {
-    /// Who sent it.
+    /// The service that sent it (`service.name`).
     pub service: String,
-    /// Its name.
+    /// The span's name.
     pub name: String,
-    /// `SPAN_KIND_...`
+    /// The span's kind, as in `SPAN_KIND_SERVER`.
     pub kind: &'static str,
-    /// The trace, in hexadecimal digits.
+    /// The trace id, in hexadecimal digits.
     pub trace_id: String,
-    /// The span itself.
+    /// The span id, in hexadecimal digits.
     pub span_id: String,
-    /// The span above it; empty for the first of a trace.
+    /// The id of the parent span; empty for a root span.
     pub parent_id: String,
-    /// The spans that it links to.
+    /// The ids of the linked spans.
     pub links: Vec<String>,
-    /// What is said about it, as text.
+    /// The span's attributes, as text.
     pub attributes: BTreeMap<String, String>,
-    /// What is said about its service, as text.
+    /// The attributes of the service (the OTLP resource), as text.
     pub resource: BTreeMap<String, String>,
-    /// Whether it stands for a failure.
+    /// Whether the span's status is `Error`.
     pub failed: bool,
-    /// What is said about the failure.
+    /// The message of the span's status.
     pub failure: String,
 }
 
 impl CollectedSpan {
-    /// What is said about it under a name; empty when nothing is.
+    /// The value of an attribute; empty when the span has no such attribute.
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
 }
 
-/// Listens for OTLP over HTTP until it is dropped.
+/// Receives OTLP over HTTP until it is dropped.
 pub struct Collector {
     url: String,
     spans: Arc<Mutex<Vec<CollectedSpan>>>,
@@ -63,7 +63,7 @@ impl Collector {
         .workers(1)
         .disable_signals()
         .bind(("127.0.0.1", 0))
-        .expect("a port");
+        .expect("cannot bind a port");
         let url = format!("http://{}", server.addrs()[0]);
         let server = server.run();
         let handle = server.handle();
@@ -76,12 +76,12 @@ impl Collector {
         &self.url
     }
 
-    /// All that came so far.
+    /// All spans received so far.
     pub fn spans(&self) -> Vec<CollectedSpan> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What came so far of one trace.
+    /// The spans of one trace received so far.
     pub fn trace(&self, id: &str) -> Vec<CollectedSpan> {
         self.spans().into_iter().filter(|span| span.trace_id == id).collect()
     }
@@ -89,7 +89,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // The answer is for whoever wants to wait.
+        // The server stops without the returned future, which only waits for the end.
         drop(self.server.stop(false));
     }
 }
@@ -104,10 +104,10 @@ async fn collect(
     collected: web::Data<Mutex<Vec<CollectedSpan>>>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let request = ExportTraceServiceRequest::decode(body).expect("OTLP");
+    let request = ExportTraceServiceRequest::decode(body).expect("the request is not OTLP");
     let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
     for group in request.resource_spans {
-        let resource = texts(group.resource.expect("a resource").attributes);
+        let resource = texts(group.resource.expect("the request has no resource").attributes);
         let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
         collected.extend(spans.map(|span| read(span, &resource)));
     }

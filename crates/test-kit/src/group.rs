@@ -1,4 +1,4 @@
-//! A consumer group as the broker sees it.
+//! A consumer group, as the broker reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -27,9 +27,9 @@ pub struct Group {
 /// A member of a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupMember {
-    /// What the broker calls it: another name after each start.
+    /// The member id that the broker assigned; a new one after each start.
     pub id: String,
-    /// What it reads.
+    /// The assigned partitions.
     pub partitions: BTreeSet<i32>,
 }
 
@@ -39,10 +39,10 @@ impl Group {
         Self { stack: stack.clone(), name: name.to_owned(), topic: topic.to_owned() }
     }
 
-    /// How far each partition is committed; nothing where nobody has committed yet.
+    /// The committed offset of each partition. A partition without a commit is absent.
     pub async fn committed(&self) -> BTreeMap<i32, i64> {
         let group = self.clone();
-        self.ask(move |consumer| {
+        self.query(move |consumer| {
             let mut all = TopicPartitionList::new();
             for partition in partitions(consumer, &group.topic)? {
                 all.add_partition(&group.topic, partition);
@@ -57,10 +57,10 @@ impl Group {
         .await
     }
 
-    /// Where each partition ends.
+    /// The end offset of each partition.
     pub async fn ends(&self) -> BTreeMap<i32, i64> {
         let group = self.clone();
-        self.ask(move |consumer| {
+        self.query(move |consumer| {
             let end = |partition| {
                 let watermarks = consumer.fetch_watermarks(&group.topic, partition, TIMEOUT);
                 watermarks.map(|(_, end)| (partition, end))
@@ -70,10 +70,10 @@ impl Group {
         .await
     }
 
-    /// The members, and whether the group is at rest: nobody joins, leaves, or waits for partitions.
+    /// Whether the group is stable (no rebalance is in progress), and its members.
     pub async fn members(&self) -> (bool, BTreeSet<GroupMember>) {
         let group = self.clone();
-        self.ask(move |consumer| {
+        self.query(move |consumer| {
             let list = consumer.fetch_group_list(Some(&group.name), TIMEOUT)?;
             let Some(info) = list.groups().first() else { return Ok((false, BTreeSet::new())) };
             let member = |member: &GroupMemberInfo| GroupMember {
@@ -85,10 +85,11 @@ impl Group {
         .await
     }
 
-    /// Waits until the group has `count` members that read all of the topic between them, each at least a part.
+    /// Waits until the group is stable with `count` members, which together read all partitions,
+    /// each at least one.
     pub async fn until_settled(&self, count: usize) -> BTreeSet<GroupMember> {
         let all: BTreeSet<i32> = self.ends().await.into_keys().collect();
-        eventually("the group has settled", async || {
+        eventually("the group is stable and reads all partitions", async || {
             let (stable, members) = self.members().await;
             let read: BTreeSet<i32> =
                 members.iter().flat_map(|member| member.partitions.clone()).collect();
@@ -98,39 +99,42 @@ impl Group {
         .await
     }
 
-    /// Waits until all that is in the topic now is committed.
+    /// Waits until all records that are in the topic now are committed.
     pub async fn until_all_is_committed(&self) {
         let mut ends = self.ends().await;
         ends.retain(|_, end| *end > 0);
-        eventually("everything is committed", async || {
+        eventually("all records are committed", async || {
             (self.committed().await == ends).then_some(())
         })
         .await;
     }
 
-    /// A group that is just being made, or a broker that has just started, answers later.
-    async fn ask<T: Send + 'static>(
+    /// Retries on errors: a new group, or a broker that has just started, is not available at once.
+    async fn query<T: Send + 'static>(
         &self,
-        question: impl Fn(&BaseConsumer) -> KafkaResult<T> + Send + 'static,
+        request: impl Fn(&BaseConsumer) -> KafkaResult<T> + Send + 'static,
     ) -> T {
         let (brokers, name) = (self.stack.kafka_brokers.clone(), self.name.clone());
-        let answer = move || {
-            // It never subscribes, so it is no member.
+        let send = move || {
+            // The consumer never subscribes, so it does not join the group.
             let consumer: BaseConsumer = ClientConfig::new()
                 .set("bootstrap.servers", &brokers)
                 .set("group.id", &name)
                 .create()
-                .expect("a consumer");
-            let asked = Instant::now();
+                .expect("cannot create a consumer");
+            let started = Instant::now();
             loop {
-                match question(&consumer) {
-                    Ok(answer) => return answer,
-                    Err(error) => assert!(asked.elapsed() < TIMEOUT, "no answer: {error}"),
+                match request(&consumer) {
+                    Ok(response) => return response,
+                    Err(error) => assert!(
+                        started.elapsed() < TIMEOUT,
+                        "no response within {TIMEOUT:?}: {error}"
+                    ),
                 }
                 consumer.poll(PAUSE);
             }
         };
-        tokio::task::spawn_blocking(answer).await.expect("an answer")
+        tokio::task::spawn_blocking(send).await.expect("the request panicked")
     }
 }
 
@@ -139,8 +143,8 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> KafkaResult<Vec<i32>> {
     Ok(metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect())
 }
 
-/// The partitions in a member's assignment: a version, then topics with their partitions
-/// (`ConsumerProtocolAssignment`).
+/// Reads the partitions of a member's assignment (`ConsumerProtocolAssignment`): a version, then
+/// topics with their partitions.
 fn assigned(bytes: &[u8]) -> BTreeSet<i32> {
     fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
         let (head, tail) = bytes.split_at(count);
@@ -148,7 +152,7 @@ fn assigned(bytes: &[u8]) -> BTreeSet<i32> {
         head
     }
     fn int(bytes: &mut &[u8]) -> i32 {
-        i32::from_be_bytes(take(bytes, 4).try_into().expect("4 bytes"))
+        i32::from_be_bytes(take(bytes, 4).try_into().expect("an int has 4 bytes"))
     }
     let mut rest = bytes;
     if rest.is_empty() {
@@ -157,8 +161,9 @@ fn assigned(bytes: &[u8]) -> BTreeSet<i32> {
     take(&mut rest, 2);
     let mut partitions = BTreeSet::new();
     for _ in 0..int(&mut rest) {
-        let length = i16::from_be_bytes(take(&mut rest, 2).try_into().expect("2 bytes"));
-        take(&mut rest, usize::try_from(length).expect("a length"));
+        let length =
+            i16::from_be_bytes(take(&mut rest, 2).try_into().expect("a short has 2 bytes"));
+        take(&mut rest, usize::try_from(length).expect("the length is negative"));
         for _ in 0..int(&mut rest) {
             partitions.insert(int(&mut rest));
         }

@@ -1,9 +1,10 @@
-//! What tests stand on: a real PostgreSQL and a real Kafka, of which each test has a part for itself.
+//! Test support: a real PostgreSQL and a real Kafka, with isolated resources for each test.
 //!
-//! Each test gets a database of its own, cloned from a migrated template, and topics and groups of its own, so all
-//! tests run in parallel. Nothing here sleeps to let something happen: [`eventually`] looks until it did.
+//! Each test gets its own database, cloned from a migrated template, and its own topics and
+//! consumer groups, so all tests run in parallel. Tests wait with [`eventually`], which polls a
+//! condition, instead of sleeping for a fixed time.
 //!
-//! A fault in the scaffolding ends the test, so this crate panics where the others return errors.
+//! An error in the test support ends the test, so this crate panics where the others return errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod balancer;
@@ -29,11 +30,11 @@ pub use balancer::Balancer;
 pub use collector::{CollectedSpan, Collector};
 pub use database::{OpenTransaction, TestDatabase};
 pub use group::{Group, GroupMember};
-pub use management::{is_ready, metrics, told, until_processed, until_ready, until_stalled};
+pub use management::{get_json, is_ready, metrics, until_processed, until_ready, until_stalled};
 pub use outbox::{outbox_event, put_into_outbox};
-pub use poison::{PlainRecord, unreadable};
+pub use poison::{PlainRecord, poison_variants};
 pub use ports::free_port;
-pub use process::{Log, Process, run_to_end};
+pub use process::{Log, Process, run_until_exit};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};

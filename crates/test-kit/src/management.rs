@@ -1,4 +1,4 @@
-//! Looking at a service through its management port.
+//! Requests to the management port of a service.
 
 use std::sync::LazyLock;
 
@@ -7,38 +7,41 @@ use serde_json::Value;
 
 use crate::wait::eventually;
 
-/// Made once, since it reads the certificates of the system. It keeps no connection, which would end with the runtime of
-/// the test that opened it.
-static CLIENT: LazyLock<Client> =
-    LazyLock::new(|| Client::builder().pool_max_idle_per_host(0).build().expect("a client"));
+/// Shared, because building a client reads the certificates of the system. It keeps no idle
+/// connections, which would end with the runtime of the test that opened them.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    Client::builder().pool_max_idle_per_host(0).build().expect("cannot build the HTTP client")
+});
 
-/// What `/metrics` says.
+/// The text of `/metrics`.
 pub async fn metrics(management_port: u16) -> String {
-    let (_, text) = get(management_port, "metrics").await.expect("an answer");
+    let (_, text) = get(management_port, "metrics").await.expect("/metrics did not respond");
     text
 }
 
-/// Whether `/readyz` says yes.
+/// Whether `/readyz` returns 200.
 pub async fn is_ready(management_port: u16) -> bool {
     get(management_port, "readyz").await.is_ok_and(|(status, _)| status == 200)
 }
 
-/// Waits until `/readyz` says yes. A service that runs has not looked at everything it needs yet.
+/// Waits until `/readyz` returns 200. A service that has just started has not probed everything it
+/// needs yet.
 pub async fn until_ready(management_port: u16) {
     eventually("ready", async || is_ready(management_port).await.then_some(())).await;
 }
 
-/// What `/readyz` or another path answers: the status, and the document.
-pub async fn told(management_port: u16, path: &str) -> (u16, Value) {
-    let (status, text) = get(management_port, path).await.expect("an answer");
-    (status, serde_json::from_str(&text).expect("JSON"))
+/// The status and the JSON document that a path, such as `readyz`, returns.
+pub async fn get_json(management_port: u16, path: &str) -> (u16, Value) {
+    let (status, text) =
+        get(management_port, path).await.expect("the management port did not respond");
+    (status, serde_json::from_str(&text).expect("the response is not JSON"))
 }
 
-/// Waits until `/livez` says of just these loops that they stand still.
+/// Waits until `/livez` reports exactly these loops as stalled.
 pub async fn until_stalled(management_port: u16, stalled: &[&str]) {
-    eventually("the loops stand still", async || {
-        let (status, document) = told(management_port, "livez").await;
-        let loops = document["loops"].as_object().expect("loops").iter();
+    eventually("/livez reports the expected loops as stalled", async || {
+        let (status, document) = get_json(management_port, "livez").await;
+        let loops = document["loops"].as_object().expect("the document has no loops").iter();
         let red: Vec<&str> =
             loops.filter(|(_, alive)| **alive == false).map(|(name, _)| name.as_str()).collect();
         assert_eq!(status, if red.is_empty() { 200 } else { 503 }, "{document}");
@@ -48,11 +51,11 @@ pub async fn until_stalled(management_port: u16, stalled: &[&str]) {
 }
 
 async fn get(port: u16, path: &str) -> reqwest::Result<(u16, String)> {
-    let answer = CLIENT.get(format!("http://127.0.0.1:{port}/{path}")).send().await?;
-    Ok((answer.status().as_u16(), answer.text().await?))
+    let response = CLIENT.get(format!("http://127.0.0.1:{port}/{path}")).send().await?;
+    Ok((response.status().as_u16(), response.text().await?))
 }
 
-/// Waits until the consumer of `topic` is done with `records` of them, since the process began.
+/// Waits until the consumer of `topic` has processed `records` records since the process started.
 pub async fn until_processed(management_port: u16, topic: &str, records: u64) {
     let prefix = format!("consumer_records_total{{topic=\"{topic}\"}}");
     eventually("the records are processed", async || {

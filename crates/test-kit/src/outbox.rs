@@ -1,4 +1,4 @@
-//! Events in an outbox that no order brought there.
+//! Outbox events without an order.
 
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::data_schema;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::World;
 
-/// An event of `order`, with a value of any size.
+/// An event of `order` with this payload, which may have any size.
 pub fn outbox_event(world: &World, order: OrderId, payload: &str) -> OutboxEvent {
     OutboxEvent {
         event_id: Uuid::new_v4(),

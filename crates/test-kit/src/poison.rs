@@ -1,20 +1,20 @@
-//! The ways in which a record can be spoiled before it meets a handler.
+//! Poison records: each way in which a record can be invalid before a handler gets it.
 
 use uuid::Uuid;
 
-/// A record that is to be written.
+/// A record to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainRecord {
-    /// Its key.
+    /// The record's key.
     pub key: String,
-    /// Its value; none makes a tombstone.
+    /// The record's value; `None` makes a tombstone.
     pub value: Option<String>,
-    /// Its headers.
+    /// The record's headers.
     pub headers: Vec<(String, String)>,
 }
 
 impl PlainRecord {
-    /// The same record with other values of some headers; none takes a header away.
+    /// The same record with another value of a header; `None` removes the header.
     #[must_use]
     pub fn with_header(&self, name: &str, value: Option<&str>) -> Self {
         let mut changed = self.clone();
@@ -29,23 +29,23 @@ impl PlainRecord {
 
     fn header(&self, name: &str) -> &str {
         let (_, value) =
-            self.headers.iter().find(|(header, _)| header == name).expect("the header");
+            self.headers.iter().find(|(header, _)| header == name).expect("the header is missing");
         value
     }
 }
 
-/// Everything that can be wrong with a record that was `good`, with the error class that its dead letter has to have.
-pub fn unreadable(good: &PlainRecord) -> Vec<(&'static str, PlainRecord)> {
-    let value = good.value.as_deref().expect("a value");
+/// Invalid variants of the record `good`, each with the error class that its dead letter must have.
+pub fn poison_variants(good: &PlainRecord) -> Vec<(&'static str, PlainRecord)> {
+    let value = good.value.as_deref().expect("the record has no value");
     let next_major = good.header("ce_dataschema").replace(":1.0", ":2.0");
     let other = Uuid::new_v4().to_string();
     vec![
         ("tombstone", good.with_value(None)),
-        // No JSON, half of one, and none of ours.
-        ("invalid-value", good.with_value(Some("an order, please"))),
+        // Not JSON, truncated JSON, and JSON of another shape.
+        ("invalid-value", good.with_value(Some("not JSON"))),
         ("invalid-value", good.with_value(Some(&value[..value.len() / 2]))),
         ("invalid-value", good.with_value(Some("[]"))),
-        // A field that is missing, and one of another type.
+        // A missing field, and a field of another type.
         ("invalid-value", good.with_value(Some(&value.replace("orderId", "orderID")))),
         (
             "invalid-value",

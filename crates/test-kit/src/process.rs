@@ -1,4 +1,4 @@
-//! A service as a real process.
+//! A service that runs as a separate process.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,8 +10,8 @@ use crate::ports::free_port;
 use crate::wait::eventually;
 use crate::{World, is_ready};
 
-/// Runs `binary` with these variables and no others, until it ends by itself.
-pub fn run_to_end(
+/// Runs `binary` with these variables and no others, and waits until it exits.
+pub fn run_until_exit(
     binary: &str,
     arguments: &[&str],
     variables: &BTreeMap<String, String>,
@@ -21,20 +21,20 @@ pub fn run_to_end(
         .env_clear()
         .envs(variables)
         .output()
-        .expect("the binary runs")
+        .expect("cannot run the binary")
 }
 
-/// What a process has logged so far.
+/// The log of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// All of it.
+    /// The whole text so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock()).into_owned()
     }
 
-    /// Reads until the other end is closed.
+    /// Reads until end of file.
     fn read(self, mut from: impl Read) {
         let mut some = [0; 4096];
         while let Ok(count @ 1..) = from.read(&mut some) {
@@ -47,7 +47,8 @@ impl Log {
     }
 }
 
-/// A service that runs as a process of its own; killed when it is dropped. A test that fails shows what it has logged.
+/// A running process of a service. Dropping this value kills the process. A failing test prints its
+/// log.
 #[derive(Debug)]
 pub struct Process {
     binary: String,
@@ -67,15 +68,15 @@ impl Process {
             .env("MANAGEMENT_PORT", management_port.to_string())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary runs");
+            .expect("cannot run the binary");
         let log = Log::default();
-        let (stderr, reading) = (child.stderr.take().expect("a pipe"), log.clone());
+        let (stderr, reading) = (child.stderr.take().expect("stderr is not piped"), log.clone());
         let log_reader = Some(std::thread::spawn(move || reading.read(stderr)));
         let binary = binary.to_owned();
         let mut process = Self { binary, child, log, log_reader, management_port };
         eventually("the process is ready", async || {
-            if let Some(status) = process.child.try_wait().expect("a status") {
-                panic!("{} ended with {status}", process.binary);
+            if let Some(status) = process.child.try_wait().expect("cannot read the exit status") {
+                panic!("{} exited before it was ready: {status}", process.binary);
             }
             is_ready(management_port).await.then_some(())
         })
@@ -83,52 +84,54 @@ impl Process {
         process
     }
 
-    /// The port of its management endpoint.
+    /// The management port.
     pub fn management_port(&self) -> u16 {
         self.management_port
     }
 
-    /// What it logs; all of it once it was terminated.
+    /// The log, which is complete once the process has exited.
     pub fn log(&self) -> Log {
         self.log.clone()
     }
 
-    /// The most memory that it has occupied so far (`VmHWM`), in KiB.
-    pub fn most_memory_kib(&self) -> u64 {
+    /// The peak resident memory so far (`VmHWM`), in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("a process of Linux");
+        let status = status.expect("cannot read /proc, which needs Linux");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.parse().ok()).expect("a number of KiB")
+        kib.and_then(|kib| kib.parse().ok()).expect("/proc has no VmHWM in kB")
     }
 
-    /// Sends SIGKILL and waits for the end: nothing is handed over, nothing is committed.
+    /// Sends SIGKILL and waits for the exit. The process hands nothing over and commits nothing.
     pub fn kill(mut self) {
-        self.child.kill().expect("a signal");
-        self.child.wait().expect("an end");
+        self.child.kill().expect("cannot send SIGKILL");
+        self.child.wait().expect("cannot wait for the exit");
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits for the exit.
     pub async fn terminate(self) -> ExitStatus {
-        self.ask_to_stop();
-        self.ended().await
+        self.send_sigterm();
+        self.wait_for_exit().await
     }
 
     /// Sends SIGTERM.
-    pub fn ask_to_stop(&self) {
+    pub fn send_sigterm(&self) {
         let killed = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
             .status()
-            .expect("kill runs");
+            .expect("cannot run kill");
         assert!(killed.success());
     }
 
-    /// Waits for the end.
-    pub async fn ended(mut self) -> ExitStatus {
-        let status =
-            eventually("the process ends", async || self.child.try_wait().expect("a status")).await;
-        let reader = self.log_reader.take().expect("a reader");
-        reader.join().expect("the log is read");
+    /// Waits for the exit.
+    pub async fn wait_for_exit(mut self) -> ExitStatus {
+        let status = eventually("the process exits", async || {
+            self.child.try_wait().expect("cannot read the exit status")
+        })
+        .await;
+        let reader = self.log_reader.take().expect("the log has no reader");
+        reader.join().expect("the log reader panicked");
         status
     }
 }

@@ -1,28 +1,29 @@
-//! What holds for the process of every service.
+//! Checks that hold for the process of every service.
 
 use std::collections::BTreeMap;
 
 use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
 
-use crate::process::{Process, run_to_end};
+use crate::process::{Process, run_until_exit};
 use crate::world::World;
 
-/// With these variables alone, the process reports all that is missing or wrong and ends with code 78.
-pub fn reports_all_faults(binary: &str, variables: &[(&str, &str)], faults: &[&str]) {
+/// Checks that with only these variables, the process names every missing or wrong setting and
+/// exits with code 78.
+pub fn reports_all_errors(binary: &str, variables: &[(&str, &str)], errors: &[&str]) {
     let variables =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let output = run_to_end(binary, &[], &variables);
+    let output = run_until_exit(binary, &[], &variables);
     let report = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{report}");
-    for name in faults {
+    for name in errors {
         assert!(report.contains(name), "{name} is missing in: {report}");
     }
 }
 
-/// `--help` names every variable of the configuration `C`.
-pub fn help_names_all_of<C: Conf>(binary: &str) {
-    let output = run_to_end(binary, &["--help"], &BTreeMap::new());
+/// Checks that `--help` names every variable of the configuration `C`.
+pub fn help_lists_variables_of<C: Conf>(binary: &str) {
+    let output = run_until_exit(binary, &["--help"], &BTreeMap::new());
     let help = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
     let variables: Vec<String> =
@@ -33,8 +34,8 @@ pub fn help_names_all_of<C: Conf>(binary: &str) {
     }
 }
 
-/// A process that is ready ends with code 0 when it is asked to.
-pub async fn ends_on_a_signal(binary: &str) {
+/// Checks that a ready process exits with code 0 after SIGTERM.
+pub async fn exits_on_sigterm(binary: &str) {
     let world = World::create().await;
     let process = Process::start(binary, &world).await;
     assert_eq!(process.terminate().await.code(), Some(0));

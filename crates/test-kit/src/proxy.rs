@@ -1,4 +1,5 @@
-//! A TCP proxy between a service and its peer, which can be cut, and can be slow.
+//! A TCP proxy between a service and its peer, which can close connections, drop responses, and
+//! delay them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,13 +15,13 @@ use tokio::sync::mpsc::channel;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// Passes everything on until it is cut; then connections break and new ones are refused.
+/// Forwards all bytes until it is cut. Then it closes connections and refuses new ones.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    /// Cancelled by a cut, replaced when it heals: a connection lives as long as the token it was opened under.
+    /// `cut` cancels it and `heal` replaces it. A connection lives until its token is cancelled.
     current: Arc<Mutex<CancellationToken>>,
-    deaf: Arc<AtomicBool>,
+    drops_responses: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -29,35 +30,35 @@ impl Proxy {
         Self::delaying(peer, Duration::ZERO).await
     }
 
-    /// The same, and what the peer says arrives `delay` late.
+    /// A proxy to `peer` that delays every response by `delay`.
     pub async fn delaying(peer: String, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("cannot bind a port");
+        let address = listener.local_addr().expect("cannot read the local address");
         let current = Arc::new(Mutex::new(CancellationToken::new()));
-        let deaf = Arc::new(AtomicBool::new(false));
-        tokio::spawn(accept(listener, peer, delay, current.clone(), deaf.clone()));
-        Self { address, current, deaf }
+        let drops_responses = Arc::new(AtomicBool::new(false));
+        tokio::spawn(accept(listener, peer, delay, current.clone(), drops_responses.clone()));
+        Self { address, current, drops_responses }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on the peer hears everything, and nothing that it says arrives.
-    pub fn lose_answers(&self) {
-        self.deaf.store(true, Ordering::SeqCst);
+    /// From now on, forwards requests to the peer and drops its responses.
+    pub fn drop_responses(&self) {
+        self.drops_responses.store(true, Ordering::SeqCst);
     }
 
-    /// Breaks every connection and refuses new ones.
+    /// Closes every connection and refuses new ones.
     pub fn cut(&self) {
-        self.current.lock().expect("the token").cancel();
+        self.current.lock().expect("the token is poisoned").cancel();
     }
 
-    /// Lets connections through again.
+    /// Forwards connections and responses again.
     pub fn heal(&self) {
-        self.deaf.store(false, Ordering::SeqCst);
-        *self.current.lock().expect("the token") = CancellationToken::new();
+        self.drops_responses.store(false, Ordering::SeqCst);
+        *self.current.lock().expect("the token is poisoned") = CancellationToken::new();
     }
 }
 
@@ -66,58 +67,58 @@ async fn accept(
     peer: String,
     delay: Duration,
     current: Arc<Mutex<CancellationToken>>,
-    deaf: Arc<AtomicBool>,
+    drops_responses: Arc<AtomicBool>,
 ) {
     while let Ok((client, _)) = listener.accept().await {
-        let cut = current.lock().expect("the token").clone();
-        let (peer, deaf) = (peer.clone(), deaf.clone());
-        // A connection that is accepted while the proxy is cut is closed before it has begun.
-        tokio::spawn(
-            async move { cut.run_until_cancelled(pass(client, &peer, delay, &deaf)).await },
-        );
+        let cut = current.lock().expect("the token is poisoned").clone();
+        let (peer, drops_responses) = (peer.clone(), drops_responses.clone());
+        // While the proxy is cut, the token is cancelled, so an accepted connection closes at once.
+        tokio::spawn(async move {
+            cut.run_until_cancelled(forward(client, &peer, delay, &drops_responses)).await
+        });
     }
 }
 
-async fn pass(client: TcpStream, peer: &str, delay: Duration, deaf: &AtomicBool) {
+async fn forward(client: TcpStream, peer: &str, delay: Duration, drops_responses: &AtomicBool) {
     let Ok(server) = TcpStream::connect(peer).await else { return };
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
-    // Either side's end is the end of both.
+    // When one side closes, both connections close.
     tokio::select! {
         _ = copy(&mut from_client, &mut to_server) => {}
-        _ = answer(from_server, to_client, delay, deaf) => {}
+        _ = forward_responses(from_server, to_client, delay, drops_responses) => {}
     }
 }
 
-async fn answer(
+async fn forward_responses(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
     delay: Duration,
-    deaf: &AtomicBool,
+    drops_responses: &AtomicBool,
 ) -> io::Result<()> {
-    let (said, mut on_its_way) = channel(64);
-    let listen = async move {
+    let (sender, mut receiver) = channel(64);
+    let read = async move {
         let mut buffer = vec![0; 16 * 1024];
         loop {
             match server.read(&mut buffer).await? {
                 0 => return Ok(()),
                 length => {
                     let chunk = (Instant::now() + delay, buffer[..length].to_vec());
-                    let _: Result<(), _> = said.send(chunk).await;
+                    let _: Result<(), _> = sender.send(chunk).await;
                 }
             }
         }
     };
-    let tell = async {
-        while let Some((due, bytes)) = on_its_way.recv().await {
+    let write = async {
+        while let Some((due, bytes)) = receiver.recv().await {
             if !delay.is_zero() {
                 sleep_until(due).await;
             }
-            if !deaf.load(Ordering::SeqCst) {
+            if !drops_responses.load(Ordering::SeqCst) {
                 client.write_all(&bytes).await?;
             }
         }
         Ok(())
     };
-    try_join(listen, tell).await.map(drop)
+    try_join(read, write).await.map(drop)
 }

@@ -1,10 +1,10 @@
-//! A service that runs inside a test.
+//! A service that runs inside the test's process.
 
 use service_kit::tasks::ServiceError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Stops its service when it is dropped.
+/// A running service. Dropping this value stops the service.
 #[derive(Debug)]
 pub struct Running {
     shutdown: CancellationToken,
@@ -22,21 +22,21 @@ impl Running {
         Self { shutdown, task }
     }
 
-    /// Whether it has not ended.
+    /// Whether the service still runs.
     pub fn is_alive(&self) -> bool {
         !self.task.is_finished()
     }
 
-    /// Drops it where it stands: no work is finished, no lease is handed over. Its clients still say goodbye; for an
-    /// end without a word there is [`crate::Process::kill`].
+    /// Drops the service without finishing work or handing over leases. Its clients still
+    /// disconnect cleanly; to avoid that, use [`crate::Process::kill`].
     pub fn abort(self) {
         self.task.abort();
     }
 
-    /// Asks it to stop, and waits until it has; an unclean end fails the test.
+    /// Stops the service and waits for its end. Fails the test if the service returns an error.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        (&mut self.task).await.expect("no panic").expect("a clean stop");
+        (&mut self.task).await.expect("the service panicked").expect("the service failed");
     }
 }
 

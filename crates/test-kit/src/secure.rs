@@ -1,4 +1,5 @@
-//! A PostgreSQL and a Kafka that speak TLS and know passwords, with certificates that were made a moment ago.
+//! A PostgreSQL and a Kafka with TLS and password authentication. Each start generates new
+//! certificates.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,12 +14,12 @@ use tokio_postgres::NoTls;
 use crate::ports::free_port;
 use crate::{PrivateStack, Stack, eventually};
 
-/// Who may log in to Kafka.
+/// The Kafka user.
 pub const KAFKA_USER: &str = "sales";
-/// The user's password.
+/// The password of the Kafka user.
 pub const KAFKA_PASSWORD: &str = "correct-horse-battery-staple";
 
-/// A stack whose servers have a certificate for 127.0.0.1, and for no other name.
+/// A stack whose servers have a certificate for 127.0.0.1 only.
 #[derive(Debug)]
 pub struct SecureStack {
     stack: PrivateStack,
@@ -26,7 +27,8 @@ pub struct SecureStack {
     ports: Ports,
 }
 
-/// Kafka's listeners, beside the one without any security.
+/// The ports of Kafka's secured listeners. A plaintext listener without authentication exists as
+/// well.
 #[derive(Clone, Copy, Debug)]
 struct Ports {
     login: u16,
@@ -35,26 +37,27 @@ struct Ports {
 }
 
 impl SecureStack {
-    /// Makes certificates, starts both servers with them, and makes a user of Kafka.
+    /// Creates certificates, starts both servers with them, and creates the Kafka user.
     pub async fn start(name: &'static str) -> Self {
         let ports =
             Ports { login: free_port(), plain_login: free_port(), certificate: free_port() };
         let mut folder = PathBuf::new();
         let stack = PrivateStack::start_with(name, 1, |state| {
             folder = state.join("certificates");
-            fs::create_dir(&folder).expect("a folder");
+            fs::create_dir(&folder).expect("cannot create the certificates folder");
             make_certificates(&folder);
             let properties = kafka_properties(&folder, ports);
-            fs::write(state.join("kafka.extra.properties"), properties).expect("properties");
+            fs::write(state.join("kafka.extra.properties"), properties)
+                .expect("cannot write the properties");
         });
         let secure = Self { stack, folder, ports };
         secure.encrypt_postgres().await;
-        // PLAIN has its passwords in the broker's settings, SCRAM in its metadata.
+        // PLAIN passwords are in the broker's settings, SCRAM passwords in its metadata.
         std::thread::scope(|scope| {
             for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
                 let login = format!("{mechanism}=[password={KAFKA_PASSWORD}]");
                 let stack = &secure.stack;
-                // Kafka takes no two passwords of one user in one request.
+                // Kafka rejects two passwords of one user in one request.
                 scope.spawn(move || {
                     let user = ["--entity-type", "users", "--entity-name", KAFKA_USER];
                     let change = ["--alter", "--add-config", &login];
@@ -68,50 +71,50 @@ impl SecureStack {
         secure
     }
 
-    /// Where it is for whoever wants no security.
+    /// The addresses of the servers without TLS and authentication.
     pub fn addresses(&self) -> Stack {
         self.stack.addresses()
     }
 
-    /// Kafka for whoever has a password, over TLS.
+    /// The Kafka listener with passwords over TLS (`SASL_SSL`).
     pub fn login_brokers(&self) -> String {
         format!("127.0.0.1:{}", self.ports.login)
     }
 
-    /// Kafka for whoever has a password, without TLS.
+    /// The Kafka listener with passwords without TLS (`SASL_PLAINTEXT`).
     pub fn plain_login_brokers(&self) -> String {
         format!("127.0.0.1:{}", self.ports.plain_login)
     }
 
-    /// Kafka for whoever has a certificate.
+    /// The Kafka listener that requires a client certificate (`SSL`).
     pub fn certificate_brokers(&self) -> String {
         format!("127.0.0.1:{}", self.ports.certificate)
     }
 
-    /// The CA that has signed the certificates of both servers.
+    /// The CA that signed the certificates of both servers.
     pub fn ca_file(&self) -> String {
         self.file("ca.pem")
     }
 
-    /// A CA that has signed none of them.
-    pub fn strange_ca_file(&self) -> String {
-        self.file("stranger.pem")
+    /// A CA that signed none of the certificates.
+    pub fn untrusted_ca_file(&self) -> String {
+        self.file("untrusted.pem")
     }
 
-    /// A certificate that the CA has signed for a client, with its key.
+    /// A client certificate that the CA signed, with its key.
     pub fn client_file(&self) -> String {
         self.file("client.pem")
     }
 
     fn file(&self, name: &str) -> String {
-        self.folder.join(name).to_str().expect("UTF-8").to_owned()
+        self.folder.join(name).to_str().expect("the path is not UTF-8").to_owned()
     }
 
     async fn encrypt_postgres(&self) {
         let url = self.addresses().database_url;
         let connect = async || {
             let (client, connection) =
-                tokio_postgres::connect(&url, NoTls).await.expect("a connection");
+                tokio_postgres::connect(&url, NoTls).await.expect("cannot connect to PostgreSQL");
             tokio::spawn(connection);
             client
         };
@@ -125,8 +128,12 @@ impl SecureStack {
         ] {
             client.batch_execute(statement).await.expect(statement);
         }
-        eventually("Postgres encrypts", async || {
-            let ssl = connect().await.query_one("SHOW ssl", &[]).await.expect("an answer");
+        eventually("PostgreSQL has TLS enabled", async || {
+            let ssl = connect()
+                .await
+                .query_one("SHOW ssl", &[])
+                .await
+                .expect("cannot read the ssl setting");
             (ssl.get::<_, &str>(0) == "on").then_some(())
         })
         .await;
@@ -135,38 +142,38 @@ impl SecureStack {
 
 fn make_certificates(folder: &Path) {
     let ca = authority("Sales test CA", &folder.join("ca.pem"));
-    authority("Stranger", &folder.join("stranger.pem"));
+    authority("Untrusted CA", &folder.join("untrusted.pem"));
     certificate(&ca, "127.0.0.1", &folder.join("server.pem"));
     certificate(&ca, "client.test", &folder.join("client.pem"));
 }
 
 fn authority(name: &str, file: &Path) -> Issuer<'static, KeyPair> {
-    let key = KeyPair::generate().expect("a key");
+    let key = KeyPair::generate().expect("cannot generate a key");
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = params.self_signed(&key).expect("a certificate");
-    fs::write(file, certificate.pem()).expect("a file");
+    let certificate = params.self_signed(&key).expect("cannot sign the certificate");
+    fs::write(file, certificate.pem()).expect("cannot write the certificate");
     Issuer::new(params, key)
 }
 
 /// Writes a certificate for `host` and its key.
 fn certificate(ca: &Issuer<'_, KeyPair>, host: &str, file: &Path) {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new([host.to_owned()]).expect("a host");
+    let key = KeyPair::generate().expect("cannot generate a key");
+    let mut params = CertificateParams::new([host.to_owned()]).expect("the host name is invalid");
     params.distinguished_name.push(DnType::CommonName, host);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, ca).expect("a certificate");
+    let certificate = params.signed_by(&key, ca).expect("cannot sign the certificate");
     let text = [key.serialize_pem(), certificate.pem()].concat();
-    // Postgres takes no key that others may read.
+    // PostgreSQL rejects a key file that other users may read.
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    std::io::Write::write_all(&mut options.open(file).expect("a file"), text.as_bytes())
-        .expect("a file");
+    let mut file = options.open(file).expect("cannot create the key file");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("cannot write the key file");
 }
 
 fn kafka_properties(certificates: &Path, ports: Ports) -> String {

@@ -1,11 +1,11 @@
-//! A broker whose answers take their time.
+//! A broker with slow responses.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::{PrivateStack, Proxy, Stack, free_port};
 
-/// A stack with a broker that can be reached in two ways: as any other, and with a delay.
+/// A stack whose broker has two listeners: a direct one and one with a delay.
 #[derive(Debug)]
 pub struct SlowStack {
     stack: PrivateStack,
@@ -13,11 +13,11 @@ pub struct SlowStack {
 }
 
 impl SlowStack {
-    /// Starts one whose answers arrive `delay` late on the slow way.
+    /// Starts a stack whose slow listener delays every response by `delay`.
     pub async fn start(name: &'static str, delay: Duration) -> Self {
         let port = free_port();
         let proxy = Proxy::delaying(format!("127.0.0.1:{port}"), delay).await;
-        // Whoever asks on the slow way is led back to it.
+        // The slow listener advertises the proxy, so its clients stay on it.
         let properties = format!(
             "listeners=CLIENT://127.0.0.1:@CLIENT_PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,SLOW://127.0.0.1:{port}
 advertised.listeners=CLIENT://127.0.0.1:@CLIENT_PORT@,SLOW://{}
@@ -26,17 +26,18 @@ listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,SLOW:PLAINT
             proxy.address()
         );
         let stack = PrivateStack::start_with(name, 1, |folder| {
-            fs::write(folder.join("kafka.extra.properties"), properties).expect("properties");
+            fs::write(folder.join("kafka.extra.properties"), properties)
+                .expect("cannot write the properties");
         });
         Self { stack, proxy }
     }
 
-    /// Where it is for whoever does not want to wait.
+    /// The addresses without the delay.
     pub fn addresses(&self) -> Stack {
         self.stack.addresses()
     }
 
-    /// Kafka, the slow way.
+    /// The slow listener of Kafka.
     pub fn slow_brokers(&self) -> String {
         self.proxy.address().to_string()
     }

@@ -1,14 +1,14 @@
-//! The PostgreSQL and the Kafka that `make test` started, and others that a test can take away.
+//! The PostgreSQL and the Kafka that `make test` starts, and private stacks that a test can stop.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where they are.
+/// The addresses of a PostgreSQL and a Kafka.
 #[derive(Clone, Debug)]
 pub struct Stack {
-    /// A database from which others can be made.
+    /// The database to which a test connects to create others.
     pub database_url: String,
-    /// The brokers.
+    /// The Kafka brokers, `host:port,host:port`.
     pub kafka_brokers: String,
 }
 
@@ -23,48 +23,53 @@ impl Stack {
         Self { database_url: variable("DATABASE_URL"), kafka_brokers: variable("KAFKA_BROKERS") }
     }
 
-    /// The URL of another database of the same server.
+    /// The URL of another database on the same server.
     pub fn url_of(&self, database: &str) -> String {
-        let (server, _) =
-            self.database_url.rsplit_once('/').expect("DATABASE_URL names a database");
+        let (server, _) = self.database_url.rsplit_once('/').expect("DATABASE_URL has no database");
         format!("{server}/{database}")
     }
 }
 
-/// A stack that belongs to one test, which can stop its parts. It is gone with this value.
+/// A stack of one test, which can stop its processes. Dropping this value deletes the stack.
 #[derive(Debug)]
 pub struct PrivateStack {
     name: &'static str,
 }
 
 impl PrivateStack {
-    /// Starts a new stack. The name begins with `test-`, so that a killed run's leftovers are found.
+    /// Starts a new stack. The name must begin with `test-`, so that the leftovers of a killed run
+    /// are found.
     pub fn start(name: &'static str) -> Self {
         Self::start_with(name, 1, |_| ())
     }
 
-    /// The same with several brokers: `kafka`, `kafka-2`, `kafka-3` and so on.
+    /// Starts a new stack with several brokers: `kafka`, `kafka-2`, `kafka-3` and so on.
     pub fn start_with_brokers(name: &'static str, brokers: u8) -> Self {
         Self::start_with(name, brokers, |_| ())
     }
 
-    /// The same; `prepare` puts files into its folder before anything runs.
+    /// Starts a new stack. `prepare` writes files into its folder before any process starts.
     pub(crate) fn start_with(name: &'static str, brokers: u8, prepare: impl FnOnce(&Path)) -> Self {
         let stack = Self { name };
         stack.script(&["wipe"]);
-        std::fs::create_dir_all(stack.folder()).expect("the stack's folder");
+        std::fs::create_dir_all(stack.folder()).expect("cannot create the stack's folder");
         prepare(&stack.folder());
         stack.script(&["up", "--brokers", &brokers.to_string()]);
         stack
     }
 
     fn folder(&self) -> PathBuf {
-        root().canonicalize().expect("the root").join(".local").join(self.name)
+        root()
+            .canonicalize()
+            .expect("cannot resolve the repository root")
+            .join(".local")
+            .join(self.name)
     }
 
-    /// Where it is.
+    /// The addresses of this stack.
     pub fn addresses(&self) -> Stack {
-        let env = std::fs::read_to_string(self.folder().join("env")).expect("the stack's env file");
+        let env = std::fs::read_to_string(self.folder().join("env"))
+            .expect("cannot read the stack's env file");
         let value = |name: &str| {
             let line = env.lines().find_map(|line| {
                 line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('=')
@@ -74,18 +79,18 @@ impl PrivateStack {
         Stack { database_url: value("DATABASE_URL"), kafka_brokers: value("KAFKA_BROKERS") }
     }
 
-    /// Takes `postgres` or a broker away.
+    /// Stops `postgres` or a broker.
     pub fn stop(&self, process: &str) {
         self.script(&["stop", process]);
     }
 
-    /// Takes it away without a word, as a power failure would.
+    /// Kills `postgres` or a broker, as a power failure would.
     pub fn kill(&self, process: &str) {
         self.script(&["kill", process]);
     }
 
-    /// Brings it back, on the same port.
-    pub fn bring_back(&self, process: &str) {
+    /// Starts a stopped process again, on the same port.
+    pub fn start_again(&self, process: &str) {
         self.script(&["start", process]);
     }
 
@@ -100,14 +105,14 @@ impl PrivateStack {
             .arg(self.name)
             .args(arguments)
             .output()
-            .expect("the stack script runs");
+            .expect("cannot run the stack script");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
 impl Drop for PrivateStack {
     fn drop(&mut self) {
-        // While a test fails, a second panic would hide the first.
+        // A panic here would hide the panic of a failing test.
         let _ = Command::new(root().join("deploy/local/stack")).args([self.name, "wipe"]).output();
     }
 }

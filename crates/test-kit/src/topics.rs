@@ -1,10 +1,10 @@
-//! Topics for one test, and a plain way to write and read them.
+//! Topics for one test, and functions that write and read them.
 
 use std::time::Duration;
 
 use conf::Conf;
 use contracts::topics::{Names, TopicSpec};
-use messaging::topic_admin::{self, Copies};
+use messaging::topic_admin::{self, Replication};
 use messaging::{KafkaSettings, Record};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -19,10 +19,10 @@ use crate::{PlainRecord, Stack, eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Fewer than in production: a test reads all of them.
-const MOST_PARTITIONS: i32 = 3;
+/// The largest number of partitions; lower than in production, because a test reads all of them.
+const MAX_PARTITIONS: i32 = 3;
 
-/// Makes topics that nobody else knows.
+/// Creates topics that no other test uses.
 pub(crate) async fn create_topics(stack: &Stack) -> Names {
     let test = Uuid::new_v4().simple().to_string();
     let name = |kind: &str| format!("test-{}-{kind}", &test[..12]);
@@ -34,15 +34,18 @@ pub(crate) async fn create_topics(stack: &Stack) -> Names {
         status_group: name("status"),
     };
     let smaller =
-        |spec: TopicSpec| TopicSpec { partitions: spec.partitions.min(MOST_PARTITIONS), ..spec };
+        |spec: TopicSpec| TopicSpec { partitions: spec.partitions.min(MAX_PARTITIONS), ..spec };
     let specs: Vec<TopicSpec> = names.specs().into_iter().map(smaller).collect();
     let brokers = [("KAFKA_BROKERS", &stack.kafka_brokers)];
-    let settings = KafkaSettings::try_parse_from(["test"], brokers).expect("settings");
-    topic_admin::create(&settings, &specs, Copies::default()).await.expect("the test's topics");
+    let settings =
+        KafkaSettings::try_parse_from(["test"], brokers).expect("the Kafka settings are invalid");
+    topic_admin::create(&settings, &specs, Replication::default())
+        .await
+        .expect("cannot create the topics");
     names
 }
 
-/// Writes one record, whatever it holds.
+/// Writes one record without checking its content.
 pub async fn produce(
     stack: &Stack,
     topic: &str,
@@ -58,56 +61,63 @@ pub async fn produce(
     produce_all(stack, topic, &[record]).await;
 }
 
-/// Writes records, whatever they hold; those of one key in order.
+/// Writes records without checking their content. Records of one key keep their order.
 pub async fn produce_all(stack: &Stack, topic: &str, records: &[PlainRecord]) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", &stack.kafka_brokers)
         .set("partitioner", "murmur2_random")
-        // As much as a broker takes, which is more than the services' own producers would send.
+        // The broker's limit, which is above that of the services' producers.
         .set("message.max.bytes", "1048576")
         .create()
-        .expect("a producer");
-    let answers = records.iter().map(|PlainRecord { key, value, headers }| {
+        .expect("cannot create a producer");
+    let results = records.iter().map(|PlainRecord { key, value, headers }| {
         let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
         let mut record = FutureRecord::to(topic).key(key).headers(headers);
         record.payload = value.as_ref();
-        producer.send_result(record).map_err(|(error, _)| error).expect("room in the queue")
+        producer
+            .send_result(record)
+            .map_err(|(error, _)| error)
+            .expect("the producer queue is full")
     });
-    for answer in answers.collect::<Vec<_>>() {
-        answer.await.expect("an answer").map_err(|(error, _)| error).expect("an acknowledgement");
+    for sent in results.collect::<Vec<_>>() {
+        let delivery = sent.await.expect("the producer dropped the record");
+        delivery.map_err(|(error, _)| error).expect("Kafka refused the record");
     }
 }
 
-/// Writes a record with a timestamp of its own, in milliseconds since 1970.
+/// Writes a record with this timestamp, in milliseconds since 1970.
 pub async fn produce_at(stack: &Stack, record: &Record, timestamp_ms: i64) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", &stack.kafka_brokers)
         .create()
-        .expect("a producer");
+        .expect("cannot create a producer");
     let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
         headers.insert(Header { key, value: value.as_ref() })
     });
     let mut dated = FutureRecord::<[u8], [u8]>::to(&record.topic).timestamp(timestamp_ms);
     (dated.key, dated.payload) = (record.key.as_deref(), record.value.as_deref());
-    let answer = producer.send_result(dated.headers(headers)).map_err(|(error, _)| error);
-    let answer = answer.expect("room").await.expect("an answer");
-    answer.map_err(|(error, _)| error).expect("an acknowledgement");
+    let sent = producer.send_result(dated.headers(headers)).map_err(|(error, _)| error);
+    let sent = sent.expect("the producer queue is full");
+    let delivery = sent.await.expect("the producer dropped the record");
+    delivery.map_err(|(error, _)| error).expect("Kafka refused the record");
 }
 
-/// Writes a record that the broker takes for its size once it is compressed.
+/// Writes a record that is within the broker's size limit only when compressed.
 pub async fn produce_compressed(stack: &Stack, topic: &str, record: &PlainRecord) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", &stack.kafka_brokers)
         .set("compression.type", "lz4")
         .set("message.max.bytes", "100000000")
         .create()
-        .expect("a producer");
+        .expect("cannot create a producer");
     let mut large = FutureRecord::to(topic).key(&record.key);
     large.payload = record.value.as_ref();
-    let answer = producer.send_result(large).map_err(|(error, _)| error).expect("room");
-    answer.await.expect("an answer").map_err(|(error, _)| error).expect("an acknowledgement");
+    let sent = producer.send_result(large).map_err(|(error, _)| error);
+    let sent = sent.expect("the producer queue is full");
+    let delivery = sent.await.expect("the producer dropped the record");
+    delivery.map_err(|(error, _)| error).expect("Kafka refused the record");
 }
 
 fn admin(stack: &Stack) -> AdminClient<DefaultClientContext> {
@@ -115,64 +125,70 @@ fn admin(stack: &Stack) -> AdminClient<DefaultClientContext> {
         .set("bootstrap.servers", &stack.kafka_brokers)
         .set("allow.auto.create.topics", "false")
         .create()
-        .expect("an admin client")
+        .expect("cannot create an admin client")
 }
 
-/// Lets a topic take no record that is larger, in bytes.
+/// Sets the largest record that a topic accepts, in bytes.
 pub async fn limit_records(stack: &Stack, topic: &str, bytes: u32) {
     let admin = admin(stack);
     let bytes = bytes.to_string();
     let limit = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
-    let answers = admin.alter_configs([&limit], &AdminOptions::new()).await.expect("an answer");
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let results =
+        admin.alter_configs([&limit], &AdminOptions::new()).await.expect("cannot alter the topic");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
-/// Lets every record leave a topic that is in it now, as the end of its time would.
+/// Deletes all records that are in a topic now, as the end of their retention would.
 pub async fn empty_topic(stack: &Stack, topic: &str) {
     let admin = admin(stack);
-    let metadata =
-        admin.inner().fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
+    let metadata = admin
+        .inner()
+        .fetch_metadata(Some(topic), TIMEOUT)
+        .expect("cannot read the topic's metadata");
     let mut all = TopicPartitionList::new();
     for partition in metadata.topics()[0].partitions() {
-        all.add_partition_offset(topic, partition.id(), Offset::End).expect("an offset");
+        all.add_partition_offset(topic, partition.id(), Offset::End)
+            .expect("the offset is invalid");
     }
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-    admin.delete_records(&all, &options).await.expect("an emptied topic");
+    admin.delete_records(&all, &options).await.expect("cannot delete the records");
 }
 
-/// Deletes a topic, with all that is in it, and waits until it is gone.
+/// Deletes a topic with its records and waits until it is gone.
 pub async fn delete_topic(stack: &Stack, topic: &str) {
     let admin = admin(stack);
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-    let answers = admin.delete_topics(&[topic], &options).await.expect("an answer");
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let results = admin.delete_topics(&[topic], &options).await.expect("cannot delete the topic");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
     eventually("the topic is gone", async || {
-        let metadata = admin.inner().fetch_metadata(Some(topic), TIMEOUT).expect("an answer");
+        let metadata = admin.inner().fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = metadata.expect("cannot read the topic's metadata");
         metadata.topics()[0].error().map(drop)
     })
     .await;
 }
 
-/// A setting of a topic, and whether it is `of the topic` or `of the broker`.
+/// The value of a topic's setting, followed by its source: `of the topic` or `of the broker`.
 pub async fn topic_setting(stack: &Stack, topic: &str, setting: &str) -> String {
     let admin = admin(stack);
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
-    let resource = described.expect("an answer").remove(0).expect("the topic's settings");
-    let entry = resource.get(setting).expect("the setting");
-    let whose = match entry.source {
+    let resource =
+        described.expect("cannot describe the topic").remove(0).expect("the topic has no settings");
+    let entry = resource.get(setting).expect("no such setting");
+    let source = match entry.source {
         ConfigSource::DynamicTopic => "of the topic",
         _ => "of the broker",
     };
-    format!("{} {whose}", entry.value.as_deref().unwrap_or_default())
+    format!("{} {source}", entry.value.as_deref().unwrap_or_default())
 }
 
-/// Everything that is in a topic now, partition by partition.
+/// All records that are in a topic now, in order within each partition.
 pub async fn read_all(stack: &Stack, topic: &str) -> Vec<Record> {
     let (brokers, topic) = (stack.kafka_brokers.clone(), topic.to_owned());
     tokio::task::spawn_blocking(move || read_all_blocking(&brokers, &topic))
         .await
-        .expect("the records")
+        .expect("the reader panicked")
 }
 
 fn read_all_blocking(brokers: &str, topic: &str) -> Vec<Record> {
@@ -181,24 +197,29 @@ fn read_all_blocking(brokers: &str, topic: &str) -> Vec<Record> {
         .set("group.id", "test-reader")
         .set("enable.auto.commit", "false")
         .create()
-        .expect("a consumer");
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the topic's metadata");
+        .expect("cannot create a consumer");
+    let metadata =
+        consumer.fetch_metadata(Some(topic), TIMEOUT).expect("cannot read the topic's metadata");
     let mut assignment = TopicPartitionList::new();
     let mut waiting = Vec::new();
     for partition in metadata.topics()[0].partitions() {
-        let (low, high) =
-            consumer.fetch_watermarks(topic, partition.id(), TIMEOUT).expect("the watermarks");
+        let (low, high) = consumer
+            .fetch_watermarks(topic, partition.id(), TIMEOUT)
+            .expect("cannot read the watermarks");
         assignment
             .add_partition_offset(topic, partition.id(), Offset::Beginning)
-            .expect("an offset");
+            .expect("the offset is invalid");
         if high > low {
             waiting.push((partition.id(), high));
         }
     }
-    consumer.assign(&assignment).expect("the assignment");
+    consumer.assign(&assignment).expect("cannot assign the partitions");
     let mut records = Vec::new();
     while !waiting.is_empty() {
-        let message = consumer.poll(TIMEOUT).expect("a record in time").expect("a record");
+        let message = consumer
+            .poll(TIMEOUT)
+            .expect("no record within the timeout")
+            .expect("cannot read a record");
         let record = Record::read(&message);
         waiting.retain(|(partition, high)| {
             *partition != record.partition || record.offset + 1 < *high

@@ -1,31 +1,31 @@
-//! Waiting for a condition, with an end to it.
+//! Waits for a condition, with a deadline.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// A condition that doesn't come true by then never will, on a slow and busy machine either: one that was held up for a
-/// minute has been seen.
+/// Long enough for a slow and busy machine: a delay of a minute has been observed.
 const DEADLINE: Duration = Duration::from_mins(3);
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks again and again until `look` finds something, and returns it. Panics with `what` when it never does.
-pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    eventually_within(DEADLINE, what, look).await
+/// Polls until `poll` returns a value, and returns that value. Panics with `what` after three
+/// minutes.
+pub async fn eventually<T>(what: &str, poll: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, poll).await
 }
 
-/// The same with a deadline of its own.
+/// Polls like [`eventually`], with another timeout.
 pub async fn eventually_within<T>(
-    patience: Duration,
+    timeout: Duration,
     what: &str,
-    mut look: impl AsyncFnMut() -> Option<T>,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> T {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = poll().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        assert!(Instant::now() < deadline, "timed out after {timeout:?}: {what}");
         sleep(INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that one test needs, and the configuration of every service in it.
+//! The resources of one test, and the configuration of the services that use them.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use crate::{Proxy, Stack, TestDatabase};
 
 const JWT_SECRET: &str = "a secret of the tests, long enough";
 
-/// A database, topics, and the environment that leads services to them.
+/// A database, topics, and the environment variables that point services to them.
 #[derive(Debug)]
 pub struct World {
     /// The stack that everything is on.
@@ -28,13 +28,13 @@ pub struct World {
 }
 
 impl World {
-    /// A new world. Every port is 0, deliveries take no time, and nobody has to notice that a service stops. A machine
-    /// that is busy with other tests is given time to connect.
+    /// Creates a new world. Every port is 0, and deliveries and shutdowns have no delay. The
+    /// connect timeout allows for a machine that is busy with other tests.
     pub async fn create() -> Self {
         Self::create_on(Stack::from_env()).await
     }
 
-    /// A new world on another stack.
+    /// Creates a new world on another stack.
     pub async fn create_on(stack: Stack) -> Self {
         let (database, topics) = tokio::join!(TestDatabase::create(&stack), create_topics(&stack));
         let mut world = Self { stack, database, topics, variables: BTreeMap::new() };
@@ -61,7 +61,7 @@ impl World {
         ] {
             world.set(name, value);
         }
-        // Where an instrumented process writes its profile, for `make coverage`.
+        // The file to which an instrumented process writes its profile, for `make coverage`.
         if let Ok(file) = std::env::var("LLVM_PROFILE_FILE") {
             world.set("LLVM_PROFILE_FILE", file);
         }
@@ -74,13 +74,13 @@ impl World {
         self
     }
 
-    /// Leaves a variable to its default, for the services that are configured from now on.
+    /// Resets a variable to its default, for the services that are configured from now on.
     pub fn unset(&mut self, name: &str) -> &mut Self {
         self.variables.remove(name);
         self
     }
 
-    /// The configuration of a service, read as a process would read it.
+    /// The configuration of a service, parsed as in a process.
     pub fn config<C: Conf>(&self) -> C {
         match C::try_parse_from(["test"], self.variables.clone()) {
             Ok(config) => config,
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// The variables, for a process.
+    /// The environment variables for a process.
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.variables
     }
@@ -96,22 +96,23 @@ impl World {
     /// Puts a proxy between the database and the services that are configured from now on.
     pub async fn proxy_database(&mut self) -> Proxy {
         let url = self.database.url();
-        let (credentials, rest) = url.rsplit_once('@').expect("credentials");
-        let (peer, name) = rest.split_once('/').expect("a database");
+        let (credentials, rest) = url.rsplit_once('@').expect("the URL has no credentials");
+        let (peer, name) = rest.split_once('/').expect("the URL has no database");
         let proxy = Proxy::to(peer.to_owned()).await;
         let proxied = format!("{credentials}@{}/{name}", proxy.address());
         self.set("DATABASE_URL", proxied);
         proxy
     }
 
-    /// Lets loops have little time, for the services that are configured from now on.
-    pub fn set_impatience(&mut self) {
+    /// Sets short timeouts and leases, for the services that are configured from now on, so that
+    /// their loops count as stalled soon.
+    pub fn set_short_timeouts(&mut self) {
         self.set("LIVENESS_GRACE", 100).set("KAFKA_PUBLISH_TIMEOUT", 500);
         self.set("DATABASE_CONNECT_TIMEOUT", 200).set("DATABASE_STATEMENT_TIMEOUT", 500);
         self.set("OUTBOX_LEASE", 3000);
     }
 
-    /// A pool of the test's own.
+    /// A new connection pool for the test.
     pub fn store(&self) -> Database {
         Database::new("test", &self.config::<DatabaseSettings>())
     }
@@ -122,20 +123,21 @@ pub fn bearer_with(claims: &serde_json::Value) -> String {
     signed(claims, JWT_SECRET)
 }
 
-/// An `Authorization` header for `subject`, good for an hour.
+/// An `Authorization` header for `subject`, valid for an hour.
 pub fn bearer(subject: &str) -> String {
     bearer_with(&json!({ "sub": subject, "exp": seconds_from_now(3600) }))
 }
 
-/// An `Authorization` header with these claims, signed with any secret.
+/// An `Authorization` header with these claims, signed with `secret`.
 pub fn signed(claims: &serde_json::Value, secret: &str) -> String {
     jwt::use_openssl();
     let key = EncodingKey::from_secret(secret.as_bytes());
-    format!("Bearer {}", encode(&Header::default(), claims, &key).expect("a token"))
+    format!("Bearer {}", encode(&Header::default(), claims, &key).expect("cannot sign the token"))
 }
 
-/// A point in time as tokens give it: seconds since 1970.
+/// The time `seconds` from now, in seconds since 1970, as in the claims of a token.
 pub fn seconds_from_now(seconds: i64) -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
-    i64::try_from(now).expect("a sane clock") + seconds
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is before 1970").as_secs();
+    i64::try_from(now).expect("the clock is out of range") + seconds
 }

@@ -1,4 +1,4 @@
-"""An overlay as it would be applied: its migration and its services together."""
+"""An overlay as it is applied: the objects of its migration and its services."""
 
 import copy
 import re
@@ -10,7 +10,7 @@ LONG_RUNNING = {"Deployment", "StatefulSet", "DaemonSet"}
 
 
 class Pod:
-    """A pod template, with the object that makes pods of it."""
+    """A pod template and the object that owns it."""
 
     def __init__(self, owner):
         self.owner = owner
@@ -18,7 +18,7 @@ class Pod:
         self.template = owner["spec"]["template"]
         self.spec = self.template["spec"]
         self.labels = self.template["metadata"].get("labels", {})
-        self.stays = owner["kind"] in LONG_RUNNING
+        self.long_running = owner["kind"] in LONG_RUNNING
 
     @property
     def containers(self):
@@ -26,7 +26,7 @@ class Pod:
 
     @property
     def ports(self):
-        """Its ports, by name and by number."""
+        """The names and the numbers of all ports."""
         ports = [port for container in self.containers for port in container.get("ports", [])]
         return {port.get("name") for port in ports} | {port["containerPort"] for port in ports}
 
@@ -42,7 +42,7 @@ class Environment:
         for folder in (overlay / "migration", overlay):
             text = subprocess.run([kustomize, "build", folder], check=True, capture_output=True, text=True).stdout
             for document in yaml.safe_load_all(text):
-                # Both bring what they have in common, and bring it alike.
+                # Objects that are in both builds must be equal.
                 other = documents.setdefault(identity(document), document)
                 if other != document:
                     raise SystemExit(f"{name}: migration and services differ in {identity(document)}")
@@ -62,11 +62,11 @@ class Environment:
         return [Pod(document) for document in self.of("Deployment", "StatefulSet", "DaemonSet", "Job")]
 
     def selected(self, selector):
-        """The pods that a label selector means."""
+        """The pods that match a label selector."""
         return [pod for pod in self.pods if matches(selector, pod.labels)]
 
     def replicas(self, workload):
-        """The least and the most instances that there may be."""
+        """The minimum and the maximum number of instances."""
         for scaler in self.of("HorizontalPodAutoscaler", "ScaledObject"):
             if scaler["spec"]["scaleTargetRef"]["name"] == workload["metadata"]["name"]:
                 spec = scaler["spec"]
@@ -76,7 +76,7 @@ class Environment:
         return count, count
 
     def variables(self, container):
-        """{variable: value, or None for one that a Secret has}."""
+        """{variable: value}, with None as the value of a variable from a Secret."""
         found = {}
         for source in container.get("envFrom", []):
             if "configMapRef" in source:
@@ -96,12 +96,12 @@ def title(document):
 
 
 def plain_name(generated):
-    """The name without what kustomize adds to one that it has generated."""
+    """The name without the hash suffix of kustomize."""
     return re.sub(r"-[a-z0-9]{10}$", "", generated)
 
 
 def program(container):
-    """The name of the image, without where it is and which version."""
+    """The name of the image, without registry, tag and digest."""
     return re.sub(r"[:@].*$", "", container["image"].rsplit("/", 1)[-1])
 
 

@@ -1,7 +1,7 @@
-"""Faults, planted on purpose: each rule has to find each of its own. A check that can't fail is none.
+"""Injected faults: each rule must detect each of its faults, which proves that the rule can fail.
 
-They are planted into the environment of production as it was built, or of one's own machine where only that has what
-is to be broken.
+A fault is injected into the built production environment, or into the local one if only that has the
+object to break.
 """
 
 from environment import Pod
@@ -10,11 +10,11 @@ FAULTS = []
 
 
 def fault(rule, environment="production"):
-    def plant(function):
+    def inject(function):
         FAULTS.append((rule, environment, function))
         return function
 
-    return plant
+    return inject
 
 
 def api(environment):
@@ -41,7 +41,7 @@ def drop(environment, kind, name):
 
 
 @fault("schemas")
-def a_field_that_kubernetes_does_not_know(environment):
+def an_unknown_kubernetes_field(environment):
     pod(environment)["terminationGracePeriod"] = 20
 
 
@@ -51,26 +51,26 @@ def a_value_of_the_wrong_type(environment):
 
 
 @fault("schemas")
-def a_field_that_keda_does_not_know(environment):
+def an_unknown_keda_field(environment):
     environment.get("ScaledObject", "outbox-relay")["spec"]["maxReplicas"] = 8
 
 
 @fault("schemas")
-def a_number_where_keda_wants_text(environment):
+def a_number_where_keda_requires_text(environment):
     environment.get("ScaledObject", "status-consumer")["spec"]["triggers"][0]["metadata"]["lagThreshold"] = 2000
 
 
 @fault("schemas")
-def a_field_that_no_service_monitor_has(environment):
+def an_unknown_service_monitor_field(environment):
     environment.get("ServiceMonitor", "sales-api")["spec"]["endpoints"][0]["intervall"] = "15s"
 
 
 @fault("schemas")
-def an_api_version_that_is_gone(environment):
+def a_removed_api_version(environment):
     environment.get("HorizontalPodAutoscaler", "sales-api")["apiVersion"] = "autoscaling/v2beta2"
 
 
-# ---- the project's own rules
+# ---- rules of the project
 
 
 @fault("probes")
@@ -99,12 +99,12 @@ def no_tag(environment):
 
 
 @fault("images")
-def a_digest_in_the_place_of_the_tag(environment):
+def a_digest_without_a_tag(environment):
     container(environment)["image"] = "registry.example.com/sales/sales-api@sha256:" + 64 * "0"
 
 
 @fault("images", "local")
-def another_database_than_compose_has(environment):
+def a_different_database_than_compose(environment):
     environment.get("StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["image"] = "postgres:17"
 
 
@@ -124,7 +124,7 @@ def a_port_by_setting(environment):
 
 
 @fault("ports")
-def a_host_that_nobody_reaches(environment):
+def an_unreachable_host(environment):
     container(environment)["env"].append({"name": "HOST", "value": "127.0.0.1"})
 
 
@@ -144,19 +144,19 @@ def a_capability(environment):
 
 
 @fault("restricted")
-def a_file_system_that_can_be_written(environment):
+def a_writable_file_system(environment):
     environment.get("Job", "migrate")["spec"]["template"]["spec"]["initContainers"][0]["securityContext"].pop(
         "readOnlyRootFilesystem"
     )
 
 
 @fault("restricted")
-def the_network_of_the_node(environment):
+def the_host_network(environment):
     pod(environment)["hostNetwork"] = True
 
 
 @fault("restricted")
-def a_folder_of_the_node(environment):
+def a_host_path(environment):
     pod(environment)["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
 
 
@@ -171,7 +171,7 @@ def a_pod_with_a_token(environment):
 
 
 @fault("tokens")
-def an_account_that_is_not_there(environment):
+def a_missing_service_account(environment):
     pod(environment)["serviceAccountName"] = "default"
 
 
@@ -181,7 +181,7 @@ def variables_for_services(environment):
 
 
 @fault("settings")
-def a_setting_that_nobody_reads(environment):
+def an_unknown_setting(environment):
     settings_of(environment, "kafka")["KAFKA_BROKER"] = "kafka:9092"
 
 
@@ -216,7 +216,7 @@ def a_database_that_is_not_verified(environment):
 
 
 @fault("secure connections")
-def a_broker_that_is_spoken_to_in_the_open(environment):
+def an_unencrypted_broker(environment):
     settings_of(environment, "kafka")["KAFKA_SECURITY_PROTOCOL"] = "SASL_PLAINTEXT"
 
 
@@ -227,7 +227,7 @@ def a_user_without_a_password(environment):
 
 
 @fault("secure connections")
-def a_password_that_nobody_is_told(environment):
+def a_password_without_sasl(environment):
     settings_of(environment, "kafka")["KAFKA_SECURITY_PROTOCOL"] = "SSL"
 
 
@@ -253,7 +253,7 @@ def a_password_among_arguments(environment):
 
 
 @fault("references")
-def a_config_map_that_is_not_there(environment):
+def a_missing_config_map(environment):
     container(environment)["envFrom"].append({"configMapRef": {"name": "more"}})
 
 
@@ -268,33 +268,33 @@ def a_mounted_key_that_is_not_documented(environment):
 
 
 @fault("references")
-def a_documented_key_that_nobody_asks_for(environment):
+def a_documented_key_that_no_pod_uses(environment):
     env = container(environment, "outbox-relay")["env"]
     env[:] = [entry for entry in env if entry["name"] != "KAFKA_SASL_PASSWORD"]
 
 
 @fault("references", "local")
-def a_secret_that_is_not_there(environment):
+def a_missing_secret(environment):
     container(environment)["env"][0]["valueFrom"]["secretKeyRef"]["name"] = "sales"
 
 
 @fault("references", "local")
-def a_key_that_the_secret_does_not_have(environment):
+def a_missing_secret_key(environment):
     container(environment)["env"][0]["valueFrom"]["secretKeyRef"]["key"] = "DATABASE"
 
 
 @fault("services")
-def a_service_of_nothing(environment):
+def a_service_without_pods(environment):
     environment.get("Service", "sales-api")["spec"]["selector"]["app.kubernetes.io/name"] = "api"
 
 
 @fault("services")
-def a_service_of_a_port_that_is_not_there(environment):
+def a_service_with_a_missing_port(environment):
     environment.get("Service", "sales-api")["spec"]["ports"][0]["targetPort"] = "web"
 
 
 @fault("services")
-def a_deployment_that_takes_the_pods_of_another(environment):
+def a_deployment_that_selects_pods_of_another(environment):
     labels = environment.get("Deployment", "outbox-relay")["spec"]["template"]["metadata"]["labels"]
     labels["app.kubernetes.io/name"] = "sales-api"
 
@@ -305,18 +305,18 @@ def no_disruption_budget(environment):
 
 
 @fault("disruption budgets")
-def a_budget_that_no_drain_can_keep(environment):
+def a_budget_that_blocks_every_drain(environment):
     environment.get("PodDisruptionBudget", "sales-api")["spec"]["maxUnavailable"] = 0
 
 
 @fault("disruption budgets")
-def a_budget_of_nothing(environment):
+def a_budget_without_pods(environment):
     selector = environment.get("PodDisruptionBudget", "sales-api")["spec"]["selector"]
     selector["matchLabels"]["app.kubernetes.io/name"] = "api"
 
 
 @fault("rollout")
-def all_replaced_at_once(environment):
+def a_recreate_strategy(environment):
     api(environment)["spec"]["strategy"] = {"type": "Recreate"}
 
 
@@ -332,103 +332,103 @@ def a_spread_of_other_pods(environment):
 
 
 @fault("termination")
-def a_kill_before_the_end(environment):
+def a_short_grace_period(environment):
     pod(environment)["terminationGracePeriodSeconds"] = 15
 
 
 @fault("termination")
-def a_longer_timeout_than_the_kill_allows(environment):
+def a_shutdown_timeout_beyond_the_grace_period(environment):
     settings_of(environment, "common")["SHUTDOWN_TIMEOUT"] = "12000"
 
 
 @fault("termination")
-def an_api_that_stops_at_once(environment):
+def an_api_without_a_shutdown_delay(environment):
     settings_of(environment, "sales-api")["SHUTDOWN_DELAY"] = "0"
 
 
 @fault("network policies")
-def nothing_denied(environment):
+def no_default_deny(environment):
     drop(environment, "NetworkPolicy", "default-deny")
 
 
 @fault("network policies")
-def a_policy_of_nothing(environment):
+def a_policy_without_pods(environment):
     environment.get("NetworkPolicy", "from-ingress")["spec"]["podSelector"]["matchLabels"] = {"app": "sales-api"}
 
 
 @fault("network policies")
-def an_arrow_from_everywhere(environment):
+def a_connection_from_everywhere(environment):
     del environment.get("NetworkPolicy", "from-ingress")["spec"]["ingress"][0]["from"]
 
 
 @fault("network policies")
-def an_arrow_to_every_port(environment):
+def a_connection_to_every_port(environment):
     del environment.get("NetworkPolicy", "to-kafka")["spec"]["egress"][0]["ports"]
 
 
 @fault("network policies")
-def an_arrow_to_every_namespace(environment):
+def a_connection_to_every_namespace(environment):
     environment.get("NetworkPolicy", "to-kafka")["spec"]["egress"][0]["to"] = [{"namespaceSelector": {}}]
 
 
 @fault("network policies")
-def an_arrow_to_a_port_that_is_not_there(environment):
+def a_connection_to_a_missing_port(environment):
     environment.get("NetworkPolicy", "from-ingress")["spec"]["ingress"][0]["ports"] = [{"port": 8080}]
 
 
 @fault("network policies", "local")
-def an_arrow_to_another_port_inside(environment):
+def a_connection_to_a_wrong_internal_port(environment):
     environment.get("NetworkPolicy", "to-postgres")["spec"]["egress"][0]["ports"] = [{"port": 5433}]
 
 
 @fault("network policies", "local")
-def an_arrow_to_nobody(environment):
+def a_connection_to_no_pod(environment):
     peer = environment.get("NetworkPolicy", "to-kafka")["spec"]["egress"][0]["to"][0]
     peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] = "kafka"
 
 
-@fault("arrows")
-def an_arrow_without_need(environment):
+@fault("connections")
+def a_connection_label_without_a_setting(environment):
     api(environment)["spec"]["template"]["metadata"]["labels"]["needs-kafka"] = "true"
 
 
-@fault("arrows")
-def a_need_without_an_arrow(environment):
+@fault("connections")
+def a_connection_label_without_a_policy(environment):
     drop(environment, "NetworkPolicy", "to-inventory")
 
 
-@fault("ends of arrows")
-def an_arrow_to_the_port_that_is_not_encrypted(environment):
+@fault("ends of connections")
+def a_connection_to_the_plain_port(environment):
     environment.get("NetworkPolicy", "to-kafka")["spec"]["egress"][0]["ports"] = [{"port": 9092}]
 
 
-@fault("ends of arrows")
+@fault("ends of connections")
 def a_collector_in_another_namespace(environment):
     settings_of(environment, "common")["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://otel-collector.tracing.svc:4318"
 
 
-@fault("ends of arrows")
-def one_of_two_brokers_out_of_reach(environment):
+@fault("ends of connections")
+def one_unreachable_broker_of_two(environment):
     settings_of(environment, "kafka")["KAFKA_BROKERS"] += ",kafka.other.svc:9093"
 
 
-@fault("ends of arrows", "local")
-def an_inventory_that_is_another_pod(environment):
+@fault("ends of connections", "local")
+def an_inventory_at_the_wrong_service(environment):
     settings_of(environment, "sales-api")["INVENTORY_URL"] = "http://redpanda:3001"
 
 
 @fault("scaling")
-def a_scaler_of_nothing(environment):
+def a_scaler_without_a_target(environment):
     environment.get("ScaledObject", "outbox-relay")["spec"]["scaleTargetRef"]["name"] = "relay"
 
 
 @fault("scaling")
-def a_number_that_every_apply_sets_back(environment):
+def a_fixed_replica_count(environment):
     api(environment)["spec"]["replicas"] = 2
 
 
 @fault("scaling")
-def no_range(environment):
+def an_empty_scaling_range(environment):
     environment.get("HorizontalPodAutoscaler", "sales-api")["spec"]["maxReplicas"] = 3
 
 
@@ -439,7 +439,7 @@ def the_topic_of_another_group(environment):
 
 
 @fault("scaling")
-def more_members_than_partitions(environment):
+def more_instances_than_partitions(environment):
     environment.get("ScaledObject", "delivery-service")["spec"]["maxReplicaCount"] = 13
 
 
@@ -450,7 +450,7 @@ def a_trigger_field_that_is_misspelt(environment):
 
 
 @fault("scaling")
-def a_variable_that_the_target_does_not_have(environment):
+def a_variable_missing_in_the_target(environment):
     trigger = environment.get("ScaledObject", "outbox-relay")["spec"]["triggers"][0]
     trigger["metadata"]["connectionFromEnv"] = "POSTGRES_URL"
 
@@ -466,12 +466,12 @@ def a_scaler_with_another_mechanism(environment):
 
 
 @fault("scaling")
-def a_scaler_that_shows_no_password(environment):
+def a_scaler_without_a_password(environment):
     del environment.get("TriggerAuthentication", "kafka")["spec"]["env"][1]
 
 
 @fault("scaling")
-def a_scaler_that_trusts_nobody(environment):
+def a_scaler_without_a_ca(environment):
     del environment.get("TriggerAuthentication", "kafka")["spec"]["secretTargetRef"]
 
 
@@ -486,7 +486,7 @@ def a_service_that_is_not_scraped(environment):
 
 
 @fault("monitoring")
-def rules_that_nobody_wrote(environment):
+def rules_that_are_not_generated(environment):
     metadata = {"name": "more", "namespace": "sales"}
     spec = {"groups": [{"name": "more", "rules": []}]}
     kind = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
@@ -494,7 +494,7 @@ def rules_that_nobody_wrote(environment):
 
 
 @fault("labels")
-def no_label_of_the_whole(environment):
+def no_part_of_label(environment):
     del api(environment)["metadata"]["labels"]["app.kubernetes.io/part-of"]
 
 
@@ -504,18 +504,18 @@ def another_namespace(environment):
 
 
 @fault("namespaces")
-def a_namespace_that_takes_everything(environment):
+def a_privileged_namespace(environment):
     environment.get("Namespace", "sales")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "privileged"
 
 
-@fault("copies")
-def topics_on_one_disk(environment):
+@fault("replication")
+def topics_with_one_replica(environment):
     arguments = Pod(environment.get("Job", "migrate")).spec["containers"][0]["args"]
     arguments[arguments.index("--replication-factor") + 1] = "1"
 
 
-@fault("copies")
-def topics_as_the_broker_likes(environment):
+@fault("replication")
+def topics_with_default_replication(environment):
     del Pod(environment.get("Job", "migrate")).spec["containers"][0]["args"][2:]
 
 
@@ -526,10 +526,10 @@ def topics_before_tables(environment):
 
 
 @fault("migration")
-def rights_of_the_version_before(environment):
+def a_migration_without_roles(environment):
     Pod(environment.get("Job", "migrate")).spec["initContainers"][0]["args"].remove("--roles")
 
 
 @fault("migration")
-def a_migration_that_is_tried_once(environment):
+def a_migration_without_retries(environment):
     environment.get("Job", "migrate")["spec"]["backoffLimit"] = 0

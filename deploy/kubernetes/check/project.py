@@ -1,8 +1,8 @@
-"""What the rest of the project says, which the manifests have to agree with.
+"""Facts about the project that the manifests must match.
 
-Nothing is written down here a second time: settings come from docs/CONFIGURATION.md, whose tables
-are generated from the code, ports from the code and the Dockerfile, topics and partitions from `contracts`, secrets from
-docs/OPERATIONS.md.
+Nothing is duplicated here. Settings come from docs/CONFIGURATION.md, whose tables are generated from
+the code, ports from the code and the Dockerfile, topics and partitions from `contracts`, and secrets
+from docs/OPERATIONS.md.
 """
 
 import re
@@ -14,7 +14,7 @@ import yaml
 
 
 class Unreadable(Exception):
-    """A file of the project does not have what is looked for."""
+    """A file of the project does not have the expected content."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Project:
     def find(self, file, pattern):
         match = re.search(pattern, self.read(file), re.MULTILINE)
         if not match:
-            raise Unreadable(f"{file} has nothing like {pattern}")
+            raise Unreadable(f"{file} has no match for {pattern}")
         return match[1]
 
     @cached_property
     def services(self):
-        """The programs that run all the time; each is also an image, as salesctl is."""
+        """The long-running programs. Each is also an image, as is salesctl."""
         return {path.parents[1].name for path in self.root.glob("services/*/src/config.rs")}
 
     @cached_property
@@ -50,7 +50,7 @@ class Project:
             for service in known:
                 if {"all services", service} & set(users.split(", ")):
                     known[service][variable] = default
-        # It talks to everything, so it knows what everything is told.
+        # salesctl accepts all settings.
         known["salesctl"] = {variable: "none" for variable, *_ in rows}
         return known
 
@@ -59,7 +59,7 @@ class Project:
 
     @cached_property
     def ports(self):
-        """{service: {"http": 3000, "management": 9101}}: what the code takes by default, and so does the image."""
+        """{service: {"http": 3000, "management": 9101}}: the default ports of code and image."""
         ports = {}
         for service in self.services:
             code = self.read(f"services/{service}/src/config.rs")
@@ -74,12 +74,14 @@ class Project:
                 for name, port in re.findall(r"(\w+)=(\d+)", image)
             }
             if shown != ports[service]:
-                raise Unreadable(f"the Dockerfile has {shown} for {service}, its config.rs {ports[service]}")
+                raise Unreadable(
+                    f"ports of {service} differ: Dockerfile {shown}, config.rs {ports[service]}"
+                )
         return ports
 
     @cached_property
     def topics(self):
-        """{group: topic} of the two consumers."""
+        """{group: topic} for the two consumers."""
         names = dict(
             re.findall(r'^pub const (\w+): &str = "([^"]+)";', self.read("crates/contracts/src/topics.rs"), re.M)
         )
@@ -100,7 +102,7 @@ class Project:
 
     @cached_property
     def documented_secrets(self):
-        """{(secret, key)} of the table in docs/OPERATIONS.md."""
+        """{(secret, key)} from the table in docs/OPERATIONS.md."""
         return set(re.findall(r"^\| `([\w-]+)` \| `([\w.-]+)` \|", self.read("docs/OPERATIONS.md"), re.M))
 
     @property

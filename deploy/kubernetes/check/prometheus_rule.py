@@ -1,7 +1,7 @@
-"""The PrometheusRule of the monitoring component, made of Prometheus' own rules file.
+"""Generates the PrometheusRule of the monitoring component from the Prometheus rules file.
 
-kustomize reads no file outside its folder, so the object is a file of its own. `make k8s-rules` writes it, and the
-check holds it against the rules file.
+kustomize reads no file outside its folder, so the object is a separate file. `make k8s-rules` writes
+it, and the check compares it with the rules file.
 """
 
 import yaml
@@ -11,7 +11,7 @@ HEAD = "# Written by `make k8s-rules`, from deploy/observability/prometheus/rule
 
 
 def specs(project):
-    """What the objects of this kind have to say; none where there is no rules file."""
+    """The expected specs of the PrometheusRule objects; empty without a rules file."""
     if not project.alert_rules.exists():
         return []
     groups = yaml.safe_load(project.alert_rules.read_text(encoding="utf-8"))["groups"]
@@ -21,7 +21,7 @@ def specs(project):
 def write(project):
     found = specs(project)
     if not found:
-        raise SystemExit(f"there is no {project.alert_rules.relative_to(project.root)}")
+        raise SystemExit(f"{project.alert_rules.relative_to(project.root)} does not exist")
     labels = {"app.kubernetes.io/name": "sales-rules", "app.kubernetes.io/component": "monitoring"}
     rule = {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -40,7 +40,7 @@ def write(project):
 
 
 class Readable(yaml.SafeDumper):
-    """Text of more than one line stays text of more than one line."""
+    """Writes multi-line text as a block."""
 
 
 def text(dumper, value):

@@ -1,9 +1,9 @@
-"""Every object against its schema, strictly: a field that nobody knows is a fault.
+"""Validates every object against its schema, strictly: an unknown field is an error.
 
-Kubernetes' own kinds are held against its schemas, of the oldest version that is supported and of the newest that is
-known. KEDA's are held against the definitions that KEDA itself ships. The Prometheus operator's definitions come with
-no package that can be pinned here, so its two kinds are held against what stands at the end of this file: the fields
-that are in use, no others.
+The built-in kinds are validated against the schemas of the oldest supported and the newest known
+version of Kubernetes, and the kinds of KEDA against the CRDs that KEDA ships. No package that can be
+pinned here contains the CRDs of the Prometheus operator, so its two kinds are validated against the
+schemas at the end of this file, which allow only the fields in use.
 """
 
 import jsonschema
@@ -37,7 +37,7 @@ class Schemas:
 
 
 def closed(schema):
-    """The schema of a definition, with no other fields than it names. A server would drop them without a word."""
+    """The schema of a CRD without unknown fields, which a server would drop without an error."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):

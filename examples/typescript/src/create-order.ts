@@ -26,11 +26,11 @@ function fail(message: string): never {
 
 /**
  * Milliseconds: Retry-After, plus a random part of a limit that doubles with each attempt.
- * Randomness spreads clients out that failed at the same moment.
+ * The random part spreads out clients that failed at the same moment.
  */
 function waitMs(attempt: number, retryAfter: string | null): number {
-  const asked = /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) * 1000 : 0;
-  return asked + Math.random() * Math.min(10_000, 200 * 2 ** attempt);
+  const minimum = /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) * 1000 : 0;
+  return minimum + Math.random() * Math.min(10_000, 200 * 2 ** attempt);
 }
 
 async function createOrder(key: string): Promise<string> {

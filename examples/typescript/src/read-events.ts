@@ -4,10 +4,10 @@
  *     npm ci && npm run build
  *     node dist/read-events.js [ORDER_ID]
  *
- * The effect of an event is one line in a file: id, type, order, sequence. The file is also the
- * memory of what was handled, so the effect and the memory of it are one write. In a service, both
- * are one transaction of its database: insert the id into a table of handled ids, and make the
- * change only if the id was new.
+ * The effect of an event is one line in a file: id, type, order, sequence. The file also records
+ * which events were handled, so the effect and its record are one write. A service uses one
+ * transaction of its database instead: it inserts the id into a table of handled ids, and makes the
+ * change only if the id is new.
  *
  * Runs until Ctrl-C; with an ORDER_ID, until the three events of that order have been handled.
  */
@@ -26,7 +26,7 @@ const EVENTS_FILE = process.env.EVENTS_FILE ?? "sales-events.txt";
 const BROKERS = (process.env.KAFKA_BROKERS ?? "127.0.0.1:19092").split(",");
 const GROUP_ID = process.env.GROUP_ID ?? "example-typescript";
 
-// Records are compressed with LZ4, which KafkaJS leaves to a library.
+// Records are compressed with LZ4, for which KafkaJS needs a library.
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
   compress: ({ buffer }: { buffer: Buffer }) => compressFrame(buffer),
   decompress: (buffer: Buffer) => decompressFrame(buffer),
@@ -40,8 +40,8 @@ interface Event {
 }
 
 /**
- * The event, or undefined for a type that this program does not use: topics can get further types.
- * Throws when the record can never be handled.
+ * The event, or undefined for a type that this program does not use: new types can be added to a
+ * topic. Throws when the record can never be handled.
  */
 function decode(message: KafkaMessage): Event | undefined {
   const header = (name: string): string => {
@@ -85,12 +85,12 @@ const kafka = new Kafka({ clientId: GROUP_ID, brokers: BROKERS, logLevel: logLev
 // A stop waits for the fetch in progress: half a second at most.
 const consumer = kafka.consumer({ groupId: GROUP_ID, maxWaitTimeInMs: 500 });
 
-/** Ends with a signal or a completed order; fails when the consumer cannot go on. */
+/** Resolves on a signal or a complete order; rejects when the consumer cannot continue. */
 const finished = new Promise<void>((resolve, reject) => {
   process.once("SIGINT", () => resolve());
   process.once("SIGTERM", () => resolve());
   consumer.on(consumer.events.CRASH, ({ payload }) => {
-    // KafkaJS restarts by itself after an error that can go away.
+    // KafkaJS restarts the consumer itself after a transient error.
     if (!payload.restart) reject(payload.error);
   });
   const endIfComplete = (): void => {
@@ -109,10 +109,10 @@ await consumer.run({
     try {
       event = decode(message);
     } catch (error) {
-      // A service writes the whole record to a topic of dead letters and raises an alert.
+      // A service writes the whole record to a dead letter topic and raises an alert.
       console.error(`dead letter: ${topic}[${partition}]@${message.offset}: ${error}`);
     }
-    // Delivery is at least once: a known id is a repeat.
+    // Delivery is at least once: an event with a handled id is a duplicate.
     if (event !== undefined && !handled.has(event.id)) {
       const line = `${event.id} ${event.type} ${event.orderId} ${event.sequence}`;
       writeSync(file, `${line}\n`);
@@ -120,7 +120,7 @@ await consumer.run({
       console.log(line);
       remember(event.id, event.orderId);
     }
-    // After the effect, and not before.
+    // Commits only after the effect.
     const offset = (BigInt(message.offset) + 1n).toString();
     await consumer.commitOffsets([{ topic, partition, offset }]);
   },

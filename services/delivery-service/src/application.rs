@@ -1,11 +1,11 @@
-//! The service, put together.
+//! Assembles and runs the service.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
-use messaging::{Flights, PoisonBreaker, Publisher};
+use messaging::{InFlightBatches, PoisonBreaker, Publisher};
 use service_kit::Heartbeat;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
@@ -21,7 +21,7 @@ use crate::dispatch::Dispatcher;
 use crate::intake::Intake;
 use crate::observe::observe;
 
-/// Most new orders that are taken in together.
+/// Maximum number of new orders in one batch.
 const INTAKE_BATCH: usize = 1000;
 
 /// Intake and dispatcher with their management endpoint, ready to run.
@@ -35,15 +35,15 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the ports. Needs neither database nor broker yet.
+    /// Binds the ports. Does not need the database or a broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("delivery-service", &config.database);
         let publisher =
             Publisher::new("delivery-service", &config.delivery_events_topic, &config.kafka)
                 .map_err(io::Error::other)?;
         let limit = config.common.liveness_grace + config.longest_step();
-        let taking_in = Heartbeat::new("intake", limit);
-        let dispatching = Heartbeat::new("dispatch", limit);
+        let intake_heartbeat = Heartbeat::new("intake", limit);
+        let dispatch_heartbeat = Heartbeat::new("dispatch", limit);
         let delays =
             Delays { shortest: config.delivery_min_delay, longest: config.delivery_max_delay };
         let arrived = Arc::new(Notify::new());
@@ -55,7 +55,7 @@ impl Application {
                 member: config.consumer.clone(),
                 batch_size: INTAKE_BATCH,
                 max_poll_interval: MAX_POLL_INTERVAL,
-                heartbeat: taking_in.clone(),
+                heartbeat: intake_heartbeat.clone(),
             },
             Intake { database: database.clone(), delays, arrived: arrived.clone() },
         )
@@ -67,8 +67,8 @@ impl Application {
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
                 .exposing("delivery-service")
-                .watching(taking_in.clone())
-                .watching(dispatching.clone());
+                .watching(intake_heartbeat.clone())
+                .watching(dispatch_heartbeat.clone());
         let dispatcher = Dispatcher {
             database: database.clone(),
             publisher,
@@ -77,9 +77,9 @@ impl Application {
             lease: config.delivery_lease,
             poll_interval: config.delivery_poll_interval,
             arrived,
-            heartbeat: dispatching,
+            heartbeat: dispatch_heartbeat,
             publish_and_mark: config.publish_and_mark(),
-            flights: Flights::default(),
+            flights: InFlightBatches::default(),
             breaker: PoisonBreaker::new(&config.consumer.poison),
             acknowledged: None,
         };
@@ -100,7 +100,7 @@ impl Application {
     /// Runs until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
-        let stopping = tasks.asked();
+        let stopping = tasks.stop_signal();
         tasks.spawn_last("management", |end| self.management.run(stopping, end));
         tasks.spawn("intake", self.intake.run(tasks.shutdown()));
         tasks.spawn("observer", observe(self.database, tasks.shutdown()));

@@ -12,7 +12,7 @@ use service_kit::config::{
 };
 use store::DatabaseSettings;
 
-/// delivery-service: ships every new order by itself and reports each step
+/// delivery-service: ships and delivers every new order, and publishes each step
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
@@ -71,29 +71,29 @@ impl Config {
             ),
             (
                 self.delivery_lease >= self.publish_and_mark(),
-                "DELIVERY_LEASE must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
+                "DELIVERY_LEASE must be at least KAFKA_PUBLISH_TIMEOUT + 2000",
             ),
             (
                 self.common.shutdown_timeout >= self.publish_and_mark(),
-                "SHUTDOWN_TIMEOUT must be at least 2000 longer than KAFKA_PUBLISH_TIMEOUT",
+                "SHUTDOWN_TIMEOUT must be at least KAFKA_PUBLISH_TIMEOUT + 2000",
             ),
             (
                 self.order_events_topic != self.delivery_events_topic,
                 "ORDER_EVENTS_TOPIC and DELIVERY_EVENTS_TOPIC must differ",
             ),
             (
-                topics::fits_dead_letters(&self.order_events_topic, &self.delivery_group),
-                "ORDER_EVENTS_TOPIC and DELIVERY_GROUP are too long to name a topic of dead letters",
+                topics::dead_letter_topic_fits(&self.order_events_topic, &self.delivery_group),
+                "ORDER_EVENTS_TOPIC and DELIVERY_GROUP are too long for the name of a dead letter topic",
             ),
         ])
     }
 
-    /// The longest that a batch takes from the send to the mark.
+    /// The maximum time of a batch from send to mark.
     pub(crate) fn publish_and_mark(&self) -> Duration {
         self.kafka.kafka_publish_timeout + MARKING
     }
 
-    /// The longest that one step of a loop rightly takes: to look, to publish, to mark, and to wait for the next.
+    /// The maximum time of a loop's step: poll, publish, mark, and wait for the next step.
     pub(crate) fn longest_step(&self) -> Duration {
         let database =
             self.database.database_connect_timeout + self.database.database_statement_timeout;
@@ -101,7 +101,8 @@ impl Config {
     }
 }
 
-/// Time for the statements around a publish, and for the client to notice that the publish is late.
+/// Time for the statements around a publish, and for the client to detect that the publish timed
+/// out.
 const MARKING: Duration = Duration::from_secs(2);
 
 impl ServiceConfig for Config {

@@ -1,10 +1,10 @@
-//! How long a step of a delivery takes.
+//! Durations of delivery steps.
 
 use std::time::Duration;
 
 use rand::RngExt;
 
-/// Uniformly between a shortest and a longest duration.
+/// Uniformly distributed durations between `shortest` and `longest`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delays {
     pub(crate) shortest: Duration,
@@ -12,7 +12,7 @@ pub(crate) struct Delays {
 }
 
 impl Delays {
-    /// How long the next step takes.
+    /// The duration of the next step.
     pub(crate) fn draw(self) -> Duration {
         rand::rng().random_range(self.shortest..=self.longest)
     }

@@ -1,4 +1,4 @@
-//! Steps that are due are published, then marked.
+//! Publishes due steps, then marks them.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
 use contracts::event_id::event_id;
 use domain::OrderId;
 use messaging::{
-    Answers, Flight, Flights, PATIENCE, PoisonBreaker, Publication, PublishError, Publisher,
+    DeliveryReports, InFlightBatch, InFlightBatches, PoisonBreaker, Publication, PublishError,
+    Publisher, REPORT_WAIT,
 };
 use service_kit::outage::Outage;
 use service_kit::{Chain, Heartbeat};
@@ -22,11 +23,11 @@ use uuid::Uuid;
 
 use crate::delays::Delays;
 
-/// Most steps that are published together.
+/// Maximum number of steps that are published together.
 const BATCH: usize = 1000;
 
-/// A pause after a step that took all that was due: what becomes due meanwhile goes together, instead of a few at a time
-/// with two commits each.
+/// Pause after a turn that took all due steps. Steps that become due meanwhile are published
+/// together, instead of a few at a time with two commits each.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Publishes the steps that are due.
@@ -40,29 +41,29 @@ pub(crate) struct Dispatcher {
     pub(crate) poll_interval: Duration,
     pub(crate) arrived: Arc<Notify>,
     pub(crate) heartbeat: Heartbeat,
-    /// The longest that a batch takes from the send to the mark.
+    /// The maximum time of a batch from send to mark.
     pub(crate) publish_and_mark: Duration,
-    pub(crate) flights: Flights<DueShipment, Lease>,
+    pub(crate) flights: InFlightBatches<DueShipment, Lease>,
     pub(crate) breaker: PoisonBreaker,
     /// When a broker last acknowledged a step.
     pub(crate) acknowledged: Option<Instant>,
 }
 
-/// Why steps stay due. They are found again.
+/// Why steps stay due. They are leased again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DispatchError {
-    /// The database.
+    /// The database failed.
     #[error("shipments cannot be read or marked")]
     Store(#[from] StoreError),
-    /// The broker, or the topic.
+    /// The broker or the topic is unavailable.
     #[error("steps cannot be published")]
     Kafka(#[source] PublishError),
-    /// An event could not be written down.
+    /// An event could not be encoded.
     #[error("an event cannot be encoded")]
     Encode(#[from] serde_json::Error),
 }
 
-/// What one turn did.
+/// The outcome of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Turn {
     /// Steps that were leased.
@@ -79,7 +80,7 @@ pub(crate) struct Lease {
 }
 
 impl Dispatcher {
-    /// Turns until `shutdown`; what is on its way then is waited for.
+    /// Runs turns until `shutdown`. Then waits for the steps in flight.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut outage = Outage::of("shipments or kafka");
         while !shutdown.is_cancelled() {
@@ -115,7 +116,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Settles what has been answered meanwhile, then publishes what is due, or waits until there is room for it.
+    /// Settles the responses that have arrived, then publishes due steps, or waits until there is
+    /// room.
     async fn turn(&mut self) -> Result<Turn, DispatchError> {
         let mut done = 0;
         while let Some((flight, answers)) = self.flights.next_now() {
@@ -131,13 +133,13 @@ impl Dispatcher {
         Ok(Turn { done: done + turn.done, ..turn })
     }
 
-    /// Publishes what is due now, and marks the steps that were acknowledged soon.
+    /// Publishes due steps, and marks those that are acknowledged promptly.
     async fn publish_due(&mut self) -> Result<Turn, DispatchError> {
         let lease = Lease { token: Uuid::new_v4(), since: Instant::now() };
         let mut connection = self.database.connection().await?;
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let due = shipments::lease_due(&mut connection, lease.token, self.lease, limit).await?;
-        // No connection is held while Kafka is waited for.
+        // The connection is returned before the wait for Kafka.
         drop(connection);
         let leased = due.len();
         if leased == 0 {
@@ -148,29 +150,29 @@ impl Dispatcher {
             Ok((due, publication))
         };
         let steps = due.into_iter().map(step).collect::<Result<Vec<_>, DispatchError>>()?;
-        let mut flight = Flight { events: self.publisher.send(steps), context: lease };
-        let answers = flight.events.answers_within(PATIENCE).await;
+        let mut flight = InFlightBatch { events: self.publisher.send(steps), context: lease };
+        let answers = flight.events.reports_within(REPORT_WAIT).await;
         let done = self.settle(flight, answers).await?;
         Ok(Turn { leased, done })
     }
 
-    /// Marks what was published, lets wait what could not be, and puts aside what can never be. What is left of the flight
-    /// stays on its way. Returns how many steps were done.
+    /// Marks published steps, defers those that could not be published, and dead-letters those that
+    /// never can be. The rest stays in flight. Returns how many steps were done.
     async fn settle(
         &mut self,
-        flight: Flight<DueShipment, Lease>,
-        answers: Answers<DueShipment>,
+        flight: InFlightBatch<DueShipment, Lease>,
+        answers: DeliveryReports<DueShipment>,
     ) -> Result<usize, DispatchError> {
         let lease = flight.context;
         if !flight.events.is_empty() {
             self.flights.add(flight);
         }
-        // Where the lease does not last for that, it runs out, and the step is due again.
-        if !answers.suspects.is_empty()
+        // If the lease does not last for that, it expires, and the step is due again.
+        if !answers.to_resend.is_empty()
             && lease.since.elapsed() + self.publish_and_mark <= self.lease
         {
-            let events = self.publisher.send_apart(answers.suspects);
-            self.flights.add(Flight { events, context: lease });
+            let events = self.publisher.send_individually(answers.to_resend);
+            self.flights.add(InFlightBatch { events, context: lease });
         }
         let mut done = Vec::with_capacity(answers.settled.len());
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
@@ -189,7 +191,7 @@ impl Dispatcher {
             tracing::error!(
                 refused = refused.len(),
                 topic = self.topic,
-                "most of the latest steps were refused, none of them is dead-lettered: look at the settings of the topic"
+                "most of the latest steps were refused; none is dead-lettered; check the settings of the topic"
             );
             waiting.append(&mut refused);
         }
@@ -227,8 +229,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Lets steps wait that could not be published, so that others pass; unless no broker answers, where it is no use.
-    /// Where others could be published meanwhile, it is no outage.
+    /// Defers steps that could not be published, so that others pass. If no broker responds, gives
+    /// them back instead, because then no step can pass. If others were published meanwhile, it is
+    /// not an outage.
     async fn defer(
         &mut self,
         lease: Lease,
@@ -237,7 +240,7 @@ impl Dispatcher {
         let orders: Vec<OrderId> = waiting.iter().map(|(order, _)| *order).collect();
         let Some((_, error)) = waiting.into_iter().next() else { return Ok(()) };
         let others_pass = self.acknowledged > Some(lease.since);
-        let defers = others_pass || self.publisher.is_answered().await;
+        let defers = others_pass || self.publisher.is_reachable().await;
         let mut connection = self.database.connection().await?;
         if defers {
             shipments::defer(&mut connection, lease.token, &orders).await?;
@@ -248,7 +251,7 @@ impl Dispatcher {
         if others_pass { Ok(()) } else { Err(DispatchError::Kafka(error)) }
     }
 
-    /// Waits until the time is up, an answer has come, or in a dispatcher that is idle a new order has arrived.
+    /// Waits for the pause, a response, or, if the dispatcher is idle, a new order.
     async fn rest(
         &mut self,
         pause: Duration,
@@ -304,6 +307,6 @@ impl Dispatcher {
 fn note_lost_leases(lost: usize) {
     if lost > 0 {
         metrics::counter!("delivery_leases_lost_total").increment(lost as u64);
-        tracing::warn!(lost, "a lease ran out, steps will be published again");
+        tracing::warn!(lost, "lease expired; steps will be published again");
     }
 }

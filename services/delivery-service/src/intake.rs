@@ -1,4 +1,4 @@
-//! New orders become shipments whose timers run.
+//! Turns new orders into shipments.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use tokio::sync::Notify;
 
 use crate::delays::Delays;
 
-/// Starts a timer for each new order; an order that has one keeps it.
+/// Creates a shipment for each new order. An order that already has one keeps it.
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) database: Database,
     pub(crate) delays: Delays,
-    /// Wakes the dispatcher, which may be waiting for something later.
+    /// Wakes the dispatcher, which may be waiting for a later step.
     pub(crate) arrived: Arc<Notify>,
 }
 

@@ -1,7 +1,7 @@
-//! delivery-service: ships every new order by itself and reports each step.
+//! delivery-service: ships and delivers every new order, and publishes each step.
 //!
-//! The timer of an order is a row, not a task: it survives a kill at any point, and any number of instances share
-//! the rows that are due.
+//! The timer of an order is a row, not a task, so it survives a kill at any point. Any number of
+//! instances share the due rows.
 
 mod application;
 mod config;

@@ -1,4 +1,4 @@
-//! Ships orders by itself, step by step.
+//! Ships and delivers orders.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The shipments as a whole, for metrics: how many are due, for how long the oldest has been, how many Kafka refused, and
-//! what makes their table slow.
+//! Metrics of all shipments: how many are due, how long the oldest has been due, how many steps
+//! Kafka refused, and what keeps Postgres from cleaning up their table.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use store::shipments::{self, Overdue};
 use store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks.
+/// Interval between two observations.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// More refused steps are not counted.
-const MOST_COUNTED: i64 = 1_000;
+/// Maximum number of refused steps that are counted.
+const MAX_COUNTED: i64 = 1_000;
 
-/// Looks until `shutdown`.
+/// Observes until `shutdown`.
 pub(crate) async fn observe(
     database: Database,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut outage = Outage::of("shipment metrics");
     while !shutdown.is_cancelled() {
-        let pause = match look(&database).await {
-            Ok(seen) => {
+        let pause = match read_shipments(&database).await {
+            Ok(observation) => {
                 outage.over();
-                seen.show(Utc::now().timestamp());
+                observation.show(Utc::now().timestamp());
                 INTERVAL
             }
             Err(error) => outage.failed(&error),
@@ -37,14 +37,14 @@ pub(crate) async fn observe(
     Ok(())
 }
 
-/// What one look sees.
-struct Seen {
+/// The result of one observation.
+struct Observation {
     overdue: Overdue,
     refused: i64,
     held_back: HeldBack,
 }
 
-impl Seen {
+impl Observation {
     #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^52")]
     fn show(self, observed: i64) {
         let Overdue { shipments, oldest } = self.overdue;
@@ -56,11 +56,11 @@ impl Seen {
     }
 }
 
-async fn look(database: &Database) -> Result<Seen, StoreError> {
+async fn read_shipments(database: &Database) -> Result<Observation, StoreError> {
     let mut connection = database.connection().await?;
-    Ok(Seen {
+    Ok(Observation {
         overdue: shipments::overdue(&mut connection).await?,
-        refused: shipments::count_refused(&mut connection, MOST_COUNTED).await?,
+        refused: shipments::count_refused(&mut connection, MAX_COUNTED).await?,
         held_back: horizon::held_back(&mut connection).await?,
     })
 }

@@ -1,4 +1,4 @@
-//! The service, put together.
+//! Assembles and runs the service.
 
 use std::io;
 use std::net::TcpListener;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::config::{IntakeSettings, ServiceConfig};
 use service_kit::health::Readiness;
-use service_kit::last_answers::{Stopping, last_answers, note_age};
 use service_kit::management::{self, Management};
 use service_kit::tasks::{ServiceError, Tasks};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the ports.
+    /// Binds the ports.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         Ok(Self {
             management: Management::bind(
@@ -50,10 +50,10 @@ impl Application {
         Ok(self.listener.local_addr()?.port())
     }
 
-    /// Answers until `shutdown` and for the delay after it.
+    /// Serves requests until `shutdown` and for the delay after it.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown).delayed(self.intake.shutdown_delay);
-        let stopping = tasks.asked();
+        let stopping = tasks.stop_signal();
         let shutdown_timeout = self.shutdown_timeout;
         let (management, api) = self.server(Stopping(stopping.clone()), tasks.shutdown())?;
         tasks.spawn_last("management", |end| management.run(stopping, end));
@@ -73,14 +73,14 @@ impl Application {
                 .app_data(current.clone())
                 .app_data(stopping.clone())
                 .app_data(web::JsonConfig::default().error_handler(routes::unreadable))
-                .wrap(from_fn(last_answers))
+                .wrap(from_fn(close_connections))
                 .route("/availability", web::post().to(routes::availability))
                 .route("/admin/behaviour", web::get().to(routes::behaviour))
                 .route("/admin/behaviour", web::put().to(routes::set_behaviour))
         })
         .workers(1)
         .keep_alive(self.intake.http_keep_alive)
-        .on_connect(note_age(self.intake.http_connection_max_age))
+        .on_connect(set_max_age(self.intake.http_connection_max_age))
         .disable_signals()
         .shutdown_signal(shutdown.cancelled_owned())
         .shutdown_timeout(5)

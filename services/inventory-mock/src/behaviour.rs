@@ -1,4 +1,4 @@
-//! How well the inventory works today.
+//! The failures and delays of the inventory, and its stock.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ pub(crate) struct Behaviour {
     /// Percent of requests that fail with 500.
     #[serde(default)]
     pub(crate) failure_rate: u8,
-    /// Least milliseconds that an answer takes.
+    /// Minimum response time, in milliseconds.
     #[serde(default)]
     pub(crate) latency_min_ms: u64,
-    /// Most milliseconds that an answer takes.
+    /// Maximum response time, in milliseconds.
     #[serde(default)]
     pub(crate) latency_max_ms: u64,
 }
 
 impl Behaviour {
-    /// The largest delay that can be set: ten minutes.
+    /// The longest response time that can be set: ten minutes.
     pub(crate) const LONGEST_MS: u64 = 600_000;
 
-    /// Says what is wrong with it, if anything is.
+    /// Checks that the values are within their bounds.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.failure_rate > 100 {
-            return Err("the failure rate is a percentage, 0 to 100");
+            return Err("failureRate must be a percentage, 0 to 100");
         }
         if self.latency_min_ms > self.latency_max_ms {
-            return Err("the least latency must not be longer than the most");
+            return Err("latencyMinMs must not be more than latencyMaxMs");
         }
         if self.latency_max_ms > Self::LONGEST_MS {
-            return Err("the most latency must not be longer than 600000 ms");
+            return Err("latencyMaxMs must not be more than 600000");
         }
         Ok(())
     }
@@ -43,14 +43,14 @@ impl Behaviour {
         rand::rng().random_range(0..100) < self.failure_rate
     }
 
-    /// How long this request takes.
+    /// The response time of this request.
     pub(crate) fn latency(&self) -> Duration {
         Duration::from_millis(rand::rng().random_range(self.latency_min_ms..=self.latency_max_ms))
     }
 }
 
-/// How many pieces there are: product ids that contain `out-of-stock` have none, those that contain `limited`
-/// have three, all others have plenty.
+/// The stock of a product: none if the product id contains `out-of-stock`, three if it contains
+/// `limited`, otherwise plenty.
 pub(crate) fn stock_of(product_id: &str) -> i64 {
     match product_id {
         id if id.contains("out-of-stock") => 0,
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behaviour_that_cannot_be_is_refused() {
+    fn invalid_behaviour_is_rejected() {
         let good = Behaviour { failure_rate: 100, latency_min_ms: 0, latency_max_ms: 10 };
         assert!(good.check().is_ok());
         assert!(Behaviour { failure_rate: 101, ..good }.check().is_err());
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_rate_is_kept_at_both_ends() {
+    fn failure_rates_of_0_and_100_are_exact() {
         let behaviour =
             |failure_rate| Behaviour { failure_rate, latency_min_ms: 0, latency_max_ms: 0 };
         assert!((0..1000).all(|_| behaviour(100).fails()));

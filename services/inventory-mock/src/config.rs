@@ -8,7 +8,7 @@ use service_kit::config::{
 
 use crate::behaviour::Behaviour;
 
-/// inventory-mock: answers availability as a shop's inventory would
+/// inventory-mock: stands in for the inventory of a shop
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {

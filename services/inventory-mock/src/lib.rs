@@ -1,4 +1,5 @@
-//! inventory-mock: stands in for a shop's real inventory, and can be made slow or broken while it runs.
+//! inventory-mock: stands in for the inventory of a shop. Its failures and delays can be changed at
+//! run time.
 
 mod application;
 mod behaviour;

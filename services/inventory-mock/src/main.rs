@@ -1,4 +1,4 @@
-//! Stands in for a shop's real inventory.
+//! Stands in for the inventory of a shop.
 
 use std::process::ExitCode;
 

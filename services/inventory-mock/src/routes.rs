@@ -1,4 +1,4 @@
-//! The two things that can be asked: what there is, and how to behave.
+//! The routes: availability, and the behaviour of the mock.
 
 use std::sync::RwLock;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::behaviour::{Behaviour, stock_of};
 
-/// The behaviour, which changes while requests are answered.
+/// The behaviour, which can change while requests are in progress.
 pub(crate) type Current = web::Data<RwLock<Behaviour>>;
 
 /// `POST /availability`.
@@ -20,7 +20,7 @@ pub(crate) async fn availability(
 ) -> HttpResponse {
     let behaviour = read(&current);
     let latency = behaviour.latency();
-    // To sleep for no time takes until the timer's next millisecond.
+    // Even a sleep of zero takes until the timer's next millisecond.
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
@@ -50,10 +50,10 @@ pub(crate) async fn set_behaviour(current: Current, wanted: web::Json<Behaviour>
     HttpResponse::Ok().json(*wanted)
 }
 
-/// The answer to a body that is not what it should be.
+/// The response to an unreadable body.
 pub(crate) fn unreadable(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
-    let answer = failure(error.status_code(), &error.to_string());
-    InternalError::from_response(error, answer).into()
+    let response = failure(error.status_code(), &error.to_string());
+    InternalError::from_response(error, response).into()
 }
 
 fn failure(status: StatusCode, error: &str) -> HttpResponse {

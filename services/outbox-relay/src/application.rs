@@ -1,4 +1,4 @@
-//! The service, put together.
+//! Assembles and runs the service.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the ports. Needs neither database nor broker yet.
+    /// Binds the ports. Does not need the database or a broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("outbox-relay", &config.database);
         let publisher = Publisher::new("outbox-relay", &config.dead_letters_topic, &config.kafka)
@@ -45,10 +45,10 @@ impl Application {
         self.management.port()
     }
 
-    /// Runs until `shutdown`, then hands the shards over and stops.
+    /// Runs until `shutdown`, then gives the shards back and stops.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
-        let stopping = tasks.asked();
+        let stopping = tasks.stop_signal();
         tasks.spawn_last("management", |end| self.management.run(stopping, end));
         let wakes = self.relay.wakes();
         let observer = observe::observe(self.database.clone(), wakes.clone(), tasks.shutdown());

@@ -7,13 +7,14 @@ use contracts::cloud_events::Attributes;
 use messaging::Publication;
 use store::outbox::OutboxRow;
 
-/// Keeps the first row of each order: one that cannot be published must not be overtaken by its successor.
-pub(crate) fn one_an_order(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
+/// Keeps the first row of each order: a row that cannot be published must not be overtaken by the
+/// next one.
+pub(crate) fn oldest_per_order(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
     let mut orders = HashSet::with_capacity(rows.len());
     rows.into_iter().filter(|row| orders.insert(row.event.aggregate_id)).collect()
 }
 
-/// The payload goes into the record: there may be much of it, and nobody needs it twice.
+/// Moves the payload into the record instead of copying it, because it may be large.
 pub(crate) fn publication(row: &mut OutboxRow) -> Publication {
     let event = &mut row.event;
     Publication {
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn a_batch_has_the_oldest_row_of_each_order() {
         let (a, b) = (OrderId::generate(), OrderId::generate());
-        let batch = one_an_order(vec![row(a, 1), row(a, 2), row(b, 3)]);
+        let batch = oldest_per_order(vec![row(a, 1), row(a, 2), row(b, 3)]);
         assert_eq!(batch.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 3]);
     }
 }

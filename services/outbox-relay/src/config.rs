@@ -11,7 +11,7 @@ use service_kit::config::{
 };
 use store::DatabaseSettings;
 
-/// outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order
+/// outbox-relay: publishes events from the outbox in Postgres to Kafka, in sequence per order
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
@@ -54,13 +54,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// A publish that is still waiting for its answer must not outlive the lease that it was begun under. A lease is renewed
-    /// when a quarter of it is gone, and a renewal can be late.
+    /// A publish must end before the lease that it began under expires. A lease is renewed after a
+    /// quarter of its duration, and a renewal can be late.
     fn check(&self) -> Result<(), String> {
         all_of(&[
             (
                 self.database.database_pool_size >= self.outbox_lanes,
-                "DATABASE_POOL_SIZE must be at least OUTBOX_LANES, or lanes wait for each other",
+                "DATABASE_POOL_SIZE must be at least OUTBOX_LANES, or lanes wait for connections",
             ),
             (
                 self.outbox_lease * 2 / 3 >= self.publish_and_mark() + RENEWAL,
@@ -68,24 +68,25 @@ impl Config {
             ),
             (
                 self.common.shutdown_timeout >= self.publish_and_mark(),
-                "SHUTDOWN_TIMEOUT must be at least 1000 longer than KAFKA_PUBLISH_TIMEOUT",
+                "SHUTDOWN_TIMEOUT must be at least KAFKA_PUBLISH_TIMEOUT + 1000",
             ),
         ])
     }
 
-    /// The longest that a batch takes from the send to the mark: the client looks for late records once a second,
-    /// and the mark takes its time too.
+    /// The maximum time of a batch from send to mark: the client checks for expired records once a
+    /// second, and the mark takes time too.
     pub(crate) fn publish_and_mark(&self) -> Duration {
         self.kafka.kafka_publish_timeout + Duration::from_secs(1)
     }
 
-    /// The longest that the relay rightly takes from one renewal of its leases to the next: a quarter of a lease, and where
-    /// shards are given away what is still on its way.
-    pub(crate) fn longest_tenure(&self) -> Duration {
+    /// The maximum time between two renewals of the leases: a quarter of a lease, and the events in
+    /// flight if shards are given back.
+    pub(crate) fn max_renewal_interval(&self) -> Duration {
         self.outbox_lease / 4 + self.longest_step()
     }
 
-    /// The longest that a lane rightly takes for a step: to claim, to publish where too much is on its way already, to mark.
+    /// The maximum time of a lane's step: claim, publish with too many events in flight already,
+    /// mark.
     pub(crate) fn longest_step(&self) -> Duration {
         let database =
             self.database.database_connect_timeout + self.database.database_statement_timeout;
@@ -93,10 +94,10 @@ impl Config {
     }
 }
 
-/// What a renewal of the leases may take before lanes have to stop sending.
+/// Time that a renewal of the leases may take before lanes have to stop sending.
 const RENEWAL: Duration = Duration::from_millis(500);
 
-/// More lanes than shards would have nothing to do.
+/// The maximum is the number of shards: more lanes would have no work.
 fn parse_lanes(text: &str) -> Result<usize, String> {
     number_in(text, 1..=64)
 }

@@ -1,23 +1,23 @@
-//! The events that a lane has gone on without, and their orders.
+//! The events of a lane that are in flight while it continues, and their orders.
 
 use std::collections::HashSet;
 
-use messaging::{Answers, Flight, Flights};
+use messaging::{DeliveryReports, InFlightBatch, InFlightBatches};
 use store::outbox::{HeldShard, OutboxRow};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// What a lane has to know when the answers come: the leases that it held when it sent the events, and when that was.
+/// What a lane needs to settle responses: the leases under which it sent the events, and the time.
 #[derive(Clone, Debug)]
-pub(crate) struct Sending {
+pub(crate) struct SendContext {
     pub(crate) held: Vec<HeldShard>,
     pub(crate) at: Instant,
 }
 
-/// The flights of a lane.
+/// The batches of a lane that are in flight.
 #[derive(Debug, Default)]
 pub(crate) struct OrdersInFlight {
-    flights: Flights<OutboxRow, Sending>,
+    flights: InFlightBatches<OutboxRow, SendContext>,
     orders: HashSet<Uuid>,
 }
 
@@ -31,36 +31,41 @@ impl OrdersInFlight {
         self.flights.have_room()
     }
 
-    /// Nothing else of these orders may be sent before their events are answered.
+    /// The orders with events in flight. No other event of them may be sent before the response.
     pub(crate) fn orders(&self) -> Vec<Uuid> {
         self.orders.iter().copied().collect()
     }
 
-    pub(crate) fn add(&mut self, flight: Flight<OutboxRow, Sending>) {
+    pub(crate) fn add(&mut self, flight: InFlightBatch<OutboxRow, SendContext>) {
         self.orders.extend(flight.events.waiting().map(order));
         self.flights.add(flight);
     }
 
-    /// The next answers, with what is left of their flight; `None` where nothing is on its way.
+    /// The next responses, with the rest of their batch; `None` if nothing is in flight.
     pub(crate) async fn next(
         &mut self,
-    ) -> Option<(Flight<OutboxRow, Sending>, Answers<OutboxRow>)> {
+    ) -> Option<(InFlightBatch<OutboxRow, SendContext>, DeliveryReports<OutboxRow>)> {
         let landed = self.flights.next().await?;
         self.forget(&landed);
         Some(landed)
     }
 
-    /// The next answers, if they have come already.
-    pub(crate) fn next_now(&mut self) -> Option<(Flight<OutboxRow, Sending>, Answers<OutboxRow>)> {
+    /// The next responses, if they have already arrived.
+    pub(crate) fn next_now(
+        &mut self,
+    ) -> Option<(InFlightBatch<OutboxRow, SendContext>, DeliveryReports<OutboxRow>)> {
         let landed = self.flights.next_now()?;
         self.forget(&landed);
         Some(landed)
     }
 
-    fn forget(&mut self, (flight, answers): &(Flight<OutboxRow, Sending>, Answers<OutboxRow>)) {
+    fn forget(
+        &mut self,
+        (flight, answers): &(InFlightBatch<OutboxRow, SendContext>, DeliveryReports<OutboxRow>),
+    ) {
         let settled = answers.settled.iter().map(|(row, _)| row);
-        let suspects = answers.suspects.iter().map(|(row, _)| row);
-        for row in flight.events.waiting().chain(settled).chain(suspects) {
+        let to_resend = answers.to_resend.iter().map(|(row, _)| row);
+        for row in flight.events.waiting().chain(settled).chain(to_resend) {
             self.orders.remove(&order(row));
         }
     }

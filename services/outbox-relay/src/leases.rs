@@ -1,4 +1,4 @@
-//! The shards that a relay holds, and for how long it may rely on that.
+//! The shards that a relay holds, and how long it may rely on them.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -16,15 +16,16 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct Leases {
     database: Database,
-    /// Names this relay among the others; new with every start, so that no lease is inherited by mistake.
+    /// The id of this relay; new with every start, so that it does not inherit a lease.
     relay: Uuid,
     length: Duration,
     held: HashSet<i16>,
 }
 
-/// What is held until shards are given away. The leases are renewed meanwhile, while records are on their way.
+/// The shards held until some are given back. Their leases are renewed meanwhile, with records in
+/// flight.
 #[derive(Debug)]
-pub(crate) struct Tenure {
+pub(crate) struct LeaseWindow {
     leased: Mutex<Leased>,
     length: Duration,
     renewed: Notify,
@@ -34,7 +35,7 @@ pub(crate) struct Tenure {
 #[derive(Debug)]
 struct Leased {
     held: Arc<[HeldShard]>,
-    /// Taken before the database was asked: the leases last from a little later.
+    /// Read before the request to the database: the leases begin a little later.
     since: Instant,
 }
 
@@ -43,31 +44,32 @@ impl Leases {
         Self { database, relay: Uuid::new_v4(), length, held: HashSet::new() }
     }
 
-    /// Renews, and moves towards a fair share. Nothing may be in flight: shards can be given away here.
-    pub(crate) async fn renew(&mut self) -> Result<Tenure, StoreError> {
+    /// Renews the leases, and takes or gives back shards for a fair share. Nothing may be in
+    /// flight.
+    pub(crate) async fn renew(&mut self) -> Result<LeaseWindow, StoreError> {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
         let held = outbox::share(&mut connection, self.relay, self.length_ms()).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         let leased = Mutex::new(Leased { held: held.into(), since });
         let (renewed, ended) = (Notify::new(), CancellationToken::new());
-        Ok(Tenure { leased, length: self.length, renewed, ended })
+        Ok(LeaseWindow { leased, length: self.length, renewed, ended })
     }
 
-    /// Renews what is held, and takes what is free, while the lanes go on. Returns whether there is something to give
-    /// away, for which they have to stop.
-    pub(crate) async fn extend(&mut self, tenure: &Tenure) -> Result<bool, StoreError> {
+    /// Renews the leases and takes free shards while the lanes work. Returns whether there are
+    /// shards to give back, for which the lanes have to stop.
+    pub(crate) async fn extend(&mut self, window: &LeaseWindow) -> Result<bool, StoreError> {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
         let Share { held, has_surplus } =
             outbox::extend(&mut connection, self.relay, self.length_ms()).await?;
         self.note(held.iter().map(|held| held.shard).collect());
-        *tenure.leased() = Leased { held: held.into(), since };
-        tenure.renewed.notify_waiters();
+        *window.leased() = Leased { held: held.into(), since };
+        window.renewed.notify_waiters();
         Ok(has_surplus)
     }
 
-    /// Gives everything back at once.
+    /// Gives all shards back at once.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         outbox::release(&mut connection, self.relay).await
@@ -81,7 +83,7 @@ impl Leases {
         if now != self.held {
             let gained = now.difference(&self.held).count();
             let released = self.held.difference(&now).count();
-            tracing::info!(shards = now.len(), gained, "shards changed hands");
+            tracing::info!(shards = now.len(), gained, "shards reassigned");
             metrics::counter!("outbox_shards_gained_total").increment(gained as u64);
             metrics::counter!("outbox_shards_released_total").increment(released as u64);
         }
@@ -91,49 +93,49 @@ impl Leases {
     }
 }
 
-impl Tenure {
-    /// All that is held.
+impl LeaseWindow {
+    /// All shards held.
     pub(crate) fn shards(&self) -> Shards {
         self.leased().held.iter().map(|held| held.shard).collect()
     }
 
-    /// The shards of one of so many lanes.
+    /// The shards of one lane.
     pub(crate) fn of_lane(&self, lane: usize, lanes: usize) -> Vec<HeldShard> {
         let of_lane = |held: &&HeldShard| lane_of(held.shard, lanes) == lane;
         self.leased().held.iter().filter(of_lane).copied().collect()
     }
 
-    /// When to renew: at a quarter of the lease. The settings leave two thirds of it for what is sent just before, so a
-    /// renewal has time.
+    /// When to renew: after a quarter of the lease. The settings reserve two thirds of it for
+    /// events that are sent just before, which leaves time for the renewal.
     pub(crate) fn renewal(&self) -> Instant {
         self.leased().since + self.length / 4
     }
 
-    /// Whether the lanes have to put down what they have in hand.
+    /// Whether the lanes have to stop.
     pub(crate) fn is_over(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    /// Ends it: the lanes put down what they have in hand, and shards can be given away.
+    /// Ends the window: the lanes stop, and then shards can be given back.
     pub(crate) fn end(&self) {
         self.ended.cancel();
     }
 
-    /// Waits until it is over.
+    /// Waits until the window is over.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Whether the leases last as long as that, by a clock that began before they did.
+    /// Whether the leases last for `duration`, by a clock that started before they began.
     pub(crate) fn lasts(&self, duration: Duration) -> bool {
         self.leased().since.elapsed() + duration <= self.length
     }
 
-    /// Waits until the leases last as long as that.
+    /// Waits until the leases last for `duration`.
     pub(crate) async fn until_it_lasts(&self, duration: Duration) {
         loop {
             let mut renewed = pin!(self.renewed.notified());
-            // From here on, a renewal is heard.
+            // Registered before the check, so that no renewal is missed.
             renewed.as_mut().enable();
             if self.lasts(duration) {
                 return;
@@ -146,14 +148,15 @@ impl Tenure {
         self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that another relay has taken over. Only the database knows what is left.
-    pub(crate) fn lose(&self) {
+    /// Ends the window because another relay has taken over a shard: only a renewal shows which
+    /// ones are left.
+    pub(crate) fn lease_lost(&self) {
         metrics::counter!("outbox_leases_lost_total").increment(1);
         self.end();
     }
 }
 
-/// Which lane works on a shard: always the same one, so that a wake-up finds it.
+/// The lane of a shard: always the same one, so that a notification reaches it.
 pub(crate) fn lane_of(shard: i16, lanes: usize) -> usize {
     usize::from(shard.unsigned_abs()) % lanes
 }

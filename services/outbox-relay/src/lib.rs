@@ -1,7 +1,8 @@
-//! outbox-relay: carries events from the outbox in Postgres to Kafka, in order for each order.
+//! outbox-relay: publishes events from the outbox in Postgres to Kafka, in sequence per order.
 //!
-//! Any number of relays share the outbox's 64 shards. A record is published at least once: a relay that dies
-//! between the broker's answer and the mark leaves a row that its successor publishes again, with the same id.
+//! Any number of relays share the outbox's 64 shards. An event is published at least once: if a
+//! relay dies between the acknowledgement and the mark, another relay publishes the row again, with
+//! the same id.
 
 mod application;
 mod batch;

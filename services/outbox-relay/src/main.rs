@@ -1,4 +1,4 @@
-//! Carries events from the outbox in Postgres to Kafka.
+//! Publishes events from the outbox in Postgres to Kafka.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! The outbox as a whole, for metrics: how much waits, how old it is, whether all shards are held.
+//! Metrics of the whole outbox: number and age of its events, and whether all shards are held.
 //!
-//! One relay looks, now and then, at the oldest rows of each shard, so that it costs the same with a million events
-//! waiting as with none.
+//! One relay reads the oldest rows of each shard at an interval, so a million waiting events cost
+//! no more than none.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::wake::Wakes;
 
-/// Between two looks.
+/// Interval between two observations.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Looks until `shutdown`.
+/// Observes until `shutdown`.
 pub(crate) async fn observe(
     database: Database,
     wakes: Wakes,
@@ -38,11 +38,12 @@ pub(crate) async fn observe(
     Ok(())
 }
 
-/// Shows what there is, or nothing where another relay shows it: the largest value is the one that counts.
+/// Sets the metrics, or sets them to 0 if another relay reports them: queries use the largest
+/// value.
 async fn observe_once(database: &Database, observes: bool) -> Result<(), StoreError> {
     if observes {
         let mut connection = database.connection().await?;
-        let status = outbox::glance(&mut connection).await?;
+        let status = outbox::sample_status(&mut connection).await?;
         show(&status, Utc::now().timestamp());
         horizon::held_back(&mut connection).await?.show();
     } else {

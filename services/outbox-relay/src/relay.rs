@@ -1,4 +1,5 @@
-//! The relay: hold a fair share of the shards, and let the lanes work on it until some of it is to be given away.
+//! The relay: holds a fair share of the shards, and runs the lanes until some have to be given
+//! back.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::lane::{Lane, Shared};
-use crate::leases::{Leases, Tenure};
+use crate::leases::{LeaseWindow, Leases};
 use crate::step::{RelayError, Step};
 use crate::wake::Wakes;
 
-/// Carries events from the outbox to Kafka.
+/// Publishes the events of the outbox to Kafka.
 #[derive(Debug)]
 pub struct Relay {
     leases: Leases,
@@ -28,7 +29,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay that holds nothing yet.
+    /// A relay that holds no shards yet.
     pub fn new(config: &Config, database: Database, publisher: Publisher) -> Self {
         let wakes = Wakes::new(config.outbox_lanes);
         let shared = Arc::new(Shared {
@@ -54,31 +55,31 @@ impl Relay {
             leases: Leases::new(database, config.outbox_lease),
             lanes: lanes.collect(),
             wakes,
-            heartbeat: Heartbeat::new("relay", grace + config.longest_tenure()),
+            heartbeat: Heartbeat::new("relay", grace + config.max_renewal_interval()),
         }
     }
 
-    /// What wakes the lanes.
+    /// The notifications of the lanes.
     pub(crate) fn wakes(&self) -> Wakes {
         self.wakes.clone()
     }
 
-    /// Its signs of life: each renewal of the leases, and each step of a lane.
+    /// The heartbeats of the lease renewal and of each lane.
     pub(crate) fn heartbeats(&self) -> impl Iterator<Item = Heartbeat> {
         let lanes = self.lanes.iter().map(|lane| lane.heartbeat.clone());
         std::iter::once(self.heartbeat.clone()).chain(lanes)
     }
 
-    /// Works until `shutdown`; the steps in hand are finished, then the shards are handed over.
+    /// Runs until `shutdown`. Then finishes the current steps and gives the shards back.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), JoinError> {
         let mut outage = Outage::of("outbox");
         while !shutdown.is_cancelled() {
             self.heartbeat.beat();
             match self.leases.renew().await {
-                Ok(tenure) => {
+                Ok(window) => {
                     outage.over();
-                    self.wakes.hold(tenure.shards());
-                    self.work(&Arc::new(tenure), &shutdown).await?;
+                    self.wakes.set_held(window.shards());
+                    self.work(&Arc::new(window), &shutdown).await?;
                 }
                 Err(error) => {
                     let pause = tokio::time::sleep(outage.failed(&error));
@@ -87,54 +88,55 @@ impl Relay {
             }
         }
         if let Err(error) = self.leases.release().await {
-            tracing::warn!(error = %Chain(&error), "shards not handed over, their leases will run out");
+            tracing::warn!(error = %Chain(&error), "shards not given back; their leases will expire");
         }
         Ok(())
     }
 
-    /// The lanes side by side, each on a task of its own, until all have put down what they had in hand. Meanwhile the
-    /// leases are renewed, and what another relay gives back is taken.
+    /// Runs the lanes concurrently, each on its own task, until all have stopped. Meanwhile renews
+    /// the leases, and takes the shards that another relay gives back.
     async fn work(
         &mut self,
-        tenure: &Arc<Tenure>,
+        window: &Arc<LeaseWindow>,
         shutdown: &CancellationToken,
     ) -> Result<(), JoinError> {
         let mut at_work: JoinSet<Lane> =
-            self.lanes.drain(..).map(|lane| lane.work(tenure.clone(), shutdown.clone())).collect();
+            self.lanes.drain(..).map(|lane| lane.work(window.clone(), shutdown.clone())).collect();
         let mut outage = Outage::of("outbox leases");
-        let mut renewal = tenure.renewal();
+        let mut renewal = window.renewal();
         loop {
             tokio::select! {
                 lane = at_work.join_next() => match lane {
                     Some(lane) => self.lanes.push(lane?),
                     None => return Ok(()),
                 },
-                () = sleep_until(renewal) => renewal = self.extend(tenure, &mut outage).await,
-                () = self.wakes.shards_free() => renewal = self.extend(tenure, &mut outage).await,
+                () = sleep_until(renewal) => renewal = self.extend(window, &mut outage).await,
+                () = self.wakes.shards_free() => renewal = self.extend(window, &mut outage).await,
             }
         }
     }
 
-    /// Renews the leases, and ends the tenure where another relay waits for a part of it. Returns when to do it again.
-    async fn extend(&mut self, tenure: &Tenure, outage: &mut Outage) -> Instant {
+    /// Renews the leases, and ends the lease window if another relay waits for shards. Returns the
+    /// time of the next renewal.
+    async fn extend(&mut self, window: &LeaseWindow, outage: &mut Outage) -> Instant {
         self.heartbeat.beat();
-        match self.leases.extend(tenure).await {
+        match self.leases.extend(window).await {
             Ok(has_surplus) => {
                 outage.over();
-                self.wakes.hold(tenure.shards());
+                self.wakes.set_held(window.shards());
                 if has_surplus {
-                    tenure.end();
+                    window.end();
                 }
-                tenure.renewal()
+                window.renewal()
             }
             Err(error) => Instant::now() + outage.failed(&error),
         }
     }
 
-    /// One step of each lane, to its end.
+    /// Runs one step of each lane to completion.
     pub async fn run_once(&mut self) -> Result<Step, RelayError> {
-        let tenure = self.leases.renew().await?;
-        let steps = join_all(self.lanes.iter_mut().map(|lane| lane.whole_step(&tenure))).await;
+        let window = self.leases.renew().await?;
+        let steps = join_all(self.lanes.iter_mut().map(|lane| lane.whole_step(&window))).await;
         steps.into_iter().try_fold(Step::default(), |sum, step| Ok(sum + step?))
     }
 }

@@ -1,4 +1,5 @@
-//! After the broker has answered: mark what it took, blame no event for a condition, put aside what can never go.
+//! Settles events after the response of the broker: marks what it accepted, defers for a condition,
+//! and dead-letters what it can never accept.
 
 use contracts::cloud_events::{data_schema, trace_id};
 use contracts::event_id::event_id;
@@ -10,16 +11,16 @@ use service_kit::Chain;
 use store::outbox::{self, ClaimedRow, EventHeaders, HeldShard, OutboxEvent, OutboxRow};
 use store::{Connection, StoreError};
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
     /// Events that were published and marked.
     pub(crate) published: usize,
-    /// Events that were put aside.
+    /// Events that were dead-lettered.
     pub(crate) dead_lettered: usize,
-    /// Another relay has taken over a shard meanwhile: what was published for it is published again.
+    /// Another relay has taken over a shard: its events may be published again.
     pub(crate) lease_lost: bool,
-    /// What could not be published, for a reason that is not the record's.
+    /// Events that could not be published because of a condition.
     pub(crate) unavailable: Vec<(ClaimedRow, OutboxRow, PublishError)>,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct Settler<'a> {
 }
 
 impl Settler<'_> {
-    /// Acknowledged rows are always marked first, whatever became of the others.
+    /// Always marks acknowledged rows first, whatever the outcome of the others.
     pub(crate) async fn settle(
         mut self,
         answers: Vec<(OutboxRow, Result<(), PublishError>)>,
@@ -63,18 +64,18 @@ impl Settler<'_> {
             metrics::counter!("outbox_held_events_total").increment(refused.len() as u64);
             tracing::error!(
                 refused = refused.len(),
-                "most of the latest events were refused, none of them is dead-lettered: look at the settings of their topics"
+                "most of the latest events were refused; none is dead-lettered; check the settings of their topics"
             );
             settlement.unavailable.append(&mut refused);
         }
         for (place, row, error) in refused {
-            self.put_aside(&row, place, &error, &mut settlement).await?;
+            self.dead_letter(&row, place, &error, &mut settlement).await?;
         }
         Ok(settlement)
     }
 
     /// Moves an event that can never be published to the dead letters.
-    async fn put_aside(
+    async fn dead_letter(
         &mut self,
         row: &OutboxRow,
         place: ClaimedRow,
@@ -106,8 +107,8 @@ fn report(event: &OutboxEvent, reason: &str) {
     );
 }
 
-/// The small event that tells of a dead letter. It goes through the outbox like any other; one that is refused
-/// itself is not announced again.
+/// The `outbox.dead-lettered` event, which goes through the outbox like any other. If it is refused
+/// itself, it is not announced again.
 fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<OutboxEvent> {
     let OutboxRow { event, redrive_count, .. } = row;
     if event.topic == topic {
@@ -121,7 +122,7 @@ fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<OutboxEven
         reason: reason.to_owned(),
     });
     Some(OutboxEvent {
-        // An event that was put back and is refused again is news.
+        // Each redrive gets its own id, so that an event that is refused again is announced again.
         event_id: event_id(
             event.aggregate_id,
             &format!("{OUTBOX_DEAD_LETTERED}/{}/{redrive_count}", event.event_id),

@@ -1,22 +1,22 @@
-//! What a step of a lane did, or why it could not be finished.
+//! The outcome of a lane's step, and its errors.
 
 use std::ops::Add;
 
 use messaging::PublishError;
 use store::StoreError;
 
-/// What one step did.
+/// The outcome of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Events that were published and marked.
     pub published: usize,
-    /// Events that were put aside.
+    /// Events that were dead-lettered.
     pub dead_lettered: usize,
-    /// Rows that have to wait for a row of the same order before them.
+    /// Rows that wait for an earlier row of the same order.
     pub held_back: usize,
-    /// Events that could not be published, and wait for their next attempt.
+    /// Events that could not be published and were deferred.
     pub deferred: usize,
-    /// There may be more than one step takes.
+    /// Whether there may be more rows than one step takes.
     pub behind: bool,
 }
 
@@ -34,18 +34,18 @@ impl Add for Step {
     }
 }
 
-/// Why a step could not be finished. Nothing is lost: what was not marked is found again.
+/// Why a step failed. No event is lost: rows that were not marked are claimed again.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The database.
+    /// The database failed.
     #[error("the outbox cannot be read or marked")]
     Store(#[from] StoreError),
-    /// Nothing could be published. No row is blamed for it.
+    /// No event could be published. This counts as an attempt of no row.
     #[error("events for the topic {topic} cannot be published")]
     Kafka {
-        /// Where they should go.
+        /// The topic of the events.
         topic: String,
-        /// The reason.
+        /// The cause.
         source: PublishError,
     },
 }

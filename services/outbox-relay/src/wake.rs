@@ -1,73 +1,73 @@
-//! Hearing of new events as they are committed, and of shards as they are given back, instead of looking for them all
-//! the time.
+//! Notifications of new events and of shards that were given back, which save frequent polls.
 //!
-//! A word that is lost costs nothing but the time until the next look: the lanes poll and the leases are renewed
-//! whatever is heard.
+//! A lost notification costs only the time until the next poll: the lanes poll and the leases are
+//! renewed in any case.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use service_kit::outage::Outage;
-use store::outbox::{Listener, Shards, Word};
+use store::outbox::{Listener, Notification, Shards};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::leases::lane_of;
 
-/// One bell a lane, and one for who holds the leases. Cheap to clone.
+/// Wakes the lanes, and the task that renews the leases. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Wakes {
-    bells: Arc<[Notify]>,
+    notifies: Arc<[Notify]>,
     shards_free: Arc<Notify>,
-    /// What this relay holds: news of other shards is news for others.
+    /// The shards of this relay. Notifications of other shards are for other relays.
     held: Arc<AtomicU64>,
 }
 
 impl Wakes {
     pub(crate) fn new(lanes: usize) -> Self {
-        let bells = (0..lanes).map(|_| Notify::new()).collect();
-        Self { bells, shards_free: Arc::default(), held: Arc::default() }
+        let notifies = (0..lanes).map(|_| Notify::new()).collect();
+        Self { notifies, shards_free: Arc::default(), held: Arc::default() }
     }
 
-    /// Notes what is held from now on.
-    pub(crate) fn hold(&self, shards: Shards) {
+    /// Sets the shards that are held.
+    pub(crate) fn set_held(&self, shards: Shards) {
         self.held.store(shards.bits(), Ordering::Relaxed);
     }
 
-    /// Whether this relay is the one that looks at the outbox as a whole: the one that holds the first shard, so that no
-    /// two do.
+    /// Whether this relay observes the whole outbox: the relay that holds the first shard does, so
+    /// no two do.
     pub(crate) fn observes(&self) -> bool {
         self.held.load(Ordering::Relaxed) & 1 == 1
     }
 
-    /// Waits until the lane has something to do. A bell that rang before is heard, once.
+    /// Waits for a notification of the lane. One that arrived before the call counts, once.
     pub(crate) async fn woken(&self, lane: usize) {
-        match self.bells.get(lane) {
-            Some(bell) => bell.notified().await,
+        match self.notifies.get(lane) {
+            Some(notify) => notify.notified().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Waits until another relay has given shards back. A word that came before is heard, once.
+    /// Waits until another relay has given shards back. A notification before the call counts,
+    /// once.
     pub(crate) async fn shards_free(&self) {
         self.shards_free.notified().await;
     }
 
-    fn pass_on(&self, word: Word) {
-        match word {
-            Word::Events(shards) => self.ring(shards),
-            Word::ShardsFree => self.shards_free.notify_one(),
+    fn forward(&self, notification: Notification) {
+        match notification {
+            Notification::Events(shards) => self.notify_lanes(shards),
+            Notification::ShardsFree => self.shards_free.notify_one(),
         }
     }
 
-    fn ring(&self, shards: Shards) {
-        let lanes = self.bells.len();
+    fn notify_lanes(&self, shards: Shards) {
+        let lanes = self.notifies.len();
         let held = Shards::from_bits(shards.bits() & self.held.load(Ordering::Relaxed));
-        for (lane, bell) in self.bells.iter().enumerate() {
+        for (lane, notify) in self.notifies.iter().enumerate() {
             if held.iter().any(|shard| lane_of(shard, lanes) == lane) {
-                bell.notify_one();
+                notify.notify_one();
             }
         }
     }
@@ -89,7 +89,7 @@ pub(crate) async fn listen(
     Ok(())
 }
 
-/// Until the connection breaks.
+/// Listens until the connection breaks.
 async fn listen_once(
     database: &Database,
     wakes: &Wakes,
@@ -97,9 +97,9 @@ async fn listen_once(
 ) -> Result<Infallible, StoreError> {
     let mut listener = Listener::connect(database).await?;
     outage.over();
-    // What was committed while nobody listened.
-    wakes.ring(Shards::ALL);
+    // For events that were committed before the listener was connected.
+    wakes.notify_lanes(Shards::ALL);
     loop {
-        wakes.pass_on(listener.next().await?);
+        wakes.forward(listener.next().await?);
     }
 }

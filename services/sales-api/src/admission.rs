@@ -1,8 +1,9 @@
-//! How many requests are worked on at once. One more is refused at once: a fast 503 that says when to come again is
-//! better than a slow 201 that makes everybody's slower.
+//! Limits the number of concurrent requests. A request above the limit is refused at once: a fast
+//! 503 with `Retry-After` is better than a slow 201 that delays all other requests.
 //!
-//! A place is taken when there is something to do: a client that is still sending its body occupies none. No subject
-//! gets more than half of the places, nor of the room for bodies: what is left is there for the others.
+//! A request gets its permit when its body is complete, so a client that is still sending holds
+//! none. A subject gets no more than half of the permits and half of the memory for bodies. The
+//! rest is left for the others.
 
 use std::collections::HashMap;
 use std::future::{Ready, ready};
@@ -17,67 +18,67 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::ApiError;
 
-/// What bodies may take up while they are read and worked on, all together, in KiB. Without it, clients that send slowly
-/// would fill the memory with what they have sent so far.
-const ROOM_KIB: usize = 64 * 1024;
+/// Memory for all bodies that are being received or processed, in KiB. Without this limit, clients
+/// that send slowly could fill the memory with incomplete bodies.
+const BODY_MEMORY_KIB: usize = 64 * 1024;
 
-/// How long a subject that has taken up its share should wait.
+/// `Retry-After` for a subject that has reached its limit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Whose request it is, among its extensions.
+/// The subject of a request, in its extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject(pub(crate) Owner);
 
-/// The places of requests under way, and the room for their bodies, shared by all threads.
+/// The permits of requests and the memory for their bodies, shared by all threads.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    places: Arc<Semaphore>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
     subjects: Arc<Subjects>,
 }
 
-/// The room that a body takes up; free again when it is dropped.
+/// The memory that a body uses; released on drop.
 #[derive(Debug)]
-pub(crate) struct Room {
-    share: Share,
+pub(crate) struct BodyMemory {
+    reservation: Reservation,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// A request's place; free again when it is dropped.
+/// The permit of a request; released on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     _permit: OwnedSemaphorePermit,
-    _share: Share,
+    _reservation: Reservation,
 }
 
-/// What the subjects take up of the places and of the room, where that is anything.
+/// What each subject uses of the permits and the memory. Subjects that use nothing have no entry.
 #[derive(Debug)]
 struct Subjects {
-    most: Taken,
-    taken: Mutex<HashMap<Owner, Taken>>,
+    limits: Usage,
+    usage: Mutex<HashMap<Owner, Usage>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Taken {
-    places: usize,
-    room_kib: usize,
+struct Usage {
+    permits: usize,
+    memory_kib: usize,
 }
 
-/// A part of what a subject takes up; given back when it is dropped.
+/// One part of what a subject uses; released on drop.
 #[derive(Debug)]
-struct Share {
+struct Reservation {
     subjects: Arc<Subjects>,
     owner: Owner,
-    taken: Taken,
+    usage: Usage,
 }
 
 impl Admission {
-    pub(crate) fn new(places: usize) -> Self {
+    pub(crate) fn new(permits: usize) -> Self {
         let half = |all: usize| (all / 2).max(1);
-        let most = Taken { places: half(places), room_kib: half(ROOM_KIB) };
-        let all = places;
-        let [places, room] = [places, ROOM_KIB].map(|it| Arc::new(Semaphore::new(it)));
-        let free = Arc::downgrade(&places);
+        let limits = Usage { permits: half(permits), memory_kib: half(BODY_MEMORY_KIB) };
+        let all = permits;
+        let [permits, memory] = [permits, BODY_MEMORY_KIB].map(|it| Arc::new(Semaphore::new(it)));
+        let free = Arc::downgrade(&permits);
         on_scrape(move || {
             let Some(free) = free.upgrade() else { return false };
             let active = all.saturating_sub(free.available_permits());
@@ -85,100 +86,104 @@ impl Admission {
                 .set(f64::from(u32::try_from(active).unwrap_or(u32::MAX)));
             true
         });
-        Self { places, room, subjects: Arc::new(Subjects { most, taken: Mutex::default() }) }
+        Self { permits, memory, subjects: Arc::new(Subjects { limits, usage: Mutex::default() }) }
     }
 
-    /// Takes a place, if there is one.
-    pub(crate) fn admit(&self, owner: &Owner) -> Result<Place, ApiError> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| refuse())?;
-        let mut share = self.nothing_yet(owner);
-        share.grow(Taken { places: 1, room_kib: 0 })?;
-        Ok(Place { _permit: permit, _share: share })
+    /// Takes a permit, if one is free.
+    pub(crate) fn admit(&self, owner: &Owner) -> Result<Permit, ApiError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| refuse())?;
+        let mut reservation = self.empty_reservation(owner);
+        reservation.grow(Usage { permits: 1, memory_kib: 0 })?;
+        Ok(Permit { _permit: permit, _reservation: reservation })
     }
 
-    /// Refuses while there is no place, so that nobody sends a body for nothing.
+    /// Fails while no permit is free, so that a client does not send its body in vain.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
-        if self.places.available_permits() > 0 { Ok(()) } else { Err(refuse()) }
+        if self.permits.available_permits() > 0 { Ok(()) } else { Err(refuse()) }
     }
 
-    /// The room of a body that has not begun.
-    pub(crate) fn room(&self, owner: &Owner) -> Room {
-        Room { share: self.nothing_yet(owner), permit: None }
+    /// The memory of a body of which nothing was received yet.
+    pub(crate) fn memory(&self, owner: &Owner) -> BodyMemory {
+        BodyMemory { reservation: self.empty_reservation(owner), permit: None }
     }
 
-    /// Makes room for a body of so many bytes.
-    pub(crate) fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), ApiError> {
-        let missing = bytes.div_ceil(1024).saturating_sub(room.share.taken.room_kib);
+    /// Grows the memory of a body to this number of bytes.
+    pub(crate) fn grow(&self, memory: &mut BodyMemory, bytes: usize) -> Result<(), ApiError> {
+        let missing = bytes.div_ceil(1024).saturating_sub(memory.reservation.usage.memory_kib);
         if missing == 0 {
             return Ok(());
         }
         let permits = u32::try_from(missing).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| refuse())?;
-        room.share.grow(Taken { places: 0, room_kib: missing })?;
-        match &mut room.permit {
+        let more =
+            Arc::clone(&self.memory).try_acquire_many_owned(permits).map_err(|_| refuse())?;
+        memory.reservation.grow(Usage { permits: 0, memory_kib: missing })?;
+        match &mut memory.permit {
             Some(permit) => permit.merge(more),
-            None => room.permit = Some(more),
+            None => memory.permit = Some(more),
         }
         Ok(())
     }
 
-    fn nothing_yet(&self, owner: &Owner) -> Share {
+    fn empty_reservation(&self, owner: &Owner) -> Reservation {
         let (subjects, owner) = (self.subjects.clone(), owner.clone());
-        Share { subjects, owner, taken: Taken::default() }
+        Reservation { subjects, owner, usage: Usage::default() }
     }
 
-    /// The admission of the application that `request` is for, and whose request it is. Callers are known before anything
-    /// else of a request is looked at.
+    /// The admission of the app and the subject of `request`. The caller must be authenticated
+    /// first.
     pub(crate) fn of(request: &HttpRequest) -> Result<(&Self, Owner), ApiError> {
         let admission = request.app_data::<web::Data<Self>>().map(|it| &***it);
         let subject = request.extensions().get::<Subject>().cloned();
         let both = admission.zip(subject).map(|(admission, subject)| (admission, subject.0));
-        both.ok_or_else(|| ApiError::Internal("nobody is known to ask for admission".into()))
+        both.ok_or_else(|| ApiError::Internal("admission requires an authenticated caller".into()))
     }
 }
 
 impl Subjects {
-    fn taken(&self) -> MutexGuard<'_, HashMap<Owner, Taken>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage(&self) -> MutexGuard<'_, HashMap<Owner, Usage>> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Share {
-    /// Takes more, unless it is too much for one subject.
-    fn grow(&mut self, more: Taken) -> Result<(), ApiError> {
-        let Subjects { most, .. } = *self.subjects;
-        let mut taken = self.subjects.taken();
-        let subject = taken.entry(self.owner.clone()).or_default();
+impl Reservation {
+    /// Reserves more, unless the subject would exceed its limit.
+    fn grow(&mut self, more: Usage) -> Result<(), ApiError> {
+        let Subjects { limits, .. } = *self.subjects;
+        let mut usage = self.subjects.usage();
+        let subject = usage.entry(self.owner.clone()).or_default();
         let sum = *subject + more;
-        if sum.places > most.places || sum.room_kib > most.room_kib {
+        if sum.permits > limits.permits || sum.memory_kib > limits.memory_kib {
             metrics::counter!("http_server_requests_refused_total").increment(1);
             return Err(ApiError::RateLimited { retry_after: RETRY_AFTER });
         }
         *subject = sum;
-        drop(taken);
-        self.taken = self.taken + more;
+        drop(usage);
+        self.usage = self.usage + more;
         Ok(())
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut taken = self.subjects.taken();
-        if let Some(subject) = taken.get_mut(&self.owner) {
-            subject.places -= self.taken.places;
-            subject.room_kib -= self.taken.room_kib;
-            if *subject == Taken::default() {
-                taken.remove(&self.owner);
+        let mut usage = self.subjects.usage();
+        if let Some(subject) = usage.get_mut(&self.owner) {
+            subject.permits -= self.usage.permits;
+            subject.memory_kib -= self.usage.memory_kib;
+            if *subject == Usage::default() {
+                usage.remove(&self.owner);
             }
         }
     }
 }
 
-impl std::ops::Add for Taken {
+impl std::ops::Add for Usage {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { places: self.places + other.places, room_kib: self.room_kib + other.room_kib }
+        Self {
+            permits: self.permits + other.permits,
+            memory_kib: self.memory_kib + other.memory_kib,
+        }
     }
 }
 
@@ -187,8 +192,8 @@ fn refuse() -> ApiError {
     ApiError::Overloaded
 }
 
-/// The place of a request without a body.
-impl FromRequest for Place {
+/// Takes the permit of a request without a body.
+impl FromRequest for Permit {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -206,36 +211,37 @@ mod tests {
     }
 
     #[test]
-    fn bodies_share_the_room_that_there_is() {
+    fn bodies_share_one_memory_limit() {
         let admission = Admission::new(1);
-        let mut first = admission.room(&owner("alice"));
+        let mut first = admission.memory(&owner("alice"));
         for bytes in [1, 1000, 1024, 1025] {
             admission.grow(&mut first, bytes).unwrap();
         }
-        assert_eq!(admission.room.available_permits(), ROOM_KIB - 2);
-        let [mut half, mut other_half] = ["bob", "carol"].map(|name| admission.room(&owner(name)));
-        admission.grow(&mut half, ROOM_KIB * 512).unwrap();
-        assert!(admission.grow(&mut other_half, ROOM_KIB * 512).is_err());
+        assert_eq!(admission.memory.available_permits(), BODY_MEMORY_KIB - 2);
+        let [mut half, mut other_half] =
+            ["bob", "carol"].map(|name| admission.memory(&owner(name)));
+        admission.grow(&mut half, BODY_MEMORY_KIB * 512).unwrap();
+        assert!(admission.grow(&mut other_half, BODY_MEMORY_KIB * 512).is_err());
         drop(first);
-        admission.grow(&mut other_half, ROOM_KIB * 512).unwrap();
-        assert!(admission.grow(&mut admission.room(&owner("alice")), 1).is_err());
+        admission.grow(&mut other_half, BODY_MEMORY_KIB * 512).unwrap();
+        assert!(admission.grow(&mut admission.memory(&owner("alice")), 1).is_err());
         drop((half, other_half));
-        assert!(admission.subjects.taken().is_empty());
+        assert!(admission.subjects.usage().is_empty());
     }
 
     #[test]
     fn no_subject_gets_more_than_half() {
         let admission = Admission::new(4);
         let (alice, bob) = (owner("alice"), owner("bob"));
-        let places = [admission.admit(&alice).unwrap(), admission.admit(&alice).unwrap()];
+        let permits = [admission.admit(&alice).unwrap(), admission.admit(&alice).unwrap()];
         assert!(matches!(admission.admit(&alice), Err(ApiError::RateLimited { .. })));
         let _bobs = admission.admit(&bob).unwrap();
-        drop(places);
+        drop(permits);
         admission.admit(&alice).unwrap();
 
-        let mut rooms: Vec<Room> = (0..256).map(|_| admission.room(&alice)).collect();
-        let uploads = rooms.iter_mut().map(|room| admission.grow(room, 256 * 1024));
+        let mut bodies: Vec<BodyMemory> = (0..256).map(|_| admission.memory(&alice)).collect();
+        let uploads = bodies.iter_mut().map(|memory| admission.grow(memory, 256 * 1024));
         assert_eq!(uploads.flatten().count(), 128);
-        admission.grow(&mut admission.room(&bob), 256 * 1024).unwrap();
+        admission.grow(&mut admission.memory(&bob), 256 * 1024).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The service, put together.
+//! Assembles the service: the API server, the management endpoint and the background tasks.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpServer, web};
+use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::config::{IntakeSettings, ServiceConfig};
 use service_kit::health::Readiness;
-use service_kit::last_answers::{Stopping, last_answers, note_age};
 use service_kit::management::{self, Management};
 use service_kit::open_files;
 use service_kit::tasks::{ServiceError, Tasks};
@@ -17,12 +17,12 @@ use store::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::auth::find_key;
+use crate::auth::fetch_missing_key;
 use crate::config::Origins;
 use crate::cors::cors;
 use crate::order_writer::{Heartbeats, OrderWriter, OrderWriterThread};
-use crate::outbox_bell::OutboxBell;
-use crate::request_metrics::begin_requests;
+use crate::outbox_notifier::OutboxNotifier;
+use crate::request_metrics::init_error_series;
 use crate::request_scope::request_scope;
 use crate::routes::{self, ROUTES};
 use crate::shared::Shared;
@@ -35,7 +35,7 @@ pub struct Application {
     listener: TcpListener,
     writer_thread: OrderWriterThread,
     shared: Shared,
-    bell: OutboxBell,
+    notifier: OutboxNotifier,
     database: Database,
     origins: Origins,
     read_timeout: Duration,
@@ -46,33 +46,34 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the ports. Needs no database yet.
+    /// Binds the ports. Does not need the database yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("sales-api", &config.database);
-        // The inventory can be away for all instances at once, and without it orders can still be read and repeated.
+        // Readiness does not depend on the inventory: it can be unavailable for all instances at
+        // once, and reads and replays do not need it.
         let mut readiness =
             Readiness::new(config.common.readiness).probe("postgres", database.probe());
         let verifier = TokenVerifier::new(&config.tokens).map_err(io::Error::other)?;
         if let Some(probe) = verifier.probe() {
             readiness = readiness.probe("token keys", probe);
         }
-        let bell = OutboxBell::default();
+        let notifier = OutboxNotifier::default();
         let heartbeats = Heartbeats::new(config.common.liveness_grace, &config.database);
-        // It brings the recorder of metrics: what took hold of one before would count for nobody.
+        // Installs the metrics recorder. Metrics registered before this line would not be exported.
         let management =
             Management::bind(&config.common.host, config.management_port(), readiness)?
                 .exposing("sales-api")
                 .watching(heartbeats.inserts.clone())
                 .watching(heartbeats.lookups.clone());
         let (writer, writer_thread) =
-            OrderWriter::start(&config.database, bell.clone(), heartbeats)?;
-        begin_requests(&ROUTES);
+            OrderWriter::start(&config.database, notifier.clone(), heartbeats)?;
+        init_error_series(&ROUTES);
         Ok(Self {
             management,
             listener: management::bind(&config.common.host, config.port)?,
             writer_thread,
-            shared: Shared::new(config, verifier, &database, writer, &bell)?,
-            bell,
+            shared: Shared::new(config, verifier, &database, writer, &notifier)?,
+            notifier,
             database,
             origins: config.limits.cors_allowed_origins.clone().unwrap_or_default(),
             read_timeout: config.limits.request_read_timeout,
@@ -93,21 +94,21 @@ impl Application {
         self.management.port()
     }
 
-    /// Answers until `shutdown` and for the delay after it; requests in hand are answered first.
+    /// Serves requests until `shutdown` and the delay after it, and completes the active requests.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let shutdown_timeout = self.shutdown_timeout;
         let mut tasks = Tasks::new(shutdown).delayed(self.intake.shutdown_delay);
         let (rate_limit, verifier) = (self.shared.rate_limit.clone(), self.shared.verifier.clone());
         let (sweep, keys) = (tasks.shutdown(), tasks.shutdown());
-        let (bell, database) = (self.bell.clone(), self.database.clone());
-        // The orders that are written last want to be told of too.
-        tasks.spawn_last("outbox bell", |end| bell.run(database, end));
+        let (notifier, database) = (self.notifier.clone(), self.database.clone());
+        // Stops last, so that the relays are also notified of the last orders.
+        tasks.spawn_last("outbox notifier", |end| notifier.run(database, end));
         let (writer, management, server) =
-            self.into_parts(Stopping(tasks.asked()), tasks.shutdown())?;
+            self.into_parts(Stopping(tasks.stop_signal()), tasks.shutdown())?;
         tasks.spawn("order writer", writer.join());
-        tasks.spawn("token keys", async move { verifier.keep_keys(keys).await });
+        tasks.spawn("token keys", async move { verifier.refresh_keys(keys).await });
         tasks.spawn("rate limit", async move { rate_limit.sweep(sweep).await });
-        let stopping = tasks.asked();
+        let stopping = tasks.stop_signal();
         tasks.spawn_last("management", |end| management.run(stopping, end));
         tasks.spawn("api", server);
         tasks.join(shutdown_timeout).await
@@ -127,28 +128,29 @@ impl Application {
                 .configure(routes::configure)
                 .wrap(Compress::default())
                 .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
-                .wrap(Condition::new(shared.verifier.can_ask(), from_fn(find_key)))
+                .wrap(Condition::new(shared.verifier.can_fetch(), from_fn(fetch_missing_key)))
                 .wrap(from_fn(request_scope))
                 .wrap(from_fn(hold_unread_body))
-                .wrap(from_fn(last_answers))
+                .wrap(from_fn(close_connections))
         })
         .workers(self.workers)
         .max_connections((self.connections / self.workers).max(1))
         .keep_alive(intake.http_keep_alive)
-        .on_connect(note_age(intake.http_connection_max_age))
-        // Slow heads; slow bodies are cut where they are read.
+        .on_connect(set_max_age(intake.http_connection_max_age))
+        // Limits slow request heads; `JsonBody` limits slow bodies.
         .client_request_timeout(self.read_timeout)
         .disable_signals()
         .shutdown_signal(shutdown.cancelled_owned())
-        // Leaves time for the other tasks to notice.
+        // Leaves time for the other tasks to stop.
         .shutdown_timeout(self.shutdown_timeout.as_secs().saturating_sub(1).max(1))
         .listen(self.listener)?;
         Ok((self.writer_thread, self.management, server.run()))
     }
 }
 
-/// A request asks the inventory over two connections at most; each of two pools, for orders and for everything else, keeps
-/// its own, and two more listen and notify.
+/// Maximum number of client connections. A request opens at most two connections to the inventory.
+/// The process keeps two pools, for the order writer and for everything else, and two connections
+/// for notifications.
 fn client_connections(config: &Config) -> usize {
     let kept = 2 * config.database.database_pool_size + 2;
     let requests = config.limits.max_concurrent_requests;

@@ -1,4 +1,4 @@
-//! Who is calling: a bearer token in the `Authorization` header (RFC 6750).
+//! Authentication: a bearer token in the `Authorization` header (RFC 6750).
 
 use std::future::{Ready, ready};
 
@@ -10,10 +10,10 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use crate::admission::Subject;
 use crate::problem::ApiError;
-use crate::rate_limit::{RateLimit, TooOften};
+use crate::rate_limit::{RateExceeded, RateLimit};
 use crate::tokens::{Caller, TokenError, TokenVerifier};
 
-/// Longest `Authorization` header that is looked into: many times a usual token, and little work for nothing.
+/// Maximum length of an `Authorization` header: many times a usual token, and cheap to verify.
 const MAX_HEADER_BYTES: usize = 8192;
 
 impl FromRequest for Caller {
@@ -32,25 +32,26 @@ impl FromRequest for Caller {
             TokenError::NoKeys => ApiError::KeysUnavailable,
             error => ApiError::Unauthorized(error),
         });
-        ready(caller.and_then(|caller| counted(request, caller)))
+        ready(caller.and_then(|caller| check_rate_limit(request, caller)))
     }
 }
 
-/// A layer around all routes: looks for the key of a token where that is not known yet, before anybody needs it.
-pub(crate) async fn find_key<B: MessageBody>(
+/// Middleware for all routes: fetches the key of a token, if it is unknown, before the extractors
+/// verify the token.
+pub(crate) async fn fetch_missing_key<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     if let Some(verifier) = request.app_data::<web::Data<TokenVerifier>>()
         && let Ok(token) = bearer_token(request.request())
     {
-        verifier.look_for_key_of(token).await;
+        verifier.fetch_key_of(token).await;
     }
     next.call(request).await
 }
 
-/// A caller who has not called too often. What is left is told with the answer.
-fn counted(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
+/// Applies the rate limit. The response reports the remaining quota.
+fn check_rate_limit(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
     let limit = request.app_data::<web::Data<RateLimit>>();
     let count = limit.map_or(Ok(None), |limit| limit.count(&caller.owner));
     match count {
@@ -58,7 +59,7 @@ fn counted(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
             allowance.map(|allowance| request.extensions_mut().insert(allowance));
             Ok(caller)
         }
-        Err(TooOften { allowance, retry_after }) => {
+        Err(RateExceeded { allowance, retry_after }) => {
             request.extensions_mut().insert(allowance);
             Err(ApiError::RateLimited { retry_after })
         }
@@ -68,7 +69,7 @@ fn counted(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
 fn bearer_token(request: &HttpRequest) -> Result<&str, TokenError> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let header = headers.next().ok_or(TokenError::Missing)?;
-    // What stands before the service may have looked at the other one.
+    // A proxy in front of the service may have verified the other one.
     if headers.next().is_some() {
         return Err(TokenError::Ambiguous);
     }

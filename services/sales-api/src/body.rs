@@ -1,4 +1,5 @@
-//! Reading a body: JSON, of a limited size, within a limited time. Whoever has sent it gets a place to be worked on.
+//! Reads a JSON body of limited size within a limited time. A request with a complete body gets a
+//! permit.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -12,21 +13,21 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
-use crate::admission::{Admission, Place, Room};
+use crate::admission::{Admission, BodyMemory, Permit};
 use crate::problem::ApiError;
 
-/// The largest body that is read, in bytes.
+/// Maximum size of a body, in bytes.
 const LIMIT: usize = 256 * 1024;
 
-/// How long a body may take to arrive.
+/// Maximum time to receive a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyTimeout(pub(crate) Duration);
 
-/// A body that was announced as JSON; whether it is any, its reader finds out. It holds the request's place.
+/// A body with a JSON content type, not parsed yet. It holds the permit of the request.
 pub(crate) struct JsonBody {
     bytes: Bytes,
-    _room: Room,
-    _place: Place,
+    _memory: BodyMemory,
+    _permit: Permit,
 }
 
 impl Deref for JsonBody {
@@ -47,18 +48,18 @@ impl FromRequest for JsonBody {
             check_headers(&request)?;
             let (admission, owner) = Admission::of(&request)?;
             admission.check()?;
-            let patience = request.app_data::<web::Data<BodyTimeout>>();
-            let patience = patience.map_or(Duration::MAX, |patience| patience.0);
-            let mut room = admission.room(&owner);
-            let read = timeout(patience, read(payload, admission, &mut room)).await;
+            let time_limit = request.app_data::<web::Data<BodyTimeout>>();
+            let time_limit = time_limit.map_or(Duration::MAX, |time_limit| time_limit.0);
+            let mut memory = admission.memory(&owner);
+            let read = timeout(time_limit, read(payload, admission, &mut memory)).await;
             let bytes = read.map_err(|_| ApiError::BodyTimeout)??;
-            Ok(JsonBody { bytes, _room: room, _place: admission.admit(&owner)? })
+            Ok(JsonBody { bytes, _memory: memory, _permit: admission.admit(&owner)? })
         }
         .boxed_local()
     }
 }
 
-/// What can be refused before the first byte is read.
+/// Rejects a request by its headers, before the first byte of the body is read.
 fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let essence = header(CONTENT_TYPE).and_then(|value| value.split(';').next());
@@ -78,7 +79,7 @@ fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
 async fn read(
     mut payload: Payload,
     admission: &Admission,
-    room: &mut Room,
+    memory: &mut BodyMemory,
 ) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -89,7 +90,7 @@ async fn read(
         if body.len() + chunk.len() > LIMIT {
             return Err(ApiError::BodyTooLarge);
         }
-        admission.grow(room, body.len() + chunk.len())?;
+        admission.grow(memory, body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())

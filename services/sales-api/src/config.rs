@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::tokens::{Caller, KeyFile, VerificationKey, parse_url};
 
-/// sales-api: takes orders over HTTP
+/// sales-api: accepts orders over HTTP
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
@@ -65,7 +65,7 @@ pub struct Config {
     #[conf(env, default_value = "operator")]
     pub(crate) simulate_delivery: Simulators,
 
-    /// Secret that signs list cursors, at least 32 bytes, the same for all replicas; when unset,
+    /// Secret that encrypts list cursors, at least 32 bytes, the same for all replicas; when unset,
     /// `JWT_SECRET`, or else a random secret for each process
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) cursor_secret: Option<SecretString>,
@@ -75,12 +75,12 @@ pub struct Config {
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = LimitSettings::check)]
 pub(crate) struct LimitSettings {
-    /// Maximum number of concurrent requests; further requests get a 503 at once, and those of a
-    /// subject that has half of them a 429
-    #[conf(env, default_value = "512", value_parser = parse_places)]
+    /// Maximum number of concurrent requests; further requests get a 503 at once, and requests of a
+    /// subject that already has half of the permits get a 429
+    #[conf(env, default_value = "512", value_parser = parse_permits)]
     pub(crate) max_concurrent_requests: usize,
 
-    /// Maximum time to receive the head of a request, and again its body, in milliseconds
+    /// Maximum time to receive the head of a request, and separately its body, in milliseconds
     #[conf(env, default_value = "5000", value_parser = timeout_millis)]
     pub(crate) request_read_timeout: Duration,
 
@@ -103,13 +103,13 @@ pub(crate) struct LimitSettings {
 impl LimitSettings {
     fn check(&self) -> Result<(), &'static str> {
         if self.rate_limit_burst.is_some() && self.rate_limit_per_second.is_none() {
-            return Err("RATE_LIMIT_BURST means nothing without RATE_LIMIT_PER_SECOND");
+            return Err("RATE_LIMIT_BURST requires RATE_LIMIT_PER_SECOND");
         }
         Ok(())
     }
 }
 
-/// More requests per second than one process can serve.
+/// Upper bound of the rate settings: more requests per second than one process can serve.
 const LARGEST_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
 
 /// Web origins (RFC 6454), as browsers send them.
@@ -123,8 +123,8 @@ pub(crate) enum Simulators {
     Owner,
     /// Operators.
     Operator,
-    /// Nobody.
-    Nobody,
+    /// No caller.
+    Disabled,
 }
 
 impl Simulators {
@@ -132,7 +132,7 @@ impl Simulators {
         match self {
             Self::Owner => true,
             Self::Operator => caller.is_operator(),
-            Self::Nobody => false,
+            Self::Disabled => false,
         }
     }
 }
@@ -144,7 +144,7 @@ impl FromStr for Simulators {
         match text {
             "owner" => Ok(Self::Owner),
             "operator" => Ok(Self::Operator),
-            "nobody" => Ok(Self::Nobody),
+            "nobody" => Ok(Self::Disabled),
             _ => Err("must be owner, operator or nobody"),
         }
     }
@@ -165,8 +165,8 @@ pub(crate) struct TokenSettings {
     #[conf(env, secret, value_parser = VerificationKey::from_pem)]
     pub(crate) jwt_public_key: Option<VerificationKey>,
 
-    /// Path of a JWK Set with the public keys that verify tokens, selected by `kid`; read again when
-    /// it changes
+    /// Path of a JWK Set with the public keys that verify tokens, selected by `kid`; read again
+    /// when it changes
     #[conf(env, value_parser = KeyFile::read)]
     pub(crate) jwt_jwks_file: Option<KeyFile>,
 
@@ -212,13 +212,14 @@ impl Config {
         all_of(&[ports_differ(self.port, self.management_port)])
     }
 
-    /// What cursors are sealed with. A process that shares no secret with others is left with one of its own.
+    /// The secret that encrypts cursors. If none is configured, it is random for each process.
     pub(crate) fn cursor_secret(&self) -> Vec<u8> {
         if let Some(secret) = self.cursor_secret.as_ref().or(self.tokens.jwt_secret.as_ref()) {
             return secret.expose_secret().as_bytes().to_vec();
         }
         tracing::warn!(
-            "CURSOR_SECRET is not set: the cursors of lists are good for this process alone"
+            "CURSOR_SECRET is not set: list cursors are valid in this process only; \
+             set the same secret for all replicas"
         );
         Uuid::new_v4().into_bytes().to_vec()
     }
@@ -238,19 +239,19 @@ fn parse_workers(text: &str) -> Result<usize, String> {
     number_in(text, 1..=256)
 }
 
-fn parse_places(text: &str) -> Result<usize, String> {
+fn parse_permits(text: &str) -> Result<usize, String> {
     number_in(text, 1..=100_000)
 }
 
 fn parse_origins(text: &str) -> Result<Origins, String> {
     let origins = text.split(',').map(|origin| {
         let origin = origin.trim();
-        // What a browser sends has no path, no slash at its end and no default port.
+        // Browsers send an origin without path, trailing slash and default port.
         let canonical = Url::parse(origin).ok().map(|url| url.origin().ascii_serialization());
         if canonical.as_deref() == Some(origin) {
             Ok(origin.to_owned())
         } else {
-            Err(format!("{origin:?} is no origin such as https://shop.example"))
+            Err(format!("{origin:?} is not an origin such as https://shop.example"))
         }
     });
     origins.collect::<Result<_, _>>().map(Origins)
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_reported_at_once_and_no_secret_is_shown() {
+    fn all_setting_errors_are_reported_without_secrets() {
         let report =
             parse(&[("JWT_SECRET", "too-short"), ("INVENTORY_URL", "ftp://x"), ("PORT", "99999")])
                 .unwrap_err();
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_tokens_is_set_exactly_once() {
+    fn exactly_one_token_key_is_required() {
         let database = ("DATABASE_URL", "postgres://sales:sales@localhost:5432/sales");
         let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
         let public = (

@@ -1,4 +1,4 @@
-//! Browsers: which web origins may call (the CORS protocol of the Fetch standard). None may, unless it is configured.
+//! CORS (Fetch standard): the web origins whose pages may call the API. None by default.
 
 use actix_cors::{Cors, CorsError};
 use actix_web::http::Method;
@@ -9,12 +9,12 @@ use actix_web::http::header::{
 
 use crate::config::Origins;
 
-/// Seconds that a browser may remember what it was told.
+/// How long a browser may cache a preflight response, in seconds.
 const MAX_AGE: usize = 3600;
 
 const METHODS: [Method; 3] = [Method::GET, Method::HEAD, Method::POST];
 
-const SENT: [HeaderName; 7] = [
+const REQUEST_HEADERS: [HeaderName; 7] = [
     ACCEPT,
     AUTHORIZATION,
     CONTENT_TYPE,
@@ -24,7 +24,7 @@ const SENT: [HeaderName; 7] = [
     HeaderName::from_static("traceparent"),
 ];
 
-const SHOWN: [HeaderName; 7] = [
+const EXPOSED_HEADERS: [HeaderName; 7] = [
     ETAG,
     LOCATION,
     RETRY_AFTER,
@@ -34,37 +34,38 @@ const SHOWN: [HeaderName; 7] = [
     HeaderName::from_static("x-correlation-id"),
 ];
 
-/// The layer that answers for these origins.
+/// The CORS middleware for these origins.
 pub(crate) fn cors(origins: &Origins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(METHODS)
-        .allowed_headers(SENT)
-        .expose_headers(SHOWN)
+        .allowed_headers(REQUEST_HEADERS)
+        .expose_headers(EXPOSED_HEADERS)
         .max_age(MAX_AGE);
     origins.0.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
-/// What a preflight was refused for. A browser shows it to nobody but the developer.
+/// Why a preflight was refused. A browser shows this to developers only.
 pub(crate) fn refusal(error: &CorsError, request: &HeaderMap) -> String {
     match error {
         CorsError::OriginNotAllowed | CorsError::MissingOrigin => {
-            "pages of this origin may not call".to_owned()
+            "cross-origin requests from this origin are not allowed".to_owned()
         }
         CorsError::MethodNotAllowed | CorsError::BadRequestMethod => {
-            format!("pages of other origins may not use this method, only {}", list(&METHODS))
+            format!("cross-origin requests may not use this method, only {}", list(&METHODS))
         }
         CorsError::HeadersNotAllowed | CorsError::BadRequestHeaders => {
             let refused = refused_headers(request);
-            format!("pages of other origins may not send {refused}, only {}", list(&SENT))
+            format!("cross-origin requests may not send {refused}, only {}", list(&REQUEST_HEADERS))
         }
-        _ => "the preflight is not what the CORS protocol asks for".to_owned(),
+        _ => "the preflight does not follow the CORS protocol".to_owned(),
     }
 }
 
 fn refused_headers(request: &HeaderMap) -> String {
     let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
     let names = asked.unwrap_or_default().split(',').map(|name| name.trim().to_ascii_lowercase());
-    let refused = names.filter(|name| SENT.iter().all(|sent| sent.as_str() != name));
+    let refused =
+        names.filter(|name| REQUEST_HEADERS.iter().all(|allowed| allowed.as_str() != name));
     list(&refused.collect::<Vec<_>>())
 }
 

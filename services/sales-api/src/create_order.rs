@@ -1,4 +1,4 @@
-//! The use case of the whole system: take an order, once.
+//! The use case behind create: accepts an order exactly once.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,10 +16,11 @@ use tokio::time::timeout;
 use crate::inventory::{Inventory, StockError};
 use crate::order_writer::{BatchError, OrderWriter};
 
-/// How long the inventory may take before it is looked whether the order is a repeat, which needs no inventory.
-const PROMPT: Duration = Duration::from_millis(50);
+/// How long to wait for the inventory before checking whether the request is a replay, which does
+/// not need the inventory.
+const REPLAY_CHECK_DELAY: Duration = Duration::from_millis(50);
 
-/// What a client asks for, and how to recognise it when it asks again.
+/// An order to create, with the idempotency key that identifies its replays.
 #[derive(Clone)]
 pub(crate) struct CreateOrderRequest {
     pub(crate) owner: Owner,
@@ -29,15 +30,15 @@ pub(crate) struct CreateOrderRequest {
     pub(crate) trace: Option<TraceContext>,
 }
 
-/// An order that is safe.
+/// A stored order.
 pub(crate) enum Placed {
-    /// It was accepted now.
-    Now(Order),
-    /// It was accepted before, under the same key.
-    Before(Order),
+    /// This request created it.
+    Created(Order),
+    /// An earlier request with the same key created it.
+    Replayed(Order),
 }
 
-/// Why an order was not accepted. Its key is still free, unless it was taken before.
+/// Why an order was not accepted. Such a request does not use up its key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateOrderError {
     #[error("the idempotency key was used for another order")]
@@ -48,8 +49,8 @@ pub(crate) enum CreateOrderError {
     Write(#[from] BatchError),
     #[error("the event cannot be encoded")]
     Encode(#[from] serde_json::Error),
-    #[error("a key is taken, but its order is not there")]
-    NoWinner,
+    #[error("idempotency conflict without a matching order")]
+    MissingOrder,
 }
 
 #[derive(Clone)]
@@ -60,45 +61,51 @@ pub(crate) struct CreateOrder {
 }
 
 impl CreateOrder {
-    /// The same, for a thread that answers requests.
+    /// A copy for one HTTP worker thread.
     pub(crate) fn of_this_thread(&self) -> Self {
         Self { inventory: self.inventory.of_this_thread(), ..self.clone() }
     }
 
-    /// Accepts an order, or finds the one that was accepted under the same key. A refusal consumes no key.
+    /// Accepts an order, or returns the order that was accepted with the same key. A refusal does
+    /// not use up the key.
     ///
-    /// Nearly every create is the first under its key, and the insert itself tells when it is not. So a key is looked up
-    /// only where a repeat would get another answer than its first one, or would have to wait for it.
+    /// Nearly every create is the first with its key, and the insert itself detects a replay. So
+    /// the key is looked up first only if a replay would otherwise get a different response or wait
+    /// for the inventory.
     pub(crate) async fn place(
         &self,
         request: CreateOrderRequest,
     ) -> Result<Placed, CreateOrderError> {
         let mut stock =
             pin!(self.inventory.ensure_available(request.draft.lines(), request.trace.as_ref()));
-        let prompt = timeout(PROMPT, &mut stock).await;
-        if !matches!(prompt, Ok(Ok(())))
-            && let Some(order) = self.placed_before(&request).await?
+        let early = timeout(REPLAY_CHECK_DELAY, &mut stock).await;
+        if !matches!(early, Ok(Ok(())))
+            && let Some(order) = self.find_replayed(&request).await?
         {
-            return Ok(Placed::Before(order));
+            return Ok(Placed::Replayed(order));
         }
-        match prompt {
+        match early {
             Ok(stock) => stock?,
             Err(_) => stock.await?,
         }
         let order = self.new_order(&request)?;
-        let answer = accepted(&order);
+        let accepted_order = accepted(&order);
         trace::note("order_id", &order.id);
         let written = {
             let _span = recorder().and_then(|it| it.begin(request.trace.as_ref(), insert_span));
             self.writer.accept(order).await?
         };
         if written {
-            return Ok(Placed::Now(answer));
+            return Ok(Placed::Created(accepted_order));
         }
-        // The key is taken, and whoever took it has committed.
-        let winner = self.placed_before(&request).await?.ok_or(CreateOrderError::NoWinner)?;
-        // This very order, if its first answer was lost on the way from the database.
-        Ok(if winner.id == answer.id { Placed::Now(winner) } else { Placed::Before(winner) })
+        // The key is in use, and the transaction that inserted it has committed.
+        let existing = self.find_replayed(&request).await?.ok_or(CreateOrderError::MissingOrder)?;
+        // The ids are equal if an earlier attempt inserted this order, but its result was lost.
+        Ok(if existing.id == accepted_order.id {
+            Placed::Created(existing)
+        } else {
+            Placed::Replayed(existing)
+        })
     }
 
     fn new_order(&self, request: &CreateOrderRequest) -> Result<NewOrder, serde_json::Error> {
@@ -108,7 +115,7 @@ impl CreateOrder {
         NewOrder::new(owner, key, draft, origin)
     }
 
-    async fn placed_before(
+    async fn find_replayed(
         &self,
         request: &CreateOrderRequest,
     ) -> Result<Option<Order>, CreateOrderError> {
@@ -121,7 +128,7 @@ impl CreateOrder {
     }
 }
 
-/// The wait for the batch that an order is written with, and the batch.
+/// Covers the wait for the batch that inserts the order, and the batch.
 fn insert_span() -> SpanBuilder {
     SpanBuilder::from_name("INSERT sales.orders").with_kind(SpanKind::Client).with_attributes([
         KeyValue::new("db.system.name", "postgresql"),

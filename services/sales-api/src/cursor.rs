@@ -1,8 +1,9 @@
-//! Where a list goes on: an order's id, encrypted together with what is listed.
+//! List cursors: the id of the order after which the next page starts, bound to the filters of the
+//! list.
 //!
-//! The id can be that of an order which the caller may not see: a list of a customer's orders passes over those of other
-//! owners. So a cursor is encrypted and authenticated (AES-256-GCM), which also keeps anybody from building one, or taking
-//! one from a list to another.
+//! The caller may have no access to that order, because a list of a customer's orders skips those
+//! of other owners. So a cursor is encrypted and authenticated (AES-256-GCM). Clients can therefore
+//! neither build a cursor nor use it with another list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,25 +16,25 @@ use sha2::{Digest, Sha256};
 use store::orders::Listing;
 use uuid::Uuid;
 
-/// Bytes of the nonce, which is random; of the id; and of the tag.
+/// Lengths in bytes of the random nonce, the id and the tag.
 const NONCE: usize = 12;
 const ID: usize = 16;
 const TAG: usize = 16;
 
-/// The text is no cursor, or one of another list.
+/// The text is not a cursor, or a cursor of another list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no cursor of a list with these filters")]
+#[error("is not a valid cursor for a list with these filters")]
 pub(crate) struct CursorError;
 
-/// Seals and opens cursors.
+/// Encrypts and decrypts cursors.
 pub(crate) struct Cursors {
     key: [u8; 32],
 }
 
 impl Cursors {
-    /// Replicas with the same secret understand each other's cursors.
+    /// Replicas with the same secret accept each other's cursors.
     pub(crate) fn new(secret: &[u8]) -> Self {
-        // The secret may have another use.
+        // A separate key, because the secret may have another use.
         Self { key: Sha256::new().chain_update(b"cursor\0").chain_update(secret).finalize().into() }
     }
 
@@ -59,7 +60,7 @@ impl Cursors {
     }
 }
 
-/// What a cursor is good for.
+/// The filters that a cursor is bound to, as associated data of the encryption.
 fn filters(listing: &Listing) -> Vec<u8> {
     let filters = json!([
         listing.owner.as_ref().map(Owner::as_str),
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_good_for_its_own_list_only() {
+    fn a_cursor_is_valid_for_its_own_list_only() {
         let (cursors, alice) = (Cursors::new(b"secret"), listing("alice"));
         let next = OrderId::generate();
         let cursor = cursors.seal(&alice, next).unwrap();
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_tells_nothing_of_the_order_that_it_leads_to() {
+    fn a_cursor_does_not_reveal_its_order() {
         let (cursors, alice) = (Cursors::new(b"secret"), listing("alice"));
         let next = OrderId::generate();
         let [one, other] = [(); 2].map(|()| cursors.seal(&alice, next).unwrap());
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_was_changed_is_refused() {
+    fn a_modified_cursor_is_refused() {
         let (cursors, alice) = (Cursors::new(b"secret"), listing("alice"));
         let cursor = cursors.seal(&alice, OrderId::generate()).unwrap();
         let mut changed = URL_SAFE_NO_PAD.decode(&cursor).unwrap();

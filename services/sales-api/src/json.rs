@@ -1,7 +1,7 @@
-//! JSON as it was sent: numbers keep their digits, and a name that stands twice is noticed.
+//! JSON as it was sent: numbers keep their digits, and duplicate names are kept.
 //!
-//! A number never becomes a float on its way, and of two members with one name none is silently dropped (RFC 8259,
-//! section 4, leaves that to the reader). Values are looked at where they lie, level by level.
+//! A number is never converted to a float, and no member with a duplicate name is silently dropped
+//! (RFC 8259, section 4, leaves that to the reader). Values are parsed in place, level by level.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A value that is known to be well-formed.
+/// A well-formed value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Json<'a>(&'a RawValue);
 
@@ -19,7 +19,7 @@ pub(crate) struct Json<'a>(&'a RawValue);
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Json<'a> {
-    /// Reads a text that holds one value and nothing else.
+    /// Parses a text that contains exactly one value.
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text).map(Self)
     }
@@ -50,12 +50,12 @@ impl<'a> Json<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The member of this name; the first, where there are several.
+    /// The value of the first member with this name.
     pub(crate) fn get(&self, name: &str) -> Option<Json<'a>> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    /// The names, each as often as it was sent.
+    /// All names, including duplicates.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_ref())
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_only_what_it_is() {
+    fn a_value_of_another_type_is_none() {
         assert_eq!(parse(r#" "a\u00fc\n" "#).string().as_deref(), Some("aü\n"));
         assert!(parse("7").string().is_none() && parse("{}").array().is_none());
         assert!(parse("[]").object().is_none() && parse("null").object().is_none());
@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_twice_is_there_twice_however_it_is_spelled() {
+    fn duplicate_names_are_kept_even_if_escaped() {
         let object = parse(r#"{"a":1,"b":2,"\u0061":3}"#).object().unwrap();
         assert_eq!(object.names().collect::<Vec<_>>(), ["a", "b", "a"]);
         assert_eq!(object.get("a").unwrap().number(), Some("1"));
     }
 
     #[test]
-    fn nesting_without_end_is_an_error_or_passed_over_but_no_crash() {
+    fn deep_nesting_does_not_crash() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         let _ = Json::parse(deep.as_bytes());
     }

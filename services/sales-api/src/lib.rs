@@ -1,6 +1,6 @@
-//! sales-api: takes orders over HTTP and never loses one.
+//! sales-api: accepts orders over HTTP. An accepted order is never lost.
 //!
-//! A request goes through `routes`, which translate, to a use case, which decides; `store` keeps what it decided.
+//! `routes` translate a request, a use case decides on it, and `store` persists the decision.
 
 mod admission;
 mod application;
@@ -15,7 +15,7 @@ mod json;
 mod list_orders;
 mod openapi;
 mod order_writer;
-mod outbox_bell;
+mod outbox_notifier;
 mod problem;
 mod rate_limit;
 mod request;

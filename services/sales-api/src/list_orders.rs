@@ -1,4 +1,4 @@
-//! The use case behind a list: a page, and a cursor for the next one.
+//! The use case behind a list: a page, and the cursor of the next one.
 
 use openssl::error::ErrorStack;
 use store::orders::{self, Page};
@@ -7,7 +7,7 @@ use store::{Database, StoreError};
 use crate::cursor::{CursorError, Cursors};
 use crate::request::ListingRequest;
 
-/// Why there is no page.
+/// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListOrdersError {
     #[error(transparent)]
@@ -18,13 +18,13 @@ pub(crate) enum ListOrdersError {
     Store(#[from] StoreError),
 }
 
-/// A page, and the cursor of the next one where there may be more.
+/// A page, and the cursor of the next page if there may be one.
 pub(crate) async fn list_orders(
     database: &Database,
     cursors: &Cursors,
     ListingRequest { mut listing, cursor }: ListingRequest,
 ) -> Result<(Page, Option<String>), ListOrdersError> {
-    // The cursor belongs to the listing as it was asked for, not to the part of it that is left.
+    // Cursors are bound to the requested listing, not to the rest of it that this page reads.
     let whole = listing.clone();
     if let Some(cursor) = cursor {
         listing.before = cursors.open(&whole, &cursor)?;

@@ -1,4 +1,4 @@
-//! Takes orders over HTTP.
+//! Accepts orders over HTTP.
 
 use std::process::ExitCode;
 

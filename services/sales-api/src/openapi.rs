@@ -1,4 +1,4 @@
-//! The API's own description (OpenAPI 3.1), made from the handlers, the bodies and the problems of the code.
+//! The OpenAPI 3.1 document, generated from the handlers, the bodies and the problems of the code.
 
 pub(crate) mod examples;
 
@@ -21,13 +21,13 @@ use crate::routes::{create_order, get_order, health, list_orders, simulate_deliv
 #[openapi(
     info(
         title = "Sales API",
-        description = "Takes orders, and never loses one.",
+        description = "Accepts orders. An accepted order is never lost.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "orders", description = "Placing orders and following them"),
-        (name = "operations", description = "Watching the service")
+        (name = "orders", description = "Placing and tracking orders"),
+        (name = "operations", description = "Monitoring the service")
     ),
     paths(
         create_order::create_order,
@@ -41,12 +41,12 @@ use crate::routes::{create_order, get_order, health, list_orders, simulate_deliv
 )]
 struct Document;
 
-/// The document, as it is served.
+/// The document that the API serves.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// What any operation on orders can be refused with.
+/// The problems of every operation on orders.
 const ORDERS: [&str; 7] = [
     "UNAUTHORIZED",
     "TOKEN_KEYS_UNAVAILABLE",
@@ -57,7 +57,7 @@ const ORDERS: [&str; 7] = [
     "INTERNAL_ERROR",
 ];
 
-/// What a body can be refused for.
+/// The problems of every operation with a body.
 const BODY: [&str; 6] = [
     "MALFORMED_JSON",
     "VALIDATION_FAILED",
@@ -67,7 +67,7 @@ const BODY: [&str; 6] = [
     "UNSUPPORTED_MEDIA_TYPE",
 ];
 
-/// The codes of the problems that an operation can be answered with.
+/// The codes of all problems of an operation.
 fn problems_of(operation: &str) -> Vec<&'static str> {
     let (own, body): (&[&str], &[&str]) = match operation {
         "create_order" => (
@@ -97,7 +97,8 @@ impl Modify for BearerToken {
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
             .description(Some(
-                "A JWT with `sub` and `exp`. Its subject owns what it creates; `role: operator` sees everything.",
+                "A JWT with `sub` and `exp`. Its subject owns the orders that it creates; \
+                 `role: operator` gives access to all orders.",
             ))
             .build();
         let components = document.components.get_or_insert_default();
@@ -105,8 +106,8 @@ impl Modify for BearerToken {
     }
 }
 
-/// Lets each envelope refer to the schema of its data, of which it has a copy: a generated client then has one type for
-/// both.
+/// Replaces the inline data schema of each envelope by a reference, so that a generated client has
+/// one type for both.
 struct Envelopes;
 
 impl Modify for Envelopes {
@@ -157,14 +158,14 @@ impl Modify for Problems {
                 }
             }
             for (status, examples) in by_status {
-                let response = refusal(&examples);
+                let response = error_response(&examples);
                 operation.responses.responses.insert(status.to_string(), RefOr::T(response));
             }
         }
     }
 }
 
-fn refusal(examples: &[problem::Example]) -> Response {
+fn error_response(examples: &[problem::Example]) -> Response {
     let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
     let mut titles = Vec::new();
     let mut response = ResponseBuilder::new();
@@ -184,33 +185,33 @@ fn refusal(examples: &[problem::Example]) -> Response {
     response.description(titles.join("; ")).content(CONTENT_TYPE, content.build()).build()
 }
 
-/// Headers that many answers carry.
+/// Adds the headers that most responses have.
 struct CommonHeaders;
 
 impl Modify for CommonHeaders {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for operation in operations(document) {
-            // What is counted is what a token was shown for.
-            let counted = operation
+            // Only requests with a token count against the rate limit.
+            let rate_limited = operation
                 .security
                 .as_ref()
                 .is_some_and(|all| all.iter().any(|it| *it != <_>::default()));
             for (status, response) in &mut operation.responses.responses {
                 let RefOr::T(response) = response else { continue };
-                let mut carries = |name: &str, description: &str| {
+                let mut add_header = |name: &str, description: &str| {
                     let header = HeaderBuilder::new()
                         .schema(Some(Object::with_type(Type::String)))
                         .description(Some(description))
                         .build();
                     response.headers.insert(name.to_owned(), RefOr::T(header));
                 };
-                carries("X-Correlation-ID", "Ties the answer to all that the request caused");
-                carries("traceparent", "The trace of the request, where traces are kept");
-                if counted && status != "401" {
-                    carries("RateLimit", "What is left for the subject, where calls are counted");
-                    carries(
+                add_header("X-Correlation-ID", "The id of everything that the request caused");
+                add_header("traceparent", "The trace of the request, if tracing is enabled");
+                if rate_limited && status != "401" {
+                    add_header("RateLimit", "The remaining quota, if requests are rate-limited");
+                    add_header(
                         "RateLimit-Policy",
-                        "How often a subject may call, where calls are counted",
+                        "The quota of each subject, if requests are rate-limited",
                     );
                 }
             }
@@ -230,7 +231,7 @@ mod tests {
     use crate::routes::ROUTES;
 
     #[test]
-    fn the_document_has_the_routes_that_there_are_and_no_others() {
+    fn the_document_has_exactly_the_served_routes() {
         let document = serde_json::to_value(document()).unwrap();
         let documented: BTreeSet<(String, String)> = document["paths"]
             .as_object()
@@ -244,7 +245,7 @@ mod tests {
         let served = ROUTES
             .iter()
             .flat_map(|route| route.methods.split(", ").map(|method| (route.path, method)))
-            // These two go without saying, and so do the document itself and the page that renders it.
+            // HEAD, OPTIONS, the document itself and its page are not documented.
             .filter(|(path, method)| {
                 !matches!(*method, "HEAD" | "OPTIONS")
                     && *path != "/openapi.json"

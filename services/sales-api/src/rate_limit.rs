@@ -1,6 +1,6 @@
-//! How often a subject may call, whoever else does: the generic cell rate algorithm, in this process's memory.
+//! Rate limit for each subject: the generic cell rate algorithm, in the memory of this process.
 //!
-//! The answer says what is left, in the fields of draft-ietf-httpapi-ratelimit-headers-10.
+//! Responses report the remaining quota in the fields of draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::LimitSettings;
 
-/// Between two times that subjects who called long ago are forgotten.
+/// Interval between two removals of inactive subjects.
 const SWEEP: Duration = Duration::from_mins(1);
 
 type Limiter =
     RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock, StateInformationMiddleware>;
 
-/// The limit of each subject, where there is one.
+/// The rate limiter, or `None` if no limit is configured.
 pub(crate) struct RateLimit(Option<Limited>);
 
 struct Limited {
@@ -31,7 +31,7 @@ struct Limited {
     burst: u32,
 }
 
-/// What is left for a subject, after one request.
+/// The quota of a subject after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
     burst: u32,
@@ -39,8 +39,8 @@ pub(crate) struct Allowance {
     remaining: u32,
 }
 
-/// A subject has called too often.
-pub(crate) struct TooOften {
+/// A subject has exceeded its rate limit.
+pub(crate) struct RateExceeded {
     pub(crate) allowance: Allowance,
     pub(crate) retry_after: Duration,
 }
@@ -53,12 +53,12 @@ impl RateLimit {
         }))
     }
 
-    /// Counts a request of `owner`. `None` where nobody counts.
-    pub(crate) fn count(&self, owner: &Owner) -> Result<Option<Allowance>, TooOften> {
+    /// Counts a request of `owner`. Returns `None` if no limit is configured.
+    pub(crate) fn count(&self, owner: &Owner) -> Result<Option<Allowance>, RateExceeded> {
         self.0.as_ref().map(|limited| limited.count(owner)).transpose()
     }
 
-    /// Forgets who has not called for so long that it makes no difference, until `shutdown`.
+    /// Removes subjects whose quota is complete again, until `shutdown`.
     pub(crate) async fn sweep(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut interval = tokio::time::interval(SWEEP);
         while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
@@ -78,12 +78,12 @@ impl Limited {
         Self { limiter, per_second: per_second.get(), burst: burst.get() }
     }
 
-    fn count(&self, owner: &Owner) -> Result<Allowance, TooOften> {
+    fn count(&self, owner: &Owner) -> Result<Allowance, RateExceeded> {
         let allowance =
             |remaining| Allowance { burst: self.burst, per_second: self.per_second, remaining };
         match self.limiter.check_key(&owner.to_string()) {
             Ok(state) => Ok(allowance(state.remaining_burst_capacity())),
-            Err(not_until) => Err(TooOften {
+            Err(not_until) => Err(RateExceeded {
                 allowance: allowance(0),
                 retry_after: not_until.wait_time_from(self.limiter.clock().now()),
             }),
@@ -92,8 +92,8 @@ impl Limited {
 }
 
 impl Allowance {
-    /// Puts the fields on an answer.
-    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+    /// Adds the fields to the headers of a response.
+    pub(crate) fn add_to(self, headers: &mut HeaderMap) {
         let Self { burst, per_second, remaining } = self;
         let window = burst.div_ceil(per_second);
         let reset = (burst - remaining).div_ceil(per_second);

@@ -1,4 +1,4 @@
-//! How long requests take, by method, route and status.
+//! Metrics of request durations, by method, route and status.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use metrics::Histogram;
 
 use crate::routes::Route;
 
-/// What the share of failures is worked out from: it has to be there before the first of them, or that one is not seen.
-const FAILURES: [u16; 2] = [500, 503];
+/// Statuses that count as errors in alerts. A series must exist before its first error, or
+/// Prometheus does not count that error.
+const ERROR_STATUSES: [u16; 2] = [500, 503];
 
-/// Lets the failures of each route begin at 0.
-pub(crate) fn begin_requests(routes: &[Route]) {
+/// Creates the error series of each route with the value 0.
+pub(crate) fn init_error_series(routes: &[Route]) {
     for route in routes {
         for method in route.methods.split(", ").filter(|it| ["GET", "POST"].contains(it)) {
-            for status in FAILURES {
+            for status in ERROR_STATUSES {
                 drop(durations(method, route.path, status));
             }
         }
     }
 }
 
-/// Notes that a request has its answer.
-pub(crate) fn answered(method: &'static str, route: &str, status: u16, duration: Duration) {
+/// Records the duration of a request.
+pub(crate) fn record_request(method: &'static str, route: &str, status: u16, duration: Duration) {
     durations(method, route, status).record(duration);
 }
 

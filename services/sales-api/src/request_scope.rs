@@ -1,4 +1,4 @@
-//! What surrounds every request: its correlation id, its span, its metrics, and the form of its failure.
+//! Middleware for every request: correlation id, span, metrics, response headers and error format.
 
 use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -17,11 +17,11 @@ use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::cors;
-use crate::problem::{ApiError, framework_answer};
+use crate::problem::{ApiError, framework_response};
 use crate::rate_limit::Allowance;
 use crate::request_metrics;
 
-/// Ties together all that one request causes. A client may choose it; otherwise it is a new UUID.
+/// The id of everything that one request causes: the one that the client sent, or a new UUID.
 #[derive(Clone, Debug)]
 pub(crate) struct CorrelationId(pub(crate) String);
 
@@ -35,14 +35,14 @@ impl CorrelationId {
     }
 }
 
-/// What ties all that a request causes to the request.
+/// The ids that link everything a request causes to the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause {
     pub(crate) correlation: CorrelationId,
     pub(crate) trace: Option<TraceContext>,
 }
 
-/// The outermost layer.
+/// Middleware around routing, authentication, CORS and compression.
 pub(crate) async fn request_scope(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -62,32 +62,33 @@ pub(crate) async fn request_scope(
         .extensions_mut()
         .insert(Cause { correlation: correlation.clone(), trace: trace.clone() });
 
-    let answer = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
-    let mut answer = span.in_scope(|| with_problem(answer, &correlation));
+    let response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
+    let mut response = span.in_scope(|| with_problem(response, &correlation));
 
-    let status = answer.status().as_u16();
+    let status = response.status().as_u16();
     span.record("http.response.status_code", status);
-    request_metrics::answered(method, &route, status, started.elapsed());
-    // Under which trace the request can be found (W3C Trace Context).
+    request_metrics::record_request(method, &route, status, started.elapsed());
+    // The client can find the trace of the request by this header (W3C Trace Context).
     if let Some(trace) = trace
         && let Ok(value) = HeaderValue::try_from(trace.traceparent)
     {
-        answer.headers_mut().insert(HeaderName::from_static("traceparent"), value);
+        response.headers_mut().insert(HeaderName::from_static("traceparent"), value);
     }
-    let allowance = answer.request().extensions().get::<Allowance>().copied();
+    let allowance = response.request().extensions().get::<Allowance>().copied();
     if let Some(allowance) = allowance {
-        allowance.tell(answer.headers_mut());
+        allowance.add_to(response.headers_mut());
     }
-    tell_caches(answer.headers_mut());
+    set_cache_headers(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&correlation.0) {
-        answer.headers_mut().insert(HeaderName::from_static("x-correlation-id"), value);
+        response.headers_mut().insert(HeaderName::from_static("x-correlation-id"), value);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// What nobody may keep says so, unless its handler knows better: an answer belongs to one token, and a list of a moment
-/// ago is another one. And every answer depends on the coding that was asked for, also one that was not compressed.
-fn tell_caches(headers: &mut HeaderMap) {
+/// Forbids caching, unless the handler sets its own policy: a response belongs to one token, and a
+/// list changes with time. Every response varies by `Accept-Encoding`, even if it is not
+/// compressed.
+fn set_cache_headers(headers: &mut HeaderMap) {
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -105,7 +106,7 @@ fn request_span(
     route: &str,
     correlation: &CorrelationId,
 ) -> Span {
-    // OpenTelemetry's names for an HTTP server's span.
+    // OpenTelemetry's semantic conventions for HTTP server spans.
     let span = tracing::info_span!(
         "request",
         otel.name = format!("{method} {route}"),
@@ -122,42 +123,42 @@ fn request_span(
     span
 }
 
-/// Gives a failure its body. Everything that is no failure passes unchanged.
-fn with_problem(answer: ServiceResponse, correlation: &CorrelationId) -> ServiceResponse {
-    let path = answer.request().path().to_owned();
-    let problem = match answer.response().error() {
-        None if is_bare_failure(&answer) => {
-            framework_answer(answer.status(), &path, &correlation.0)
+/// Replaces the body of an error response by a problem document. Other responses are unchanged.
+fn with_problem(response: ServiceResponse, correlation: &CorrelationId) -> ServiceResponse {
+    let path = response.request().path().to_owned();
+    let problem = match response.response().error() {
+        None if is_framework_error(&response) => {
+            framework_response(response.status(), &path, &correlation.0)
         }
-        None => return answer,
+        None => return response,
         Some(error) => match (error.as_error::<ApiError>(), error.as_error::<CorsError>()) {
-            (Some(error), _) => error.answer(&path, &correlation.0),
+            (Some(error), _) => error.response(&path, &correlation.0),
             (None, Some(refused)) => {
-                let refusal = cors::refusal(refused, answer.request().headers());
-                ApiError::CorsRefused(refusal).answer(&path, &correlation.0)
+                let refusal = cors::refusal(refused, response.request().headers());
+                ApiError::CorsRefused(refusal).response(&path, &correlation.0)
             }
-            (None, None) => framework_answer(answer.status(), &path, &correlation.0),
+            (None, None) => framework_response(response.status(), &path, &correlation.0),
         },
     };
-    let for_browsers = headers_for_browsers(&answer);
-    let mut answer = answer.into_response(problem);
-    for (name, value) in for_browsers {
-        answer.headers_mut().append(name, value);
+    let kept_headers = cors_headers(&response);
+    let mut response = response.into_response(problem);
+    for (name, value) in kept_headers {
+        response.headers_mut().append(name, value);
     }
-    answer
+    response
 }
 
-/// Whether the framework has answered with a failure of its own making, in plain text: an encoding that nobody has, a
-/// file of the documentation that is not there.
-fn is_bare_failure(answer: &ServiceResponse) -> bool {
-    let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let failed = answer.status().is_client_error() || answer.status().is_server_error();
+/// Whether this is a plain-text error of the framework itself, for an unavailable encoding or a
+/// missing file of the documentation.
+fn is_framework_error(response: &ServiceResponse) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let failed = response.status().is_client_error() || response.status().is_server_error();
     failed && !media_type.is_some_and(|media_type| media_type.starts_with("application/"))
 }
 
-/// What the CORS layer has put on an answer: without it a browser shows no failure to its page.
-fn headers_for_browsers(answer: &ServiceResponse) -> Vec<(HeaderName, HeaderValue)> {
-    let headers = answer.headers().iter();
+/// The headers from the CORS middleware. Without them a browser hides the error from the page.
+fn cors_headers(response: &ServiceResponse) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = response.headers().iter();
     headers
         .filter(|(name, _)| name.as_str().starts_with("access-control-") || *name == VARY)
         .map(|(name, value)| (name.clone(), value.clone()))
@@ -168,7 +169,8 @@ fn header(request: &ServiceRequest, name: &str) -> Option<String> {
     request.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A client may invent methods; a metric must not grow with them. The name is that of OpenTelemetry's conventions.
+/// The method, or `_OTHER` (OpenTelemetry's semantic conventions), so that a client cannot add
+/// metric series with invented methods.
 fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

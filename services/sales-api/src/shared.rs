@@ -1,4 +1,4 @@
-//! What the handlers work with, shared by all threads that answer requests.
+//! The state of the handlers, shared by all HTTP worker threads.
 
 use std::io;
 
@@ -13,9 +13,9 @@ use crate::create_order::CreateOrder;
 use crate::cursor::Cursors;
 use crate::inventory::Inventory;
 use crate::order_writer::OrderWriter;
-use crate::outbox_bell::OutboxBell;
+use crate::outbox_notifier::OutboxNotifier;
 use crate::rate_limit::RateLimit;
-use crate::routes::Pulse;
+use crate::routes::DatabaseStatus;
 use crate::simulate_delivery::SimulateDelivery;
 use crate::tokens::TokenVerifier;
 
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     create_order: CreateOrder,
     cursors: Data<Cursors>,
     database: Data<Database>,
-    pulse: Data<Pulse>,
+    database_status: Data<DatabaseStatus>,
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
     simulators: Data<Simulators>,
@@ -40,7 +40,7 @@ impl Shared {
         verifier: TokenVerifier,
         database: &Database,
         writer: OrderWriter,
-        bell: &OutboxBell,
+        notifier: &OutboxNotifier,
     ) -> io::Result<Self> {
         let create_order = CreateOrder {
             inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
@@ -50,7 +50,7 @@ impl Shared {
         let simulate_delivery = SimulateDelivery {
             database: database.clone(),
             topic: config.delivery_events_topic.clone(),
-            bell: bell.clone(),
+            notifier: notifier.clone(),
         };
         Ok(Self {
             admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
@@ -58,7 +58,7 @@ impl Shared {
             create_order,
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
-            pulse: Data::new(Pulse::new(database.clone())),
+            database_status: Data::new(DatabaseStatus::new(database.clone())),
             rate_limit: Data::new(RateLimit::new(&config.limits)),
             simulate_delivery: Data::new(simulate_delivery),
             simulators: Data::new(config.simulate_delivery),
@@ -66,14 +66,14 @@ impl Shared {
         })
     }
 
-    /// Hands it to the handlers of a thread.
+    /// Registers the state with the app of one worker thread.
     pub(crate) fn register(&self, app: &mut ServiceConfig) {
         app.app_data(self.admission.clone())
             .app_data(self.body_timeout.clone())
             .app_data(Data::new(self.create_order.of_this_thread()))
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
-            .app_data(self.pulse.clone())
+            .app_data(self.database_status.clone())
             .app_data(self.rate_limit.clone())
             .app_data(self.simulate_delivery.clone())
             .app_data(self.simulators.clone())

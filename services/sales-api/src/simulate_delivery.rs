@@ -1,7 +1,7 @@
-//! The use case behind simulate-delivery: a step is reported as if delivery had reported it.
+//! The use case behind simulate-delivery: publishes the event of a step as delivery-service does.
 //!
-//! The event has the id that delivery's own event of this step has. Whichever comes first is applied, the other is a
-//! repeat.
+//! The event has the same id as delivery-service's own event of the step. The event that arrives
+//! first is applied; the other one is a duplicate.
 
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::TraceContext;
@@ -9,22 +9,22 @@ use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
 use store::outbox::{self, Origin, OutboxEvent};
 use store::{Database, StoreError, orders};
 
-use crate::outbox_bell::OutboxBell;
+use crate::outbox_notifier::OutboxNotifier;
 
-/// Which step of which order.
+/// The step and the order.
 pub(crate) struct Simulation {
     pub(crate) order_id: OrderId,
     pub(crate) step: DeliveryStep,
-    /// Whose order it has to be; anybody's when `None`.
+    /// The required owner of the order; any owner if `None`.
     pub(crate) owner: Option<Owner>,
     pub(crate) correlation_id: String,
     pub(crate) trace: Option<TraceContext>,
 }
 
-/// Why nothing is reported.
+/// Why a step was not simulated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SimulateError {
-    #[error("there is no such order")]
+    #[error("no such order")]
     NoOrder,
     #[error("the order is {status}: it cannot be {} now", .step.as_str())]
     Forbidden { status: OrderStatus, step: DeliveryStep },
@@ -34,16 +34,17 @@ pub(crate) enum SimulateError {
     Store(#[from] StoreError),
 }
 
-/// Reports steps through the outbox.
+/// Writes the events of simulated steps to the outbox.
 pub(crate) struct SimulateDelivery {
     pub(crate) database: Database,
-    /// Where delivery reports.
+    /// The topic of delivery-service's events.
     pub(crate) topic: String,
-    pub(crate) bell: OutboxBell,
+    pub(crate) notifier: OutboxNotifier,
 }
 
 impl SimulateDelivery {
-    /// Reports the step, if it is the next one of the order. The order moves when the event comes back.
+    /// Stores the event of the step, if it is the order's next one. status-consumer changes the
+    /// status when it reads the event from Kafka.
     pub(crate) async fn report(&self, simulation: Simulation) -> Result<(), SimulateError> {
         let Simulation { order_id, step, .. } = simulation;
         let mut connection = self.database.connection().await?;
@@ -54,7 +55,7 @@ impl SimulateDelivery {
             return Err(SimulateError::Forbidden { status, step });
         };
         outbox::enqueue(&mut connection, &[self.event(simulation)?]).await?;
-        self.bell.ring([order_id]);
+        self.notifier.notify([order_id]);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
-//! A body that nobody has read to its end when the answer is ready.
+//! Request bodies that were not read to the end when the response is ready.
 //!
-//! actix-web then closes the connection after a moment, as it should: what is left of the body would be taken for the
-//! next request. But where a chunked body was let go of before the answer was sent, it waits for the last chunk without
-//! a limit, and a client that never sends it keeps its connection. So the answer itself holds such a body until it is
-//! sent.
+//! actix-web closes the connection after such a response, because the rest of the body would be
+//! parsed as the next request. But if a chunked body is dropped before the response is sent,
+//! actix-web waits for the last chunk without a timeout, and a client that never sends it keeps the
+//! connection open. So the response holds a chunked body until it is sent.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage};
 use futures::{Stream, StreamExt};
 
-/// The layer around everything.
+/// Middleware that keeps a chunked request body alive until the response is sent.
 pub(crate) async fn hold_unread_body(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
@@ -29,8 +29,8 @@ pub(crate) async fn hold_unread_body(
     }
     let payload = SharedPayload(Rc::new(RefCell::new(request.take_payload())));
     request.set_payload(Payload::Stream { payload: Box::pin(payload.clone()) });
-    let answer = next.call(request).await?;
-    Ok(answer.map_body(|_, body| BoxBody::new(Holding { body, _payload: payload })))
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| BoxBody::new(BodyWithPayload { body, _payload: payload })))
 }
 
 #[derive(Clone)]
@@ -44,13 +44,13 @@ impl Stream for SharedPayload {
     }
 }
 
-/// The body of an answer, with the body of its request.
-struct Holding {
+/// The body of a response, with the body of its request.
+struct BodyWithPayload {
     body: BoxBody,
     _payload: SharedPayload,
 }
 
-impl MessageBody for Holding {
+impl MessageBody for BodyWithPayload {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

@@ -1,4 +1,4 @@
-//! The sales API as a client sees it.
+//! Client of the sales API.
 
 use std::time::Duration;
 
@@ -14,40 +14,40 @@ use service_kit::outage::Outage;
 use url::Url;
 
 use crate::failure::Failure;
-use crate::patience::wait_for;
+use crate::max_wait::wait_for;
 
-/// How long one request may take.
+/// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a request got no answer that helps.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// The API is away, or the connection broke.
-    #[error("the sales API does not answer")]
+    /// The API is unavailable, or the connection broke.
+    #[error("the request to the sales API failed")]
     Transport(#[from] reqwest::Error),
-    /// The API refused.
-    #[error("the sales API refused ({}): {}{}", .0.code, .0.detail, faults(.0))]
+    /// The API rejected the request.
+    #[error("the sales API rejected the request ({}): {}{}", .0.code, .0.detail, error_details(.0))]
     Refused(Box<Problem>),
-    /// The base URL and a path do not fit together.
-    #[error("the API's URL is unusable")]
+    /// The base URL and the path do not form a URL.
+    #[error("the URL of the request is invalid; check `API_URL`")]
     Url(#[from] url::ParseError),
 }
 
-fn faults(problem: &Problem) -> String {
-    let faults =
+fn error_details(problem: &Problem) -> String {
+    let error_details =
         problem.errors.iter().map(|fault| format!("\n  {} {}", fault.pointer, fault.detail));
     let shortages = problem.shortages.iter().map(|shortage| {
         format!(
-            "\n  {}: {} wanted, {} in stock",
+            "\n  {}: {} requested, {} in stock",
             shortage.product_id, shortage.requested, shortage.available
         )
     });
-    faults.chain(shortages).collect()
+    error_details.chain(shortages).collect()
 }
 
 impl ApiError {
     /// Whether the same request can succeed later.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Transport(error) => !error.is_builder(),
             Self::Refused(problem) => matches!(problem.status, 429 | 503),
@@ -61,7 +61,7 @@ pub(crate) struct Api {
     client: Client,
     base: Url,
     token: String,
-    /// Requests that are under way at once report an outage once.
+    /// Shared by concurrent requests, so that an outage is logged once.
     outage: Outage,
 }
 
@@ -71,29 +71,29 @@ impl Api {
         Ok(Self { client, base: base.clone(), token, outage: Outage::of("sales API") })
     }
 
-    /// Creates an order. While the API cannot take it, the same create is repeated under the same key, which is
-    /// safe: it is accepted once.
+    /// Creates an order. While the API is unavailable, the create is retried under the same
+    /// idempotency key, so the order is created once.
     pub(crate) async fn create(
         &self,
         order: &CreateOrder,
         key: &str,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<CreatedOrder, ApiError> {
         let url = self.base.join("api/orders")?;
-        wait_for(self.outage.shared(), patience, ApiError::is_passing, async || {
+        wait_for(self.outage.shared(), max_wait, ApiError::is_transient, async || {
             let request = self.client.post(url.clone()).header(IDEMPOTENCY_KEY, key).json(order);
             self.send(request.header(CORRELATION_ID, key)).await
         })
         .await
     }
 
-    /// Looks at an order, again while the API cannot answer.
-    pub(crate) async fn order_within(
+    /// Reads an order; retries while the API is unavailable.
+    pub(crate) async fn order_with_retry(
         &self,
         id: OrderId,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<OrderDetails, ApiError> {
-        wait_for(self.outage.shared(), patience, ApiError::is_passing, async || {
+        wait_for(self.outage.shared(), max_wait, ApiError::is_transient, async || {
             self.order(id).await
         })
         .await

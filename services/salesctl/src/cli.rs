@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 /// salesctl: the operator's tool for the sales system
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 `verify` found a broken promise.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 `verify` found a violation.
 #[derive(Conf)]
 #[conf(version_fn = build_info::version, name = "salesctl")]
 pub(crate) struct Cli {
@@ -23,44 +23,45 @@ pub(crate) struct Cli {
 
 #[derive(Subcommands)]
 enum Command {
-    /// Brings the database up to date; safe to run again, and by several at once
+    /// Runs the database migrations; safe to repeat and to run concurrently
     Migrate(migrate::Migrate),
-    /// Makes topics and lists them
+    /// Creates topics and lists them
     Topics(topics::Topics),
-    /// Prints what the events in the topics are made of
+    /// Prints schemas and examples of the events
     Contracts(contracts::Contracts),
     /// Prints a token for the API
     Token(token::Token),
-    /// Creates orders, shows, lists and follows them
+    /// Creates, shows, lists and follows orders
     Orders(orders::Orders),
-    /// Looks at the outbox, and puts back events that Kafka refused
+    /// Shows the outbox, and redrives events that Kafka refused
     Outbox(outbox::Outbox),
-    /// Looks at delivery steps that Kafka refused, and puts them back
+    /// Shows delivery steps that Kafka refused, and redrives them
     Shipments(shipments::Shipments),
-    /// Looks at records that a service could not process, and sends them back
+    /// Shows records that a consumer could not process, and redrives them
     Dlq(dlq::Dlq),
-    /// Places orders, follows them to Delivered, prints how long it took
+    /// Places orders, follows them to Delivered, and prints how long each step took
     Demo(demo::Demo),
-    /// Places orders at a rate, or as fast as it goes, and measures the answers
+    /// Places orders at a rate or as fast as possible, and measures the responses
     Load(load::Load),
-    /// Adds sample orders to try, or fills the tables of a system of its own, to see what their size costs
+    /// Adds sample orders, or fills the tables of a test system to measure the effect of their size
     Seed(seed::Seed),
-    /// Checks that the system keeps its promises (I1 to I7), and names the orders of which it did not
+    /// Checks the invariants of the system (I1 to I7), and names the orders that violate them
     ///
-    /// Databases and topics are read, nothing is changed. The system may be running: what arrives meanwhile is left out.
-    /// It takes about 100 MB of memory, and 80 MB more for each million orders that are looked at; --since and --until
-    /// look at fewer of them, while topics are always read from end to end. Exit codes: 0 nothing is violated, 1 it could
-    /// not be checked, 3 something is violated.
+    /// Reads databases and topics, and changes nothing. The system may be running: orders that
+    /// arrive during the check are left out. The check takes about 100 MB of memory, and 80 MB more
+    /// for each million selected orders. --since and --until select fewer orders; topics are always
+    /// read completely. Exit codes: 0 no violation, 1 the check failed, 3 violations were found.
     Verify(verify::Verify),
-    /// Publishes again the events that the topics have lost, or a service has passed over
+    /// Publishes again the events that the topics have lost, or that a consumer has skipped
     ///
-    /// They are found as `verify` finds them, which says what that takes, and are the same events as before: who has one
-    /// passes it over. Without --yes they are only counted.
+    /// The events are found in the same way as by `verify`, with the same cost. They have the same
+    /// ids as before: a consumer that has applied one ignores it. Without --yes, they are only
+    /// counted.
     Repair(repair::Repair),
 }
 
 impl Cli {
-    /// Whether SIGINT is something that the command sees to itself.
+    /// Whether the command handles SIGINT itself.
     pub(crate) fn handles_interrupts(&self) -> bool {
         matches!(self.command, Command::Load(_))
     }

@@ -1,4 +1,4 @@
-//! Durations, summed up.
+//! Latency histograms and their summaries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Durations as they come in: microseconds with three digits, up to an hour.
+/// A histogram of durations: microseconds with three significant digits, up to an hour.
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
@@ -19,10 +19,10 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The common and the worst case; `None` of nothing.
+    /// Minimum, median, 95th percentile and maximum; `None` without durations.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let Self(all) = self;
-        // Steps of a delivery take seconds: a tenth of a millisecond says all.
+        // Delivery steps take seconds, so a tenth of a millisecond is precise enough.
         let tenths = |micros| ms(micros, 10.0);
         (!all.is_empty()).then(|| Summary {
             min_ms: tenths(all.min()),
@@ -32,7 +32,7 @@ impl Latencies {
         })
     }
 
-    /// The rare cases too; `None` of nothing.
+    /// Percentiles up to p99.9, and the maximum; `None` without durations.
     pub(crate) fn tail(&self) -> Option<Tail> {
         let Self(all) = self;
         let at = |quantile| ms(all.value_at_quantile(quantile), 100.0);
@@ -50,7 +50,7 @@ fn ms(micros: u64, parts: f64) -> f64 {
     (Duration::from_micros(micros).as_secs_f64() * 1000.0 * parts).round() / parts
 }
 
-/// Milliseconds, as percentiles.
+/// Percentiles, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Summary {
@@ -60,7 +60,7 @@ pub(crate) struct Summary {
     pub(crate) max_ms: f64,
 }
 
-/// Milliseconds, as percentiles of many: the last ones are what a few of a thousand wait.
+/// Percentiles up to p99.9, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tail {
@@ -71,7 +71,7 @@ pub(crate) struct Tail {
     pub(crate) max_ms: f64,
 }
 
-/// Sums up; `None` of nothing.
+/// Summarizes durations; `None` if there are none.
 pub(crate) fn summarize(
     durations: impl IntoIterator<Item = Duration>,
 ) -> Result<Option<Summary>, Failure> {

@@ -1,12 +1,13 @@
-//! The operator's tool: prepares the database and the topics, places orders, follows them, looks after what went wrong.
+//! The operator's tool: prepares databases and topics, places and follows orders, verifies the
+//! system, and redrives dead letters.
 
 mod api;
 mod cli;
 mod commands;
 mod failure;
 mod latency;
+mod max_wait;
 mod output;
-mod patience;
 mod progress;
 mod signals;
 mod throttle;
@@ -33,7 +34,7 @@ async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(message) => {
             message.print();
-            return ExitCode::from(if message.is_fault { WRONG_USAGE } else { 0 });
+            return ExitCode::from(if message.is_error { WRONG_USAGE } else { 0 });
         }
     };
     match run(cli).await {
@@ -46,6 +47,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: cli::Cli) -> Result<ExitCode, failure::Failure> {
-    signals::end_at_once(cli.handles_interrupts())?;
+    signals::exit_on_signals(cli.handles_interrupts())?;
     cli.run().await
 }

@@ -1,4 +1,4 @@
-//! One answer, for people or for programs.
+//! Output as text or as JSON.
 
 use std::io::{ErrorKind, Write};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Prints `data` as JSON when it is asked for, and otherwise what `text` makes of it.
+/// Prints `data` as JSON if `json` is set, otherwise as formatted by `text`.
 pub(crate) fn print<T: Serialize>(
     json: bool,
     data: &T,
@@ -16,7 +16,7 @@ pub(crate) fn print<T: Serialize>(
     line(&text)
 }
 
-/// Prints a line. A reader that has seen enough, such as `head`, is no failure.
+/// Prints a line. A broken pipe is not an error: a reader such as `head` may end early.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -1,8 +1,8 @@
-//! How far a command has come.
+//! Progress bars.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Progress goes to stderr, and only to a terminal: stdout is for the answer.
+/// A progress bar on stderr, only on a terminal. stdout is for the result.
 pub(crate) fn bar(name: &'static str, length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())

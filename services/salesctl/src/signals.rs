@@ -1,13 +1,13 @@
-//! A command ends at SIGTERM and SIGINT also where it is the first process of a container: there, the kernel ignores
-//! the signals that nobody handles, and a stop would wait until it is allowed to kill.
+//! Ends a command on SIGTERM and SIGINT. In the first process of a container, the kernel ignores
+//! signals without a handler, and a stop would wait for SIGKILL.
 
 use std::process::exit;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// From now on, ends the process at once, with the exit code of a shell for what the signal has ended. With
-/// `interrupts`, SIGINT is left to the command.
-pub(crate) fn end_at_once(interrupts: bool) -> std::io::Result<()> {
+/// Installs handlers that end the process at once, with the exit code of a shell for the signal.
+/// With `interrupts`, the command handles SIGINT itself.
+pub(crate) fn exit_on_signals(interrupts: bool) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
         terminate.recv().await;

@@ -15,34 +15,34 @@ use crate::failure::Failure;
 /// Settings for signing a token.
 #[derive(Conf)]
 pub(crate) struct TokenSettings {
-    /// Secret to sign the token with (HS256), the one that the API has as `JWT_SECRET`; required
+    /// Secret that signs the token (HS256), the same as `JWT_SECRET` of the API; required
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     jwt_secret: SecretString,
 
     #[conf(flatten)]
-    names: Names,
+    claims: ClaimSettings,
 }
 
 /// How a command authenticates to the API: with `JWT_SECRET` or with `API_TOKEN`.
 #[derive(Conf)]
 #[conf(one_of_fields(jwt_secret, api_token))]
 pub(crate) struct AccessSettings {
-    /// Secret to sign a token with (HS256), the one that the API has as `JWT_SECRET`; set exactly
-    /// one of `JWT_SECRET` and `API_TOKEN`
+    /// Secret that signs a token (HS256), the same as `JWT_SECRET` of the API; set exactly one of
+    /// `JWT_SECRET` and `API_TOKEN`
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     jwt_secret: Option<SecretString>,
 
-    /// Token to send as it is; its subject and its role apply
+    /// Token to send unchanged; its subject and role apply
     #[conf(env, secret, value_parser = parse_token)]
     api_token: Option<SecretString>,
 
     #[conf(flatten)]
-    names: Names,
+    claims: ClaimSettings,
 }
 
 /// Optional claims of a signed token.
 #[derive(Conf)]
-struct Names {
+struct ClaimSettings {
     /// Issuer of the token (`iss`), where the API requires one
     #[conf(env)]
     jwt_issuer: Option<String>,
@@ -52,7 +52,7 @@ struct Names {
     jwt_audience: Option<String>,
 }
 
-/// Reads whom a token is for, as the API will.
+/// Parses the subject of a token, with the rules of the API.
 pub(crate) fn parse_subject(text: &str) -> Result<Owner, TextError> {
     Owner::try_from(text.to_owned())
 }
@@ -83,12 +83,12 @@ impl TokenSettings {
         operator: bool,
         valid: Duration,
     ) -> Result<String, Failure> {
-        self.names.mint(&self.jwt_secret, subject, operator, valid)
+        self.claims.mint(&self.jwt_secret, subject, operator, valid)
     }
 }
 
 impl AccessSettings {
-    /// The token that was brought along, or one for `subject` that is valid from now on.
+    /// `API_TOKEN` if it is set, otherwise a new token for `subject` that is valid from now on.
     pub(crate) fn token(
         &self,
         subject: &str,
@@ -97,23 +97,23 @@ impl AccessSettings {
     ) -> Result<String, Failure> {
         match (&self.api_token, &self.jwt_secret) {
             (Some(token), _) => Ok(token.expose_secret().to_owned()),
-            (None, Some(secret)) => self.names.mint(secret, subject, operator, valid),
+            (None, Some(secret)) => self.claims.mint(secret, subject, operator, valid),
             (None, None) => Err("set JWT_SECRET or API_TOKEN".into()),
         }
     }
 
-    /// What to know about a token that was made here.
+    /// The remaining validity of a token that was signed here.
     pub(crate) fn hint(&self) -> &'static str {
-        if self.api_token.is_some() { "" } else { " (the token is good for an hour)" }
+        if self.api_token.is_some() { "" } else { " (the token is valid for an hour)" }
     }
 
-    /// The token for a command line that is shown. One that was brought along is not repeated there.
+    /// The token as shown in a printed command line. The value of `API_TOKEN` is not printed.
     pub(crate) fn shown<'a>(&self, token: &'a str) -> &'a str {
         if self.api_token.is_some() { "$API_TOKEN" } else { token }
     }
 }
 
-impl Names {
+impl ClaimSettings {
     fn mint(
         &self,
         secret: &SecretString,

@@ -1,4 +1,4 @@
-//! The service, put together.
+//! Assembles and runs the service.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Apply;
 use crate::{Config, Reaper};
 
-/// Most delivery steps that are applied together.
+/// Maximum number of delivery steps that are applied together.
 const BATCH: usize = 1000;
 
 /// The consumer with its management endpoint, ready to run.
@@ -28,7 +28,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the ports. Needs neither database nor broker yet.
+    /// Binds the ports. Does not need the database or a broker yet.
     pub fn build(config: &Config) -> Result<Self, ServiceError> {
         let database = Database::by_index("status-consumer", &config.database);
         let limit = config.common.liveness_grace + config.longest_step();
@@ -65,7 +65,7 @@ impl Application {
     /// Runs until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let mut tasks = Tasks::new(shutdown);
-        let stopping = tasks.asked();
+        let stopping = tasks.stop_signal();
         tasks.spawn_last("management", |end| self.management.run(stopping, end));
         tasks.spawn("consumer", self.consumer.run(tasks.shutdown()));
         tasks.spawn("reaper", self.reaper.run(tasks.shutdown()));

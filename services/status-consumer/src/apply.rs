@@ -1,10 +1,10 @@
-//! A delivery event becomes a status of its order.
+//! Applies delivery events to the status of their orders.
 
 use contracts::delivery_events::DeliveryEvent;
 use contracts::envelope::Envelope;
 use messaging::consumer::{Handler, HandlerError};
 use store::Database;
-use store::orders::{self, Application, Applied, ApplyError};
+use store::orders::{self, Applied, ApplyError, ReportedStep};
 
 /// Applies whole batches, each in one transaction with its inbox rows.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Handler for Apply {
     type Event = DeliveryEvent;
 
     async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
-        let batch: Vec<Application> = batch.iter().map(application).collect();
+        let batch: Vec<ReportedStep> = batch.iter().map(reported_step).collect();
         let applied = self.apply(&batch).await.map_err(handler_error)?;
         metrics::counter!("status_applied_total").increment(applied.advanced as u64);
         metrics::counter!("status_duplicates_total").increment(applied.duplicates as u64);
@@ -26,15 +26,15 @@ impl Handler for Apply {
 }
 
 impl Apply {
-    async fn apply(&self, batch: &[Application]) -> Result<Applied, ApplyError> {
+    async fn apply(&self, batch: &[ReportedStep]) -> Result<Applied, ApplyError> {
         let mut connection = self.database.connection().await?;
         orders::apply(&mut connection, batch).await
     }
 }
 
-fn application(envelope: &Envelope<DeliveryEvent>) -> Application {
+fn reported_step(envelope: &Envelope<DeliveryEvent>) -> ReportedStep {
     let DeliveryEvent { order_id, step, at } = envelope.event;
-    Application { event_id: envelope.attributes.id, order_id, step, at }
+    ReportedStep { event_id: envelope.attributes.id, order_id, step, at }
 }
 
 fn handler_error(error: ApplyError) -> HandlerError {

@@ -10,7 +10,7 @@ use service_kit::build_info;
 use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, parse_port};
 use store::DatabaseSettings;
 
-/// status-consumer: applies what delivery reports to the orders, each event once
+/// status-consumer: applies delivery events to the status of orders, each event once
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
@@ -45,7 +45,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The longest that the consumer rightly waits for an answer: of the database, or of Kafka to a dead letter.
+    /// The maximum time that the consumer may wait for the database, or for Kafka to accept a dead
+    /// letter.
     pub(crate) fn longest_step(&self) -> Duration {
         let database =
             self.database.database_connect_timeout + self.database.database_statement_timeout;
@@ -54,14 +55,15 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         all_of(&[(
-            topics::fits_dead_letters(&self.delivery_events_topic, &self.status_group),
-            "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long to name a topic of dead letters",
+            topics::dead_letter_topic_fits(&self.delivery_events_topic, &self.status_group),
+            "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long for the name of a dead letter topic",
         )])
     }
 }
 
-/// What is forgotten while its topic still has it could be applied again. A broker keeps records up to half a day longer
-/// than it was told, hence the day between this and the default.
+/// An event could be applied again if its id is deleted while its topic still has it. A broker
+/// keeps records up to half a day beyond their retention, so the default is a day more than this
+/// minimum.
 fn parse_inbox_retention(text: &str) -> Result<Duration, String> {
     const LEAST: u64 = 7 * 86_400_000;
     number_in(text, LEAST..=52 * LEAST).map(Duration::from_millis)
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_forgotten_before_its_topic_forgets_it() {
+    fn the_inbox_retention_exceeds_the_topic_retention() {
         let kept = topics::EVENTS_RETENTION.as_millis();
         assert!(parse_inbox_retention(&kept.to_string()).is_ok());
         assert!(parse_inbox_retention(&(kept - 1).to_string()).is_err());

@@ -1,4 +1,4 @@
-//! status-consumer: applies what delivery reports to the orders, each event once.
+//! status-consumer: applies delivery events to the status of orders, each event once.
 
 mod application;
 mod apply;

@@ -1,4 +1,4 @@
-//! Brings the status of each order up to date.
+//! Applies delivery events to the status of orders.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The inbox stays small: what can't come again is forgotten.
+//! Keeps the inbox small: deletes events that cannot arrive again.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 
-/// Most events that are forgotten in one statement, so that none holds its locks for long.
+/// Maximum number of events deleted in one statement, so that none holds its locks for long.
 const BATCH: u32 = 1000;
 
-/// Between two looks at an inbox with nothing to forget.
+/// Poll interval when there is nothing left to delete.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Forgets events that are older than their topic. Any number of instances can do so at once.
+/// Deletes events that are older than the retention. Any number of instances can do so
+/// concurrently.
 #[derive(Debug)]
 pub struct Reaper {
     database: Database,
@@ -25,7 +26,7 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// A reaper that has not begun.
+    /// A reaper that is not running yet.
     pub fn new(config: &Config, database: Database) -> Self {
         let limit = config.common.liveness_grace + config.longest_step();
         let heartbeat = Heartbeat::new("reaper", limit);
@@ -54,7 +55,7 @@ impl Reaper {
         Ok(())
     }
 
-    /// Forgets one batch, and returns how many events that were.
+    /// Deletes one batch, and returns the number of events.
     pub async fn run_once(&self) -> Result<usize, StoreError> {
         let mut connection = self.database.connection().await?;
         let reaped = inbox::reap(&mut connection, self.retention, i64::from(BATCH)).await?;

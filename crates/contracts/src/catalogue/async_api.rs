@@ -4,37 +4,37 @@ use serde_json::Value;
 
 use super::CONTRACTS;
 
-/// The document (AsyncAPI 3.0). It refers to the schemas of the values as files beside it.
+/// The document (AsyncAPI 3.0). It refers to the value schemas as files with relative paths.
 pub const DOCUMENT: &str = include_str!("../../schemas/asyncapi.json");
 
-/// The document with the schemas in it, for a reader who does not have the files.
+/// The document with the value schemas inlined, for use without the files.
 pub fn bundled() -> Result<Value, serde_json::Error> {
     let mut document = serde_json::from_str(DOCUMENT)?;
     for contract in CONTRACTS {
         let file = schema_file(contract.event_type, contract.version);
-        put_in_place(&mut document, &file, &serde_json::from_str(contract.schema)?);
+        inline_schema(&mut document, &file, &serde_json::from_str(contract.schema)?);
     }
     Ok(document)
 }
 
-/// Where the schema of a version is, seen from the document.
+/// The path of a version's schema, relative to the document.
 pub(crate) fn schema_file(event_type: &str, version: &str) -> String {
     format!("./{event_type}/{version}.json")
 }
 
-fn put_in_place(node: &mut Value, file: &str, schema: &Value) {
+fn inline_schema(node: &mut Value, file: &str, schema: &Value) {
     match node {
         Value::Object(members) if members.get("$ref").is_some_and(|it| it == file) => {
             *node = schema.clone();
         }
         Value::Object(members) => {
             for member in members.values_mut() {
-                put_in_place(member, file, schema);
+                inline_schema(member, file, schema);
             }
         }
         Value::Array(elements) => {
             for element in elements {
-                put_in_place(element, file, schema);
+                inline_schema(element, file, schema);
             }
         }
         _ => {}

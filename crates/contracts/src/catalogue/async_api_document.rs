@@ -1,4 +1,4 @@
-//! The AsyncAPI document as the code has it today: topics, groups, partitions and versions are those of the code.
+//! Generates the AsyncAPI document from the topics, groups, partitions and versions in the code.
 
 use serde_json::{Map, Value, json};
 
@@ -81,11 +81,11 @@ fn operations(names: &Names) -> Value {
     };
     json!({
         "relayOrderEvents": send("outbox-relay", &names.order_events,
-            "Carries what sales-api has put into the outbox together with the order."),
+            "Publishes the events that sales-api committed together with the order."),
         "relaySimulatedSteps": send("outbox-relay", &names.delivery_events,
-            "Carries the steps that were simulated through sales-api. They have the ids of delivery's own."),
+            "Publishes the steps that were simulated through sales-api. Their ids equal those of delivery-service's events."),
         "announceOutboxDeadLetters": send("outbox-relay", &names.dead_letters,
-            "Tells of an event that could not be published."),
+            "Announces an event that could not be published."),
         "shipOrders": receive("delivery-service", &names.order_events, &names.delivery_group,
             "Starts a delivery for each order."),
         "reportDeliverySteps": send("delivery-service", &names.delivery_events,
@@ -93,7 +93,7 @@ fn operations(names: &Names) -> Value {
         "putOrderEventsAside": send("delivery-service", &names.order_events_dlq(),
             "Keeps a record that can never be processed."),
         "applyDeliverySteps": receive("status-consumer", &names.delivery_events, &names.status_group,
-            "Moves the status of the order."),
+            "Updates the status of the order."),
         "putDeliveryEventsAside": send("status-consumer", &names.delivery_events_dlq(),
             "Keeps a record that can never be processed."),
     })
@@ -122,9 +122,9 @@ fn messages() -> Map<String, Value> {
         "summary": "A record that a consumer group can never process: key, value and headers as they came, with the \
             reason in further headers.",
         "headers": { "$ref": "#/components/schemas/deadLetterHeaders" },
-        "payload": { "description": "Whatever the record had as its value." },
+        "payload": { "description": "The value of the original record." },
         "bindings": { "kafka": {
-            "key": { "description": "Whatever the record had as its key." },
+            "key": { "description": "The key of the original record." },
             "bindingVersion": BINDING_VERSION,
         } },
     });
@@ -174,19 +174,19 @@ fn cloud_event_headers() -> Value {
         ],
         "properties": {
             "ce_specversion": header("The version of CloudEvents.", json!({ "const": SPEC_VERSION })),
-            "ce_id": header("Names the event. A second record with the same id is the same event.",
+            "ce_id": header("Identifies the event. Records with the same id are the same event.",
                 json!({ "format": "uuid" })),
             "ce_source": header("The service that reports the event.", json!({ "format": "uri-reference" })),
             "ce_type": header("What happened.", json!({})),
             "ce_time": header("When it happened, in UTC.", json!({ "format": "date-time" })),
-            "ce_subject": header("The order it happened to; the key of the record as well.",
+            "ce_subject": header("The id of the order, which is also the key of the record.",
                 json!({ "format": "uuid" })),
             "ce_dataschema": header("Type and version of the value; the `$id` of its schema.",
                 json!({ "pattern": r"^urn:sales:[a-z.-]+:[0-9]+\.[0-9]+$" })),
-            "ce_correlationid": header("Ties together all that one request caused.", json!({})),
+            "ce_correlationid": header("Identifies everything that one request caused.", json!({})),
             "content-type": header("The media type of the value.", json!({ "const": CONTENT_TYPE })),
             "traceparent": header("The trace that the event belongs to (W3C Trace Context).", json!({})),
-            "tracestate": header("What the vendors along the way added (W3C Trace Context).", json!({})),
+            "tracestate": header("Vendor-specific data of the trace (W3C Trace Context).", json!({})),
         },
     })
 }
@@ -194,7 +194,7 @@ fn cloud_event_headers() -> Value {
 fn dead_letter_headers() -> Value {
     let number = || json!({ "pattern": "^[0-9]+$" });
     json!({
-        "description": "Beside the headers that the record came with. Where one occurs twice, the last one counts.",
+        "description": "Added to the headers of the original record. If a header occurs twice, the last one is valid.",
         "type": "object",
         "required": [
             "dlq-original-topic", "dlq-original-partition", "dlq-original-offset", "dlq-original-timestamp",
@@ -209,7 +209,7 @@ fn dead_letter_headers() -> Value {
             "dlq-error-class": header("The reason as a short name that never changes, such as `invalid-value`.",
                 json!({ "pattern": "^[a-z-]+$" })),
             "dlq-error-message": header("The reason in words, at most 1024 bytes.", json!({})),
-            "dlq-first-failed-at": header("When the record was put aside for the first time.",
+            "dlq-first-failed-at": header("When the record was dead-lettered for the first time.",
                 json!({ "format": "date-time" })),
             "dlq-redrive-count": header("How often the record was sent back to its topic.", number()),
         },

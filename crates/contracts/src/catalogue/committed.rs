@@ -1,8 +1,8 @@
-//! The committed files are what the code writes, and a released one never changes.
+//! Checks that the committed files match the code, and that released files never change.
 //!
-//! A checkout need not have a history, so "released" is a committed fact as well: `released.sha256` has the digest of
-//! each released schema and golden file, in the format of `sha256sum`. Its lines are added to and never changed, and
-//! what makes the files leaves a file alone that is listed there.
+//! A checkout may have no Git history, so `released.sha256` records the digest of each released
+//! schema and golden file, in the format of `sha256sum`. Lines are added to it and never changed.
+//! The generator does not overwrite a file that is listed there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use std::{env, fs};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::compatibility::{WHAT_TO_DO, breaches};
+use super::compatibility::{GUIDANCE, breaches};
 use super::{CONTRACTS, async_api_document, samples};
 
 const RELEASED: &str = "released.sha256";
@@ -29,11 +29,12 @@ fn digest(content: &[u8]) -> String {
     })
 }
 
-/// The digest of each released file.
+/// The digest of each released file, by file.
 fn released() -> BTreeMap<String, String> {
     let list = fs::read_to_string(path(RELEASED)).unwrap_or_default();
     let entries = list.lines().map(|line| {
-        let (digest, file) = line.split_once("  ").expect("DIGEST  FILE");
+        let (digest, file) =
+            line.split_once("  ").expect("a line of released.sha256 has the form DIGEST  FILE");
         (file.to_owned(), digest.to_owned())
     });
     entries.collect()
@@ -43,7 +44,7 @@ fn pretty(document: &Value) -> String {
     serde_json::to_string_pretty(document).unwrap() + "\n"
 }
 
-/// The files of each event's newest version, as the code makes them.
+/// The files of each event type's newest version, as the code generates them.
 fn written() -> Vec<(String, String)> {
     let files = samples::all().into_iter().flat_map(|sample| {
         let (event_type, version) = (sample.event_type, sample.version);
@@ -57,8 +58,8 @@ fn written() -> Vec<(String, String)> {
     files.collect()
 }
 
-/// Writes what is new, which releases it.
-fn write_what_is_new() {
+/// Writes the files that are not released yet, and adds them to `released.sha256`.
+fn write_new_files() {
     let mut list = fs::read_to_string(path(RELEASED)).unwrap_or_default();
     let released = released();
     for (file, content) in written().into_iter().filter(|(file, _)| !released.contains_key(file)) {
@@ -71,38 +72,39 @@ fn write_what_is_new() {
 }
 
 #[test]
-fn the_committed_files_are_what_the_code_writes() {
+fn the_committed_files_match_the_code() {
     if env::var_os("UPDATE_CONTRACTS").is_some() {
-        write_what_is_new();
+        write_new_files();
     }
     for (file, written) in written() {
         let committed = fs::read_to_string(path(&file))
-            .unwrap_or_else(|_| panic!("{file} is not there; `make contracts` writes it"));
-        // Whether the members of a schema come in this order or that depends on the features of serde_json.
+            .unwrap_or_else(|_| panic!("{file} is missing; run `make contracts`"));
+        // Schemas are compared as JSON, because the order of their members depends on serde_json's
+        // features.
         let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let is_schema = file.starts_with("schemas/");
         if is_schema && json(&committed) != json(&written) {
             let found = match &breaches(&json(&committed), &json(&written))[..] {
-                [] => "what differs is compatible".to_owned(),
+                [] => "the differences are compatible".to_owned(),
                 found => found.join("\n  "),
             };
             panic!(
-                "{file} is released, and the code has another schema now.\n  {found}\n{WHAT_TO_DO}"
+                "{file} is released, but the code generates a different schema.\n  {found}\n{GUIDANCE}"
             );
         }
         assert!(
             is_schema || committed == written,
-            "{file} is released, and the code writes other bytes now:\n{written}\n{WHAT_TO_DO}"
+            "{file} is released, but the code writes different bytes:\n{written}\n{GUIDANCE}"
         );
     }
 }
 
 #[test]
-fn the_async_api_document_is_what_the_code_says() {
+fn the_committed_asyncapi_document_matches_the_code() {
     let committed: Value = serde_json::from_str(super::async_api::DOCUMENT).unwrap();
     assert!(
         committed == async_api_document::document(),
-        "{ASYNC_API} is not what async_api_document.rs makes; `make contracts` writes it anew"
+        "{ASYNC_API} differs from the output of async_api_document.rs; run `make contracts`"
     );
 }
 
@@ -110,11 +112,11 @@ fn the_async_api_document_is_what_the_code_says() {
 fn a_released_file_never_changes() {
     for (file, digest_then) in released() {
         let content =
-            fs::read(path(&file)).unwrap_or_else(|_| panic!("{file} was released and is gone"));
+            fs::read(path(&file)).unwrap_or_else(|_| panic!("{file} is released, but missing"));
         assert_eq!(
             digest(&content),
             digest_then,
-            "{file} was changed after its release. Take the change back. {WHAT_TO_DO}"
+            "{file} was changed after its release. Revert the change. {GUIDANCE}"
         );
     }
 }
@@ -130,7 +132,11 @@ fn every_file_is_released_and_in_the_catalogue() {
         ]
     });
     let of_catalogue: BTreeSet<String> = of_catalogue.collect();
-    assert_eq!(released().into_keys().collect::<BTreeSet<_>>(), of_catalogue, "see CONTRACTS");
+    assert_eq!(
+        released().into_keys().collect::<BTreeSet<_>>(),
+        of_catalogue,
+        "CONTRACTS and released.sha256 differ"
+    );
     let mut there = BTreeSet::new();
     list("schemas", &mut there);
     list("golden", &mut there);
@@ -150,10 +156,14 @@ fn list(folder: &str, files: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_catalogue_ends_with_what_the_code_writes() {
+fn the_catalogue_lists_the_versions_that_the_code_writes() {
     for sample in samples::all() {
         let newest = super::find(sample.event_type, None).unwrap();
-        assert_eq!(newest.version, sample.version, "of {}; see CONTRACTS", sample.event_type);
+        assert_eq!(
+            newest.version, sample.version,
+            "add the version of {} to CONTRACTS",
+            sample.event_type
+        );
     }
     let number = |version: &str| -> (u32, u32) {
         let (major, minor) = version.split_once('.').unwrap();

@@ -1,8 +1,9 @@
-//! Tells whether two versions of a schema can live side by side.
+//! Checks whether two versions of a schema are compatible.
 //!
-//! The rule is full compatibility: who knows either version can read what was written under the other. So within a
-//! major version fields are only added, and only as optional ones. Whatever else differs is refused, wider or
-//! narrower: a wider bound or one more word in an enumeration breaks those who read by the old schema.
+//! The rule is full compatibility: a reader of either version can read records of the other. Within
+//! a major version, therefore, fields are only added, and only as optional fields. Any other
+//! difference is an error, wider or narrower: a wider bound or a new enumeration value breaks
+//! readers of the old schema.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +11,17 @@ use serde_json::{Map, Value};
 
 use super::Contract;
 
-pub(super) const WHAT_TO_DO: &str = "\
-Records under the released versions stay in the topics, and the readers of others stay as they are. What only adds \
-optional fields is the next minor version; anything else is the next major version, in a topic of its own. \
-docs/EVENTS.md tells how, under \"Versions\".";
+pub(super) const GUIDANCE: &str = "\
+Topics keep records of the released versions, and other teams' readers do not change. A change that only adds optional \
+fields needs a new minor version; any other change needs a new major version, in a topic of its own. \
+See \"Versions\" in docs/EVENTS.md.";
 
-/// Says nothing about which values are valid.
+/// Keywords that do not affect which values are valid.
 const ANNOTATIONS: [&str; 8] =
     ["$schema", "$id", "$comment", "title", "description", "examples", "deprecated", "default"];
 
-/// What makes `new` incompatible with `old`, each with its place; nothing when both can live side by side.
+/// The differences that make `new` incompatible with `old`, each with its path. Empty if they are
+/// compatible.
 pub(super) fn breaches(old: &Value, new: &Value) -> Vec<String> {
     let mut breaches = Vec::new();
     compare_schemas(old, new, "", &mut breaches);
@@ -71,13 +73,14 @@ fn compare_required(old: &Value, new: &Value, at: &str, breaches: &mut Vec<Strin
     breaches.extend(old.difference(&new).map(|name| format!("{at}/{name}: is no longer required")));
 }
 
-/// Every two versions of one type and one major version that cannot live side by side: the older, the newer, and why.
+/// The incompatible pairs of versions with the same type and major version: the older one, the
+/// newer one, and the differences.
 fn incompatible(
     contracts: &[Contract],
 ) -> impl Iterator<Item = (String, String, Vec<String>)> + use<'_> {
     let pairs = contracts.iter().enumerate().flat_map(|(at, new)| {
         let earlier = contracts[..at].iter();
-        earlier.filter(|old| old.is_alternative_to(new)).map(move |old| (old, new))
+        earlier.filter(|old| old.has_same_major(new)).map(move |old| (old, new))
     });
     pairs.filter_map(|(old, new)| {
         let schema = |it: &Contract| serde_json::from_str(it.schema).unwrap();
@@ -118,7 +121,7 @@ mod tests {
         })
     }
 
-    /// What is said of the schema after a change of one place; `Null` removes it.
+    /// The incompatibilities after a change of the value at `pointer`; `Null` removes it.
     fn after(pointer: &str, value: Value) -> Vec<String> {
         let mut new = schema();
         let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -132,21 +135,21 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_field_more_is_compatible_at_any_depth() {
+    fn a_new_optional_field_is_compatible_at_any_depth() {
         for pointer in ["/properties/note", "/properties/labels/items/properties/note"] {
             assert_eq!(after(pointer, json!({ "type": "string" })), [""; 0]);
         }
     }
 
     #[test]
-    fn other_words_are_compatible() {
+    fn annotations_do_not_affect_compatibility() {
         assert_eq!(after("/$id", json!("urn:sales:parcel.weighed:1.1")), [""; 0]);
         assert_eq!(after("/properties/grams/description", json!("The weight.")), [""; 0]);
         assert_eq!(after("/required", json!(["labels", "grams"])), [""; 0]);
     }
 
     #[test]
-    fn a_field_that_is_gone_is_refused() {
+    fn a_removed_field_is_incompatible() {
         assert_eq!(after("/properties/colour", Value::Null), ["/colour: was removed"]);
         assert_eq!(
             after("/properties/labels/items/properties/text", Value::Null),
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn another_type_is_refused_wider_or_narrower() {
+    fn a_changed_type_is_incompatible() {
         for other in [json!("number"), json!("string"), json!(["integer", "null"]), Value::Null] {
             let said = after("/properties/grams/type", other.clone());
             assert_eq!(said, [format!(r#"/grams: type was "integer", is {other}"#)]);
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_must_be_there_or_need_not_any_more_is_refused() {
+    fn a_changed_list_of_required_fields_is_incompatible() {
         assert_eq!(
             after("/required", json!(["grams", "labels", "colour"])),
             ["/colour: is newly required"]
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_field_that_must_be_there_is_refused() {
+    fn a_new_required_field_is_incompatible() {
         let mut new = schema();
         new["properties"]["note"] = json!({ "type": "string" });
         new["required"] = json!(["grams", "labels", "note"]);
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn another_bound_is_refused_wider_or_narrower_new_or_gone() {
+    fn a_changed_bound_is_incompatible() {
         for (pointer, value, said) in [
             ("/properties/grams/maximum", json!(999), "/grams: maximum was 1000, is 999"),
             ("/properties/grams/maximum", json!(1001), "/grams: maximum was 1000, is 1001"),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_less_or_more_in_an_enumeration_is_refused() {
+    fn a_changed_enumeration_is_incompatible() {
         for words in [json!(["red"]), json!(["red", "green", "blue"])] {
             let said = after("/properties/colour/enum", words.clone());
             assert_eq!(said, [format!(r#"/colour: enum was ["red","green"], is {words}"#)]);
@@ -214,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_lets_anything_or_nothing_pass_is_another_schema() {
+    fn a_boolean_schema_is_incompatible() {
         assert_eq!(
             after("/properties/labels/items", json!(true)).len(),
             1,
-            "elements were described, and no longer are"
+            "the schema of the elements was removed"
         );
         assert_eq!(after("/properties/colour", json!(false)).len(), 1);
     }
 
-    /// A schema of one field.
+    /// A contract whose schema has one field.
     macro_rules! version {
         ($version:literal, $keywords:literal) => {
             Contract {
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn each_version_is_held_against_every_earlier_one_of_its_major() {
+    fn each_version_is_compared_with_all_earlier_ones_of_its_major() {
         let versions = [
             version!("1.0", r#""type":"integer""#),
             version!("1.1", r#""type":"integer","minimum":1"#),
@@ -253,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_one_major_can_live_side_by_side() {
+    fn versions_of_one_major_are_compatible() {
         let found: Vec<String> = incompatible(CONTRACTS)
             .map(|(old, new, breaches)| format!("{new} breaks with {old}: {}", breaches.join(", ")))
             .collect();
-        assert!(found.is_empty(), "{}\n{WHAT_TO_DO}", found.join("\n"));
+        assert!(found.is_empty(), "{}\n{GUIDANCE}", found.join("\n"));
     }
 }

@@ -1,4 +1,5 @@
-//! Golden records are read back to the byte, and schema and reader agree about them.
+//! Checks that golden records survive a round trip byte for byte, and that schemas and readers
+//! agree.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use crate::envelope::{DecodeError, Envelope};
 use crate::order_events::{ORDER_CREATED, OrderEvent};
 use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OutboxDeadLettered};
 
-/// Reads a record with this value as a consumer does, and writes its value again.
+/// Decodes a record with this value as a consumer does, and encodes its value again.
 fn read_back(contract: &Contract, value: &[u8]) -> Result<String, DecodeError> {
     let header = |name: &str| contract.example.header(name).map(str::as_bytes);
     let (key, value) = (header("ce_subject"), Some(value));
@@ -47,7 +48,7 @@ fn validator(schema: &Value) -> Validator {
     jsonschema::options().should_validate_formats(true).build(schema).unwrap()
 }
 
-/// What the AsyncAPI document says of the headers of a contract's records.
+/// The schema of a contract's headers in the AsyncAPI document.
 fn header_validator(contract: &Contract) -> Validator {
     let document = bundled().unwrap();
     let message = format!("{}-{}", contract.event_type, contract.version);
@@ -60,23 +61,23 @@ fn headers(contract: &Contract) -> Value {
     contract.example.headers().map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
-/// Every place in a value.
+/// Collects the JSON Pointer of every member and element of a value.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
-    let mut go_on = |name: &str, member: &Value| {
+    let mut visit = |name: &str, member: &Value| {
         let at = format!("{at}/{name}");
         found.push(at.clone());
         pointers(member, &at, found);
     };
     match value {
-        Value::Object(members) => members.iter().for_each(|(name, it)| go_on(name, it)),
+        Value::Object(members) => members.iter().for_each(|(name, it)| visit(name, it)),
         Value::Array(elements) => {
-            elements.iter().enumerate().for_each(|(at, it)| go_on(&at.to_string(), it));
+            elements.iter().enumerate().for_each(|(at, it)| visit(&at.to_string(), it));
         }
         _ => {}
     }
 }
 
-/// The value with another member in one place, or without it.
+/// The value with the member at `pointer` replaced by `to`, or removed if `to` is `None`.
 fn changed(value: &Value, pointer: &str, to: Option<Value>) -> Value {
     let mut value = value.clone();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -90,7 +91,7 @@ fn changed(value: &Value, pointer: &str, to: Option<Value>) -> Value {
 }
 
 #[test]
-fn a_golden_record_is_read_back_to_the_byte() {
+fn golden_records_survive_a_round_trip_byte_for_byte() {
     for contract in CONTRACTS {
         let value = contract.example.value;
         assert_eq!(read_back(contract, value.as_bytes()).unwrap(), value);
@@ -103,7 +104,7 @@ fn a_golden_record_is_read_back_to_the_byte() {
 fn a_golden_record_is_valid_under_every_schema_of_its_major_version() {
     for contract in CONTRACTS {
         assert_eq!(json(contract.schema)["$id"], contract.data_schema());
-        for other in CONTRACTS.iter().filter(|other| other.is_alternative_to(contract)) {
+        for other in CONTRACTS.iter().filter(|other| other.has_same_major(contract)) {
             let schema = json(other.schema);
             jsonschema::draft202012::meta::validate(&schema).unwrap();
             validator(&schema).validate(&json(contract.example.value)).unwrap();
@@ -134,7 +135,7 @@ fn a_golden_record_has_every_field_of_its_schema_and_no_other() {
 }
 
 #[test]
-fn what_a_reader_refuses_its_schema_refuses() {
+fn schemas_reject_what_readers_reject() {
     let odd = ["null", "true", "-1", "0.5", "1e10", "1e400", r#""""#, r#""x""#, "[]", "{}"];
     for contract in CONTRACTS {
         let (good, schema) = (json(contract.example.value), validator(&json(contract.schema)));
@@ -155,7 +156,7 @@ fn what_a_reader_refuses_its_schema_refuses() {
 }
 
 #[test]
-fn a_schema_requires_what_a_reader_cannot_do_without() {
+fn schemas_require_the_fields_that_readers_require() {
     for contract in CONTRACTS {
         let (good, schema) = (json(contract.example.value), validator(&json(contract.schema)));
         let mut places = Vec::new();
@@ -169,7 +170,7 @@ fn a_schema_requires_what_a_reader_cannot_do_without() {
 }
 
 #[test]
-fn readers_and_schemas_ignore_a_field_that_they_do_not_know() {
+fn readers_and_schemas_ignore_unknown_fields() {
     for contract in CONTRACTS {
         let mut value = json(contract.example.value);
         value["giftWrap"] = json!({ "colour": "red" });
@@ -197,12 +198,12 @@ fn the_document_describes_the_headers_that_are_written() {
 }
 
 #[test]
-fn the_document_requires_the_headers_that_a_reader_cannot_do_without() {
+fn the_document_requires_the_headers_that_readers_require() {
     for contract in CONTRACTS {
         let described = header_validator(contract);
         for (name, _) in contract.example.headers() {
             let without = changed(&headers(contract), &format!("/{name}"), None);
-            // Always written, though nobody here reads it.
+            // Always written, but not read by this crate.
             let required = name == "content-type" || attributes(contract, Some(name)).is_err();
             assert_eq!(described.is_valid(&without), !required, "{name}");
         }

@@ -1,4 +1,4 @@
-//! What the code writes today: one record of each event type, from which the golden files are made.
+//! One record of each event type, as the code writes it. The golden files are generated from these.
 
 use chrono::{DateTime, Utc};
 use domain::{DeliveryStep, OrderId};
@@ -15,7 +15,7 @@ use crate::outbox_events::{
 };
 use crate::topics::ORDER_EVENTS;
 
-/// The newest version of an event type, as the code writes it.
+/// A record of the newest version of an event type, with its schema.
 pub(super) struct Sample {
     pub(super) event_type: &'static str,
     pub(super) version: &'static str,
@@ -24,7 +24,7 @@ pub(super) struct Sample {
     pub(super) attributes: Attributes,
 }
 
-/// A line for each header, in their order.
+/// The headers in their order, one `name=value` per line.
 pub(super) fn header_lines(attributes: &Attributes) -> String {
     let headers = attributes.to_headers();
     let lines: Vec<String> =
@@ -32,7 +32,7 @@ pub(super) fn header_lines(attributes: &Attributes) -> String {
     lines.concat()
 }
 
-/// One of each type: an order of the first of March, and what became of it.
+/// One sample of each type, all for an order of 1 March 2026.
 pub(super) fn all() -> [Sample; 4] {
     [
         created(),
@@ -42,7 +42,7 @@ pub(super) fn all() -> [Sample; 4] {
     ]
 }
 
-/// The id that an order of [`placed_at`] has.
+/// The id of an order that was created at [`placed_at`].
 fn order_id() -> OrderId {
     Uuid::from_u128(0x019c_a945_0a00_7000_8000_0000_0000_0001).into()
 }

@@ -1,7 +1,7 @@
-//! The schema of each event's value as the code has it today, made of the rules that the API's description is made of.
+//! Generates the schema of each event's value. It uses the same rules as the OpenAPI document.
 //!
-//! `golden.rs` holds it to the types: a golden value has every field of its schema and no other, and what a reader
-//! refuses the schema refuses.
+//! The tests in `golden.rs` compare schemas and types: a golden value has exactly the fields of its
+//! schema, and the schema rejects every value that the reader rejects.
 
 use domain::{DeliveryStep, OrderDraft, OrderStatus};
 use serde::Serialize;
@@ -76,7 +76,8 @@ fn document(event_type: &str, version: &str, what: &str, mut value: Value) -> Va
     value
 }
 
-/// Each of the fields is there; others can come with a later minor version, so they are allowed.
+/// An object with these required fields. Others are allowed, because a later minor version can add
+/// them.
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let required = fields.each_ref().map(|(name, _)| Value::from(*name));
     let properties: Map<String, Value> =
@@ -87,7 +88,7 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
 fn rule(rule: impl Serialize, description: &str) -> Value {
     let mut schema = serde_json::to_value(rule).unwrap();
     schema["description"] = description.into();
-    // A record shows more than the example of one field does.
+    // The catalogue has a complete example record instead.
     schema.as_object_mut().unwrap().remove("examples");
     schema
 }

@@ -1,49 +1,49 @@
-//! Records with their events, and how a bad one is found among them.
+//! Records with their events, and the bisection that finds a poison record.
 
 use contracts::envelope::{Envelope, Event};
 use service_kit::Chain;
 
-use super::offsets::Taken;
-use crate::dead_letter::Verdict;
+use super::offsets::Fetched;
+use crate::dead_letter::DeadLetterReason;
 
-/// Events that are handled together, each beside the record that it came in.
+/// Events that are handled together, each with its record.
 #[derive(Debug)]
 pub(super) struct Batch<E> {
-    records: Vec<Taken>,
+    records: Vec<Fetched>,
     events: Vec<Envelope<E>>,
 }
 
-/// What is left of a batch that can never be handled as a whole.
+/// The next step in the search for poison, in a batch that can never be handled as a whole.
 #[derive(Debug)]
-pub(super) enum Suspect<E> {
-    /// This one record is at fault.
-    One(Taken),
-    /// Either half may hold the record at fault; the first one comes first.
+pub(super) enum Bisection<E> {
+    /// This record is the cause.
+    One(Fetched),
+    /// Either half may contain the cause. The first half has the earlier records.
     Halves(Batch<E>, Batch<E>),
 }
 
 impl<E: Event> Batch<E> {
-    /// Reads records. Those that are no events are returned apart, each with the reason.
-    pub(super) fn read(records: Vec<Taken>) -> (Self, Vec<(Taken, Verdict)>) {
+    /// Decodes records. Returns those that are not valid events separately, each with the reason.
+    pub(super) fn read(records: Vec<Fetched>) -> (Self, Vec<(Fetched, DeadLetterReason)>) {
         let mut batch = Self { records: Vec::with_capacity(records.len()), events: Vec::new() };
         let mut unreadable = Vec::new();
-        for taken in records {
-            let record = &taken.record;
+        for fetched in records {
+            let record = &fetched.record;
             let header = |name: &str| record.header(name);
             match Envelope::decode(record.key.as_deref(), record.value.as_deref(), header) {
                 Ok(mut event) => {
-                    // What a handler causes goes on from here.
-                    if let Some(span) = &taken.span {
+                    // The effects of the handler continue this span.
+                    if let Some(span) = &fetched.span {
                         event.attributes.trace = span.trace();
                     }
                     batch.events.push(event);
-                    batch.records.push(taken);
+                    batch.records.push(fetched);
                 }
                 Err(error) => {
                     let message = Chain(&error).to_string();
                     unreadable.push((
-                        taken,
-                        Verdict { class: error.class(), message, quotes_record: true },
+                        fetched,
+                        DeadLetterReason { class: error.class(), message, quotes_record: true },
                     ));
                 }
             }
@@ -61,24 +61,24 @@ impl<E> Batch<E> {
         self.events.is_empty()
     }
 
-    /// Keeps what is wanted, in order.
-    pub(super) fn retain(&mut self, wanted: impl Fn(&Taken) -> bool) {
+    /// Keeps the wanted records and their events, in order.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&Fetched) -> bool) {
         let mut records = self.records.iter();
         self.events.retain(|_| records.next().is_some_and(&wanted));
         self.records.retain(wanted);
     }
 
-    /// Narrows down where the fault is.
-    pub(super) fn suspect(mut self) -> Suspect<E> {
+    /// Halves the batch, or returns its single record.
+    pub(super) fn bisect(mut self) -> Bisection<E> {
         if self.records.len() == 1
-            && let Some(taken) = self.records.pop()
+            && let Some(fetched) = self.records.pop()
         {
-            return Suspect::One(taken);
+            return Bisection::One(fetched);
         }
         let middle = self.records.len() / 2;
         let second =
             Self { records: self.records.split_off(middle), events: self.events.split_off(middle) };
-        Suspect::Halves(self, second)
+        Bisection::Halves(self, second)
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, ORDER_SHIPPED};
     use contracts::event_id::event_id;
 
-    fn taken(offset: i64, good: bool) -> Taken {
+    fn fetched(offset: i64, good: bool) -> Fetched {
         let order = OrderId::generate();
         let event = DeliveryEvent { order_id: order, step: Shipped, at: chrono::Utc::now() };
         let attributes = Attributes {
@@ -116,50 +116,50 @@ mod tests {
             value: good.then(|| event.encode().unwrap().into_bytes()),
             headers: headers.map(|(name, value)| (name, Some(value.into_bytes()))).collect(),
         };
-        Taken { record, term: 1, span: None }
+        Fetched { record, epoch: 1, span: None }
     }
 
-    /// The offsets of a batch, after a look that each event is still beside its own record.
+    /// The offsets of a batch. Checks that each event is still with its own record.
     fn offsets(batch: &Batch<DeliveryEvent>) -> Vec<i64> {
         assert_eq!(batch.records.len(), batch.events().len());
         let pairs = batch.records.iter().zip(batch.events());
         pairs
-            .map(|(taken, event)| {
+            .map(|(fetched, event)| {
                 let key = event.event.order_id.to_string().into_bytes();
-                assert_eq!(taken.record.key.as_ref(), Some(&key));
-                taken.record.offset
+                assert_eq!(fetched.record.key.as_ref(), Some(&key));
+                fetched.record.offset
             })
             .collect()
     }
 
     #[test]
-    fn what_is_no_event_is_set_apart() {
-        let records = vec![taken(1, true), taken(2, false), taken(3, true)];
+    fn undecodable_records_are_separated() {
+        let records = vec![fetched(1, true), fetched(2, false), fetched(3, true)];
         let (batch, unreadable) = Batch::<DeliveryEvent>::read(records);
         assert_eq!(offsets(&batch), [1, 3]);
-        let [(record, verdict)] = &unreadable[..] else { panic!("{unreadable:?}") };
-        assert_eq!((record.record.offset, verdict.class), (2, "tombstone"));
+        let [(record, reason)] = &unreadable[..] else { panic!("{unreadable:?}") };
+        assert_eq!((record.record.offset, reason.class), (2, "tombstone"));
     }
 
     #[test]
-    fn halving_ends_at_each_single_record_in_order() {
-        let (batch, _) = Batch::<DeliveryEvent>::read((0..7).map(|n| taken(n, true)).collect());
+    fn bisection_yields_single_records_in_order() {
+        let (batch, _) = Batch::<DeliveryEvent>::read((0..7).map(|n| fetched(n, true)).collect());
         let (mut parts, mut found) = (vec![batch], Vec::new());
         while let Some(part) = parts.pop() {
             assert!(!part.is_empty());
             offsets(&part);
-            match part.suspect() {
-                Suspect::One(taken) => found.push(taken.record.offset),
-                Suspect::Halves(first, second) => parts.extend([second, first]),
+            match part.bisect() {
+                Bisection::One(fetched) => found.push(fetched.record.offset),
+                Bisection::Halves(first, second) => parts.extend([second, first]),
             }
         }
         assert_eq!(found, [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
-    fn what_is_not_wanted_goes_with_its_event() {
-        let (mut batch, _) = Batch::read((0..6).map(|n| taken(n, true)).collect());
-        batch.retain(|taken| taken.record.offset % 3 != 0);
+    fn retain_keeps_records_and_events_aligned() {
+        let (mut batch, _) = Batch::read((0..6).map(|n| fetched(n, true)).collect());
+        batch.retain(|fetched| fetched.record.offset % 3 != 0);
         assert_eq!(offsets(&batch), [1, 2, 4, 5]);
     }
 }

@@ -1,13 +1,14 @@
-//! What a handler is, and what it may answer.
+//! The interface between the runner and a handler.
 
 use contracts::envelope::{Envelope, Event};
 
 /// Turns events into effects.
 pub trait Handler: Send + Sync + 'static {
-    /// The events that it understands.
+    /// The events that the handler processes.
     type Event: Event + Send + Sync;
 
-    /// Handles a batch: all of it, or, on an error, none of it. The same batch, or any part of it, can come again.
+    /// Handles the whole batch or, on an error, none of it. The same batch, or any part of it, can
+    /// be delivered again.
     fn handle(
         &self,
         batch: &[Envelope<Self::Event>],
@@ -17,13 +18,13 @@ pub trait Handler: Send + Sync + 'static {
 /// Why a batch was not handled.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// It can succeed later, without a change by anybody: it is tried again for as long as it takes.
-    #[error("cannot be handled now")]
+    /// A later attempt can succeed without any change. The runner retries without limit.
+    #[error("the batch cannot be handled now")]
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It can never succeed: the record at fault becomes a dead letter.
-    #[error("can never be handled")]
+    /// No attempt can succeed. The record that causes the error becomes a dead letter.
+    #[error("the batch can never be handled")]
     Permanent {
-        /// A short name that never changes, for headers and metrics.
+        /// A short, stable name for headers and metrics.
         class: &'static str,
         /// The reason.
         #[source]

@@ -1,7 +1,8 @@
-//! A member of a consumer group, whose end holds nobody up.
+//! A member of a consumer group that leaves without blocking its caller.
 //!
-//! Leaving the group commits what was stored and waits for the coordinator, and librdkafka waits long for one that
-//! does not come back. So it happens on a thread of its own, which nobody has to wait for.
+//! Leaving the group commits the stored offsets and waits for the coordinator. librdkafka waits
+//! long for a coordinator that does not return. So a separate thread leaves the group, and callers
+//! need not wait for it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use crate::KafkaSettings;
 
-/// A consumer that commits what was stored and leaves its group when it is dropped.
+/// A consumer that commits the stored offsets and leaves its group when it is dropped.
 pub(super) struct GroupMember(Option<Arc<StreamConsumer<RebalanceContext>>>);
 
 impl GroupMember {
-    /// Makes a client, which connects by itself, and is in no group yet.
+    /// Creates a client. It connects in the background, and is in no group yet.
     pub(super) fn new(
         settings: &KafkaSettings,
         options: &RunnerOptions,
@@ -37,42 +38,44 @@ impl GroupMember {
         Ok(self)
     }
 
-    /// One that is in no group.
+    /// A member that has left its group.
     pub(super) const fn departed() -> Self {
         Self(None)
     }
 
-    /// Commits what was stored. A thread of its own waits for the answer, for as long as it takes, while the member is
-    /// polled.
+    /// Commits the stored offsets. A separate thread waits for the response without limit, while
+    /// the caller polls the member.
     pub(super) fn commit(&self) -> oneshot::Receiver<KafkaResult<()>> {
-        let (tell, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         if let Some(consumer) = self.0.clone() {
             let commit = move || {
                 let answer = consumer.commit_consumer_state(CommitMode::Sync);
-                // Whoever hears the answer may leave the group, for which nobody else may have the consumer.
+                // Release the `Arc` before the response: the caller may then leave the group, which
+                // takes the last one.
                 drop(consumer);
-                // Nobody listens after the deadline.
-                let _ = tell.send(answer);
+                // The receiver is gone after the deadline.
+                let _ = sender.send(answer);
             };
-            // Without a thread there is no answer.
+            // If no thread can start, the receiver gets an error.
             drop(std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(commit));
         }
         answer
     }
 
-    /// Asks a broker something, on a thread that may wait.
-    pub(super) async fn ask<T: Send + Default + 'static>(
+    /// Runs a blocking request to a broker on a separate thread.
+    pub(super) async fn run_blocking<T: Send + Default + 'static>(
         &self,
-        question: impl FnOnce(&StreamConsumer<RebalanceContext>) -> T + Send + 'static,
+        request: impl FnOnce(&StreamConsumer<RebalanceContext>) -> T + Send + 'static,
     ) -> T {
         let Some(consumer) = self.0.clone() else { return T::default() };
-        let ask = move || {
-            let answer = question(&consumer);
-            // Whoever hears the answer may leave the group, for which nobody else may have the consumer.
+        let run_blocking = move || {
+            let answer = request(&consumer);
+            // Release the `Arc` before the response: the caller may then leave the group, which
+            // takes the last one.
             drop(consumer);
             answer
         };
-        tokio::task::spawn_blocking(ask).await.unwrap_or_default()
+        tokio::task::spawn_blocking(run_blocking).await.unwrap_or_default()
     }
 
     /// Leaves the group, and waits for that until `deadline`.
@@ -80,22 +83,23 @@ impl GroupMember {
         if let Some(left) = self.depart()
             && !matches!(timeout_at(deadline, left).await, Ok(Ok(())))
         {
-            tracing::warn!("the group was not left in time, some records may come again");
+            tracing::warn!("timed out leaving the group; some records may be delivered again");
         }
     }
 
     fn depart(&mut self) -> Option<oneshot::Receiver<()>> {
         let consumer = self.0.take()?;
         let (done, left) = oneshot::channel();
-        let farewell = move || {
-            // It is left by the last one who lets go. A commit that is not answered keeps it, and its thread leaves then.
+        let leave_group = move || {
+            // Dropping the last `Arc` leaves the group. A commit without a response still has one,
+            // and then its thread leaves the group.
             if let Some(consumer) = Arc::into_inner(consumer) {
                 drop(consumer);
-                // Nobody listens after a drop.
+                // The receiver is gone after a drop.
                 let _ = done.send(());
             }
         };
-        let thread = std::thread::Builder::new().name("kafka-farewell".to_owned()).spawn(farewell);
+        let thread = std::thread::Builder::new().name("kafka-leave".to_owned()).spawn(leave_group);
         thread.map(|_| left).ok()
     }
 }
@@ -106,7 +110,7 @@ impl Deref for GroupMember {
     fn deref(&self) -> &Self::Target {
         match &self.0 {
             Some(consumer) => consumer,
-            None => unreachable!("only an end takes the consumer away"),
+            None => unreachable!("only leaving the group removes the consumer"),
         }
     }
 }

@@ -1,21 +1,22 @@
-//! Consuming: a handler says what a batch means; everything else is around it.
+//! Consumes a topic: a handler processes batches of events, and the runner does everything else.
 //!
-//! The runner decodes, retries what can pass, puts aside what can't, and stores offsets only after the effect. So a
-//! record is handled at least once, in order within its partition, and a handler has to be idempotent.
+//! The runner decodes records, retries transient errors, dead-letters poison, and stores offsets
+//! only after the effect. So a record is handled at least once, in order within its partition, and
+//! a handler must be idempotent.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
-//! | `runner` | the loop around a handler, and what becomes of records that it can never process |
-//! | `source` | gathering records, and waiting without losing the place in the group |
-//! | `batch` | records with their events, and how a bad one is found among them |
-//! | `offsets` | which partitions this member holds, and how far each is done |
-//! | `rebalance` | what happens when partitions come and go |
-//! | `lag` | how far behind the group is, as metrics |
-//! | `skipped` | records that the topic retired before they were read |
+//! | `runner` | the loop around a handler, and the handling of poison |
+//! | `source` | reading batches, and waiting without leaving the group |
+//! | `batch` | records with their events, and the bisection that finds a poison record |
+//! | `offsets` | the assigned partitions, and how far each is processed |
+//! | `rebalance` | assignment and revocation of partitions |
+//! | `lag` | the lag of this member, as metrics |
+//! | `skipped` | records that the topic deleted before they were read |
 //! | `progress` | whether a batch waits for long, for the readiness endpoint |
-//! | `watchdog` | telling a loop that stands still from one with nothing to do |
+//! | `watchdog` | distinguishing a stalled loop from an idle one |
 //! | `member` | the Kafka client, and how it leaves its group |
-//! | `settings` | what a service and its operator choose |
+//! | `settings` | settings of the service and of its operator |
 
 mod batch;
 mod handler;

@@ -1,8 +1,9 @@
-//! Which partitions this member holds, and how far each of them is done.
+//! The assigned partitions, and how far each of them is processed.
 //!
-//! A partition can be taken away and come back while a batch waits for a database. Meanwhile its other owner has gone
-//! on, and to store where the old batch ends would send the whole group back there. So each record remembers the term
-//! under which it was read, and counts for nothing once that term is over.
+//! A partition can be revoked and assigned again while a batch waits for a database. Meanwhile
+//! another owner has continued, and storing the offset of the old batch would move the whole group
+//! back. So each record carries the assignment epoch in which it was read, and its offset is
+//! ignored after that epoch.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,95 +13,96 @@ use tokio::sync::Notify;
 
 use crate::Record;
 
-/// A record, and the term of its partition under which it was read.
+/// A record, and the assignment epoch of its partition in which it was read.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Fetched {
     pub(super) record: Record,
-    pub(super) term: u64,
-    /// From here on, where its trace is recorded.
+    pub(super) epoch: u64,
+    /// Its processing span, if its trace is sampled.
     pub(super) span: Option<RecordedSpan>,
 }
 
-/// A record without what is in it.
+/// The position and timestamp of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct RecordPosition {
     partition: i32,
     offset: i64,
     timestamp_ms: Option<i64>,
-    term: u64,
+    epoch: u64,
 }
 
-/// Offsets of which no record has come: from the one that was to come next, which is not known at the beginning of a term.
+/// Offsets for which no record arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) partition: i32,
-    pub(super) term: u64,
+    pub(super) epoch: u64,
+    /// The offset that was expected. Unknown at the start of an assignment epoch.
     pub(super) from: Option<i64>,
-    /// The offset that has come.
+    /// The offset that arrived.
     pub(super) to: i64,
 }
 
-impl Taken {
-    pub(super) fn mark(&self) -> Mark {
+impl Fetched {
+    pub(super) fn position(&self) -> RecordPosition {
         let Record { partition, offset, timestamp_ms, .. } = self.record;
-        Mark { partition, offset, timestamp_ms, term: self.term }
+        RecordPosition { partition, offset, timestamp_ms, epoch: self.epoch }
     }
 }
 
-/// The partitions that this member holds. Cheap to clone; the client and the runner share it.
+/// The partitions assigned to this member. Cheap to clone: the client and the runner share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdings {
+pub(super) struct Assignment {
     state: Arc<Mutex<State>>,
     has_skips: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    terms: u64,
-    held: BTreeMap<i32, Held>,
-    /// The last offset of those that were skipped, by partition.
+    last_epoch: u64,
+    held: BTreeMap<i32, PartitionState>,
+    /// The last skipped offset, by partition.
     skips: BTreeMap<i32, i64>,
     is_retired: bool,
 }
 
-/// A partition that is held.
+/// An assigned partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Held {
-    term: u64,
-    /// The offset of the record that comes next; not known before the first one.
+struct PartitionState {
+    epoch: u64,
+    /// The offset of the next record. Unknown before the first one.
     next: Option<i64>,
-    /// No record that is yet to be handled is older than this, in milliseconds since 1970.
+    /// No unprocessed record is older than this, in milliseconds since 1970.
     handled_up_to: Option<i64>,
 }
 
 impl State {
-    fn lasts(&self, partition: i32, term: u64) -> bool {
-        self.held.get(&partition).is_some_and(|held| held.term == term)
+    fn is_current(&self, partition: i32, epoch: u64) -> bool {
+        self.held.get(&partition).is_some_and(|held| held.epoch == epoch)
     }
 
-    fn reach(&mut self, mark: &Mark) {
-        if let Some(held) = self.held.get_mut(&mark.partition)
-            && held.term == mark.term
-            && mark.timestamp_ms.is_some()
+    fn advance(&mut self, position: &RecordPosition) {
+        if let Some(held) = self.held.get_mut(&position.partition)
+            && held.epoch == position.epoch
+            && position.timestamp_ms.is_some()
         {
-            held.handled_up_to = mark.timestamp_ms;
+            held.handled_up_to = position.timestamp_ms;
         }
     }
 }
 
-impl Holdings {
-    /// Partitions came: each begins a term of its own.
-    pub(super) fn gain(&self, partitions: impl IntoIterator<Item = i32>) {
+impl Assignment {
+    /// Adds assigned partitions. Each begins a new assignment epoch.
+    pub(super) fn assign(&self, partitions: impl IntoIterator<Item = i32>) {
         let mut state = self.lock();
         for partition in partitions {
-            state.terms += 1;
-            let term = state.terms;
-            state.held.insert(partition, Held { term, next: None, handled_up_to: None });
+            state.last_epoch += 1;
+            let epoch = state.last_epoch;
+            state.held.insert(partition, PartitionState { epoch, next: None, handled_up_to: None });
         }
     }
 
-    /// Partitions went: their terms are over.
-    pub(super) fn lose(&self, partitions: impl IntoIterator<Item = i32>) {
+    /// Removes revoked partitions, which ends their epochs.
+    pub(super) fn revoke(&self, partitions: impl IntoIterator<Item = i32>) {
         let mut state = self.lock();
         for partition in partitions {
             state.held.remove(&partition);
@@ -108,34 +110,34 @@ impl Holdings {
         }
     }
 
-    /// How many partitions are held.
+    /// The number of assigned partitions.
     pub(super) fn count(&self) -> usize {
         self.lock().held.len()
     }
 
-    /// Whether the partition is held, under whichever term.
+    /// Whether the partition is assigned, in any epoch.
     pub(super) fn holds(&self, partition: i32) -> bool {
         self.lock().held.contains_key(&partition)
     }
 
-    /// Ties a record to the current term of its partition; `None` if it is not held. With it comes what stands between it
-    /// and the record before.
-    pub(super) fn take(&self, record: Record) -> Option<(Taken, Option<Gap>)> {
+    /// Adds the current epoch of its partition to a record, or returns `None` if the partition is
+    /// not assigned. Also returns the gap between this record and the previous one.
+    pub(super) fn take(&self, record: Record) -> Option<(Fetched, Option<Gap>)> {
         let mut state = self.lock();
         let held = state.held.get_mut(&record.partition)?;
         let (partition, to) = (record.partition, record.offset);
-        let gap = Gap { partition, term: held.term, from: held.next, to };
+        let gap = Gap { partition, epoch: held.epoch, from: held.next, to };
         held.next = Some(to + 1);
         let gap = (gap.from != Some(to)).then_some(gap);
-        Some((Taken { record, term: held.term, span: None }, gap))
+        Some((Fetched { record, epoch: held.epoch, span: None }, gap))
     }
 
-    /// The offset of the record that comes next, where that is known.
+    /// The offset of the next record, if known.
     pub(super) fn next(&self, partition: i32) -> Option<i64> {
         self.lock().held.get(&partition)?.next
     }
 
-    /// Nothing comes from before `next` any more. Whoever waits by [`Self::skipped`] hears of it.
+    /// No record before `next` will arrive any more. Wakes [`Self::skipped`].
     pub(super) fn skip_to(&self, partition: i32, next: i64) {
         let mut state = self.lock();
         if let Some(held) = state.held.get_mut(&partition) {
@@ -145,19 +147,19 @@ impl Holdings {
         }
     }
 
-    /// Waits for offsets that were skipped, of partitions that are held; they are to be stored like handled ones, or the
-    /// next owner would come upon the same gap.
+    /// Waits for skipped offsets of assigned partitions. They must be stored like those of handled
+    /// records, or the next owner would find the same gap.
     pub(super) async fn skipped(&self) -> BTreeMap<i32, i64> {
         self.has_skips.notified().await;
         std::mem::take(&mut self.lock().skips)
     }
 
-    /// Whether the term of a gap still lasts: after it, another owner has gone on.
-    pub(super) fn still_concerns(&self, gap: &Gap) -> bool {
-        self.lock().lasts(gap.partition, gap.term)
+    /// Whether the epoch of a gap is current. If not, another owner has continued.
+    pub(super) fn still_includes_gap(&self, gap: &Gap) -> bool {
+        self.lock().is_current(gap.partition, gap.epoch)
     }
 
-    /// From now on, what the client tells is about what it has left.
+    /// Ignores the client's callbacks from now on: it has left the group.
     pub(super) fn retire(&self) {
         let mut state = self.lock();
         state.held.clear();
@@ -168,31 +170,35 @@ impl Holdings {
         self.lock().is_retired
     }
 
-    /// Whether the record's term still lasts. If not, the record is somebody else's, or comes again.
-    pub(super) fn still_holds(&self, taken: &Taken) -> bool {
-        self.lock().lasts(taken.record.partition, taken.term)
+    /// Whether the epoch of the record is current. If not, the record belongs to another member, or
+    /// is delivered again.
+    pub(super) fn still_includes(&self, fetched: &Fetched) -> bool {
+        self.lock().is_current(fetched.record.partition, fetched.epoch)
     }
 
-    /// These records are handled next, and nothing before them is left.
-    pub(super) fn begin(&self, batch: &[Mark]) {
+    /// Notes that these records are handled next, and that no earlier ones remain.
+    pub(super) fn begin(&self, batch: &[RecordPosition]) {
         let mut state = self.lock();
-        // From the end, so that the first record of each partition is what stays.
-        for mark in batch.iter().rev() {
-            state.reach(mark);
+        // In reverse, so that the first record of each partition remains.
+        for position in batch.iter().rev() {
+            state.advance(position);
         }
     }
 
-    /// These records are handled. Returns what is to be stored: the last offset of each partition that is still held.
-    pub(super) fn finish(&self, batch: &[Mark]) -> BTreeMap<i32, i64> {
+    /// Notes that these records are handled. Returns the offsets to store: the last one of each
+    /// partition that is still assigned.
+    pub(super) fn finish(&self, batch: &[RecordPosition]) -> BTreeMap<i32, i64> {
         let mut state = self.lock();
-        for mark in batch {
-            state.reach(mark);
+        for position in batch {
+            state.advance(position);
         }
-        let held = batch.iter().filter(|mark| state.lasts(mark.partition, mark.term));
-        held.map(|mark| (mark.partition, mark.offset)).collect()
+        let held =
+            batch.iter().filter(|position| state.is_current(position.partition, position.epoch));
+        held.map(|position| (position.partition, position.offset)).collect()
     }
 
-    /// No record of the partition that is yet to be handled is older than this, as far as is known.
+    /// As far as known, no unprocessed record of the partition is older than this, in milliseconds
+    /// since 1970.
     pub(super) fn handled_up_to(&self, partition: i32) -> Option<i64> {
         self.lock().held.get(&partition)?.handled_up_to
     }
@@ -218,63 +224,63 @@ mod tests {
         }
     }
 
-    fn take(holdings: &Holdings, records: &[(i32, i64)]) -> Vec<Mark> {
-        let taken = records.iter().map(|(partition, offset)| record(*partition, *offset));
-        taken.map(|record| holdings.take(record).unwrap().0.mark()).collect()
+    fn take(assignment: &Assignment, records: &[(i32, i64)]) -> Vec<RecordPosition> {
+        let fetched = records.iter().map(|(partition, offset)| record(*partition, *offset));
+        fetched.map(|record| assignment.take(record).unwrap().0.position()).collect()
     }
 
     #[test]
     fn the_last_offset_of_each_partition_is_stored() {
-        let holdings = Holdings::default();
-        holdings.gain([0, 1]);
-        let batch = take(&holdings, &[(0, 5), (1, 7), (0, 6)]);
-        assert_eq!(holdings.finish(&batch), BTreeMap::from([(0, 6), (1, 7)]));
+        let assignment = Assignment::default();
+        assignment.assign([0, 1]);
+        let batch = take(&assignment, &[(0, 5), (1, 7), (0, 6)]);
+        assert_eq!(assignment.finish(&batch), BTreeMap::from([(0, 6), (1, 7)]));
     }
 
     #[test]
-    fn what_was_lost_is_not_stored() {
-        let holdings = Holdings::default();
-        holdings.gain([0, 1]);
-        let batch = take(&holdings, &[(0, 5), (1, 7)]);
-        holdings.lose([1]);
-        assert_eq!(holdings.finish(&batch), BTreeMap::from([(0, 5)]));
-        assert!(holdings.take(record(1, 8)).is_none());
+    fn offsets_of_a_revoked_partition_are_not_stored() {
+        let assignment = Assignment::default();
+        assignment.assign([0, 1]);
+        let batch = take(&assignment, &[(0, 5), (1, 7)]);
+        assignment.revoke([1]);
+        assert_eq!(assignment.finish(&batch), BTreeMap::from([(0, 5)]));
+        assert!(assignment.take(record(1, 8)).is_none());
     }
 
     #[test]
-    fn a_gap_is_what_no_record_has_come_of() {
-        let holdings = Holdings::default();
-        holdings.gain([0]);
+    fn missing_offsets_are_reported_as_a_gap() {
+        let assignment = Assignment::default();
+        assignment.assign([0]);
         let gap =
-            |offset| holdings.take(record(0, offset)).unwrap().1.map(|gap| (gap.from, gap.to));
+            |offset| assignment.take(record(0, offset)).unwrap().1.map(|gap| (gap.from, gap.to));
         assert_eq!([5, 6, 9, 10].map(gap), [Some((None, 5)), None, Some((Some(7), 9)), None]);
-        holdings.skip_to(0, 20);
+        assignment.skip_to(0, 20);
         assert_eq!([20, 0].map(gap), [None, Some((Some(21), 0))]);
     }
 
     #[test]
-    fn what_was_lost_and_came_back_is_not_stored_where_it_was() {
-        let holdings = Holdings::default();
-        holdings.gain([0]);
-        let (before, _) = holdings.take(record(0, 5)).unwrap();
-        holdings.lose([0]);
-        holdings.gain([0]);
-        assert!(!holdings.still_holds(&before));
-        assert_eq!(holdings.finish(&[before.mark()]), BTreeMap::new());
-        assert_eq!(holdings.handled_up_to(0), None);
+    fn offsets_of_an_earlier_assignment_epoch_are_not_stored() {
+        let assignment = Assignment::default();
+        assignment.assign([0]);
+        let (before, _) = assignment.take(record(0, 5)).unwrap();
+        assignment.revoke([0]);
+        assignment.assign([0]);
+        assert!(!assignment.still_includes(&before));
+        assert_eq!(assignment.finish(&[before.position()]), BTreeMap::new());
+        assert_eq!(assignment.handled_up_to(0), None);
     }
 
     #[test]
-    fn the_oldest_record_in_hand_tells_how_late_a_partition_is() {
-        let holdings = Holdings::default();
-        holdings.gain([0, 1]);
-        let batch = take(&holdings, &[(0, 5), (1, 7), (0, 6)]);
-        holdings.begin(&batch);
+    fn the_oldest_unfinished_record_sets_the_lag_of_a_partition() {
+        let assignment = Assignment::default();
+        assignment.assign([0, 1]);
+        let batch = take(&assignment, &[(0, 5), (1, 7), (0, 6)]);
+        assignment.begin(&batch);
         assert_eq!(
-            (holdings.handled_up_to(0), holdings.handled_up_to(1)),
+            (assignment.handled_up_to(0), assignment.handled_up_to(1)),
             (Some(5000), Some(7000))
         );
-        holdings.finish(&batch);
-        assert_eq!(holdings.handled_up_to(0), Some(6000));
+        assignment.finish(&batch);
+        assert_eq!(assignment.handled_up_to(0), Some(6000));
     }
 }

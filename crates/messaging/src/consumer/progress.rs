@@ -1,4 +1,4 @@
-//! Whether a consumer gets on, for its readiness endpoint.
+//! Whether a consumer makes progress, for its readiness endpoint.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use service_kit::Chain;
-use service_kit::health::Look;
+use service_kit::health::ProbeFuture;
 use tokio::time::Instant;
 
-/// A batch that waits for longer is no progress.
+/// A batch that waits longer fails the readiness check.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What a consumer waits for with a batch in hand. Cheap to clone.
+/// Why the current batch waits, and since when. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress(Arc<Mutex<Option<Waiting>>>);
 
@@ -31,7 +31,7 @@ struct NoProgress {
 }
 
 impl Progress {
-    /// The batch in hand waits for this to be over.
+    /// The current batch waits because of `error`.
     pub(super) fn waits_for(&self, error: &(dyn Error + 'static)) {
         let mut waiting = self.lock();
         let since = waiting.as_ref().map_or_else(Instant::now, |waiting| waiting.since);
@@ -43,16 +43,16 @@ impl Progress {
         *self.lock() = None;
     }
 
-    /// A check for a readiness endpoint.
-    pub(super) fn probe(&self) -> impl Fn() -> Look + Send + Sync + use<> {
+    /// A readiness check.
+    pub(super) fn probe(&self) -> impl Fn() -> ProbeFuture + Send + Sync + use<> {
         let progress = self.clone();
         move || {
-            let looked = progress.look();
-            async move { Ok(looked?) }.boxed()
+            let checked = progress.check();
+            async move { Ok(checked?) }.boxed()
         }
     }
 
-    fn look(&self) -> Result<(), NoProgress> {
+    fn check(&self) -> Result<(), NoProgress> {
         match &*self.lock() {
             Some(Waiting { since, reason }) if since.elapsed() > LIMIT => {
                 Err(NoProgress { waited: since.elapsed(), reason: reason.clone() })
@@ -75,17 +75,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_batch_that_waits_for_long_is_no_progress_until_it_is_done() {
+    async fn a_batch_that_waits_too_long_fails_the_readiness_check() {
         let progress = Progress::default();
         let ready = async || progress.probe()().await.is_ok();
         assert!(ready().await);
-        progress.waits_for(&io::Error::other("away"));
+        progress.waits_for(&io::Error::other("unavailable"));
         advance(LIMIT).await;
         assert!(ready().await);
-        progress.waits_for(&io::Error::other("still away"));
+        progress.waits_for(&io::Error::other("still unavailable"));
         advance(Duration::from_secs(1)).await;
         let error = progress.probe()().await.unwrap_err();
-        assert_eq!(error.to_string(), "no record was processed for 31 seconds: still away");
+        assert_eq!(error.to_string(), "no record was processed for 31 seconds: still unavailable");
         progress.made();
         assert!(ready().await);
     }

@@ -1,8 +1,9 @@
-//! What happens when partitions come and go.
+//! Assignment and revocation of partitions.
 //!
-//! All of it happens inside of a poll, so never while a handler is at work. Nothing here waits for a commit: the client
-//! commits by itself what was stored for the partitions that it gives away, and does not ask for the next assignment
-//! before the coordinator has answered. To wait here too would only hold up the thread that polls.
+//! The callbacks run inside a poll, so never while a handler runs. They do not wait for a commit:
+//! the client itself commits the stored offsets of revoked partitions, and does not request the
+//! next assignment before the coordinator has responded. Waiting here would only block the polling
+//! thread.
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,23 +13,23 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Statistics, TopicPartitionList};
 
 use super::lag::Lag;
-use super::offsets::Holdings;
+use super::offsets::Assignment;
 use super::skipped;
 use super::watchdog::Watchdog;
-use crate::context::{Refusal, quiet_error, quiet_log};
+use crate::context::{AuthFailure, quiet_error, quiet_log};
 
-/// What the client tells.
+/// The callbacks of the consumer client.
 #[derive(Clone, Debug)]
 pub(super) struct RebalanceContext {
-    pub(super) holdings: Holdings,
+    pub(super) assignment: Assignment,
     pub(super) lag: Lag,
     pub(super) watchdog: Watchdog,
-    pub(super) refusal: Refusal,
+    pub(super) auth_failure: AuthFailure,
 }
 
 impl RebalanceContext {
-    fn show_holdings(&self) {
-        let held = u32::try_from(self.holdings.count()).unwrap_or(u32::MAX);
+    fn update_assignment_gauge(&self) {
+        let held = u32::try_from(self.assignment.count()).unwrap_or(u32::MAX);
         metrics::gauge!("consumer_partitions_held", "topic" => self.lag.topic()).set(held);
     }
 }
@@ -39,52 +40,54 @@ impl ClientContext for RebalanceContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.refusal.observe(&error, reason);
+        self.auth_failure.observe(&error, reason);
         quiet_error(&error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
-        if self.holdings.is_retired() {
+        if self.assignment.is_retired() {
             return;
         }
-        let behind = self.lag.observe(&statistics, &self.holdings);
-        self.watchdog.observe(&statistics, &behind);
+        let lagging = self.lag.observe(&statistics, &self.assignment);
+        self.watchdog.observe(&statistics, &lagging);
     }
 }
 
 impl ConsumerContext for RebalanceContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        // Another member has taken its place, whose partitions these are not.
-        if self.holdings.is_retired() {
+        // Another client has replaced this one, and these are not its partitions.
+        if self.assignment.is_retired() {
             return;
         }
         match rebalance {
             Rebalance::Revoke(partitions) if partitions.count() > 0 => {
                 let lost = consumer.assignment_lost();
                 tracing::info!(partitions = partitions.count(), lost, "partitions revoked");
-                // The client keeps a pause for the day the partition comes back, when nobody would end it.
+                // The client would keep the pause until the partition is assigned again, and
+                // nothing would resume it then.
                 if let Err(error) = consumer.resume(partitions) {
                     tracing::warn!(%error, "revoked partitions not resumed");
                 }
-                self.holdings.lose(numbers(partitions));
+                self.assignment.revoke(numbers(partitions));
                 self.lag.forget(numbers(partitions));
-                self.show_holdings();
+                self.update_assignment_gauge();
             }
             Rebalance::Assign(partitions) => {
                 metrics::counter!("consumer_rebalances_total", "topic" => self.lag.topic())
                     .increment(1);
-                // Between one round of a rebalance and the next, which begins with the end of this call, the group takes
-                // a commit. Whoever leaves in the middle of one waits for that.
+                // The coordinator accepts commits between two rounds of a rebalance. The next round
+                // begins when this callback returns. A member that leaves during a rebalance waits
+                // for this.
                 if let Err(error) = consumer.commit_consumer_state(CommitMode::Async) {
                     tracing::debug!(%error, "commit not sent");
                 }
-                // Most are about the partitions of others.
+                // Most rebalances concern only partitions of other members.
                 if partitions.count() > 0 {
                     tracing::info!(partitions = partitions.count(), "partitions assigned");
                     let numbers = numbers(partitions);
                     skipped::begin(&self.lag.topic(), &numbers);
-                    self.holdings.gain(numbers);
-                    self.show_holdings();
+                    self.assignment.assign(numbers);
+                    self.update_assignment_gauge();
                 }
             }
             _ => {}

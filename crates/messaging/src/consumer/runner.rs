@@ -1,6 +1,6 @@
 //! The loop around a handler.
 
-mod put_aside;
+mod handle_poison;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -10,42 +10,42 @@ use futures::FutureExt;
 use rdkafka::error::KafkaError;
 use service_kit::Chain;
 use service_kit::credentials::Watched;
-use service_kit::health::Look;
+use service_kit::health::ProbeFuture;
 use service_kit::metrics::catalogue;
 use service_kit::outage::Outage;
 use service_kit::recorder::{RecordedSpan, recorder};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Suspect};
+use super::batch::{Batch, Bisection};
 use super::handler::{Handler, HandlerError};
 use super::lag::Lag;
 use super::member::GroupMember;
-use super::offsets::{Holdings, Mark, Taken};
+use super::offsets::{Assignment, Fetched, RecordPosition};
 use super::progress::Progress;
 use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use super::source::{Source, Stopped};
 use super::watchdog::Watchdog;
-use crate::context::Refusal;
-use crate::dead_letter::{DeadLetters, Verdict};
+use crate::context::AuthFailure;
+use crate::dead_letter::{DeadLetterReason, DeadLetters};
 use crate::{KafkaSettings, PoisonBreaker, spans};
 
-/// Why a runner could not be made, or ended.
+/// Why a runner could not be created, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
-    /// The client was misconfigured.
-    #[error("the Kafka client cannot be made")]
+    /// The client configuration is invalid.
+    #[error("cannot create the Kafka client")]
     Client(#[from] KafkaError),
-    /// The client can never read again, for example because another instance took its name.
-    #[error("the Kafka client gave up: {0}")]
+    /// A fatal client error, for example because another instance uses the same member name.
+    #[error("fatal Kafka client error: {0}")]
     Fatal(String),
-    /// The broker tells nothing to this client, or the client trusts no broker: a password or a certificate is wrong.
-    #[error("Kafka does not let this client in: {0}")]
-    NotLetIn(String),
+    /// Authentication failed on either side: a password or a certificate is wrong.
+    #[error("Kafka authentication failed: {0}")]
+    AuthenticationFailed(String),
 }
 
-/// Reads a topic for a group and feeds a handler.
+/// Reads a topic as a member of a group, and passes the events to a handler.
 pub struct Runner<H> {
     settings: KafkaSettings,
     options: RunnerOptions,
@@ -58,25 +58,25 @@ pub struct Runner<H> {
     breaker: PoisonBreaker,
 }
 
-/// A record that can never be processed, and why.
-type Condemned = (Taken, Verdict);
+/// A record that can never be processed, and the reason.
+type PoisonRecord = (Fetched, DeadLetterReason);
 
 impl<H: Handler> Runner<H> {
-    /// Subscribes; the client connects by itself.
+    /// Subscribes to the topic. The client connects in the background.
     pub fn new(
         settings: &KafkaSettings,
         options: RunnerOptions,
         handler: H,
     ) -> Result<Self, ConsumerError> {
         let context = RebalanceContext {
-            holdings: Holdings::default(),
+            assignment: Assignment::default(),
             lag: Lag::of(&options.topic),
             watchdog: Watchdog { heartbeat: options.heartbeat.clone() },
-            refusal: Refusal::default(),
+            auth_failure: AuthFailure::default(),
         };
         let credentials = Watched::new(settings.security.files());
         let member = GroupMember::new(settings, &options, context.clone())?.join(&options.topic)?;
-        let source = Source::new(member, context.holdings.clone(), &options);
+        let source = Source::new(member, context.assignment.clone(), &options);
         Ok(Self {
             settings: settings.clone(),
             context,
@@ -90,18 +90,19 @@ impl<H: Handler> Runner<H> {
         })
     }
 
-    /// A check for a readiness endpoint: whether a broker answers.
-    pub fn probe(&self) -> impl Fn() -> Look + Send + Sync + 'static {
+    /// A readiness check: whether a broker responds.
+    pub fn probe(&self) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
         self.dead_letters.probe()
     }
 
-    /// A check for a readiness endpoint: whether records are processed, or there are none.
-    pub fn progress(&self) -> impl Fn() -> Look + Send + Sync + 'static {
+    /// A readiness check: whether records are processed, or there are none.
+    pub fn progress(&self) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
         self.progress.probe()
     }
 
-    /// Reads and handles until `shutdown`, or until the client can never read again. What is in hand is finished
-    /// first, unless it waits for something that is away: that comes again, since its offset was not stored.
+    /// Reads and handles records until `shutdown`, or until a fatal client error. Finishes the
+    /// current batch first, unless it waits for something unavailable: then the batch is delivered
+    /// again, because its offsets were not stored.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), ConsumerError> {
         catalogue::begin_for("topic", &self.options.topic);
         let mut outage = Outage::of("kafka");
@@ -110,12 +111,12 @@ impl<H: Handler> Runner<H> {
                 biased;
                 () = shutdown.cancelled() => break,
                 () = self.credentials.changed() => {
-                    self.join_again().await?;
+                    self.rejoin().await?;
                     continue;
                 }
-                next = self.source.gather() => next,
-                // After all that has arrived.
-                skipped = self.context.holdings.skipped() => {
+                next = self.source.next_batch() => next,
+                // Last, so that all records that have arrived are handled first.
+                skipped = self.context.assignment.skipped() => {
                     self.source.store(&skipped);
                     continue;
                 }
@@ -123,18 +124,18 @@ impl<H: Handler> Runner<H> {
             match next {
                 Ok(batch) => {
                     outage.over();
-                    self.context.refusal.over();
-                    self.source.look_into_gaps().await;
-                    // A stop keeps what is in hand from being stored.
+                    self.context.auth_failure.over();
+                    self.source.report_gaps().await;
+                    // A stop leaves the offsets of this batch unstored.
                     let _: Result<(), Stopped> = self.process(batch, &shutdown).await;
                 }
-                // The client mends itself, but only while it is polled: its errors queue up in front of the
-                // rebalance that brings it back. So this is no place to wait.
+                // The client recovers by itself, but only while it is polled: its errors are queued
+                // before the rebalance that restores it. So do not wait here.
                 Err(error) => {
                     metrics::counter!("consumer_errors_total", "topic" => self.options.topic.clone())
                         .increment(1);
-                    match self.context.refusal.reason() {
-                        Some(reason) => outage.failed(&ConsumerError::NotLetIn(reason)),
+                    match self.context.auth_failure.reason() {
+                        Some(reason) => outage.failed(&ConsumerError::AuthenticationFailed(reason)),
                         None => outage.failed(&error),
                     };
                     if let Some(reason) = self.source.fatal_error() {
@@ -147,46 +148,49 @@ impl<H: Handler> Runner<H> {
         Ok(())
     }
 
-    /// A client reads its certificates when it is made, so another one takes the place in the group when they have changed.
-    async fn join_again(&mut self) -> Result<(), ConsumerError> {
-        let holdings = Holdings::default();
-        let context = RebalanceContext { holdings: holdings.clone(), ..self.context.clone() };
+    /// Replaces the client after a change of its certificates, which it reads only when it is
+    /// created. The new client joins the group again.
+    async fn rejoin(&mut self) -> Result<(), ConsumerError> {
+        let assignment = Assignment::default();
+        let context = RebalanceContext { assignment: assignment.clone(), ..self.context.clone() };
         let member = match GroupMember::new(&self.settings, &self.options, context.clone()) {
             Ok(member) => member,
             Err(error) => {
-                tracing::error!(%error, "certificates have changed to what is of no use");
+                tracing::error!(%error, "changed certificates rejected; keeping the old client");
                 return Ok(());
             }
         };
-        tracing::info!("certificates have changed, joining the group again");
+        tracing::info!("certificates changed; rejoining the group");
         self.source.leave().await;
-        // What it still tells, it tells of nothing that is held.
-        self.context.holdings.retire();
-        self.source.go_on_with(member.join(&self.options.topic)?, holdings);
+        // Ignores later callbacks of the old client: its partitions are no longer assigned to it.
+        self.context.assignment.retire();
+        self.source.switch_to(member.join(&self.options.topic)?, assignment);
         self.context = context;
         self.credentials.accept();
         Ok(())
     }
 
-    /// Handles a batch to the end: each of its records has had its effect, or is a dead letter, or is somebody
-    /// else's by now. Only then its offsets are stored.
+    /// Handles a batch to the end, and only then stores its offsets. At the end, each record has
+    /// had its effect, is a dead letter, or belongs to another member.
     async fn process(
         &mut self,
-        mut records: Vec<Taken>,
+        mut records: Vec<Fetched>,
         shutdown: &CancellationToken,
     ) -> Result<(), Stopped> {
         let (started, count) = (Instant::now(), records.len());
         metrics::histogram!("consumer_batch_size", "topic" => self.options.topic.clone())
             .record(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-        let marks: Vec<Mark> = records.iter().map(Taken::mark).collect();
-        self.context.holdings.begin(&marks);
-        // It ends with the batch; that of a record when the record is done with.
+        let positions: Vec<RecordPosition> = records.iter().map(Fetched::position).collect();
+        self.context.assignment.begin(&positions);
+        // The span of the batch ends when this is dropped. The span of a record ends with the
+        // record.
         let _span = self.begin_spans(&mut records);
-        let condemned = self.attempt(records, shutdown).await?;
-        // Last, when nothing can bring the batch back any more: each is put aside once.
-        self.put_aside(condemned, count, shutdown).await?;
+        let poison = self.attempt(records, shutdown).await?;
+        // Last, when the batch cannot be retried any more, so that each record is dead-lettered
+        // once.
+        self.handle_poison(poison, count, shutdown).await?;
         self.progress.made();
-        self.source.store(&self.context.holdings.finish(&marks));
+        self.source.store(&self.context.assignment.finish(&positions));
         self.source.resume();
         self.options.heartbeat.beat();
         metrics::counter!("consumer_records_total", "topic" => self.options.topic.clone())
@@ -196,14 +200,14 @@ impl<H: Handler> Runner<H> {
         Ok(())
     }
 
-    /// Begins the span of each record whose trace is recorded. Returns that of the batch, where there is more in it than
-    /// one record.
-    fn begin_spans(&self, records: &mut [Taken]) -> Option<RecordedSpan> {
+    /// Begins the span of each record whose trace is sampled. Returns the span of the batch, if it
+    /// has more than one record.
+    fn begin_spans(&self, records: &mut [Fetched]) -> Option<RecordedSpan> {
         let recorder = recorder()?;
         let count = records.len();
         let mut batch = None;
-        for taken in records {
-            let record = &taken.record;
+        for fetched in records {
+            let record = &fetched.record;
             if let Some(trace) = spans::sampled_trace(record) {
                 if batch.is_none() && count > 1 {
                     batch = spans::begin_batch(
@@ -213,7 +217,7 @@ impl<H: Handler> Runner<H> {
                         count,
                     );
                 }
-                taken.span = spans::begin_process(
+                fetched.span = spans::begin_process(
                     recorder,
                     record,
                     &trace,
@@ -225,32 +229,32 @@ impl<H: Handler> Runner<H> {
         batch
     }
 
-    /// Reads and handles records. Returns those that can never be processed.
+    /// Decodes and handles records. Returns the poison.
     async fn attempt(
         &mut self,
-        records: Vec<Taken>,
+        records: Vec<Fetched>,
         shutdown: &CancellationToken,
-    ) -> Result<Vec<Condemned>, Stopped> {
+    ) -> Result<Vec<PoisonRecord>, Stopped> {
         let (batch, unreadable) = Batch::read(records);
-        let mut condemned = self.handle_all(batch, shutdown).await?;
-        condemned.extend(unreadable);
-        Ok(condemned)
+        let mut poison = self.handle_all(batch, shutdown).await?;
+        poison.extend(unreadable);
+        Ok(poison)
     }
 
-    /// Hands over everything at once. Where that can never succeed, each half is tried by itself, first half
-    /// first, down to the one record that is at fault. Returns those.
+    /// Hands the whole batch to the handler. After a permanent error, tries each half by itself,
+    /// first half first, down to the single records that cause the error. Returns those.
     async fn handle_all(
         &mut self,
         batch: Batch<H::Event>,
         shutdown: &CancellationToken,
-    ) -> Result<Vec<Condemned>, Stopped> {
-        let mut condemned = Vec::new();
+    ) -> Result<Vec<PoisonRecord>, Stopped> {
+        let mut poison = Vec::new();
         let mut outage = Outage::of("handler");
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            // Partitions can have gone while the batch was gathered, or during a wait: their records are the next
-            // owner's.
-            part.retain(|taken| self.context.holdings.still_holds(taken));
+            // Partitions can be revoked while the batch is read, or during a wait. Their records
+            // belong to the next owner.
+            part.retain(|fetched| self.context.assignment.still_includes(fetched));
             if part.is_empty() {
                 continue;
             }
@@ -262,19 +266,22 @@ impl<H: Handler> Runner<H> {
                     self.source.wait(outage.failed(&*error), shutdown).await?;
                     parts.push(part);
                 }
-                Err(HandlerError::Permanent { class, source }) => match part.suspect() {
-                    Suspect::Halves(first, second) => parts.extend([second, first]),
-                    Suspect::One(taken) => {
+                Err(HandlerError::Permanent { class, source }) => match part.bisect() {
+                    Bisection::Halves(first, second) => parts.extend([second, first]),
+                    Bisection::One(fetched) => {
                         let message = Chain(&*source).to_string();
-                        condemned.push((taken, Verdict { class, message, quotes_record: false }));
+                        poison.push((
+                            fetched,
+                            DeadLetterReason { class, message, quotes_record: false },
+                        ));
                     }
                 },
             }
         }
-        Ok(condemned)
+        Ok(poison)
     }
 
-    /// A handler that panics is as good as one that says "never".
+    /// A panic counts as a permanent error.
     async fn handle(&self, events: &[Envelope<H::Event>]) -> Result<(), HandlerError> {
         AssertUnwindSafe(self.handler.handle(events)).catch_unwind().await.unwrap_or_else(|panic| {
             Err(HandlerError::Permanent { class: "panic", source: panic_message(&*panic).into() })

@@ -1,4 +1,4 @@
-//! What a service and its operator choose.
+//! Settings of a consumer.
 
 use std::time::Duration;
 
@@ -22,61 +22,63 @@ pub struct ConsumerSettings {
     #[conf(env, default_value = "10000", value_parser = parse_session_timeout)]
     pub consumer_session_timeout: Duration,
 
-    /// Whether poison is held.
+    /// Poison breaker.
     #[conf(flatten)]
     pub poison: PoisonSettings,
 }
 
-/// What a runner reads, and how.
+/// Options of a runner, set by the service.
 #[derive(Clone, Debug)]
 pub struct RunnerOptions {
     /// The topic.
     pub topic: String,
     /// The consumer group.
     pub group: String,
-    /// How this member is known to the group.
+    /// Membership in the group, set by the operator.
     pub member: ConsumerSettings,
-    /// The most records that are handled together.
+    /// Maximum number of records that are handled together.
     pub batch_size: usize,
-    /// The longest between two polls, after which the group takes the member for dead. Waiting for something that is
-    /// away is polling too, so it is only ever reached by a handler that hangs.
+    /// Maximum time between two polls, after which the group considers the member dead. The runner
+    /// also polls while it waits for a dependency, so only a handler that hangs exceeds it.
     pub max_poll_interval: Duration,
-    /// The loop's sign of life.
+    /// The heartbeat of the loop.
     pub heartbeat: Heartbeat,
 }
 
-/// [`RunnerOptions::max_poll_interval`] of the services; Kafka's own default.
+/// [`RunnerOptions::max_poll_interval`] of the services, equal to Kafka's default.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
 
 impl RunnerOptions {
-    /// The settings of the client, on top of what all clients have in common.
+    /// Adds the consumer settings to those that all clients share.
     pub(super) fn configure(&self, config: &mut ClientConfig) {
         let millis = |duration: Duration| duration.as_millis().to_string();
         config
             .set("group.id", &self.group)
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
-            // An offset is stored by hand, after the effect.
+            // The runner stores an offset after the effect.
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", millis(self.member.consumer_session_timeout))
-            // A rebalance waits until each member has asked whether there is one.
+            // A member detects a rebalance with its next heartbeat, and the rebalance waits for all
+            // members.
             .set("heartbeat.interval.ms", "1000")
             .set("max.poll.interval.ms", millis(self.max_poll_interval))
-            // What is read ahead: some batches, however large the backlog. By default it is 64 MB and more.
+            // Prefetch a few batches, whatever the backlog. The default is 64 MB or more.
             .set("queued.min.messages", "5000")
             .set("queued.max.messages.kbytes", "3072")
             .set("fetch.max.bytes", "2097152")
-            // Until it looks whether to read on. A second, which is the default, is much longer than what was read ahead
-            // lasts.
+            // Pause of fetching while the prefetch queue is full. The default of one second is much
+            // longer than the prefetched records last.
             .set("fetch.queue.backoff.ms", "50")
-            // A little patience while little arrives: every batch is a commit, and every question costs something.
+            // Wait briefly for more records under low load: each batch costs a commit, and each
+            // fetch a request.
             .set("fetch.min.bytes", "32768")
             .set("fetch.wait.max.ms", "100")
-            // A topic that is made later is noticed soon.
+            // Detects a topic that is created later within seconds.
             .set("topic.metadata.refresh.interval.ms", "5000")
-            // Where lag and the sign of life come from.
+            // The source of the lag metrics and of the heartbeat of an idle loop.
             .set("statistics.interval.ms", "1000");
         if let Some(instance) = &self.member.consumer_instance {
             config.set("group.instance.id", instance);
@@ -84,7 +86,7 @@ impl RunnerOptions {
     }
 }
 
-/// Brokers take 6 seconds to 30 minutes, unless they are told otherwise; the client no more than
+/// Brokers accept 6 seconds to 30 minutes by default. The client accepts at most
 /// [`MAX_POLL_INTERVAL`].
 fn parse_session_timeout(text: &str) -> Result<Duration, String> {
     number_in(text, 6_000..=300_000).map(Duration::from_millis)
@@ -95,10 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_as_long_as_brokers_and_client_take() {
-        for taken in ["6000", "10000", "300000"] {
-            let session = parse_session_timeout(taken).unwrap();
-            assert!(session <= MAX_POLL_INTERVAL, "the client refuses {taken}");
+    fn session_timeout_must_suit_broker_and_client() {
+        for accepted in ["6000", "10000", "300000"] {
+            let session = parse_session_timeout(accepted).unwrap();
+            assert!(session <= MAX_POLL_INTERVAL, "the client rejects {accepted}");
         }
         for refused in ["", "5999", "300001", "10s"] {
             assert!(parse_session_timeout(refused).is_err(), "{refused:?}");

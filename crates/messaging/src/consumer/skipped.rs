@@ -1,4 +1,5 @@
-//! Records that a topic retired before this group has read them: by its retention, by hand, or because it was made anew.
+//! Records that the topic deleted before this group read them: by retention, by an operator, or
+//! because the topic was recreated.
 
 use std::time::Duration;
 
@@ -9,22 +10,23 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::offsets::Gap;
 
-/// How long a broker may take to say where a partition begins, and how far the group has come.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout of a request for the start of a partition, or for the committed offsets of the group.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Offsets that this group will never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skipped {
     pub(super) partition: i32,
-    /// The first of them.
+    /// The first offset.
     pub(super) from: i64,
-    /// The one after the last. Before `from` where the topic was made anew: nobody knows what was left of the old one.
+    /// The offset after the last one. Less than `from` if the topic was recreated: then the number
+    /// of lost records is unknown.
     pub(super) to: i64,
 }
 
 impl Skipped {
-    /// Counts them, and says so.
-    pub(super) fn tell(self, topic: &str) {
+    /// Counts and logs the skipped records.
+    pub(super) fn report(self, topic: &str) {
         let Self { partition, from, to } = self;
         let records = u64::try_from(to - from).unwrap_or(1);
         counter(topic, partition).increment(records);
@@ -35,7 +37,7 @@ impl Skipped {
                 from,
                 to,
                 records,
-                "records retired before they were read"
+                "records deleted before they were read"
             );
         } else {
             tracing::error!(
@@ -43,13 +45,14 @@ impl Skipped {
                 partition,
                 from,
                 to,
-                "the topic was made anew, what was left of it is gone"
+                "the topic was recreated; unread records of the old topic are lost"
             );
         }
     }
 }
 
-/// Begins to count for partitions that have come, at 0: a count that begins higher is no increase to Prometheus.
+/// Creates the counters of newly assigned partitions at 0: for Prometheus, a counter that starts at
+/// a higher value has no increase.
 pub(super) fn begin(topic: &str, partitions: &[i32]) {
     for partition in partitions {
         counter(topic, *partition).increment(0);
@@ -61,8 +64,8 @@ fn counter(topic: &str, partition: i32) -> Counter {
     metrics::counter!("consumer_skipped_records_total", "topic" => topic, "partition" => partition)
 }
 
-/// What of these gaps is no longer in the topic. A gap can be something else: what a transaction leaves behind, which is
-/// no record.
+/// The parts of these gaps that are no longer in the topic. A gap can also be a transaction marker,
+/// which is not a record.
 pub(super) fn skipped<C: ConsumerContext>(
     client: &impl Consumer<C>,
     topic: &str,
@@ -71,7 +74,7 @@ pub(super) fn skipped<C: ConsumerContext>(
     let committed = committed(client, topic, &gaps);
     let of_gap = |gap: Gap| {
         let Gap { partition, from, to, .. } = gap;
-        // A group that has committed nothing reads from the beginning, which was 0.
+        // A group without a committed offset reads from the beginning, which was 0.
         let from = match (from, &committed) {
             (Some(from), _) => from,
             (None, Ok(committed)) => {
@@ -83,9 +86,9 @@ pub(super) fn skipped<C: ConsumerContext>(
         if from > to {
             return Some(Skipped { partition, from, to });
         }
-        // Where nobody says where the partition begins, it is where its first record is.
+        // If the broker does not return the beginning, use the first record that arrived.
         let begin =
-            || client.fetch_watermarks(topic, partition, PATIENCE).map_or(to, |(low, _)| low);
+            || client.fetch_watermarks(topic, partition, BROKER_TIMEOUT).map_or(to, |(low, _)| low);
         let to = if from < to { begin().min(to) } else { to };
         (from < to).then_some(Skipped { partition, from, to })
     };
@@ -104,5 +107,5 @@ fn committed<C: ConsumerContext>(
     if asked.count() == 0 {
         return Ok(asked);
     }
-    client.committed_offsets(asked, PATIENCE)
+    client.committed_offsets(asked, BROKER_TIMEOUT)
 }

@@ -1,4 +1,4 @@
-//! Where records come from: gathering what is there, and waiting without losing the place in the group.
+//! Reads batches of records, and waits without leaving the group.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -11,69 +11,74 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::member::GroupMember;
-use super::offsets::{Gap, Holdings, Taken};
+use super::offsets::{Assignment, Fetched, Gap};
 use super::settings::RunnerOptions;
 use super::skipped::skipped;
 use crate::Record;
 
-/// The size from which on a batch is not filled up any more, in bytes: records are copied and decoded, and a client may send
-/// large ones.
-const ENOUGH_BYTES: usize = 1024 * 1024;
+/// The size from which a batch is not filled further, in bytes: records are copied and decoded, and
+/// a producer may send large ones.
+const BATCH_BYTES: usize = 1024 * 1024;
 
-/// How long a clean stop waits for the broker to hear of it. What is not committed by then comes again.
-const FAREWELL: Duration = Duration::from_secs(4);
+/// Maximum time for a clean stop to commit and leave the group. Records that are not committed by
+/// then are delivered again.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What of that is left for the leaving itself.
-const LEAVING: Duration = Duration::from_secs(1);
+/// The part of [`LEAVE_TIMEOUT`] that is reserved for leaving.
+const LEAVE_RESERVE: Duration = Duration::from_secs(1);
 
-/// Between a commit that was refused and the next try.
+/// Pause between a failed commit and the next attempt.
 const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
-/// While a batch waited for something that is away, the shutdown came, or the end of this member.
+/// A shutdown or a fatal client error ended the wait of a batch.
 pub(super) struct Stopped;
 
-/// The partitions of one topic that this member holds, read in order.
+/// Reads the assigned partitions of one topic, each in order.
 pub(super) struct Source {
     member: GroupMember,
-    holdings: Holdings,
+    assignment: Assignment,
     topic: String,
     batch_size: usize,
-    /// What arrived while a batch was waiting to be tried again.
-    early: VecDeque<Taken>,
-    /// What stands before the records that arrived, and was not looked into.
+    /// Records that arrived while a batch waited for its next attempt.
+    buffered: VecDeque<Fetched>,
+    /// Gaps before the records that arrived, not yet examined.
     gaps: Vec<Gap>,
-    /// An error that came while a batch was gathered.
-    held_error: Option<KafkaError>,
+    /// An error that arrived while a batch was read.
+    pending_error: Option<KafkaError>,
     paused: bool,
 }
 
 impl Source {
-    pub(super) fn new(member: GroupMember, holdings: Holdings, options: &RunnerOptions) -> Self {
+    pub(super) fn new(
+        member: GroupMember,
+        assignment: Assignment,
+        options: &RunnerOptions,
+    ) -> Self {
         let (topic, batch_size) = (options.topic.clone(), options.batch_size);
-        let (early, gaps, held_error) = (VecDeque::new(), Vec::new(), None);
-        Self { member, holdings, topic, batch_size, early, gaps, held_error, paused: false }
+        let (buffered, gaps, pending_error) = (VecDeque::new(), Vec::new(), None);
+        Self { member, assignment, topic, batch_size, buffered, gaps, pending_error, paused: false }
     }
 
-    /// Waits for a record, then takes what is there already, without waiting for more. It can be dropped and called again:
-    /// once it has taken something, it waits for nothing.
-    pub(super) async fn gather(&mut self) -> Result<Vec<Taken>, KafkaError> {
-        if let Some(error) = self.held_error.take() {
+    /// Waits for a record, then adds the records that are already here, without waiting for more.
+    /// Cancel safe: after the first record it does not wait.
+    pub(super) async fn next_batch(&mut self) -> Result<Vec<Fetched>, KafkaError> {
+        if let Some(error) = self.pending_error.take() {
             return Err(error);
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < self.batch_size
-            && bytes < ENOUGH_BYTES
-            && let Some(taken) = self.early.pop_front()
+            && bytes < BATCH_BYTES
+            && let Some(fetched) = self.buffered.pop_front()
         {
-            bytes += taken.record.bytes();
-            batch.push(taken);
+            bytes += fetched.record.bytes();
+            batch.push(fetched);
         }
         if batch.is_empty() {
             let record = Record::read(&self.member.recv().await?);
             bytes += record.bytes();
             batch.extend(self.take(record));
         }
-        while batch.len() < self.batch_size && bytes < ENOUGH_BYTES {
+        while batch.len() < self.batch_size && bytes < BATCH_BYTES {
             match self.member.recv().now_or_never() {
                 Some(Ok(message)) => {
                     let record = Record::read(&message);
@@ -81,8 +86,8 @@ impl Source {
                     batch.extend(self.take(record));
                 }
                 Some(Err(error)) => {
-                    // After what was read before it.
-                    self.held_error = Some(error);
+                    // Returned by the next call, after the records that were read before it.
+                    self.pending_error = Some(error);
                     break;
                 }
                 None => break,
@@ -91,29 +96,30 @@ impl Source {
         Ok(batch)
     }
 
-    fn take(&mut self, record: Record) -> Option<Taken> {
-        let (taken, gap) = self.holdings.take(record)?;
+    fn take(&mut self, record: Record) -> Option<Fetched> {
+        let (fetched, gap) = self.assignment.take(record)?;
         self.gaps.extend(gap);
-        Some(taken)
+        Some(fetched)
     }
 
-    /// Tells of records that the topic retired before they were read. Nothing of what has arrived is committed yet, so at
-    /// the beginning of a term the commit of the owner before says what was to come.
-    pub(super) async fn look_into_gaps(&mut self) {
+    /// Reports records that the topic deleted before they were read. Must run before the offsets of
+    /// the batch are stored: at the start of an assignment epoch, the commit of the previous owner
+    /// determines which record was expected.
+    pub(super) async fn report_gaps(&mut self) {
         let mut gaps = std::mem::take(&mut self.gaps);
-        gaps.retain(|gap| self.holdings.still_concerns(gap));
+        gaps.retain(|gap| self.assignment.still_includes_gap(gap));
         if gaps.is_empty() {
             return;
         }
         let topic = self.topic.clone();
-        let skipped = self.member.ask(move |client| skipped(client, &topic, gaps)).await;
+        let skipped = self.member.run_blocking(move |client| skipped(client, &topic, gaps)).await;
         for it in skipped {
-            it.tell(&self.topic);
+            it.report(&self.topic);
         }
     }
 
-    /// Waits, and polls all the while, so that the group does not take this member for dead. Nothing new is
-    /// fetched; what is on its way already is kept for the next batch.
+    /// Waits while polling, so that the group does not consider this member dead. Fetching is
+    /// paused. Records that are already on their way are kept for the next batch.
     pub(super) async fn wait(
         &mut self,
         duration: Duration,
@@ -130,17 +136,18 @@ impl Source {
                     match received {
                         Ok(message) => {
                             let record = Record::read(&message);
-                            let taken = self.take(record);
-                            self.early.extend(taken);
-                            // It is from a partition that came during the wait.
+                            let fetched = self.take(record);
+                            self.buffered.extend(fetched);
+                            // The record is from a partition that was assigned during the wait.
                             self.pause();
                         }
-                        // It is told once only, and whatever is waited for, it comes too late for this member.
+                        // The client reports a fatal error only once, and this member cannot finish
+                        // its batch.
                         Err(error) if self.fatal_error().is_some() => {
-                            self.held_error = Some(error);
+                            self.pending_error = Some(error);
                             return Err(Stopped);
                         }
-                        // Kafka is away as well; what is waited for is something else.
+                        // Kafka is unavailable too, but the batch waits for something else.
                         Err(_) => {}
                     }
                 }
@@ -155,7 +162,7 @@ impl Source {
         }
     }
 
-    /// Fetches again, after a wait.
+    /// Resumes fetching, after a wait.
     pub(super) fn resume(&mut self) {
         if !std::mem::take(&mut self.paused) {
             return;
@@ -165,42 +172,42 @@ impl Source {
         }
     }
 
-    /// Stores, for the next commit, how far each partition is done.
+    /// Stores, for the next commit, how far each partition is processed.
     pub(super) fn store(&self, offsets: &BTreeMap<i32, i64>) {
         for (partition, offset) in offsets {
             match self.member.store_offset(&self.topic, *partition, *offset) {
-                // The client knows of the loss already, and tells with the next poll.
+                // The partition is revoked already, which the next poll reports.
                 Ok(()) | Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
                 Err(error) => {
-                    tracing::warn!(%error, partition, "offset not stored, records will come again");
+                    tracing::warn!(%error, partition, "offset not stored; expect redelivery");
                 }
             }
         }
     }
 
-    /// Why the client can never read again, if so.
+    /// The fatal error of the client, if any. After it, the client can never read again.
     pub(super) fn fatal_error(&self) -> Option<String> {
         self.member.client().fatal_error().map(|(_, reason)| reason)
     }
 
-    /// Commits what was stored and leaves the group.
+    /// Commits the stored offsets and leaves the group.
     pub(super) async fn leave(&mut self) {
-        let deadline = Instant::now() + FAREWELL;
-        self.commit(deadline - LEAVING).await;
+        let deadline = Instant::now() + LEAVE_TIMEOUT;
+        self.commit(deadline - LEAVE_RESERVE).await;
         std::mem::replace(&mut self.member, GroupMember::departed()).leave(deadline).await;
     }
 
-    /// Goes on with another member, after it has left with the one before.
-    pub(super) fn go_on_with(&mut self, member: GroupMember, holdings: Holdings) {
-        (self.member, self.holdings) = (member, holdings);
-        self.early.clear();
+    /// Switches to another member, after the old one has left the group.
+    pub(super) fn switch_to(&mut self, member: GroupMember, assignment: Assignment) {
+        (self.member, self.assignment) = (member, assignment);
+        self.buffered.clear();
         self.gaps.clear();
-        (self.held_error, self.paused) = (None, false);
+        (self.pending_error, self.paused) = (None, false);
     }
 
-    /// Commits what was stored, and waits until the group has taken it. It takes nothing while it is being rebalanced,
-    /// which is when members leave: in a rollout one comes just before. Polling brings the rebalance to the point at
-    /// which it does.
+    /// Commits the stored offsets, and waits until the coordinator accepts them. It rejects commits
+    /// during a rebalance, and members often leave during one: in a rollout, a new member joins
+    /// just before. Polling advances the rebalance until commits are accepted.
     async fn commit(&mut self, deadline: Instant) {
         self.pause();
         loop {
@@ -209,14 +216,14 @@ impl Source {
                 Ok(Ok(Err(error))) if !is_nothing_to_commit(&error) => {
                     tracing::debug!(%error, "offsets not committed");
                 }
-                // It is done, or there is no time left.
+                // Committed, or the deadline has passed.
                 _ => return,
             }
             self.poll_until(sleep(COMMIT_PAUSE)).await;
         }
     }
 
-    /// Polls all the while. What is received is not taken, so it is the next owner's.
+    /// Polls until `moment`. Discards received records: they belong to the next owner.
     async fn poll_until<T>(&mut self, moment: impl Future<Output = T>) -> T {
         let mut moment = pin!(moment);
         loop {

@@ -1,31 +1,31 @@
-//! Telling a loop that stands still from one with nothing to do.
+//! Distinguishes a stalled loop from an idle one.
 //!
-//! The client can stop giving out records though there are some, without an error; so can a handler that waits for
-//! ever. A loop shows that it turns when it makes a step. Where there is no step to make, the client's statistics show
-//! that it is polled, and that there is nothing to read or nobody to read it from.
+//! The client can stop returning records without an error, although there are some. A handler can
+//! wait forever. A loop beats its heartbeat with each step. Without a step, the client's statistics
+//! show that it is polled, and that there is nothing to read or the leader is not connected.
 
 use rdkafka::Statistics;
 use service_kit::Heartbeat;
 
-use super::lag::Behind;
+use super::lag::LaggingPartition;
 
-/// Keeps the heart of an idle loop beating.
+/// Beats the heartbeat of an idle loop.
 #[derive(Clone, Debug)]
 pub(super) struct Watchdog {
     pub(super) heartbeat: Heartbeat,
 }
 
 impl Watchdog {
-    /// Looks at the statistics, which only come to a loop that polls.
-    pub(super) fn observe(&self, statistics: &Statistics, behind: &[Behind]) {
+    /// Evaluates the statistics, which arrive only while the loop polls.
+    pub(super) fn observe(&self, statistics: &Statistics, lagging: &[LaggingPartition]) {
         let connected = |leader: i32| {
             statistics
                 .brokers
                 .values()
                 .any(|broker| broker.nodeid == leader && broker.state == "UP")
         };
-        // Not behind, or behind only what nobody can read now.
-        if !behind.iter().any(|partition| connected(partition.leader)) {
+        // No lag, or only on partitions whose leader is not connected.
+        if !lagging.iter().any(|partition| connected(partition.leader)) {
             self.heartbeat.beat();
         }
     }
@@ -39,23 +39,23 @@ mod tests {
 
     use super::*;
 
-    /// Whether a loop that makes no step is alive, long after its last one.
-    async fn is_alive(broker_state: &str, behind: &[Behind]) -> bool {
+    /// Whether a loop without a step is alive, long after its last step.
+    async fn is_alive(broker_state: &str, lagging: &[LaggingPartition]) -> bool {
         let limit = Duration::from_secs(10);
         let watchdog = Watchdog { heartbeat: Heartbeat::new("loop", limit) };
         let broker = Broker { nodeid: 1, state: broker_state.into(), ..Broker::default() };
         let statistics =
             Statistics { brokers: [("b".to_owned(), broker)].into(), ..Statistics::default() };
         tokio::time::advance(2 * limit).await;
-        watchdog.observe(&statistics, behind);
+        watchdog.observe(&statistics, lagging);
         watchdog.heartbeat.is_alive()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_reads_nothing_is_dead_only_if_there_is_something_to_read() {
+    async fn an_idle_loop_is_stalled_only_if_records_are_available() {
         assert!(is_alive("UP", &[]).await);
-        assert!(!is_alive("UP", &[Behind { leader: 1 }]).await);
-        assert!(is_alive("UP", &[Behind { leader: 2 }]).await);
-        assert!(is_alive("CONNECT", &[Behind { leader: 1 }]).await);
+        assert!(!is_alive("UP", &[LaggingPartition { leader: 1 }]).await);
+        assert!(is_alive("UP", &[LaggingPartition { leader: 2 }]).await);
+        assert!(is_alive("CONNECT", &[LaggingPartition { leader: 1 }]).await);
     }
 }

@@ -1,43 +1,43 @@
-//! A few dead letters that are settled together.
+//! A batch of dead letters that are settled together.
 
 use futures::future::join_all;
 use rdkafka::error::KafkaError;
 use service_kit::Chain;
 
 use super::letter::Letter;
-use crate::dead_letter::keep;
+use crate::dead_letter::publish_letter;
 use crate::reader::Position;
 use crate::{PublishError, Publisher, Record};
 
-/// The most records of a batch, those that are left included.
-const MOST_RECORDS: usize = 1_000;
-/// The size from which on a batch is not filled up any more, in bytes.
-const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
+/// Maximum number of records in a batch, including those that are left.
+const MAX_RECORDS: usize = 1_000;
+/// The size from which a batch is not filled further, in bytes.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// What one step did.
+/// The result of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Records that went back.
+    /// Records that were sent back.
     pub sent: u64,
-    /// Records that were left, and stand at the end of the dead letter topic now.
+    /// Records that were left, and are now at the end of the dead letter topic.
     pub left: u64,
-    /// Those of them that should have gone back, but their topic does not take them.
+    /// Records that should have been sent back, but that their topic refused.
     pub refused: Vec<Refusal>,
 }
 
-/// A dead letter that its own topic refuses.
+/// A dead letter that its original topic refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The partition of the dead letter topic.
     pub partition: i32,
-    /// Where it was in it.
+    /// Its offset in that topic.
     pub offset: i64,
     /// Why it was refused.
     pub reason: String,
 }
 
 impl Step {
-    /// One letter can be refused twice, by its own topic and by that of dead letters.
+    /// A dead letter can be refused twice: by its original topic, and by the dead letter topic.
     fn refuse(&mut self, letter: &Record, error: &KafkaError) {
         let reason = Chain(error).to_string();
         let refusal = Refusal { partition: letter.partition, offset: letter.offset, reason };
@@ -46,7 +46,7 @@ impl Step {
     }
 }
 
-/// Records in the order in which they were read, each with whether it goes back.
+/// Records in the order in which they were read, each with whether it is sent back.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     records: Vec<(Record, bool)>,
@@ -61,16 +61,17 @@ impl Batch {
         self.records.push((record, sent));
     }
 
-    /// Whether it has `most` records to send, or as many bytes or records as are good to hold at once.
+    /// Whether the batch has `most` records to send, or the maximum number of records or bytes.
     pub(super) fn is_full(&self, most: usize) -> bool {
-        self.sent >= most || self.records.len() >= MOST_RECORDS || self.bytes >= ENOUGH_BYTES
+        self.sent >= most || self.records.len() >= MAX_RECORDS || self.bytes >= BATCH_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Sends everything, waits for every answer, and moves the positions up to the first record that got none.
+    /// Sends all records, waits for all delivery reports, and moves each position to the first
+    /// record that failed.
     pub(super) async fn settle(
         self,
         publisher: &Publisher,
@@ -89,7 +90,8 @@ impl Batch {
                 (settled, is_left) = (send(publisher, record, false).await, true);
             }
             settled = match settled {
-                // It cannot even be left. It stays where it is, and what comes after it goes on.
+                // The dead letter topic refuses the record too. It stays where it is, and later
+                // records continue.
                 Err(PublishError::Refused(error)) => {
                     step.refuse(record, &error);
                     Ok(())
@@ -117,11 +119,12 @@ impl Batch {
     }
 }
 
-/// Back to its topic, or to the end of the dead letter topic, as it is if that takes it.
+/// Sends a record back to its topic, or unchanged to the end of the dead letter topic. If the
+/// latter refuses it whole, it is truncated.
 async fn send(publisher: &Publisher, record: &Record, back: bool) -> Result<(), PublishError> {
     let letter = Letter(record);
     match letter.origin().filter(|_| back) {
         Some(topic) => publisher.forward(&letter.returned(), topic, &[]).await,
-        None => keep(publisher, record, &record.topic, &[]).await,
+        None => publish_letter(publisher, record, &record.topic, &[]).await,
     }
 }

@@ -1,11 +1,12 @@
-//! What a dead letter says about itself, and the record that it was.
+//! The headers of a dead letter, and its original record.
 
 use super::is_dead_letter_topic_of;
 use crate::Record;
 use crate::dead_letter::header;
 
-/// What only a dead letter has: a record on its way back keeps its first failure and its count.
-const OF_THE_LETTER: [&str; 6] = [
+/// Headers that are removed when a record is sent back. It keeps the time of its first failure and
+/// its redrive count.
+const LETTER_ONLY_HEADERS: [&str; 6] = [
     header::ORIGINAL_TOPIC,
     header::ORIGINAL_PARTITION,
     header::ORIGINAL_OFFSET,
@@ -19,33 +20,34 @@ const OF_THE_LETTER: [&str; 6] = [
 pub struct Letter<'a>(pub &'a Record);
 
 impl<'a> Letter<'a> {
-    /// The topic that the record came from. `None` for a record that no group has put here: without that header, or
-    /// with one that does not go with the name of the dead letter topic.
+    /// The original topic of the record. `None` for a record that was not dead-lettered by a group:
+    /// the header is missing, or does not match the name of the dead letter topic.
     pub fn origin(self) -> Option<&'a str> {
         let topic = self.text(header::ORIGINAL_TOPIC)?;
         is_dead_letter_topic_of(&self.0.topic, topic).then_some(topic)
     }
 
-    /// Whether it is only the beginning of the record that it was.
+    /// Whether the dead letter has only the beginning of the original record.
     pub fn is_truncated(self) -> bool {
         self.0.header(header::TRUNCATED).is_some()
     }
 
-    /// Why it is here, in one word.
+    /// The error class.
     pub fn class(self) -> Option<&'a str> {
         self.text(header::ERROR_CLASS)
     }
 
-    /// How often it was sent back.
+    /// How often the record was redriven.
     pub fn redrive_count(self) -> u32 {
         self.text(header::REDRIVE_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
-    /// The record that goes back: its own bytes and headers, when it failed first, and the next count.
+    /// The record to send back: its own bytes and headers, the time of its first failure, and the
+    /// next redrive count.
     pub fn returned(self) -> Record {
         let mut record = self.0.clone();
         record.headers.retain(|(name, _)| {
-            name != header::REDRIVE_COUNT && !OF_THE_LETTER.contains(&name.as_str())
+            name != header::REDRIVE_COUNT && !LETTER_ONLY_HEADERS.contains(&name.as_str())
         });
         let count = self.redrive_count().saturating_add(1).to_string();
         record.headers.push((header::REDRIVE_COUNT.to_owned(), Some(count.into_bytes())));
@@ -82,10 +84,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_record_goes_back_with_its_own_headers_its_first_failure_and_the_next_count() {
+    fn a_redriven_record_keeps_its_headers_and_counts_the_redrive() {
         let record = letter(&[
             ("ce_id", "1"),
-            ("dlq-of-somebody-else", "kept"),
+            ("dlq-unrelated", "kept"),
             ("dlq-original-topic", "orders.v1"),
             ("dlq-original-partition", "3"),
             ("dlq-original-offset", "17"),
@@ -98,24 +100,19 @@ pub(super) mod tests {
         let returned = Letter(&record).returned();
         assert_eq!(
             names(&returned),
-            [
-                "ce_id=1",
-                "dlq-of-somebody-else=kept",
-                "dlq-first-failed-at=then",
-                "dlq-redrive-count=2"
-            ]
+            ["ce_id=1", "dlq-unrelated=kept", "dlq-first-failed-at=then", "dlq-redrive-count=2"]
         );
         assert_eq!((returned.key, returned.value), (record.key, record.value));
     }
 
     #[test]
-    fn a_count_that_is_none_begins_at_the_first() {
+    fn an_invalid_redrive_count_counts_as_zero() {
         let record = letter(&[("dlq-redrive-count", "many")]);
         assert_eq!(names(&Letter(&record).returned()), ["dlq-redrive-count=1"]);
     }
 
     #[test]
-    fn a_record_goes_nowhere_but_to_the_topic_of_its_dead_letter_topic() {
+    fn a_record_is_redriven_only_to_the_topic_of_its_dead_letter_topic() {
         for (topic, origin) in [
             ("orders.v1", Some("orders.v1")),
             ("orders", Some("orders")),

@@ -1,19 +1,19 @@
-//! Which dead letters go back.
+//! Selects the dead letters to send back.
 
 use super::letter::Letter;
 
-/// What an operator wants to send back.
+/// The operator's selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// Only those of this error class.
+    /// Only this error class.
     pub class: Option<String>,
-    /// At most so many.
+    /// Maximum number of records to send.
     pub most: Option<u64>,
-    /// A record that was sent back so often is left alone.
+    /// A record that was redriven this often is left.
     pub max_redrives: u32,
 }
 
-/// What is done with a dead letter.
+/// What a redrive does with a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     Send,
@@ -39,18 +39,18 @@ impl Selection {
     }
 }
 
-/// Dead letters of one error class, by what is done with them.
+/// Number of dead letters of one error class, by what a redrive does with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that can go back.
+    /// Can be sent back.
     pub eligible: u64,
-    /// Those of another class than the one that was asked for.
+    /// Not of the selected class.
     pub unselected: u64,
-    /// Those that came back too often.
+    /// Reached the maximum number of redrives.
     pub too_often: u64,
-    /// Those that no group has put here, so that nobody knows where they belong.
+    /// Not dead-lettered by a group, so the original topic is unknown.
     pub stray: u64,
-    /// Those that are only the beginning of a record, which was too large for a dead letter.
+    /// Has only the beginning of a record that was too large for the dead letter topic.
     pub truncated: u64,
 }
 

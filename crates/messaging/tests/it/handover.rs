@@ -7,9 +7,10 @@ use test_kit::{Group, World, eventually};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::recorder::{Choice, Recorder, group, report, start};
+use crate::recorder::{Choice, Recorder, group, produce, start};
 
-/// Looks at the committed offsets again and again until it is told to stop; returns how many looks saw them grow.
+/// Polls the committed offsets until `stop`, and fails if one decreases. Returns how often they
+/// grew.
 fn watch_offsets(group: Group, stop: CancellationToken) -> JoinHandle<usize> {
     tokio::spawn(async move {
         let (mut before, mut growths) = (BTreeMap::new(), 0);
@@ -26,12 +27,12 @@ fn watch_offsets(group: Group, stop: CancellationToken) -> JoinHandle<usize> {
     })
 }
 
-/// Reports orders without a break until it is told to stop; returns them.
-fn keep_reporting(world: Arc<World>, stop: CancellationToken) -> JoinHandle<Vec<OrderId>> {
+/// Produces events of new orders until `stop`. Returns the orders.
+fn keep_producing(world: Arc<World>, stop: CancellationToken) -> JoinHandle<Vec<OrderId>> {
     tokio::spawn(async move {
         let mut orders = Vec::new();
         while !stop.is_cancelled() {
-            orders.extend(report(&world, 20).await);
+            orders.extend(produce(&world, 20).await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         orders
@@ -43,7 +44,7 @@ async fn a_committed_offset_never_goes_back() {
     let world = Arc::new(World::create().await);
     let (group, recorder) = (group(&world), Recorder::default());
     let (enough, all_seen) = (CancellationToken::new(), CancellationToken::new());
-    let reporter = keep_reporting(world.clone(), enough.clone());
+    let reporter = keep_producing(world.clone(), enough.clone());
     let watcher = watch_offsets(group.clone(), all_seen.clone());
 
     let mut old = start(&world, &recorder, Choice::default());
@@ -61,24 +62,26 @@ async fn a_committed_offset_never_goes_back() {
     old.stop().await;
     all_seen.cancel();
 
-    // None was lost, and a member that leaves cleanly hands over no record that it has handled.
+    // No record was lost, and a member that leaves cleanly hands over no record that it has
+    // handled.
     recorder.ledger.assert_each_once(&orders);
     assert!(watcher.await.unwrap() > 4);
     assert_eq!(group.committed().await, group.ends().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_in_the_middle_of_a_rebalance_hands_over_nothing_that_was_handled() {
+async fn a_member_that_leaves_during_a_rebalance_commits_all_that_it_handled() {
     let world = Arc::new(World::create().await);
     let (group, recorder) = (group(&world), Recorder::default());
     let enough = CancellationToken::new();
-    let reporter = keep_reporting(world.clone(), enough.clone());
+    let reporter = keep_producing(world.clone(), enough.clone());
     let mut old = start(&world, &recorder, Choice::default());
     group.until_settled(1).await;
     for _ in 0..8 {
-        // As in a rollout: the next one is there, and nobody waits until it has its share.
+        // As in a rollout: the next member has started, and the old one stops before the partitions
+        // are reassigned.
         let new = start(&world, &recorder, Choice::default());
-        // On a slow machine it can be over before anybody has looked.
+        // On a slow machine the rebalance can end before the first poll.
         eventually("the group is being rebalanced, or was", async || {
             let (stable, members) = group.members().await;
             (!stable || members.len() > 1).then_some(())
@@ -97,42 +100,42 @@ async fn who_leaves_in_the_middle_of_a_rebalance_hands_over_nothing_that_was_han
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_handed_over_during_a_wait_is_neither_handled_again_nor_stored() {
+async fn partitions_revoked_during_a_wait_are_neither_handled_again_nor_stored() {
     let world = World::create().await;
     let group = group(&world);
     let (waiting, working) = (Recorder::default(), Recorder::default());
-    // The first batch is held up until the client has fetched from every partition, so that the second one, which has
-    // to wait, has records of each in it.
+    // The first batch is blocked until the client has fetched from every partition, so that the
+    // second batch, which waits, has records of all of them.
     let closed = waiting.gate.clone().write_owned().await;
-    let mut orders = report(&world, 60).await;
+    let mut orders = produce(&world, 60).await;
     let first = start(&world, &waiting, Choice::default());
-    eventually("the first batch is in hand", async || (!waiting.calls().is_empty()).then_some(()))
+    eventually("the first batch has begun", async || (!waiting.calls().is_empty()).then_some(()))
         .await;
-    orders.extend(report(&world, 60).await);
+    orders.extend(produce(&world, 60).await);
     group.until_settled(1).await;
-    waiting.set_away_after(1);
+    waiting.set_unavailable_after(1);
     drop(closed);
-    orders.extend(report(&world, 60).await);
+    orders.extend(produce(&world, 60).await);
     let waits = eventually("a batch waits", async || {
-        let (in_hand, handled) = (waiting.in_hand(), waiting.ledger.handled());
-        // The call that fails has come.
+        let (last_batch, handled) = (waiting.last_batch(), waiting.ledger.handled());
+        // Whether the failing call has begun.
         let fails = waiting.calls().len() > 1;
-        (fails && in_hand.iter().all(|order| !handled.contains_key(order))).then_some(in_hand)
+        (fails && last_batch.iter().all(|order| !handled.contains_key(order))).then_some(last_batch)
     })
     .await;
 
-    // A part of it goes to another member, which works that off.
+    // Some partitions move to another member, which handles their records.
     let second = start(&world, &working, Choice::default());
     group.until_settled(2).await;
-    eventually("a part of what waits is handled elsewhere", async || {
+    eventually("the other member has handled a part of the waiting batch", async || {
         let handled = working.ledger.handled();
         waits.iter().any(|order| handled.contains_key(order)).then_some(())
     })
     .await;
-    // Then it comes back, to one that still has it in hand.
+    // Then they return to the first member, which still has the old batch.
     second.stop().await;
     group.until_settled(1).await;
-    waiting.set_away(false);
+    waiting.set_unavailable(false);
     group.until_all_is_committed().await;
     first.stop().await;
 
@@ -141,6 +144,6 @@ async fn what_was_handed_over_during_a_wait_is_neither_handled_again_nor_stored(
         recorder.ledger.assert_each_once(&own);
     }
     let both = waiting.ledger.handled().len() + working.ledger.handled().len();
-    assert_eq!(both, orders.len(), "each order is handled by one of the two");
+    assert_eq!(both, orders.len(), "each order must be handled by exactly one member");
     assert_eq!(group.committed().await, group.ends().await);
 }

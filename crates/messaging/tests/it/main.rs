@@ -2,9 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod handover;
+mod liveness;
 mod outage;
 mod poison;
 mod recorder;
 mod redrive;
-mod signs_of_life;
 mod static_membership;

@@ -7,17 +7,17 @@ use sha2::{Digest, Sha256};
 use test_kit::{PlainRecord, World, eventually, limit_records, produce_compressed, read_all};
 use uuid::Uuid;
 
-use crate::recorder::{Choice, Recorder, group, record, report, send, start};
+use crate::recorder::{Choice, Recorder, group, produce, record, send, start};
 
 fn header<'a>(record: &'a Record, name: &str) -> &'a str {
     std::str::from_utf8(record.header(name).unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_panics_costs_one_dead_letter_and_others_less_than_five_seconds() {
+async fn a_handler_panic_dead_letters_one_record_and_delays_others_less_than_five_seconds() {
     let world = World::create().await;
     let orders: Vec<OrderId> = (0..300).map(|_| OrderId::generate()).collect();
-    // Two neighbours, and one that is alone.
+    // Two adjacent orders, and a separate one.
     let poison = BTreeSet::from([orders[100], orders[101], orders[250]]);
     let recorder = Recorder { panics_at: poison.clone(), ..Recorder::default() };
     let member = start(&world, &recorder, Choice::default());
@@ -32,7 +32,7 @@ async fn a_handler_that_panics_costs_one_dead_letter_and_others_less_than_five_s
     member.stop().await;
 
     recorder.ledger.assert_each_once(&good);
-    assert!(recorder.most_at_once.load(std::sync::atomic::Ordering::SeqCst) > 1);
+    assert!(recorder.largest_batch.load(std::sync::atomic::Ordering::SeqCst) > 1);
     let sent = read_all(&world.stack, &world.topics.delivery_events).await;
     let sent = |order: OrderId| {
         let key = order.to_string().into_bytes();
@@ -52,7 +52,7 @@ async fn a_handler_that_panics_costs_one_dead_letter_and_others_less_than_five_s
         assert_eq!(letter.value, original.value);
         assert_eq!(letter.headers[..original.headers.len()], original.headers[..]);
         assert_eq!(header(letter, "dlq-error-class"), "panic");
-        assert_eq!(header(letter, "dlq-error-message"), "a fault in the handler");
+        assert_eq!(header(letter, "dlq-error-message"), "handler error");
         assert_eq!(header(letter, "dlq-original-offset"), original.offset.to_string());
     }
     let handled = recorder.ledger.handled();
@@ -61,15 +61,14 @@ async fn a_handler_that_panics_costs_one_dead_letter_and_others_less_than_five_s
     assert!(longest < 5000, "{longest} ms");
 }
 
-/// A record that is no event, with a value that no compression makes smaller.
+/// A record that is not an event, with a value that does not compress.
 fn noise(bytes: usize) -> PlainRecord {
     let text = std::iter::repeat_with(|| Uuid::new_v4().to_string()).take(bytes / 36);
     PlainRecord { key: "noise".to_owned(), value: Some(text.collect()), headers: Vec::new() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_its_dead_letter_topic_refuses_is_put_aside_truncated_and_holds_up_no_other()
-{
+async fn a_record_refused_by_the_dead_letter_topic_is_dead_lettered_truncated() {
     let world = World::create().await;
     limit_records(&world.stack, &world.topics.delivery_events_dlq(), 30_000).await;
     let recorder = Recorder::default();
@@ -77,7 +76,7 @@ async fn a_record_that_its_dead_letter_topic_refuses_is_put_aside_truncated_and_
     group(&world).until_settled(1).await;
     let large = noise(200_000);
     send(&world, std::slice::from_ref(&large)).await;
-    let orders = report(&world, 50).await;
+    let orders = produce(&world, 50).await;
     recorder.ledger.until_handled(&orders).await;
     group(&world).until_all_is_committed().await;
     member.stop().await;
@@ -98,15 +97,15 @@ async fn a_record_that_its_dead_letter_topic_refuses_is_put_aside_truncated_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_cannot_even_be_put_aside_truncated_holds_up_no_other() {
+async fn a_record_that_cannot_be_dead_lettered_blocks_no_other() {
     let world = World::create().await;
-    // Not even the headers of a dead letter fit.
+    // Even the headers of a dead letter do not fit.
     limit_records(&world.stack, &world.topics.delivery_events_dlq(), 100).await;
     let recorder = Recorder::default();
     let member = start(&world, &recorder, Choice::default());
     group(&world).until_settled(1).await;
     send(&world, &[noise(1000)]).await;
-    let orders = report(&world, 50).await;
+    let orders = produce(&world, 50).await;
     recorder.ledger.until_handled(&orders).await;
     group(&world).until_all_is_committed().await;
     member.stop().await;
@@ -114,14 +113,14 @@ async fn a_record_that_cannot_even_be_put_aside_truncated_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_larger_than_a_dead_letter_is_put_aside_whole_where_it_compresses() {
+async fn a_large_record_that_compresses_is_dead_lettered_whole() {
     let world = World::create().await;
     let recorder = Recorder::default();
     let member = start(&world, &recorder, Choice::default());
     group(&world).until_settled(1).await;
     let large = PlainRecord { value: Some("x".repeat(5_000_000)), ..noise(0) };
     produce_compressed(&world.stack, &world.topics.delivery_events, &large).await;
-    let orders = report(&world, 50).await;
+    let orders = produce(&world, 50).await;
     recorder.ledger.until_handled(&orders).await;
     group(&world).until_all_is_committed().await;
     member.stop().await;
@@ -132,22 +131,22 @@ async fn a_record_that_is_larger_than_a_dead_letter_is_put_aside_whole_where_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn most_of_the_latest_records_being_poison_holds_them_until_the_cause_is_gone() {
+async fn a_majority_of_poison_records_is_held_until_the_cause_is_gone() {
     let world = World::create().await;
     let poison = OrderId::generate();
     let recorder = Recorder { panics_at: BTreeSet::from([poison]), ..Recorder::default() };
-    recorder.is_wrong.store(true, Ordering::SeqCst);
-    // So few that what follows them does not outnumber them by itself.
-    let orders = report(&world, 30).await;
+    recorder.rejects_all.store(true, Ordering::SeqCst);
+    // Few enough that the records after them do not outnumber them.
+    let orders = produce(&world, 30).await;
     let member = start(&world, &recorder, Choice::default());
-    eventually("it has condemned them, and tries one again now and then", async || {
+    eventually("the batch is held, and single records are retried", async || {
         recorder.calls().windows(2).any(|pair| pair[1] - pair[0] > 1000).then_some(())
     })
     .await;
-    // Fewer than twenty are no reason to hold any, and they may have come first.
+    // The breaker holds nothing before 20 outcomes, so the first batches can be dead-lettered.
     let dead = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
     assert!(dead.len() < 20, "{}", dead.len());
-    recorder.is_wrong.store(false, Ordering::SeqCst);
+    recorder.rejects_all.store(false, Ordering::SeqCst);
     let gone: BTreeSet<&[u8]> = dead.iter().map(|letter| letter.key.as_deref().unwrap()).collect();
     let held: Vec<OrderId> =
         orders.into_iter().filter(|order| !gone.contains(order.to_string().as_bytes())).collect();
@@ -155,7 +154,7 @@ async fn most_of_the_latest_records_being_poison_holds_them_until_the_cause_is_g
     recorder.ledger.assert_each_once(&held);
     let letters = async || read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
     assert_eq!(letters().await.len(), dead.len());
-    // From now on, one that is alone is to blame again.
+    // From now on, a single poison record is dead-lettered again.
     send(&world, &[record(poison)]).await;
     group(&world).until_all_is_committed().await;
     assert_eq!(letters().await.len(), dead.len() + 1);

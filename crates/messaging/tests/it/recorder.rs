@@ -1,4 +1,4 @@
-//! A handler that writes down what it handled, and a consumer around it.
+//! A handler that records what it handled, and a consumer around it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,12 +20,12 @@ use service_kit::tasks::{ServiceError, Tasks};
 use test_kit::{Group, PlainRecord, Running, World, eventually, produce_all};
 use tokio::sync::RwLock;
 
-/// What was handled: each order with the times, in milliseconds since 1970.
+/// The handled orders, each with its times, in milliseconds since 1970.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger(Arc<Mutex<BTreeMap<OrderId, Vec<i64>>>>);
 
 impl Ledger {
-    fn enter(&self, batch: &[Envelope<DeliveryEvent>]) {
+    fn append(&self, batch: &[Envelope<DeliveryEvent>]) {
         let mut handled = self.0.lock().unwrap();
         for envelope in batch {
             let now = Utc::now().timestamp_millis();
@@ -55,23 +55,23 @@ impl Ledger {
     }
 }
 
-/// Enters events into a ledger, a whole batch or nothing of it.
+/// A handler that writes a whole batch to a ledger, or none of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     pub(crate) ledger: Ledger,
-    /// After so many batches, what it needs is away.
+    /// Number of batches after which its dependency is unavailable.
     pub(crate) good_batches: Arc<AtomicUsize>,
-    /// While this is locked, it does not answer.
+    /// While this is locked, the handler does not return.
     pub(crate) gate: Arc<RwLock<()>>,
-    /// Everything looks as if it could never be handled.
-    pub(crate) is_wrong: Arc<AtomicBool>,
-    /// It has a fault that these orders bring out.
+    /// While this is set, every batch fails permanently.
+    pub(crate) rejects_all: Arc<AtomicBool>,
+    /// Orders that make the handler panic.
     pub(crate) panics_at: BTreeSet<OrderId>,
-    /// When it was called, in milliseconds since 1970.
+    /// The times of its calls, in milliseconds since 1970.
     pub(crate) calls: Arc<Mutex<Vec<i64>>>,
-    /// What it was called with last.
-    pub(crate) in_hand: Arc<Mutex<BTreeSet<OrderId>>>,
-    pub(crate) most_at_once: Arc<AtomicUsize>,
+    /// The orders of its last call.
+    pub(crate) last_batch: Arc<Mutex<BTreeSet<OrderId>>>,
+    pub(crate) largest_batch: Arc<AtomicUsize>,
 }
 
 impl Recorder {
@@ -79,15 +79,15 @@ impl Recorder {
         self.calls.lock().unwrap().clone()
     }
 
-    pub(crate) fn in_hand(&self) -> BTreeSet<OrderId> {
-        self.in_hand.lock().unwrap().clone()
+    pub(crate) fn last_batch(&self) -> BTreeSet<OrderId> {
+        self.last_batch.lock().unwrap().clone()
     }
 
-    pub(crate) fn set_away(&self, away: bool) {
-        self.set_away_after(if away { 0 } else { usize::MAX });
+    pub(crate) fn set_unavailable(&self, unavailable: bool) {
+        self.set_unavailable_after(if unavailable { 0 } else { usize::MAX });
     }
 
-    pub(crate) fn set_away_after(&self, batches: usize) {
+    pub(crate) fn set_unavailable_after(&self, batches: usize) {
         self.good_batches.store(batches, Ordering::SeqCst);
     }
 }
@@ -98,11 +98,11 @@ impl Default for Recorder {
             ledger: Ledger::default(),
             good_batches: Arc::new(AtomicUsize::new(usize::MAX)),
             gate: Arc::default(),
-            is_wrong: Arc::default(),
+            rejects_all: Arc::default(),
             panics_at: BTreeSet::new(),
             calls: Arc::default(),
-            in_hand: Arc::default(),
-            most_at_once: Arc::default(),
+            last_batch: Arc::default(),
+            largest_batch: Arc::default(),
         }
     }
 }
@@ -112,21 +112,21 @@ impl Handler for Recorder {
 
     async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
         self.calls.lock().unwrap().push(Utc::now().timestamp_millis());
-        *self.in_hand.lock().unwrap() = orders(batch);
-        self.most_at_once.fetch_max(batch.len(), Ordering::SeqCst);
+        *self.last_batch.lock().unwrap() = orders(batch);
+        self.largest_batch.fetch_max(batch.len(), Ordering::SeqCst);
         let _open = self.gate.read().await;
         let is_there = |left: usize| left.checked_sub(1);
         if self.good_batches.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_there).is_err() {
-            return Err(HandlerError::Transient("it is away".into()));
+            return Err(HandlerError::Transient("unavailable".into()));
         }
-        if self.is_wrong.load(Ordering::SeqCst) {
+        if self.rejects_all.load(Ordering::SeqCst) {
             return Err(HandlerError::Permanent {
                 class: "unknown-order",
                 source: "no such order".into(),
             });
         }
-        assert!(orders(batch).is_disjoint(&self.panics_at), "a fault in the handler");
-        self.ledger.enter(batch);
+        assert!(orders(batch).is_disjoint(&self.panics_at), "handler error");
+        self.ledger.append(batch);
         Ok(())
     }
 }
@@ -135,7 +135,7 @@ fn orders(batch: &[Envelope<DeliveryEvent>]) -> BTreeSet<OrderId> {
     batch.iter().map(|envelope| envelope.event.order_id).collect()
 }
 
-/// What a test can choose about a consumer.
+/// Options of a consumer in a test.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
     pub(crate) instance: Option<&'static str>,
@@ -153,7 +153,7 @@ impl Default for Choice {
     }
 }
 
-/// A member of the test's group, which reads the test's topic of delivery events.
+/// Starts a member of the test's group, which reads the test's topic of delivery events.
 pub(crate) fn start(world: &World, recorder: &Recorder, choice: Choice) -> Running {
     let session = choice.timeouts.min(Duration::from_secs(10));
     let options = RunnerOptions {
@@ -201,8 +201,8 @@ pub(crate) async fn send(world: &World, records: &[PlainRecord]) {
     produce_all(&world.stack, &world.topics.delivery_events, records).await;
 }
 
-/// Reports `count` new orders, spread over all partitions.
-pub(crate) async fn report(world: &World, count: usize) -> Vec<OrderId> {
+/// Produces events of `count` new orders, spread over all partitions.
+pub(crate) async fn produce(world: &World, count: usize) -> Vec<OrderId> {
     let orders: Vec<OrderId> = (0..count).map(|_| OrderId::generate()).collect();
     let records: Vec<PlainRecord> = orders.iter().map(|order| record(*order)).collect();
     send(world, &records).await;

@@ -1,4 +1,4 @@
-use messaging::dead_letter::{DeadLetters, Verdict};
+use messaging::dead_letter::{DeadLetterReason, DeadLetters};
 use messaging::redrive::{Redrive, RedriveError, Selection};
 use messaging::{KafkaSettings, Record};
 use test_kit::{World, read_all};
@@ -9,19 +9,20 @@ fn redrive(world: &World) -> Redrive {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_whose_plan_another_has_carried_out_sends_nothing() {
+async fn a_redrive_with_an_outdated_plan_sends_nothing() {
     let world = World::create().await;
     let settings: KafkaSettings = world.config();
     let topics = &world.topics;
     let letters =
         DeadLetters::new(&settings, &topics.delivery_events, &topics.status_group).unwrap();
-    let verdict = Verdict { class: "panic", message: "no".to_owned(), quotes_record: false };
+    let reason =
+        DeadLetterReason { class: "panic", message: "no".to_owned(), quotes_record: false };
     for offset in 0..3 {
         let topic = world.topics.delivery_events.clone();
         let (timestamp_ms, key, value) = (None, Some(b"a".to_vec()), Some(b"{}".to_vec()));
         let record =
             Record { topic, partition: 0, offset, timestamp_ms, key, value, headers: Vec::new() };
-        letters.store(&record, &verdict).await.unwrap();
+        letters.store(&record, &reason).await.unwrap();
     }
     let (mut slow, mut quick) = (redrive(&world), redrive(&world));
     let slow_plan = slow.plan(|_, _| ()).await.unwrap();

@@ -5,13 +5,13 @@ use service_kit::health::{Readiness, ReadinessSettings};
 use service_kit::management::Management;
 use test_kit::{GroupMember, Running, World, eventually, metrics};
 
-use crate::recorder::{Choice, Recorder, group, report, start};
+use crate::recorder::{Choice, Recorder, group, produce, start};
 
 fn named(instance: &'static str) -> Choice {
     Choice { instance: Some(instance), ..Choice::default() }
 }
 
-/// How often the members in this process were given partitions, or told that nothing changed.
+/// How often the members in this process received an assignment, or an empty one without a change.
 async fn rebalances(port: u16, world: &World) -> u64 {
     let prefix =
         format!("consumer_rebalances_total{{topic=\"{}\"}} ", world.topics.delivery_events);
@@ -36,15 +36,15 @@ async fn a_restart_within_the_session_timeout_moves_no_partition() {
     let of = |members: &BTreeSet<GroupMember>, stays: bool| {
         members.iter().find(|member| (member.id == stays_id) == stays).unwrap().clone()
     };
-    let (mut orders, counted) = (report(&world, 30).await, rebalances(port, &world).await);
+    let (mut orders, counted) = (produce(&world, 30).await, rebalances(port, &world).await);
     recorder.ledger.until_handled(&orders).await;
 
     restarts.stop().await;
-    // It is away, and nobody minds.
+    // The group keeps the stopped member until its session times out.
     assert_eq!(group.members().await, (true, before.clone()));
-    orders.extend(report(&world, 30).await);
+    orders.extend(produce(&world, 30).await);
     let restarts = start(&world, &recorder, named("restarts"));
-    let after = eventually("it is back", async || {
+    let after = eventually("the member is back", async || {
         let (stable, members) = group.members().await;
         assert!(stable, "the group was rebalanced");
         (members != before).then_some(members)
@@ -55,7 +55,7 @@ async fn a_restart_within_the_session_timeout_moves_no_partition() {
     assert_eq!(of(&after, false).partitions, of(&before, false).partitions);
     recorder.ledger.until_handled(&orders).await;
     recorder.ledger.assert_each_once(&orders);
-    // Its own start is the only one.
+    // Only its own start caused one.
     assert_eq!(rebalances(port, &world).await, counted + 1);
     for member in [stays, restarts] {
         member.stop().await;
@@ -63,15 +63,15 @@ async fn a_restart_within_the_session_timeout_moves_no_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_taken_over_ends_the_one_who_had_it_also_while_it_waits_for_something() {
+async fn a_duplicate_instance_name_ends_the_old_member_while_it_waits() {
     let world = World::create().await;
     let (group, waiting, recorder) = (group(&world), Recorder::default(), Recorder::default());
-    waiting.set_away(true);
-    let old = start(&world, &waiting, named("the one"));
-    let orders = report(&world, 10).await;
-    eventually("it waits", async || (!waiting.calls().is_empty()).then_some(())).await;
-    let new = start(&world, &recorder, named("the one"));
-    eventually("the old one has ended", async || (!old.is_alive()).then_some(())).await;
+    waiting.set_unavailable(true);
+    let old = start(&world, &waiting, named("duplicate"));
+    let orders = produce(&world, 10).await;
+    eventually("the batch waits", async || (!waiting.calls().is_empty()).then_some(())).await;
+    let new = start(&world, &recorder, named("duplicate"));
+    eventually("the old member has ended", async || (!old.is_alive()).then_some(())).await;
     recorder.ledger.until_handled(&orders).await;
     group.until_all_is_committed().await;
     recorder.ledger.assert_each_once(&orders);
@@ -80,13 +80,13 @@ async fn a_name_that_is_taken_over_ends_the_one_who_had_it_also_while_it_waits_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_taken_over_ends_the_one_who_had_it() {
+async fn a_duplicate_instance_name_ends_the_old_member() {
     let world = World::create().await;
     let (group, recorder) = (group(&world), Recorder::default());
-    let old = start(&world, &recorder, named("the one"));
+    let old = start(&world, &recorder, named("duplicate"));
     let before = group.until_settled(1).await;
-    let new = start(&world, &recorder, named("the one"));
-    eventually("the old one has ended", async || (!old.is_alive()).then_some(())).await;
+    let new = start(&world, &recorder, named("duplicate"));
+    eventually("the old member has ended", async || (!old.is_alive()).then_some(())).await;
     assert_ne!(group.until_settled(1).await, before);
     assert!(new.is_alive());
     drop(old);

@@ -1,7 +1,8 @@
-//! Every metric that there is: the one place that says what a name means and who shows it.
+//! All metrics: their names, meanings and labels, and the services that expose them.
 //!
-//! Dashboards, alerts and the operator's table are tested against it, and it against what the services show. A metric
-//! whose labels have known values is there from the start, at 0: `rate()` needs a value before the first event.
+//! Tests compare the dashboards, the alerts and the operator's table with this catalogue, and the
+//! catalogue with what the services expose. A series whose label values are known starts at 0:
+//! `rate()` needs a value before the first event.
 
 use metrics::{Label, describe_counter, describe_gauge, describe_histogram};
 
@@ -22,32 +23,32 @@ const CONSUMERS: &[&str] = &[DELIVERY_SERVICE, STATUS_CONSUMER];
 const PUBLISHERS: &[&str] = &[OUTBOX_RELAY, DELIVERY_SERVICE];
 const WITH_DATABASE: &[&str] = &[SALES_API, OUTBOX_RELAY, DELIVERY_SERVICE, STATUS_CONSUMER];
 
-/// What Prometheus makes of a metric.
+/// The Prometheus type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows.
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Counts how many were at most so large.
+    /// Counts observations in buckets.
     Histogram,
 }
 
-/// A label with the values that it can have; none where they come from settings or routes.
+/// A label with its possible values; empty if they come from settings or routes.
 pub type Values = (&'static str, &'static [&'static str]);
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// As Prometheus knows it.
+    /// Its name in Prometheus.
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// The services that show it.
+    /// The services that expose it.
     pub services: &'static [&'static str],
-    /// Its labels. None of them ever holds an id.
+    /// Its labels. None of them contains an id.
     pub labels: &'static [Values],
-    /// What it means.
+    /// Its help text.
     pub help: &'static str,
 }
 
@@ -100,106 +101,106 @@ const DEAD_LETTER: &[Values] = &[
 ];
 const QUEUE: &[Values] = &[("queue", &["inserts", "lookups"])];
 
-/// All of them.
+/// All metrics.
 #[rustfmt::skip]
 pub static CATALOGUE: &[Metric] = &[
     // ---- every process
-    gauge("sales_build_info", ALL, &[("service", &[]), ("version", &[]), ("revision", &[])], "Always 1; its labels name the service, its version and the commit that it was built from"),
-    counter("process_cpu_seconds_total", ALL, &[], "Processor time that the process has used, of user and system"),
-    gauge("process_resident_memory_bytes", ALL, &[], "Memory that the process occupies"),
-    gauge("process_virtual_memory_bytes", ALL, &[], "Address space of the process"),
-    gauge("process_virtual_memory_max_bytes", ALL, &[], "Most address space that the process may have"),
-    gauge("process_open_fds", ALL, &[], "Open files and sockets of the process"),
-    gauge("process_max_fds", ALL, &[], "Most files and sockets that the process may have open"),
+    gauge("sales_build_info", ALL, &[("service", &[]), ("version", &[]), ("revision", &[])], "Always 1; labels for the service, its version and the commit of the build"),
+    counter("process_cpu_seconds_total", ALL, &[], "User and system CPU time of the process, in seconds"),
+    gauge("process_resident_memory_bytes", ALL, &[], "Resident memory of the process"),
+    gauge("process_virtual_memory_bytes", ALL, &[], "Virtual memory of the process"),
+    gauge("process_virtual_memory_max_bytes", ALL, &[], "Maximum virtual memory of the process"),
+    gauge("process_open_fds", ALL, &[], "Open file descriptors of the process"),
+    gauge("process_max_fds", ALL, &[], "Maximum number of open file descriptors of the process"),
     gauge("process_threads", ALL, &[], "Threads of the process"),
-    gauge("process_start_time_seconds", ALL, &[], "When the process began, in seconds since 1970"),
-    gauge("tokio_workers", ALL, &[], "Threads that run the service's tasks"),
+    gauge("process_start_time_seconds", ALL, &[], "Start time of the process, in seconds since 1970"),
+    gauge("tokio_workers", ALL, &[], "Worker threads of the Tokio runtime"),
     gauge("tokio_alive_tasks", ALL, &[], "Tasks that have begun and not ended"),
-    gauge("tokio_queued_tasks", ALL, &[], "Tasks that wait for any thread"),
-    gauge("certificate_remaining_days", WITH_DATABASE, &[("file", &[])], "Days until the first certificate of a file ends that is used for connections"),
-    gauge("readiness_check", WITH_DATABASE, &[("check", &[])], "1 while what the service needs is there, otherwise 0; one look alone changes nothing"),
-    gauge("loop_silence_seconds", WITH_DATABASE, &[("loop", &[])], "Time since the loop made its last step; 0 while it has nothing to do"),
-    gauge("loop_stalled", WITH_DATABASE, &[("loop", &[])], "1 when the loop has been silent for longer than anything it rightly waits for: only a restart helps"),
+    gauge("tokio_queued_tasks", ALL, &[], "Tasks in the global queue of the Tokio runtime"),
+    gauge("certificate_remaining_days", WITH_DATABASE, &[("file", &[])], "Days until the first certificate in the file expires"),
+    gauge("readiness_check", WITH_DATABASE, &[("check", &[])], "1 if the check holds, otherwise 0; a single failed probe does not change it"),
+    gauge("loop_silence_seconds", WITH_DATABASE, &[("loop", &[])], "Time since the last step of the loop; 0 while it is idle"),
+    gauge("loop_stalled", WITH_DATABASE, &[("loop", &[])], "1 if the loop has been silent for longer than it may wait: restart required"),
 
     // ---- connections to Postgres
-    gauge("database_pool_max_connections", WITH_DATABASE, POOL, "Most connections that the pool opens"),
-    gauge("database_pool_open_connections", WITH_DATABASE, POOL, "Connections that are open"),
-    gauge("database_pool_used_connections", WITH_DATABASE, POOL, "Connections that somebody works with"),
+    gauge("database_pool_max_connections", WITH_DATABASE, POOL, "Maximum number of connections in the pool"),
+    gauge("database_pool_open_connections", WITH_DATABASE, POOL, "Open connections in the pool"),
+    gauge("database_pool_used_connections", WITH_DATABASE, POOL, "Connections in use"),
     gauge("database_pool_waiters", WITH_DATABASE, POOL, "Callers that wait for a connection"),
-    histogram("database_pool_wait_seconds", WITH_DATABASE, POOL, "Time until a caller had a connection, or none in time"),
-    counter("database_pool_failures_total", WITH_DATABASE, POOL, "Callers that got no connection: none was free in time, or none could be made"),
+    histogram("database_pool_wait_seconds", WITH_DATABASE, POOL, "Time until a caller got a connection or gave up"),
+    counter("database_pool_failures_total", WITH_DATABASE, POOL, "Callers that got no connection: none was free in time, or connecting failed"),
 
     // ---- publishing to Kafka
-    histogram("kafka_publish_duration_seconds", PUBLISHERS, &[], "From the first record of a batch that is sent to the last answer"),
-    histogram("kafka_publish_batch_size", PUBLISHERS, &[], "Records that were sent together"),
-    counter("kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "not-let-in", "refused"])], "Records that were sent, by what came of it"),
-    gauge("database_held_back_seconds", PUBLISHERS, &[("by", &["transaction", "prepared-transaction", "replication-slot"])], "For how long something has kept Postgres from cleaning up: deleted rows, or the write-ahead log"),
+    histogram("kafka_publish_duration_seconds", PUBLISHERS, &[], "Time from the first record of a batch that is sent to the last response"),
+    histogram("kafka_publish_batch_size", PUBLISHERS, &[], "Records per publish batch"),
+    counter("kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "authentication-failed", "refused"])], "Records sent, by outcome"),
+    gauge("database_held_back_seconds", PUBLISHERS, &[("by", &["transaction", "prepared-transaction", "replication-slot"])], "How long Postgres has been kept from removing deleted rows or the write-ahead log, by cause"),
 
     // ---- reading from Kafka
-    gauge("consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records of a partition that are yet to be handled, as of the last fetch; 0 where another instance holds it"),
-    gauge("consumer_lag_seconds", CONSUMERS, TOPIC, "Age of the oldest record that is yet to be handled, over the partitions that this instance holds"),
-    gauge("consumer_partitions_held", CONSUMERS, TOPIC, "Partitions that this instance reads"),
-    counter("consumer_records_total", CONSUMERS, TOPIC, "Records that were handled or put aside"),
-    gauge("consumer_held_records", CONSUMERS, TOPIC, "Records that are held, because most of the latest can never be processed"),
-    counter("consumer_skipped_records_total", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records that the topic retired before they were read"),
-    counter("consumer_lost_dead_letters_total", CONSUMERS, TOPIC, "Records that were skipped, because not even a truncated dead letter was accepted"),
-    counter("consumer_dead_letters_total", CONSUMERS, DEAD_LETTER, "Records that were put aside, by error class"),
+    gauge("consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Unprocessed records of the partition, as of the last fetch; 0 if it is assigned to another instance"),
+    gauge("consumer_lag_seconds", CONSUMERS, TOPIC, "Age of the oldest unprocessed record of the partitions assigned to this instance"),
+    gauge("consumer_partitions_held", CONSUMERS, TOPIC, "Partitions assigned to this instance"),
+    counter("consumer_records_total", CONSUMERS, TOPIC, "Records processed or dead-lettered"),
+    gauge("consumer_held_records", CONSUMERS, TOPIC, "Records held by the poison breaker, because most of the latest look like poison"),
+    counter("consumer_skipped_records_total", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records that retention removed before they were read"),
+    counter("consumer_lost_dead_letters_total", CONSUMERS, TOPIC, "Records skipped because Kafka refused even a truncated dead letter"),
+    counter("consumer_dead_letters_total", CONSUMERS, DEAD_LETTER, "Records dead-lettered, by error class"),
     counter("consumer_errors_total", CONSUMERS, TOPIC, "Errors that the Kafka client reported"),
     counter("consumer_rebalances_total", CONSUMERS, TOPIC, "Rebalances of the group that this instance took part in"),
-    histogram("consumer_batch_size", CONSUMERS, TOPIC, "Records that were handled together"),
-    histogram("consumer_batch_duration_seconds", CONSUMERS, TOPIC, "From a batch in hand to its last effect, waits included"),
+    histogram("consumer_batch_size", CONSUMERS, TOPIC, "Records per processed batch"),
+    histogram("consumer_batch_duration_seconds", CONSUMERS, TOPIC, "Time to process a batch, including waits"),
 
     // ---- sales-api
-    histogram("http_server_request_duration_seconds", API, &[("method", &[]), ("route", &[]), ("status", &[])], "From the head of a request to its answer"),
-    gauge("http_server_active_requests", API, &[], "Requests that are worked on"),
-    counter("http_server_requests_refused_total", API, &[], "Requests that were refused because too many were worked on, or their bodies took too much room"),
-    histogram("inventory_request_duration_seconds", API, &[("outcome", &["enough", "insufficient", "failed", "rejected", "refused"])], "From a question to the inventory to its last answer, repeats included; rejected by the open breaker"),
-    gauge("inventory_breaker_state", API, &[], "0 closed, 1 open, 2 half open: one order at a time tries the inventory"),
-    counter("inventory_breaker_opened_total", API, &[], "Times that the breaker has opened"),
+    histogram("http_server_request_duration_seconds", API, &[("method", &[]), ("route", &[]), ("status", &[])], "Time from the head of a request to its response"),
+    gauge("http_server_active_requests", API, &[], "Requests in progress"),
+    counter("http_server_requests_refused_total", API, &[], "Requests refused because of the number of requests in progress or the size of their bodies"),
+    histogram("inventory_request_duration_seconds", API, &[("outcome", &["enough", "insufficient", "failed", "rejected", "refused"])], "Time from a request to the inventory to the last response, including retries; rejected: circuit breaker open"),
+    gauge("inventory_breaker_state", API, &[], "0 closed, 1 open, 2 half-open: one order at a time probes the inventory"),
+    counter("inventory_breaker_opened_total", API, &[], "Times that the circuit breaker opened"),
     gauge("order_writer_queue_size", API, QUEUE, "Calls that wait for the next batch"),
-    histogram("order_writer_batch_size", API, QUEUE, "Calls that went together in one statement"),
-    histogram("order_writer_batch_duration_seconds", API, QUEUE, "From a batch in hand to its outcome"),
-    counter("order_writer_refused_total", API, QUEUE, "Calls that were refused because too many waited"),
+    histogram("order_writer_batch_size", API, QUEUE, "Calls per batch, which is one statement"),
+    histogram("order_writer_batch_duration_seconds", API, QUEUE, "Time to execute a batch"),
+    counter("order_writer_refused_total", API, QUEUE, "Calls refused because the queue was full"),
 
     // ---- outbox-relay
-    counter("outbox_published_total", RELAY, &[], "Events that were published and marked"),
-    counter("outbox_dead_letters_total", RELAY, &[], "Events that were put aside, because Kafka can never accept them"),
-    counter("outbox_deferrals_total", RELAY, &[], "How often an event was deferred, because its topic or partition was unavailable while others were not"),
-    counter("outbox_held_events_total", RELAY, &[], "Events that were refused with most of their batch, and deferred instead of dead-lettered"),
+    counter("outbox_published_total", RELAY, &[], "Events published and marked"),
+    counter("outbox_dead_letters_total", RELAY, &[], "Events dead-lettered, because Kafka can never accept them"),
+    counter("outbox_deferrals_total", RELAY, &[], "Times that an event was deferred, because its topic or partition was unavailable while others were not"),
+    counter("outbox_held_events_total", RELAY, &[], "Events held by the poison breaker: refused with most of the latest, and deferred instead of dead-lettered"),
     gauge("outbox_shards_held", RELAY, &[], "Shards that this relay holds"),
-    counter("outbox_shards_gained_total", RELAY, &[], "Shards that this relay has taken"),
-    counter("outbox_shards_released_total", RELAY, &[], "Shards that this relay held and no longer has"),
-    counter("outbox_leases_lost_total", RELAY, &[], "Times that a lease had run out, or was about to, while a batch was in hand: what was published may be published again"),
-    gauge("outbox_events", RELAY, &[], "Events that wait, by the relay that observes the outbox; by the table's statistics where they are many"),
-    gauge("outbox_deferred_events", RELAY, &[], "Events among the oldest that wait for their next attempt"),
-    gauge("outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event that waits"),
+    counter("outbox_shards_gained_total", RELAY, &[], "Shards that this relay has taken over"),
+    counter("outbox_shards_released_total", RELAY, &[], "Shards that this relay has given back or lost"),
+    counter("outbox_leases_lost_total", RELAY, &[], "Times that this relay lost a lease before it marked a batch: events may be published again"),
+    gauge("outbox_events", RELAY, &[], "Events in the outbox, reported by the relay that observes it; estimated by statistics if there are many"),
+    gauge("outbox_deferred_events", RELAY, &[], "Deferred events among the oldest in the outbox"),
+    gauge("outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event in the outbox"),
     gauge("outbox_oldest_claimable_age_seconds", RELAY, &[], "Age of the oldest event that a relay could publish now"),
     gauge("outbox_unheld_shards", RELAY, &[], "Shards that no live relay holds"),
     gauge("outbox_live_relays", RELAY, &[], "Relays that renew their leases"),
-    gauge("outbox_dead_letters_waiting", RELAY, &[], "Events that were put aside and wait for somebody; at most 1000 are counted"),
-    gauge("outbox_observed_timestamp_seconds", RELAY, &[], "When this relay last looked at the outbox as a whole, in seconds since 1970; 0 where another one does"),
+    gauge("outbox_dead_letters_waiting", RELAY, &[], "Dead-lettered events that wait for an operator; at most 1000 are counted"),
+    gauge("outbox_observed_timestamp_seconds", RELAY, &[], "Time of this relay's last observation of the outbox, in seconds since 1970; 0 if another relay observes it"),
 
     // ---- delivery-service
-    counter("delivery_shipments_total", DELIVERY, &[], "Shipments that were begun"),
-    counter("delivery_duplicates_total", DELIVERY, &[], "Orders that had a shipment already"),
-    counter("delivery_steps_total", DELIVERY, &[], "Steps that were published and marked"),
-    counter("delivery_deferrals_total", DELIVERY, &[], "How often a step was deferred, because its topic or partition was unavailable while others were not, or because most steps were refused"),
-    counter("delivery_dead_letters_total", DELIVERY, &[], "Steps that were put aside, because Kafka can never accept them"),
-    counter("delivery_held_steps_total", DELIVERY, &[], "Steps that were refused with most of their batch, and deferred instead of dead-lettered"),
-    counter("delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease had run out when they were published: they are published again"),
+    counter("delivery_shipments_total", DELIVERY, &[], "Shipments created"),
+    counter("delivery_duplicates_total", DELIVERY, &[], "Orders that already had a shipment"),
+    counter("delivery_steps_total", DELIVERY, &[], "Steps published and marked"),
+    counter("delivery_deferrals_total", DELIVERY, &[], "Times that a step was deferred, because its topic or partition was unavailable while others were not, or because most steps were refused"),
+    counter("delivery_dead_letters_total", DELIVERY, &[], "Steps dead-lettered, because Kafka can never accept them"),
+    counter("delivery_held_steps_total", DELIVERY, &[], "Steps held by the poison breaker: refused with most of the latest, and deferred instead of dead-lettered"),
+    counter("delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease expired before they were marked: they are published again"),
     gauge("delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
-    gauge("delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the shipment that is due longest has been due"),
-    gauge("delivery_dead_letters_waiting", DELIVERY, &[], "Steps that were put aside and wait for somebody; at most 1000 are counted"),
-    gauge("delivery_observed_timestamp_seconds", DELIVERY, &[], "When this instance last looked at the shipments as a whole, in seconds since 1970"),
+    gauge("delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the oldest due step has been due"),
+    gauge("delivery_dead_letters_waiting", DELIVERY, &[], "Dead-lettered steps that wait for an operator; at most 1000 are counted"),
+    gauge("delivery_observed_timestamp_seconds", DELIVERY, &[], "Time of this instance's last observation of the shipments, in seconds since 1970"),
 
     // ---- status-consumer
-    counter("status_applied_total", STATUS, &[], "Steps that moved their order"),
-    counter("status_duplicates_total", STATUS, &[], "Events that had been applied before"),
-    counter("status_stale_total", STATUS, &[], "Steps that the order had taken already, and whose event was forgotten since"),
-    counter("inbox_reaped_total", STATUS, &[], "Events that were forgotten because their topic has forgotten them"),
+    counter("status_applied_total", STATUS, &[], "Steps that changed the status of their order"),
+    counter("status_duplicates_total", STATUS, &[], "Events that had already been applied"),
+    counter("status_stale_total", STATUS, &[], "Steps that the order had already taken, and whose event was no longer in the inbox"),
+    counter("inbox_reaped_total", STATUS, &[], "Events deleted from the inbox after the retention of their topic"),
 ];
 
-/// Says what they mean.
+/// Registers the help texts.
 pub(crate) fn describe() {
     for metric in CATALOGUE {
         match metric.kind {
@@ -210,12 +211,12 @@ pub(crate) fn describe() {
     }
 }
 
-/// Lets what `service` shows begin at 0, wherever the values of the labels are known.
+/// Initializes to 0 all series of `service` whose label values are known.
 pub(crate) fn begin(service: &str) {
     CATALOGUE.iter().filter(|metric| metric.services.contains(&service)).for_each(Metric::begin);
 }
 
-/// Lets everything begin at 0 that has the label `name`, for one value of it that has become known.
+/// Initializes to 0 all series with the label `name`, for a value that has become known.
 pub fn begin_for(name: &'static str, value: &str) {
     for metric in CATALOGUE.iter().filter(|metric| metric.has(name)) {
         metric.begin_at(metric.series(Some((name, value))));
@@ -236,13 +237,13 @@ impl Metric {
             match self.kind {
                 Kind::Counter => metrics::counter!(self.name, labels).increment(0),
                 Kind::Gauge => metrics::gauge!(self.name, labels).increment(0.0),
-                // To have it is to show it.
+                // A registered histogram is exposed.
                 Kind::Histogram => drop(metrics::histogram!(self.name, labels)),
             }
         }
     }
 
-    /// The labels of each of its series that is known beforehand, or now that one more value is.
+    /// The labels of each series whose values are known; `known` is an additional value of a label.
     fn series(&self, known: Option<(&str, &str)>) -> Vec<Vec<Label>> {
         self.labels.iter().fold(vec![Vec::new()], |series, (name, values)| {
             let known = known.filter(|(label, _)| label == name).map(|(_, value)| value);
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_name_is_there_once_and_ends_as_its_kind_should() {
+    fn names_are_unique_and_only_counters_end_in_total() {
         let names: BTreeSet<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), CATALOGUE.len());
         for Metric { name, kind, help, services, .. } in CATALOGUE {
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_beforehand_is_every_combination_of_known_values() {
+    fn series_are_all_combinations_of_known_values() {
         let metric = gauge("g", ALL, &[("a", &["1", "2"]), ("b", &["x"])], "");
         let series = |metric: Metric, known| {
             let pairs =

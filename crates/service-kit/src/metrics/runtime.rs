@@ -1,4 +1,4 @@
-//! What every process shows of itself: processor, memory and files, the tasks of its runtime, its loops.
+//! Metrics of the process itself: CPU, memory, files, the tasks of its runtime, its loops.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::Heartbeat;
 
-/// The runtime that does the service's work; scrapes are answered by another one.
+/// The runtime that does the service's work. Scrapes are served by another one.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtime(Handle);
 
@@ -18,14 +18,14 @@ impl Runtime {
     }
 }
 
-/// Looks at all of it.
-pub(crate) fn looks(runtime: &Runtime, heartbeats: &[Heartbeat]) {
+/// Updates these metrics.
+pub(crate) fn update_process_metrics(runtime: &Runtime, heartbeats: &[Heartbeat]) {
     Collector::default().collect();
     let tokio = runtime.0.metrics();
     metrics::gauge!("tokio_workers").set(float(tokio.num_workers()));
     metrics::gauge!("tokio_alive_tasks").set(float(tokio.num_alive_tasks()));
     metrics::gauge!("tokio_queued_tasks").set(float(tokio.global_queue_depth()));
-    // Of loops of one name, the one that is worst off counts.
+    // Of loops with one name, the worst value counts.
     let mut loops = BTreeMap::<_, (Duration, bool)>::new();
     for heartbeat in heartbeats {
         let (silence, stalled) = loops.entry(heartbeat.name()).or_default();

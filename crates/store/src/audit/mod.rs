@@ -1,8 +1,9 @@
-//! Reading everything there is, to see whether it holds together.
+//! Reads all orders, history rows, outbox events and shipments for the consistency checks of
+//! `salesctl verify`.
 //!
-//! What an operator wants to know of a running system can't be told from one row: whether every order has its history,
-//! and every event a place. So orders, history and outbox are read as they were at one moment, page by page, and handed
-//! on as they come: nothing here grows with the tables.
+//! The checks compare rows across tables: every order needs its history, and every status needs its
+//! event. Orders, history and outbox are therefore read from one snapshot. They are read and passed
+//! on page by page, so memory use does not depend on the size of the tables.
 
 mod orders;
 mod shipments;
@@ -23,33 +24,33 @@ pub use waiting::{WaitingEvent, waiting};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// Rows of one page.
+/// Number of rows per page.
 const PAGE: i64 = 5_000;
 
-/// Which orders are looked at.
+/// Selects the orders to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Only this id and those that sort above it.
+    /// The lowest id, inclusive.
     pub since: OrderId,
-    /// Only those that sort below this id.
+    /// The highest id, exclusive.
     pub before: OrderId,
-    /// Only those of this owner.
+    /// Only orders of this owner.
     pub owner: Option<Owner>,
 }
 
-/// A piece of a [`snapshot`].
+/// A part of a [`snapshot`].
 #[derive(Clone, Debug)]
-pub enum Piece {
-    /// First of all.
+pub enum SnapshotPart {
+    /// The first part.
     Begin {
-        /// The moment that everything is of, by the database's clock.
+        /// The time of the snapshot, by the database's clock.
         at: DateTime<Utc>,
-        /// How many orders will come.
+        /// Number of orders that follow.
         orders: u64,
     },
-    /// Orders, by ascending id.
+    /// Orders, in ascending order of id.
     Orders(Vec<AuditedOrder>),
-    /// Events that are in no topic yet, or never will be, of whatever order.
+    /// Unpublished and dead-lettered events, of all orders, including those outside the scope.
     Waiting(Vec<WaitingEvent>),
 }
 
@@ -60,11 +61,11 @@ statement! {
        AND owner = COALESCE(" {diesel::sql_types::Nullable<Text> = owner} ", owner)"
 }
 
-/// Hands everything about the orders in `scope` to `sink`, all of it as it was at one moment.
+/// Passes the orders in `scope` and all waiting events to `sink`, read from one snapshot.
 pub async fn snapshot(
     connection: &mut Connection,
     scope: &Scope,
-    mut sink: impl FnMut(Piece) + Send,
+    mut sink: impl FnMut(SnapshotPart) + Send,
 ) -> Result<(), StoreError> {
     connection
         .build_transaction()
@@ -75,9 +76,9 @@ pub async fn snapshot(
             let (since, before) = (scope.since.as_uuid(), scope.before.as_uuid());
             let begin = Begin { since: &since, before: &before, owner: &owner };
             let (at, orders): (DateTime<Utc>, i64) = begin.get_result(connection).await?;
-            sink(Piece::Begin { at, orders: u64::try_from(orders).unwrap_or_default() });
-            orders::visit(connection, scope, |orders| sink(Piece::Orders(orders))).await?;
-            waiting(connection, |events| sink(Piece::Waiting(events))).await
+            sink(SnapshotPart::Begin { at, orders: u64::try_from(orders).unwrap_or_default() });
+            orders::visit(connection, scope, |orders| sink(SnapshotPart::Orders(orders))).await?;
+            waiting(connection, |events| sink(SnapshotPart::Waiting(events))).await
         })
         .await
 }
@@ -87,7 +88,7 @@ statement! {
     "SELECT id, status FROM sales.orders WHERE id = ANY(" {Array<SqlUuid> = ids} ")"
 }
 
-/// Where these orders are now. One that is missing does not exist.
+/// The current status of these orders. An order that does not exist is absent from the result.
 pub async fn statuses(
     connection: &mut Connection,
     orders: &[OrderId],
@@ -103,7 +104,7 @@ pub async fn statuses(
 }
 
 statement! {
-    struct Doubled { ids: Vec<Uuid> } -> SqlUuid;
+    struct DuplicateKeys { ids: Vec<Uuid> } -> SqlUuid;
     "SELECT id FROM (
         SELECT id, count(*) OVER (PARTITION BY owner, idempotency_key) AS times
         FROM sales.orders WHERE id = ANY(" {Array<SqlUuid> = ids} ")
@@ -111,13 +112,13 @@ statement! {
      WHERE times > 1"
 }
 
-/// Those of these orders that share owner and idempotency key with another one of them.
-pub async fn doubled(
+/// The orders among these that have the same owner and idempotency key as another of them.
+pub async fn duplicate_keys(
     connection: &mut Connection,
     orders: &[OrderId],
 ) -> Result<HashSet<OrderId>, StoreError> {
     let ids = orders.iter().map(|order| order.as_uuid()).collect();
-    let rows: Vec<Uuid> = Doubled { ids: &ids }.load(connection).await?;
+    let rows: Vec<Uuid> = DuplicateKeys { ids: &ids }.load(connection).await?;
     Ok(rows.into_iter().map(OrderId::from).collect())
 }
 
@@ -126,7 +127,7 @@ fn pages(orders: &[OrderId]) -> impl Iterator<Item = Vec<Uuid>> {
     orders.chunks(page).map(|orders| orders.iter().map(|order| order.as_uuid()).collect())
 }
 
-/// Where the next page begins.
+/// The first id of the next page.
 fn after(id: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128().saturating_add(1))
 }

@@ -1,4 +1,4 @@
-//! Orders with their history, by ascending id.
+//! Orders with their history, in ascending order of id.
 
 use std::collections::HashMap;
 
@@ -12,32 +12,32 @@ use super::{PAGE, Scope, after};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// What is stored about an order's life.
+/// An order with its stored history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedOrder {
-    /// Its id.
+    /// The order's id.
     pub id: OrderId,
-    /// Where it is.
+    /// The current status.
     pub status: OrderStatus,
-    /// A hash of owner and idempotency key: two orders under one key have the same one. Comparing these finds them even
-    /// where the unique index does not, as after a change of the collation.
+    /// A hash of owner and idempotency key. Equal hashes reveal duplicate keys even if the unique
+    /// index missed them, for example after a change of the collation.
     pub key_hash: i64,
-    /// Its history, by ascending sequence.
+    /// The history, in ascending order of sequence.
     pub history: Vec<HistoryRow>,
 }
 
 /// One row of an order's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryRow {
-    /// The place in the order's life.
+    /// The position in the order's history: 1, 2, 3.
     pub sequence: i16,
     /// The status that was reached.
     pub status: OrderStatus,
-    /// The event that said so.
+    /// The event that reported the status.
     pub event_id: Uuid,
-    /// When, by the clock of the service that reported it.
+    /// The time of the change, by the clock of the service that reported it.
     pub occurred_at: DateTime<Utc>,
-    /// When it was stored, by the clock of the database.
+    /// The time at which the row was stored, by the database's clock.
     pub recorded_at: DateTime<Utc>,
 }
 
@@ -51,7 +51,8 @@ statement! {
 }
 
 statement! {
-    /// Rows are compared as wholes, so that the way leads along the owner's own orders.
+    /// The row comparison makes the planner use the index on owner and id, so the scan reads only
+    /// this owner's orders.
     struct OwnersPage { owner: str, since: Uuid, before: Uuid, limit: i64 } -> (SqlUuid, Text, BigInt);
     "SELECT id, status, hash_record_extended(ROW(owner, idempotency_key), 0) FROM sales.orders
      WHERE owner <> '' AND (owner, id) >= (" {Text = owner} ", " {SqlUuid = since} ")
@@ -68,7 +69,7 @@ statement! {
 
 type HistoryColumns = (Uuid, i16, String, Uuid, DateTime<Utc>, DateTime<Utc>);
 
-/// Hands on every order in `scope`, a page at a time.
+/// Passes every order in `scope` to `sink`, page by page.
 pub(super) async fn visit(
     connection: &mut Connection,
     scope: &Scope,
@@ -118,7 +119,8 @@ mod tests {
     use test_kit::World;
     use uuid::Uuid;
 
-    // Not all of it: the traits of the query builder have methods of the same names as the test's database.
+    // No glob import: the query builder's traits have methods with the same names as the test's
+    // database.
     use super::{AllPage, OwnersPage, PAGE};
 
     const MANY_ORDERS: &str = "INSERT INTO sales.orders
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_walks_along_its_index_without_a_scan_or_a_sort() {
+    async fn a_page_is_an_index_scan_without_a_sort() {
         let world = World::create().await;
         world.database.execute(MANY_ORDERS).await;
         let (since, before, limit) = (&Uuid::nil(), &Uuid::max(), &PAGE);

@@ -1,4 +1,4 @@
-//! Shipments, by ascending id of their orders.
+//! Shipments, in ascending order of order id.
 
 use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -9,16 +9,17 @@ use super::{PAGE, Scope, after};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// How far a shipment is.
+/// The state of a shipment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditedShipment {
     /// The order.
     pub order_id: OrderId,
-    /// The last step that it has reported.
+    /// The status after the last reported step.
     pub state: OrderStatus,
-    /// Whether its next step lies ahead: it waits for nobody.
-    pub on_its_way: bool,
-    /// Whether Kafka has refused its next step for good: it is a dead letter that nobody has put back.
+    /// Whether the next step is scheduled and not due yet.
+    pub step_scheduled: bool,
+    /// Whether the next step is a dead letter: Kafka rejected it permanently, and it was not
+    /// redriven.
     pub refused: bool,
 }
 
@@ -29,7 +30,8 @@ statement! {
      ORDER BY order_id LIMIT " {BigInt = limit} ""
 }
 
-/// Hands on every shipment in `scope`, a page at a time; those of every owner, whom delivery does not know.
+/// Passes every shipment in `scope` to `sink`, page by page. Shipments have no owner, so
+/// `scope.owner` is ignored.
 pub async fn shipments(
     connection: &mut Connection,
     scope: &Scope,
@@ -41,9 +43,9 @@ pub async fn shipments(
         let rows: Vec<(Uuid, String, bool, bool)> = page.load(connection).await?;
         let Some((last, ..)) = rows.last() else { return Ok(()) };
         since = after(*last);
-        let shipments = rows.into_iter().map(|(order, state, on_its_way, refused)| {
+        let shipments = rows.into_iter().map(|(order, state, step_scheduled, refused)| {
             let state = state.parse().map_err(StoreError::corrupt("shipment state"))?;
-            Ok(AuditedShipment { order_id: order.into(), state, on_its_way, refused })
+            Ok(AuditedShipment { order_id: order.into(), state, step_scheduled, refused })
         });
         sink(shipments.collect::<Result<_, StoreError>>()?);
     }

@@ -1,4 +1,4 @@
-//! Events that are in no topic yet.
+//! Events that are not published yet.
 
 use diesel::sql_types::{BigInt, SmallInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -9,14 +9,14 @@ use super::PAGE;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// An event that the outbox holds.
+/// An event in the outbox or among its dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingEvent {
     /// The order that it is about.
     pub order_id: OrderId,
     /// `ce_type`.
     pub event_type: String,
-    /// Whether Kafka refused it for good: it is a dead letter that nobody has redriven.
+    /// Whether it is a dead letter: Kafka rejected it permanently, and it was not redriven.
     pub refused: bool,
 }
 
@@ -34,7 +34,8 @@ statement! {
      ORDER BY id LIMIT " {BigInt = limit} ""
 }
 
-/// Hands on every event that waits in the outbox, then every one that is a dead letter, a page at a time.
+/// Passes every event in the outbox to `sink`, then every dead letter that was not redriven, page
+/// by page.
 pub async fn waiting(
     connection: &mut Connection,
     mut sink: impl FnMut(Vec<WaitingEvent>) + Send,

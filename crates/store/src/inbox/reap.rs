@@ -1,4 +1,4 @@
-//! Forgetting events that can't come again.
+//! Deletes the ids of events that cannot be delivered again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 
 statement! {
-    /// Along the index on `received_at`. What another instance is about to delete is passed over.
+    /// Uses the index on `received_at`. Skips rows that another instance is deleting.
     struct Reap { age_ms: i64, limit: i64 } -> ();
     "DELETE FROM sales.inbox WHERE event_id = ANY(ARRAY(
          SELECT event_id FROM sales.inbox
@@ -17,8 +17,8 @@ statement! {
      ))"
 }
 
-/// Forgets at most `limit` events that were received longer than `age` ago, by the database's clock, oldest first.
-/// Returns how many that were.
+/// Deletes at most `limit` ids that were received more than `age` ago by the database's clock,
+/// oldest first. Returns the number of deleted ids.
 pub async fn reap(
     connection: &mut Connection,
     age: Duration,

@@ -1,4 +1,4 @@
-//! Finding what was accepted under an idempotency key, for many keys at once.
+//! Finds the orders of many idempotency keys in one query.
 
 use std::collections::HashMap;
 
@@ -16,20 +16,21 @@ use crate::schema::order_items;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// An order that was accepted under a key.
+/// The order that was created with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownOrder {
     /// The order.
     pub order: Order,
-    /// What was asked for, to be compared with what is asked for now.
+    /// The fingerprint of the original request, for comparison with a replay.
     pub fingerprint: Vec<u8>,
 }
 
 statement! {
-    /// LATERAL with LIMIT: one probe for each key, whatever the planner believes about the sizes. The first key from the
-    /// one that is meant on, in their order: of the indexes that begin with the owner only the unique one has that order.
-    /// An equality could be found by any of them, and is by the wrong one while the tables look empty: it reads all
-    /// orders of the owner.
+    /// LATERAL with LIMIT makes one index probe per key, whatever the planner's size estimates are.
+    /// The probe reads the first key at or after the wanted one in key order: of the indexes that
+    /// begin with the owner, only the unique one provides that order. For an equality condition the
+    /// planner could use any of them. While the tables look empty it uses the wrong one, which
+    /// reads all orders of the owner.
     struct FindByKeys { owners: Vec<String>, keys: Vec<String> }
         -> (BigInt, SqlUuid, Text, Numeric, Text, Timestamptz, Bytea);
     "SELECT k.place, o.id, o.customer_id, o.total_amount, o.status, o.created_at, o.fingerprint
@@ -46,7 +47,7 @@ statement! {
 
 type FoundRow = (i64, Uuid, String, Decimal, String, DateTime<Utc>, Vec<u8>);
 
-/// The orders that their owners created under these keys, in the order of the keys.
+/// The order of each owner and key, in the order of `keys`; `None` if the key is unused.
 pub async fn find_by_keys(
     connection: &mut Connection,
     keys: &[(Owner, IdempotencyKey)],
@@ -63,9 +64,9 @@ pub async fn find_by_keys(
     let lines = lines_of(connection, rows.iter().map(|row| row.1).collect()).await?;
     for (place, id, customer_id, total_amount, status, created_at, fingerprint) in rows {
         let row = OrderRow { id, customer_id, total_amount, status, created_at };
-        // Doubles in one batch find the same order.
+        // Equal keys in one batch find the same order.
         let order = order(row, lines.get(&id).cloned().unwrap_or_default())?;
-        // The first is 1.
+        // `WITH ORDINALITY` counts from 1.
         if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| found.get_mut(at)) {
             *slot = Some(KnownOrder { order, fingerprint });
         }
@@ -101,7 +102,7 @@ mod tests {
     use crate::statement::plan_by_index;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_key_is_found_by_its_own_index_though_there_was_none_when_it_was_planned() {
+    async fn keys_are_found_by_the_unique_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.orders").await;
         let none = Vec::new();

@@ -1,4 +1,5 @@
-//! Accepting orders: any number in one statement, each whole or not at all.
+//! Inserts any number of orders with one statement. Each order is inserted completely or not at
+//! all.
 
 use std::collections::HashSet;
 
@@ -17,7 +18,8 @@ use crate::statement::statement;
 use crate::{Connection, StoreError};
 
 statement! {
-    /// Lines, history and event follow only those orders whose key was new: a key that is taken leaves no trace.
+    /// Inserts lines, history and event only for orders with a new key. An order whose key is in
+    /// use inserts nothing.
     struct InsertOrders {
         ids: Vec<Uuid>, owners: Vec<String>, keys: Vec<String>, fingerprints: Vec<Vec<u8>>,
         customers: Vec<String>, totals: Vec<Decimal>, created: Vec<DateTime<Utc>>, status: str,
@@ -58,13 +60,15 @@ statement! {
     SELECT id FROM accepted"
 }
 
-/// Accepts orders, with lines, first history row and outbox row, in one statement and so in one transaction.
+/// Inserts orders with their lines, first history row and outbox row, in one statement and so in
+/// one transaction.
 ///
-/// Keys are taken in the order given. Two batches that share keys in another order can wait for each other, until
-/// Postgres ends one of them: sort by owner and key.
+/// Sort the orders by owner and key: the statement locks keys in the given order, and two batches
+/// with the same keys in different orders can deadlock.
 ///
-/// Returns those that were accepted. One that is missing met its own key: somebody was faster, or it is a repeat;
-/// the statement has waited for the other transaction to end, so [`super::find_by_keys`] now finds the winner.
+/// Returns the ids of the inserted orders. A missing id means that its key is in use: the request
+/// is a replay, or a concurrent transaction inserted the key first. The statement waits for that
+/// transaction to end, so [`super::find_by_keys`] then finds its order.
 pub async fn insert_batch(
     connection: &mut Connection,
     orders: &[&NewOrder],

@@ -1,8 +1,9 @@
 //! Pages of orders, newest first.
 //!
-//! An index gives the order of a page: by owner, by customer, or the primary key. What else is asked for is checked
-//! on the way along it. A page looks at a bounded number of orders and says where the next one goes on, so that a
-//! rare status costs no more than a common one, and no index has to follow an order's status.
+//! A page is read along one index: by owner, by customer, or the primary key. The other filters are
+//! applied to the rows of that scan. A page reads at most [`WINDOW`] orders and returns the
+//! position at which the next page starts. So a rare status costs no more per page than a common
+//! one, and no index has to contain the status.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
@@ -14,39 +15,40 @@ use uuid::Uuid;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// The most orders that one page looks at.
+/// Maximum number of orders that one page reads.
 const WINDOW: i64 = 2_000;
 
-/// Which orders are asked for.
+/// Selects the orders to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Only those of this owner.
+    /// Only orders of this owner.
     pub owner: Option<Owner>,
-    /// Only those for this customer.
+    /// Only orders for this customer.
     pub customer_id: Option<CustomerId>,
-    /// Only those with this status.
+    /// Only orders with this status.
     pub status: Option<OrderStatus>,
-    /// Only this id and newer ones.
+    /// Only this id and newer ids.
     pub since: OrderId,
-    /// Only older ids than this.
+    /// Only ids that are older than this one.
     pub before: OrderId,
-    /// The most orders of a page.
+    /// Maximum number of orders in a page.
     pub limit: u16,
 }
 
-/// A part of a listing.
+/// A page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Newest first. It can be short of the limit, or empty, though there are more.
+    /// The orders, newest first. A page can have fewer than `limit` orders, or none, although more
+    /// orders follow.
     pub orders: Vec<ListedOrder>,
-    /// Where the next page goes on: what its `before` is. `None` at the end.
+    /// The value of `before` for the next page; `None` on the last page.
     pub next: Option<OrderId>,
 }
 
-/// An order, as it is listed.
+/// An order in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedOrder {
-    /// Its id.
+    /// The order's id.
     pub id: OrderId,
     /// The id of the customer.
     pub customer_id: String,
@@ -54,7 +56,7 @@ pub struct ListedOrder {
     pub total: Money,
     /// The current status.
     pub status: OrderStatus,
-    /// When it was accepted.
+    /// The time at which the API accepted the order.
     pub created_at: DateTime<Utc>,
 }
 
@@ -62,9 +64,10 @@ type Row = (Uuid, String, Decimal, String, DateTime<Utc>);
 type RowTypes = (SqlUuid, Text, Numeric, Text, Timestamptz);
 
 statement! {
-    /// Rows are compared as wholes: to `owner = $1 ... ORDER BY id` the planner may answer with a walk along the
-    /// primary key, which passes over everybody else's orders. That there is an owner is said for the index, which is for
-    /// lists alone.
+    /// The row comparison makes the planner use the index on owner and id. For
+    /// `owner = $1 ... ORDER BY id` it may scan the primary key and filter out the orders of all
+    /// other owners. `owner <> ''` matches the condition of the partial index, which only lists
+    /// use.
     struct ByOwner { owner: str, since: Uuid, before: Uuid, window: i64, status: Option<String>, limit: i64, offset: i64 } -> RowTypes;
     "SELECT id, customer_id, total_amount, status, created_at FROM (
         SELECT * FROM sales.orders
@@ -75,7 +78,8 @@ statement! {
 }
 
 statement! {
-    /// A customer's orders have one owner, as a rule: filtering by it passes over nothing.
+    /// The orders of a customer usually have one owner, so the filter on the owner discards few
+    /// rows.
     struct ByCustomer {
         customer: str, since: Uuid, before: Uuid, window: i64, owner: Option<String>, status: Option<String>, limit: i64, offset: i64
     } -> RowTypes;
@@ -98,7 +102,7 @@ statement! {
      WHERE status = COALESCE(" {Nullable<Text> = status} ", status) LIMIT " {BigInt = limit} " OFFSET " {BigInt = offset}
 }
 
-/// One page of a listing. Its orders and its end are of one moment, whatever arrives meanwhile.
+/// Reads one page of a listing. The orders and `next` come from one snapshot.
 pub async fn list(connection: &mut Connection, listing: &Listing) -> Result<Page, StoreError> {
     connection
         .build_transaction()
@@ -110,13 +114,13 @@ pub async fn list(connection: &mut Connection, listing: &Listing) -> Result<Page
 
 async fn list_in_txn(connection: &mut Connection, listing: &Listing) -> Result<Page, StoreError> {
     let limit = usize::from(listing.limit);
-    // One more than asked for tells whether there is a next page.
+    // One row more than the limit shows whether there is a next page.
     let mut rows = walk(connection, listing, i64::from(listing.limit) + 1, 0).await?;
     let next = if rows.len() > limit {
         rows.truncate(limit);
         rows.last().map(|row| OrderId::from(row.0))
     } else if listing.is_filtered() {
-        // There may be more behind the last order that was looked at.
+        // Matching orders may follow the last order in the window.
         let mut last = walk(connection, &listing.unfiltered(), 1, WINDOW - 1).await?;
         last.pop().map(|row| OrderId::from(row.0))
     } else {
@@ -127,12 +131,12 @@ async fn list_in_txn(connection: &mut Connection, listing: &Listing) -> Result<P
 }
 
 impl Listing {
-    /// Whether orders are passed over on the way along the index.
+    /// Whether a filter can discard rows of the index scan.
     fn is_filtered(&self) -> bool {
         *self != self.unfiltered()
     }
 
-    /// The same way along the index, with nothing passed over.
+    /// The same index scan without filters.
     fn unfiltered(&self) -> Self {
         let owner = if self.customer_id.is_some() { None } else { self.owner.clone() };
         Self { owner, status: None, ..self.clone() }
@@ -184,7 +188,8 @@ mod tests {
     use test_kit::World;
     use uuid::Uuid;
 
-    // Not all of it: the traits of the query builder have methods of the same names as the test's database.
+    // No glob import: the query builder's traits have methods with the same names as the test's
+    // database.
     use super::{All, ByCustomer, ByOwner, Listing, WINDOW, list};
     use crate::Database;
     use crate::pool::BY_INDEX;
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_listing_walks_along_its_index_without_a_scan_or_a_sort() {
+    async fn every_listing_is_an_index_scan_without_a_sort() {
         let world = World::create().await;
         world.database.execute(MANY_ORDERS).await;
         let (since, before) = (&Uuid::nil(), &Uuid::max());
@@ -233,9 +238,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_indexes_of_lists_serve_nobody_who_has_an_id_however_empty_the_table_was() {
+    async fn foreign_key_checks_use_the_primary_key_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
-        // As a foreign key's check asks, on the connections that write.
+        // The query of a foreign key check, with the settings of the connections that write.
         let check = "SELECT 1 FROM ONLY sales.orders WHERE id = $1 FOR KEY SHARE";
         for now in [
             "VACUUM ANALYZE sales.orders",
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rare_status_is_found_without_looking_at_everything_at_once() {
+    async fn a_rare_status_is_found_page_by_page() {
         let world = World::create().await;
         world.database.execute(MANY_ORDERS).await;
         world
@@ -276,7 +281,7 @@ mod tests {
             listing.before = next;
         }
         assert_eq!(found.len(), 1);
-        // 20,000 orders of this owner, 2,000 a page, and one page to see that nothing is left.
+        // 20,000 orders of this owner at 2,000 per page, and an empty last page.
         assert_eq!(pages, 11);
     }
 }

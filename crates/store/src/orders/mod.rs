@@ -19,43 +19,43 @@ pub use list::{ListedOrder, Listing, Page, list};
 pub(crate) use new_order::created;
 pub use read::{find, find_many, find_status};
 pub use seed::{SampleOrder, insert_samples, seed_delivered};
-pub use status::{Application, Applied, ApplyError, apply};
+pub use status::{Applied, ApplyError, ReportedStep, apply};
 
 use crate::outbox::OutboxEvent;
 
-/// An order that is about to be accepted, with the event that says so.
+/// An order to insert, with its `order.created` event.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
-    /// Its id.
+    /// The order's id.
     pub id: OrderId,
-    /// Who places it.
+    /// The subject of the token that the order is created with.
     pub owner: Owner,
-    /// The name that its owner gave to this create.
+    /// The client's key for this create.
     pub idempotency_key: IdempotencyKey,
-    /// What was asked for, for comparison with a repeat.
+    /// The fingerprint of the request, for comparison with a replay.
     pub fingerprint: Fingerprint,
-    /// What was asked for.
+    /// The requested order.
     pub draft: OrderDraft,
-    /// When it is accepted, to the millisecond.
+    /// The time of acceptance, in milliseconds.
     pub created_at: DateTime<Utc>,
-    /// What is told to the world.
+    /// The event to publish.
     pub event: OutboxEvent,
 }
 
-/// An order as it stands.
+/// An order with its current status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Its id.
+    /// The order's id.
     pub id: OrderId,
     /// The id of the customer.
     pub customer_id: String,
-    /// What was ordered, in the order of the request.
+    /// The ordered items, in the order of the request.
     pub lines: Vec<OrderLine>,
     /// The sum of all lines.
     pub total: Money,
     /// The current status.
     pub status: OrderStatus,
-    /// When it was accepted.
+    /// The time at which the API accepted the order.
     pub created_at: DateTime<Utc>,
 }
 
@@ -64,6 +64,6 @@ pub struct Order {
 pub struct StatusChange {
     /// The status.
     pub status: OrderStatus,
-    /// When, by the service that reported it.
+    /// The time of the change, by the clock of the service that reported it.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! An order with the event that says that it was accepted.
+//! A new order with its `order.created` event.
 
 use chrono::{DateTime, Utc};
 use contracts::order_events::OrderCreated;
@@ -10,7 +10,7 @@ use super::NewOrder;
 use crate::outbox::{Origin, OutboxEvent};
 
 impl NewOrder {
-    /// Gives an order its id, its moment and its event.
+    /// Generates the order's id, and builds the event. The time of acceptance is that of the id.
     pub fn new(
         owner: Owner,
         idempotency_key: IdempotencyKey,
@@ -18,7 +18,7 @@ impl NewOrder {
         origin: Origin<'_>,
     ) -> Result<Self, serde_json::Error> {
         let id = OrderId::generate();
-        // The moment is that of the id, to the millisecond: lists are sorted by the id alone.
+        // `created_at` is the id's time in milliseconds, because lists are sorted by id alone.
         let created_at = DateTime::from_timestamp_millis(id.unix_millis()).unwrap_or_default();
         let customer_id = draft.customer_id().to_string();
         let created = created(id, customer_id, draft.lines(), draft.total(), created_at);
@@ -28,7 +28,7 @@ impl NewOrder {
     }
 }
 
-/// What is told of an order that was accepted.
+/// The value of the `order.created` event.
 pub(crate) fn created(
     order_id: OrderId,
     customer_id: String,

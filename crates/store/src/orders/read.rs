@@ -1,4 +1,4 @@
-//! Looking orders up.
+//! Reads orders by id.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -26,7 +26,7 @@ pub(super) struct OrderRow {
 pub(super) type LineRow = (String, i32, Decimal);
 
 statement! {
-    /// An order with each of its statuses: in one statement, so that they are of one moment.
+    /// Reads an order and its history in one statement, so that they come from one snapshot.
     struct Find { id: Uuid, owner: Option<String> }
         -> (Text, Numeric, Text, Timestamptz, Text, Timestamptz);
     "SELECT o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at
@@ -37,15 +37,16 @@ statement! {
 
 type FoundRow = (String, Decimal, String, DateTime<Utc>, String, DateTime<Utc>);
 
-/// The order with this id and its history; `None` if there is none, or, where `owner` is given, if it is somebody
-/// else's.
+/// The order with this id and its history; `None` if it does not exist, or if `owner` is given and
+/// is not its owner.
 pub async fn find(
     connection: &mut Connection,
     id: OrderId,
     owner: Option<&Owner>,
 ) -> Result<Option<(Order, Vec<StatusChange>)>, StoreError> {
     let id = id.as_uuid();
-    // Both are sent before either is answered. Lines never change.
+    // Pipelined: the second query does not wait for the first response. Two snapshots are safe,
+    // because lines never change.
     let connection = &*connection;
     let (rows, lines) = try_join!(
         Find { id: &id, owner: &owner.map(Owner::to_string) }.load::<FoundRow>(&mut &*connection),
@@ -64,7 +65,7 @@ pub async fn find(
 }
 
 statement! {
-    /// A row for each line.
+    /// Returns one row per line.
     struct FindMany { ids: Vec<Uuid> }
         -> (SqlUuid, Text, Numeric, Text, Timestamptz, Text, Integer, Numeric);
     "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, i.product_id, i.quantity, i.unit_price
@@ -75,7 +76,7 @@ statement! {
 
 type OrderWithLineRow = (Uuid, String, Decimal, String, DateTime<Utc>, String, i32, Decimal);
 
-/// Those of these orders that exist, by ascending id.
+/// The orders among `ids` that exist, in ascending order of id.
 pub async fn find_many(
     connection: &mut Connection,
     ids: &[OrderId],
@@ -94,7 +95,8 @@ pub async fn find_many(
         .collect()
 }
 
-/// Where the order with this id is; `None` if there is none, or, where `owner` is given, if it is somebody else's.
+/// The status of the order with this id; `None` if it does not exist, or if `owner` is given and is
+/// not its owner.
 pub async fn find_status(
     connection: &mut Connection,
     id: OrderId,

@@ -1,5 +1,5 @@
-//! Orders that no client placed: sample orders for a system to try, and delivered orders that fill the tables for a
-//! measurement.
+//! Generated orders: sample orders for trying out a system, and delivered orders that fill the
+//! tables for benchmarks.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::shipments::{self, NewShipment};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// An order with the delivery steps that are reported with it.
+/// An order with the events of its delivery steps.
 #[derive(Clone, Debug)]
 pub struct SampleOrder {
     /// The order.
     pub order: NewOrder,
-    /// The events of its steps, in the order in which they happened.
+    /// The events of its steps, in chronological order.
     pub steps: Vec<OutboxEvent>,
 }
 
-/// Accepts the orders whose key is new, in one transaction with all their events and a shipment each. Returns how many
-/// those are.
+/// Inserts the orders whose key is new, in one transaction with all their events and one shipment
+/// each. Returns the number of inserted orders.
 ///
-/// Both schemas have to be in the database of `connection`. The next step of a shipment is due after `next_step_in`:
-/// delivery-service finds the shipment of an order and starts no other.
+/// Both schemas must be in the database of `connection`. The next step of each shipment is due
+/// after `next_step_in`. delivery-service does not create another shipment for these orders.
 pub async fn insert_samples(
     connection: &mut Connection,
     samples: &[SampleOrder],
@@ -77,7 +77,8 @@ statement! {
      FROM new CROSS JOIN UNNEST(" {Array<SmallInt> = sequences} ", " {Array<Text> = statuses} ") AS s (sequence, status)"
 }
 
-/// Adds delivered orders of `owner`, with one line and their whole history each, and without any event.
+/// Inserts delivered orders of `owner`, each with one line and its complete history, but without
+/// events.
 pub async fn seed_delivered(
     connection: &mut Connection,
     owner: &str,

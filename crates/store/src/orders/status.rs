@@ -1,4 +1,4 @@
-//! Applying what delivery reports: each event once, each step only from the status it starts from.
+//! Applies delivery events: each event once, and each step only from the status that precedes it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,47 +13,47 @@ use crate::schema::orders;
 use crate::statement::statement;
 use crate::{Connection, StoreError, inbox};
 
-/// A delivery event that is to be applied to its order.
+/// A delivery event to apply to its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Application {
-    /// The event.
+pub struct ReportedStep {
+    /// The event's id.
     pub event_id: Uuid,
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// What happened.
+    /// The reported step.
     pub step: DeliveryStep,
-    /// When it happened.
+    /// The time of the step.
     pub at: DateTime<Utc>,
 }
 
-/// How many events did what.
+/// Number of events in a batch, by effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Moved their order.
+    /// Events that changed the status of their order.
     pub advanced: usize,
-    /// Had been seen before.
+    /// Events that were already in the inbox, or repeated in the batch.
     pub duplicates: usize,
-    /// Were new, but told of a step that the order had already taken.
+    /// New events that reported a step that the order had already reached.
     pub stale: usize,
 }
 
-/// Why nothing of a batch was applied.
+/// Why a batch was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The database.
+    /// A database error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An event about an order that does not exist.
-    #[error("order {0} is unknown")]
+    /// The order of an event does not exist.
+    #[error("order {0} does not exist")]
     UnknownOrder(OrderId),
-    /// An event that came before the one it follows.
-    #[error("order {order} is {status}, which {step:?} does not follow")]
+    /// An event arrived before the event of the preceding step.
+    #[error("step {step:?} cannot be applied to order {order} with status {status}")]
     Gap {
         /// The order.
         order: OrderId,
-        /// Where it is.
+        /// Its current status.
         status: OrderStatus,
-        /// What was reported.
+        /// The reported step.
         step: DeliveryStep,
     },
 }
@@ -65,7 +65,7 @@ impl From<diesel::result::Error> for ApplyError {
 }
 
 statement! {
-    /// Moves the orders that are where the step starts, and writes history for just these.
+    /// Updates the orders that have the step's initial status, and inserts history for these only.
     struct Advance {
         target: str, order_ids: Vec<Uuid>, event_ids: Vec<Uuid>, times: Vec<DateTime<Utc>>,
         origin: str, sequence: i16, history: str,
@@ -82,31 +82,32 @@ statement! {
     RETURNING event_id"
 }
 
-/// Applies a batch in one transaction: all of its events, or, on an error, none.
+/// Applies a batch in one transaction: all of its events, or none on an error.
 ///
-/// The inbox row and the transition are committed together, so an event is never remembered without its effect.
+/// The inbox row and the transition are committed together, so an event is never in the inbox
+/// without its effect.
 pub async fn apply(
     connection: &mut Connection,
-    batch: &[Application],
+    batch: &[ReportedStep],
 ) -> Result<Applied, ApplyError> {
     connection.transaction(async |connection| apply_in_txn(connection, batch).await).await
 }
 
 async fn apply_in_txn(
     connection: &mut Connection,
-    batch: &[Application],
+    batch: &[ReportedStep],
 ) -> Result<Applied, ApplyError> {
     let ids: Vec<Uuid> = batch.iter().map(|event| event.event_id).collect();
     let mut new: HashSet<Uuid> = inbox::insert(connection, &ids).await?.into_iter().collect();
-    // `remove` lets an id that stands twice in the batch through once.
-    let fresh: Vec<&Application> =
+    // `remove` keeps only the first of several events with the same id.
+    let fresh: Vec<&ReportedStep> =
         batch.iter().filter(|event| new.remove(&event.event_id)).collect();
 
     let mut applied = Applied { duplicates: batch.len() - fresh.len(), ..Applied::default() };
     let mut unmoved = Vec::new();
-    // Step by step in the order of an order's life, so that one batch can carry both of them.
+    // In chronological order of the steps, because one batch can contain both steps of an order.
     for step in DeliveryStep::ALL {
-        let events: Vec<&Application> =
+        let events: Vec<&ReportedStep> =
             fresh.iter().copied().filter(|event| event.step == step).collect();
         if events.is_empty() {
             continue;
@@ -123,7 +124,7 @@ async fn apply_in_txn(
 async fn advance(
     connection: &mut Connection,
     step: DeliveryStep,
-    events: &[&Application],
+    events: &[&ReportedStep],
 ) -> Result<HashSet<Uuid>, StoreError> {
     let statement = Advance {
         target: step.target().as_str(),
@@ -137,10 +138,10 @@ async fn advance(
     Ok(statement.load::<Uuid>(connection).await?.into_iter().collect())
 }
 
-/// An event that moved nothing is harmless if its order has been there already, and an error otherwise.
+/// Returns an error unless each of these events reports a step that its order has already reached.
 async fn refuse_unless_stale(
     connection: &mut Connection,
-    unmoved: &[&Application],
+    unmoved: &[&ReportedStep],
 ) -> Result<(), ApplyError> {
     if unmoved.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Taking rows to publish, and marking what became of them.
+//! Claims rows to publish, and deletes or defers them afterwards.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
@@ -10,36 +10,37 @@ use super::{EventHeaders, HeldShard, OutboxEvent};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// A waiting event and its place in the queue.
+/// A waiting event with its position in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
-    /// The shard that it is in.
+    /// The event's shard.
     pub shard: i16,
-    /// Its place in the shard.
+    /// The sequence number, which orders the rows of a shard.
     pub seq: i64,
     /// The event.
     pub event: OutboxEvent,
-    /// How often it was put back from the dead letters.
+    /// How often the event was redriven.
     pub redrive_count: i32,
 }
 
 /// A row of the outbox, with the lease under which it was claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimedRow {
-    /// Where the row is, and the token.
+    /// The shard and the fencing token of its lease.
     pub held: HeldShard,
-    /// Its place in the shard.
+    /// The sequence number in the shard.
     pub seq: i64,
 }
 
 statement! {
-    /// The oldest rows of each shard that a relay may publish now. It may not publish a row that waits for its next
-    /// attempt, nor another one of the same order; nor one of an order that the relay has in hand.
+    /// The oldest rows of each shard that may be published now. Excludes all rows of an order if
+    /// one of them waits for its next attempt, or if the relay is already publishing events of that
+    /// order.
     ///
-    /// There is no "after the last one I saw": sequence numbers are taken before they are committed, so a smaller one can
-    /// appear later, and is simply found the next time. Rows are counted by their size too: what is taken has to fit into
-    /// the memory of a relay, however large orders are.
-    struct Claim { shards: Vec<i16>, in_hand: Vec<Uuid>, limit: i64, bytes: i64 }
+    /// Every claim starts at the beginning of the shard, not after the last claimed row: sequence
+    /// numbers are assigned before the commit, so a smaller one can appear later. The total size is
+    /// limited too, so that a claim fits into the relay's memory even if orders are large.
+    struct Claim { shards: Vec<i16>, in_flight: Vec<Uuid>, limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, Integer);
     "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
             e.occurred_at, e.redrive_count
@@ -52,7 +53,7 @@ statement! {
                  SELECT shard, seq, event_id, aggregate_id, topic, event_type, payload::text, headers::text,
                         occurred_at, redrive_count
                  FROM sales.outbox_events o
-                 WHERE o.shard = s.shard AND o.aggregate_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_hand} "))
+                 WHERE o.shard = s.shard AND o.aggregate_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "))
                    AND NOT EXISTS (
                        SELECT FROM sales.outbox_events w
                        WHERE w.shard = o.shard AND w.aggregate_id = o.aggregate_id
@@ -67,27 +68,28 @@ statement! {
 
 type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i32);
 
-/// The values and headers of one shard that are taken at once, in bytes; the last one may go beyond.
+/// Maximum size of the values and headers in one claim of a shard, in bytes. The last row may
+/// exceed it.
 const SHARD_BYTES: i64 = 128 * 1024;
 
-/// What is there to publish.
+/// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
-    /// By shard, and in order.
+    /// The rows, by shard and sequence number.
     pub rows: Vec<OutboxRow>,
-    /// One of the shards may have more than was taken.
+    /// Whether a shard may have more rows to publish.
     pub more: bool,
 }
 
-/// The oldest rows of each of these shards that may be published now, in order: `per_shard` at most, and fewer where they
-/// are large. Rows of the orders `in_hand` are passed over.
+/// Reads the oldest rows of each of these shards that may be published now, in order: at most
+/// `per_shard`, fewer if they are large. Skips rows of the orders `in_flight`.
 pub async fn claim(
     connection: &mut Connection,
     shards: &Vec<i16>,
-    in_hand: &Vec<Uuid>,
+    in_flight: &Vec<Uuid>,
     per_shard: i64,
 ) -> Result<Claimed, StoreError> {
-    let statement = Claim { shards, in_hand, limit: &per_shard, bytes: &SHARD_BYTES };
+    let statement = Claim { shards, in_flight, limit: &per_shard, bytes: &SHARD_BYTES };
     let rows: Vec<Row> = statement.load(connection).await?;
     let more = rows.chunk_by(|one, next| one.0 == next.0).any(|of_shard| {
         let bytes: usize = of_shard.iter().map(bytes_of).sum();
@@ -124,7 +126,7 @@ fn row(row: Row) -> Result<OutboxRow, StoreError> {
 }
 
 statement! {
-    /// A relay that was overtaken no longer knows the token, and deletes nothing.
+    /// A relay that has lost the lease has an old token, and deletes nothing.
     struct DeletePublished { shards: Vec<i16>, seqs: Vec<i64>, tokens: Vec<i64> } -> ();
     "DELETE FROM sales.outbox_events e
      USING UNNEST(" {Array<SmallInt> = shards} ", " {Array<BigInt> = seqs} ", " {Array<BigInt> = tokens} ")
@@ -133,7 +135,8 @@ statement! {
      WHERE e.shard = d.shard AND e.seq = d.seq"
 }
 
-/// Removes exactly these rows and returns how many there were; fewer than given means that a lease was lost.
+/// Deletes exactly these rows and returns their number. A number below `rows.len()` means that a
+/// lease was lost.
 pub async fn delete_published(
     connection: &mut Connection,
     rows: &[ClaimedRow],
@@ -143,7 +146,8 @@ pub async fn delete_published(
 }
 
 statement! {
-    /// A row waits as long as it has waited already, so that each wait is twice as long as the one before.
+    /// The wait is as long as the row has already waited, so each wait is twice as long as the
+    /// previous one.
     struct Defer { shards: Vec<i16>, seqs: Vec<i64>, tokens: Vec<i64>, reason: str } -> ();
     "UPDATE sales.outbox_events e
      SET next_attempt_at = now() + least(greatest(now() - e.created_at, interval '1 second'), interval '10 seconds'),
@@ -154,8 +158,9 @@ statement! {
      WHERE e.shard = d.shard AND e.seq = d.seq"
 }
 
-/// Lets rows wait, and with them their orders, while others pass: between 1 and 10 seconds, the longer the older they
-/// are. No attempt is counted. Returns for how many the lease still held.
+/// Defers rows, and with them all rows of their orders, for 1 to 10 seconds depending on their age.
+/// Rows of other orders are published meanwhile. Does not count an attempt. Returns the number of
+/// rows whose lease was still valid.
 pub async fn defer(
     connection: &mut Connection,
     rows: &[ClaimedRow],
@@ -165,7 +170,7 @@ pub async fn defer(
     Ok(Defer { shards, seqs, tokens, reason }.execute(connection).await?)
 }
 
-/// Rows, column by column.
+/// The rows as arrays, one per column.
 struct Columns {
     shards: Vec<i16>,
     seqs: Vec<i64>,
@@ -190,10 +195,10 @@ mod tests {
     use crate::statement::plan_by_index;
 
     #[tokio::test]
-    async fn a_claim_walks_along_the_index_though_the_outbox_was_empty_when_it_was_planned() {
+    async fn a_claim_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
-        let claim = Claim { shards: &vec![1, 2], in_hand: &Vec::new(), limit: &128, bytes: &1 };
+        let claim = Claim { shards: &vec![1, 2], in_flight: &Vec::new(), limit: &128, bytes: &1 };
         let plan = plan_by_index(&world, &claim).await;
         assert!(plan.contains("Index Scan using outbox_events_pkey"), "{plan}");
         assert!(plan.contains("using outbox_events_waiting"), "{plan}");

@@ -1,4 +1,4 @@
-//! Adding events that no new order brings along.
+//! Inserts events other than the `order.created` events of new orders.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
@@ -23,7 +23,7 @@ statement! {
          AS e (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)"
 }
 
-/// Puts events into the outbox. Belongs into the transaction of what they tell of.
+/// Inserts events into the outbox. Call it in the transaction of the change that they report.
 pub async fn enqueue(
     connection: &mut Connection,
     events: &[OutboxEvent],

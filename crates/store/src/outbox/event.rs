@@ -1,4 +1,5 @@
-//! The events of an order, made of what they tell of. So the same event can be made again at any time.
+//! Builds the events of an order from its data alone, so that the same event can be rebuilt at any
+//! time.
 
 use chrono::{DateTime, Utc};
 use contracts::cloud_events::{TraceContext, data_schema};
@@ -9,21 +10,21 @@ use domain::{DeliveryStep, OrderId};
 
 use super::{EventHeaders, OutboxEvent};
 
-/// Where an event comes from and goes to.
+/// The source, destination and context of an event.
 #[derive(Clone, Debug)]
 pub struct Origin<'a> {
     /// `ce_source`.
     pub source: &'a str,
-    /// The topic.
+    /// The topic to publish to.
     pub topic: &'a str,
-    /// Ties together all events that one request causes.
+    /// `ce_correlationid`.
     pub correlation_id: Option<String>,
     /// The trace of the request.
     pub trace: Option<TraceContext>,
 }
 
 impl OutboxEvent {
-    /// An order was accepted.
+    /// The `order.created` event of an order.
     pub fn of_order(order: &OrderCreated, origin: Origin<'_>) -> Result<Self, serde_json::Error> {
         Ok(Self {
             event_id: event_id(order.order_id, ORDER_CREATED),
@@ -36,8 +37,9 @@ impl OutboxEvent {
         })
     }
 
-    /// A delivery step was made at `at`, by the clock of whoever reports it. The event has the id that
-    /// delivery-service's own event of this step has: whichever comes first is applied.
+    /// The event of a delivery step at `at`, by the clock of the service that reports it. It has
+    /// the same id as delivery-service's own event of this step, so status-consumer applies only
+    /// the first one.
     pub fn of_step(
         order_id: OrderId,
         step: DeliveryStep,

@@ -1,13 +1,15 @@
-//! Which relay carries which shards. All times are the database's own, so that no clock but one counts. That clock can be
-//! set, and a failover brings another one: a lease that ends later than twice its own length from now counts as ended, so
-//! that no clock makes it last for ever.
+//! The leases of relays on shards. All times are by the database's clock, so only one clock
+//! matters.
+//!
+//! That clock can be set, and a failover replaces it. A lease whose end is more than twice its
+//! length in the future counts as expired, so a clock change cannot make a lease last forever.
 
 use diesel::sql_types::{Array, BigInt, SmallInt, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::SHARDS;
-use super::wake::tell_of_free_shards;
+use super::wake::notify_free_shards;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -16,13 +18,14 @@ use crate::{Connection, StoreError};
 pub struct HeldShard {
     /// The shard.
     pub shard: i16,
-    /// Grows with every change of hands; a mark with an older one changes nothing.
+    /// The fencing token. It grows with each new lease of the shard; a write with an older token
+    /// changes nothing.
     pub token: i64,
 }
 
 statement! {
-    /// Counts the others, and forgets those that ended without a word. Rows that another relay is forgetting are
-    /// skipped: after an outage all of them meet here.
+    /// Counts the other live relays, and deletes relays whose lease has expired. Skips rows that
+    /// another relay is deleting: after an outage all relays run this at the same time.
     struct Heartbeat { relay: Uuid, lease_ms: i64 } -> BigInt;
     "WITH gone AS (
          DELETE FROM sales.outbox_relays WHERE relay_id IN (
@@ -42,7 +45,7 @@ statement! {
 }
 
 statement! {
-    /// A lease that ran out but was taken by nobody is as good as new.
+    /// Also renews a lease that has expired, if no other relay has taken the shard.
     struct Renew { relay: Uuid, lease_ms: i64, limit: i64 } -> (SmallInt, BigInt);
     "UPDATE sales.outbox_shards
      SET lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond', lease_ms = " {BigInt = lease_ms} "
@@ -59,7 +62,7 @@ statement! {
 }
 
 statement! {
-    /// Rows that another relay is looking at are skipped, so that two never wait for each other.
+    /// Skips rows that another relay has locked, so that relays never wait for each other.
     struct Take { relay: Uuid, lease_ms: i64, wanted: i64 } -> (SmallInt, BigInt);
     "UPDATE sales.outbox_shards
      SET owner = " {SqlUuid = relay} ", token = token + 1, lease_ms = " {BigInt = lease_ms} ",
@@ -77,18 +80,18 @@ statement! {
     "DELETE FROM sales.outbox_relays WHERE relay_id = " {SqlUuid = relay} ""
 }
 
-/// What a relay holds, and whether that is more than its fair share: the number of shards divided by the number of live
-/// relays.
+/// The shards that a relay holds, and whether they exceed its fair share: the number of shards
+/// divided by the number of live relays, rounded up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Each for the length of the lease, from the start of the call.
+    /// The held shards. Their leases last for the lease duration from the start of the call.
     pub held: Vec<HeldShard>,
-    /// Another relay waits for some of them.
+    /// Whether the relay holds more than its fair share.
     pub has_surplus: bool,
 }
 
-/// Says that a relay is alive, renews everything that it holds for `lease_ms` milliseconds, and takes what is free up to
-/// its fair share. Nothing is given back, so records of these shards may be in flight.
+/// Registers the relay as alive, renews all its leases for `lease_ms` milliseconds, and takes free
+/// shards up to its fair share. Releases no shard, so records of the held shards may be in flight.
 pub async fn extend(
     connection: &mut Connection,
     relay: Uuid,
@@ -107,7 +110,8 @@ pub async fn extend(
         .await
 }
 
-/// The same, and gives back what is more than the fair share. The caller must have nothing in flight.
+/// Like [`extend`], but releases the shards above the fair share. The caller must have no records
+/// in flight.
 pub async fn share(
     connection: &mut Connection,
     relay: Uuid,
@@ -162,7 +166,8 @@ impl From<(i16, i64)> for HeldShard {
     }
 }
 
-/// Gives everything back at once, so that others need not wait for the leases to run out.
+/// Releases all shards and unregisters the relay, so that other relays need not wait for the leases
+/// to expire.
 pub async fn release(connection: &mut Connection, relay: Uuid) -> Result<(), StoreError> {
     connection
         .transaction(async |connection| {
@@ -173,7 +178,7 @@ pub async fn release(connection: &mut Connection, relay: Uuid) -> Result<(), Sto
         .await
 }
 
-/// All but these, and the others hear of it.
+/// Releases all shards except `kept`, and notifies the other relays.
 async fn give_back(
     connection: &mut Connection,
     relay: &Uuid,
@@ -181,7 +186,7 @@ async fn give_back(
 ) -> Result<(), StoreError> {
     let given_back = GiveBack { relay, kept }.execute(connection).await?;
     if given_back > 0 {
-        tell_of_free_shards(connection).await?;
+        notify_free_shards(connection).await?;
     }
     Ok(())
 }

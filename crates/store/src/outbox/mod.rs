@@ -1,4 +1,4 @@
-//! The outbox: events that are committed with what they tell of, waiting for Kafka.
+//! The outbox: events that are committed together with the change they report, and wait for Kafka.
 
 mod claim;
 pub mod dead_letters;
@@ -18,32 +18,32 @@ pub use dead_letters::dead_letter;
 pub use enqueue::enqueue;
 pub use event::Origin;
 pub use leases::{HeldShard, Share, extend, release, share};
-pub use status::{LiveRelay, Status, TopicDepth, glance, status};
-pub use wake::{Listener, Notifier, Shards, Word};
+pub use status::{LiveRelay, Status, TopicDepth, sample_status, status};
+pub use wake::{Listener, Notification, Notifier, Shards};
 
-/// The number of shards that the outbox is split into: the most relays that can work at once.
+/// Number of shards of the outbox, and therefore the maximum number of relays that can publish.
 pub const SHARDS: i16 = 64;
 
-/// An event that is written with its cause.
+/// An event in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxEvent {
     /// `ce_id`.
     pub event_id: Uuid,
-    /// The order: the key of the record.
+    /// The order's id, which is the key of the record.
     pub aggregate_id: OrderId,
-    /// Where it goes.
+    /// The topic to publish to.
     pub topic: String,
     /// `ce_type`.
     pub event_type: String,
-    /// The value, JSON, byte for byte.
+    /// The value: JSON, published byte for byte.
     pub payload: String,
-    /// Every other header.
+    /// The remaining headers.
     pub headers: EventHeaders,
     /// `ce_time`, to the millisecond.
     pub occurred_at: DateTime<Utc>,
 }
 
-/// What a record says in its headers beyond what the outbox has columns for.
+/// The headers of a record that have no column of their own in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EventHeaders {
     /// `ce_source`.
@@ -53,10 +53,10 @@ pub struct EventHeaders {
     /// `ce_correlationid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// The trace that the cause belongs to.
+    /// The trace of the request that caused the event (W3C Trace Context).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// What vendors added to it.
+    /// Vendor data of the trace (W3C Trace Context).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
 }
@@ -75,22 +75,23 @@ impl EventHeaders {
         }
     }
 
-    /// The trace as one value.
+    /// The trace context, if there is one.
     pub fn trace(&self) -> Option<TraceContext> {
         let traceparent = self.traceparent.clone()?;
         Some(TraceContext { traceparent, tracestate: self.tracestate.clone() })
     }
 }
 
-/// The shard of an order: every bit of its id counts, so that ids of any version spread evenly.
+/// The shard of an order. All bits of the id enter the hash, so ids of any UUID version spread
+/// evenly.
 pub fn shard_of(order: OrderId) -> i16 {
     let (high, low) = order.as_uuid().as_u64_pair();
-    // Fibonacci hashing: the top six bits of the product depend on all bits below.
+    // Fibonacci hashing: the top six bits of the product depend on all lower bits.
     let mixed = (high ^ low.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     i16::try_from(mixed >> 58).unwrap_or_default()
 }
 
-/// Outbox events, column by column.
+/// Outbox events as arrays, one per column.
 #[derive(Debug, Default)]
 pub(crate) struct OutboxColumns {
     pub(crate) shards: Vec<i16>,

@@ -1,7 +1,8 @@
-//! How the outbox is doing.
+//! The status of the outbox.
 //!
-//! Somebody asks this when a backlog has built up, so nothing here gets slower with it: of each shard the oldest rows are
-//! looked at, which is where the queue is served, and beyond that the table's statistics have to do.
+//! Operators need it most during a backlog, so its cost does not grow with the backlog. It reads
+//! only the oldest rows of each shard, which are published next, and estimates the total from the
+//! table's statistics.
 
 use std::collections::BTreeMap;
 
@@ -12,55 +13,56 @@ use uuid::Uuid;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// The most rows of one shard that are looked at.
+/// Maximum number of rows that [`status`] reads per shard.
 const ROWS_PER_SHARD: i64 = 2_000;
-const ROWS_PER_SHARD_AT_A_GLANCE: i64 = 64;
-/// The most dead letters that are counted.
+const SAMPLED_ROWS_PER_SHARD: i64 = 64;
+/// Maximum number of dead letters that [`status`] counts.
 const DEAD_LETTERS: i64 = 100_000;
-const DEAD_LETTERS_AT_A_GLANCE: i64 = 1_000;
+const SAMPLED_DEAD_LETTERS: i64 = 1_000;
 
-/// A look at the outbox. Ages and times left are in seconds, by the database's clock.
+/// The status of the outbox. Ages and remaining times are in seconds, by the database's clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
-    /// The events that wait, by topic.
+    /// The waiting events, by topic.
     pub topics: Vec<TopicDepth>,
-    /// Whether that is all; otherwise only the oldest of each shard were counted.
+    /// Whether all events were counted; otherwise only the oldest ones of each shard.
     pub complete: bool,
-    /// How many events there are by the table's statistics, which lag behind.
+    /// Number of events according to the table's statistics, which lag behind.
     pub estimate: i64,
-    /// The relays that are alive, the busiest first.
+    /// The live relays; the one with the most shards first.
     pub relays: Vec<LiveRelay>,
     /// Shards that no live relay holds.
     pub unheld_shards: i64,
-    /// Dead letters that wait.
+    /// Number of dead letters that were not redriven.
     pub dead_letters: i64,
-    /// Whether that is all of them.
+    /// Whether all dead letters were counted.
     pub dead_letters_complete: bool,
 }
 
-/// Events of one topic that wait.
+/// The waiting events of one topic.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicDepth {
     /// The topic.
     pub topic: String,
-    /// How many wait.
+    /// Number of waiting events.
     pub events: i64,
-    /// How many of them wait for their next attempt.
+    /// Number of events that are deferred until their next attempt.
     pub deferred: i64,
-    /// Age of the oldest.
+    /// Age of the oldest event.
     pub oldest_age: f64,
-    /// Age of the oldest that a relay could publish now: none before it of its order, and none of its order waits.
+    /// Age of the oldest event that a relay could publish now: it is the first one of its order,
+    /// and is not deferred.
     pub oldest_claimable_age: Option<f64>,
 }
 
-/// A relay that is alive.
+/// A relay whose lease is valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveRelay {
-    /// Its name, new with every start.
+    /// The relay's id, which is new with each start.
     pub id: Uuid,
-    /// The shards that it holds.
+    /// Number of shards that it holds.
     pub shards: i64,
-    /// Until its leases end, unless it renews them.
+    /// Remaining time of its lease.
     pub lease_remaining: f64,
 }
 
@@ -105,17 +107,17 @@ statement! {
     "SELECT count(*) FROM sales.outbox_shards WHERE (owner IS NOT NULL AND sales.lease_lasts(lease_until, lease_ms)) = " {Bool = held}
 }
 
-/// Looks at everything once.
+/// Reads the status, for an operator.
 pub async fn status(connection: &mut Connection) -> Result<Status, StoreError> {
-    look(connection, ROWS_PER_SHARD, DEAD_LETTERS).await
+    read_status(connection, ROWS_PER_SHARD, DEAD_LETTERS).await
 }
 
-/// The same from fewer rows, for somebody who looks all the time.
-pub async fn glance(connection: &mut Connection) -> Result<Status, StoreError> {
-    look(connection, ROWS_PER_SHARD_AT_A_GLANCE, DEAD_LETTERS_AT_A_GLANCE).await
+/// Like [`status`], but reads fewer rows, for periodic metrics.
+pub async fn sample_status(connection: &mut Connection) -> Result<Status, StoreError> {
+    read_status(connection, SAMPLED_ROWS_PER_SHARD, SAMPLED_DEAD_LETTERS).await
 }
 
-async fn look(
+async fn read_status(
     connection: &mut Connection,
     rows_per_shard: i64,
     most_dead_letters: i64,
@@ -143,7 +145,7 @@ async fn look(
 
 type DepthRow = (i16, String, i64, i64, f64, Option<f64>);
 
-/// Adds the shards up. A shard that gave as many rows as were asked for may have more.
+/// Sums up the shards per topic. A shard that returned `rows_per_shard` rows may have more.
 fn by_topic(rows: Vec<DepthRow>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool) {
     let mut topics = BTreeMap::<String, TopicDepth>::new();
     let mut shards = BTreeMap::<i16, i64>::new();
@@ -153,7 +155,7 @@ fn by_topic(rows: Vec<DepthRow>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool)
         depth.events += events;
         depth.deferred += deferred;
         depth.oldest_age = depth.oldest_age.max(oldest);
-        // `None` is less than any age.
+        // `None` compares as less than any age.
         if claimable > depth.oldest_claimable_age {
             depth.oldest_claimable_age = claimable;
         }
@@ -168,11 +170,11 @@ mod tests {
     use domain::OrderId;
     use test_kit::{World, outbox_event, put_into_outbox};
 
-    use super::{Depth, glance, status};
+    use super::{Depth, sample_status, status};
     use crate::statement::plan_by_index;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_glance_looks_at_fewer_rows_and_knows_that_there_are_more() {
+    async fn a_sampled_status_reads_fewer_rows_and_is_incomplete() {
         let world = World::create().await;
         let order = OrderId::generate();
         let events: Vec<_> = (0..100).map(|_| outbox_event(&world, order, "{}")).collect();
@@ -181,15 +183,15 @@ mod tests {
 
         let all = status(&mut connection).await.unwrap();
         assert_eq!((all.topics[0].events, all.complete), (100, true));
-        let some = glance(&mut connection).await.unwrap();
+        let some = sample_status(&mut connection).await.unwrap();
         assert_eq!((some.topics[0].events, some.complete), (64, false));
-        // The oldest are among those.
+        // The sample contains the oldest rows.
         assert!(some.topics[0].oldest_age >= all.topics[0].oldest_age);
         assert_eq!(some.unheld_shards, 64);
     }
 
     #[tokio::test]
-    async fn the_oldest_rows_are_found_by_their_key_though_there_were_none_when_it_was_planned() {
+    async fn the_status_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
         let plan = plan_by_index(&world, &Depth { limit: &64 }).await;

@@ -1,9 +1,9 @@
-//! Telling relays that there is something to publish, or shards to take.
+//! Notifications to relays: shards have new events, or shards are free to take.
 //!
-//! News of events is not told in the transaction that writes them: every commit that notifies takes a lock that the whole
-//! database shares. And not for every event: what is said is which shards have something new, so that many events are
-//! one word. Shards are given back rarely, and the word of it is only true once that is committed, so it is told in the
-//! same transaction.
+//! New events are not notified in the transaction that writes them, because a commit with `NOTIFY`
+//! takes a lock that the whole database shares. A notification names the shards with new events, so
+//! one notification covers many events. Shards are released rarely, and are free only after the
+//! commit, so that notification is sent in the transaction that releases them.
 
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
@@ -14,25 +14,25 @@ use crate::pool::PooledConnection;
 use crate::statement::statement;
 use crate::{Connection, Database, StoreError};
 
-/// Some of the outbox's shards.
+/// A set of shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shards(u64);
 
 impl Shards {
-    /// All of them.
+    /// All shards.
     pub const ALL: Self = Self(u64::MAX);
 
-    /// One for each bit.
+    /// The set with a shard for each bit that is 1.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// A bit for each.
+    /// The set as a bit mask.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Which they are.
+    /// The shard numbers, in ascending order.
     pub fn iter(self) -> impl Iterator<Item = i16> {
         (0..SHARDS).filter(move |shard| self.0 >> shard & 1 == 1)
     }
@@ -44,74 +44,75 @@ impl FromIterator<i16> for Shards {
     }
 }
 
-/// What relays tell each other, and are told.
+/// A notification to relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum Notification {
     /// These shards have new events.
     Events(Shards),
-    /// A relay has given shards back.
+    /// A relay has released shards.
     ShardsFree,
 }
 
 const SHARDS_FREE: &str = "free";
 
-impl Word {
+impl Notification {
     fn of(payload: &str) -> Self {
         if payload == SHARDS_FREE {
             return Self::ShardsFree;
         }
-        // A word that somebody else has sent is a reason to look everywhere.
+        // An unknown payload counts as new events in all shards.
         Self::Events(u64::from_str_radix(payload, 16).map_or(Shards::ALL, Shards))
     }
 }
 
 statement! {
-    struct Notify { word: str } -> diesel::sql_types::Nullable<Text>;
-    "SELECT pg_notify('sales_outbox', " {Text = word} ")::text"
+    struct Notify { payload: str } -> diesel::sql_types::Nullable<Text>;
+    "SELECT pg_notify('sales_outbox', " {Text = payload} ")::text"
 }
 
-/// Tells all relays, once this transaction is committed, that there are shards to take.
-pub(super) async fn tell_of_free_shards(connection: &mut Connection) -> Result<(), StoreError> {
-    let _: Option<String> = Notify { word: SHARDS_FREE }.get_result(connection).await?;
+/// Notifies all relays, when this transaction commits, that shards are free.
+pub(super) async fn notify_free_shards(connection: &mut Connection) -> Result<(), StoreError> {
+    let _: Option<String> = Notify { payload: SHARDS_FREE }.get_result(connection).await?;
     Ok(())
 }
 
-/// Tells relays which shards have new events, on a connection of its own.
+/// Notifies relays of new events, on a connection of its own.
 pub struct Notifier(Connection);
 
 impl Notifier {
-    /// Connects.
+    /// Opens the connection.
     pub async fn connect(database: &Database) -> Result<Self, StoreError> {
         let mut connection = PooledConnection::take(database.connection().await?);
-        // A word that a crash loses is of no worth: no disk needs to hear it.
+        // Notifications are hints, so their commit skips the WAL flush.
         diesel::sql_query("SET synchronous_commit = off").execute(&mut connection).await?;
         Ok(Self(connection))
     }
 
-    /// Tells all who listen that these shards have new events, which are committed.
+    /// Notifies all listeners that these shards have new events. Call it after the events are
+    /// committed.
     pub async fn notify(&mut self, shards: Shards) -> Result<(), StoreError> {
-        let word = format!("{:016x}", shards.0);
-        let _: Option<String> = Notify { word: &word }.get_result(&mut self.0).await?;
+        let payload = format!("{:016x}", shards.0);
+        let _: Option<String> = Notify { payload: &payload }.get_result(&mut self.0).await?;
         Ok(())
     }
 }
 
-/// Hears what a [`Notifier`] and other relays tell, on a connection of its own.
+/// Receives the notifications of a [`Notifier`] and of other relays, on a connection of its own.
 pub struct Listener(Connection);
 
 impl Listener {
-    /// Connects and listens.
+    /// Opens the connection and starts to listen.
     pub async fn connect(database: &Database) -> Result<Self, StoreError> {
         let mut connection = PooledConnection::take(database.connection().await?);
         diesel::sql_query("LISTEN sales_outbox").execute(&mut connection).await?;
         Ok(Self(connection))
     }
 
-    /// Waits for the next word. An error means that the connection is gone.
-    pub async fn next(&mut self) -> Result<Word, StoreError> {
+    /// Waits for the next notification. An error means that the connection is closed.
+    pub async fn next(&mut self) -> Result<Notification, StoreError> {
         let mut notifications = Box::pin(self.0.notifications_stream());
         let notification = notifications.next().await.ok_or(StoreError::NoConnection)??;
-        Ok(Word::of(&notification.payload))
+        Ok(Notification::of(&notification.payload))
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_are_told_apart() {
+    fn a_set_of_shards_is_a_bit_mask() {
         let shards: Shards = [0, 17, 63].into_iter().collect();
         assert_eq!(shards.iter().collect::<Vec<_>>(), [0, 17, 63]);
         assert_eq!(Shards::ALL.iter().count(), 64);
@@ -128,9 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_somebody_else_is_a_reason_to_look_everywhere() {
-        assert_eq!(Word::of("0000000000000005"), Word::Events(Shards::from_bits(5)));
-        assert_eq!(Word::of("free"), Word::ShardsFree);
-        assert_eq!(Word::of("hello"), Word::Events(Shards::ALL));
+    fn an_unknown_notification_means_all_shards() {
+        assert_eq!(
+            Notification::of("0000000000000005"),
+            Notification::Events(Shards::from_bits(5))
+        );
+        assert_eq!(Notification::of("free"), Notification::ShardsFree);
+        assert_eq!(Notification::of("hello"), Notification::Events(Shards::ALL));
     }
 }

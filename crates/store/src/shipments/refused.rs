@@ -1,4 +1,4 @@
-//! Steps that Kafka can never accept: the dead letters of the shipments.
+//! Dead letters of shipments: steps that Kafka rejected permanently.
 
 use std::collections::HashSet;
 
@@ -12,16 +12,16 @@ use super::step_after;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// A step that Kafka refused, until it is put back.
+/// A step that Kafka rejected permanently and that was not redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedStep {
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// What should have happened.
+    /// The step.
     pub step: DeliveryStep,
-    /// When: the time of its event.
+    /// The time of the step, and of its event.
     pub at: DateTime<Utc>,
-    /// Why Kafka refused it.
+    /// Why Kafka rejected it.
     pub reason: String,
 }
 
@@ -35,7 +35,8 @@ statement! {
      RETURNING s.order_id"
 }
 
-/// Dead-letters steps that are leased under `token`, each with its reason. Returns those that still held the lease.
+/// Dead-letters steps that are leased under `token`, each with its reason. Returns the orders whose
+/// lease was still valid.
 pub async fn refuse(
     connection: &mut Connection,
     token: Uuid,
@@ -55,7 +56,7 @@ statement! {
      ORDER BY refused_step_at DESC LIMIT " {BigInt = limit} ""
 }
 
-/// The latest `limit` refused steps, or that of one order.
+/// The latest `limit` refused steps, newest first, or that of one order.
 pub async fn refused(
     connection: &mut Connection,
     order: Option<OrderId>,
@@ -76,23 +77,21 @@ statement! {
      ) refused"
 }
 
-/// Counts refused steps, up to `most`.
+/// Counts refused steps, at most `most`.
 pub async fn count_refused(connection: &mut Connection, most: i64) -> Result<i64, StoreError> {
     Ok(Count { limit: &most }.get_result(connection).await?)
 }
 
 statement! {
-    struct PutBack { orders: Vec<Uuid> } -> ();
+    struct Redrive { orders: Vec<Uuid> } -> ();
     "UPDATE delivery.shipments
      SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
      WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND refused_step_at IS NOT NULL"
 }
 
-/// Makes refused steps due again, with their own times. Returns how many were still refused.
-pub async fn put_back(
-    connection: &mut Connection,
-    orders: &[OrderId],
-) -> Result<usize, StoreError> {
+/// Redrives refused steps: makes them due again at their original times. Returns the number of
+/// redriven steps.
+pub async fn redrive(connection: &mut Connection, orders: &[OrderId]) -> Result<usize, StoreError> {
     let orders = orders.iter().map(|order| order.as_uuid()).collect();
-    Ok(PutBack { orders: &orders }.execute(connection).await?)
+    Ok(Redrive { orders: &orders }.execute(connection).await?)
 }

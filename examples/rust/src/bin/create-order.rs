@@ -30,7 +30,7 @@ struct Order {
     order_id: String,
 }
 
-/// An attempt without an order.
+/// A failed attempt.
 enum Failure {
     /// The API refused the order. Another attempt would be refused too.
     Refused(String),
@@ -64,15 +64,15 @@ async fn attempt(client: &Client, url: &str, token: &str, key: &str) -> Result<S
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let problem = format!("{status} {}", response.text().await?);
-    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    if passing.contains(&status) || status.is_server_error() {
+    let transient = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    if transient.contains(&status) || status.is_server_error() {
         return Err(Failure::Unknown { problem, retry_after });
     }
     Err(Failure::Refused(problem))
 }
 
-/// `Retry-After`, plus a random part of a limit that doubles with each attempt. Randomness spreads
-/// clients out that failed at the same moment.
+/// `Retry-After`, plus a random part of a limit that doubles with each attempt. The random part
+/// spreads out clients that failed at the same moment.
 fn wait(attempt: u32, retry_after: Option<Duration>) -> Duration {
     let limit = Duration::from_millis(200 << attempt).min(Duration::from_secs(10));
     retry_after.unwrap_or_default() + limit.mul_f64(rand::random())

@@ -16,8 +16,8 @@ use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
-/// Statuses below 500 that another attempt can get rid of.
-const PASSING: [StatusCode; 2] = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+/// Statuses below 500 after which another attempt can succeed.
+const TRANSIENT: [StatusCode; 2] = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
 
 #[derive(Deserialize)]
 struct Found {
@@ -111,7 +111,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                     Err(error) => eprintln!("{}, retrying", chain(&error)),
                 },
                 StatusCode::NOT_MODIFIED => {}
-                status if PASSING.contains(&status) || status.is_server_error() => {
+                status if TRANSIENT.contains(&status) || status.is_server_error() => {
                     eprintln!("{status}, retrying");
                     pause = retry_after(&response).unwrap_or(pause);
                 }

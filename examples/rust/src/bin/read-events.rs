@@ -4,10 +4,10 @@
 //! cargo run --bin read-events [ORDER_ID]
 //! ```
 //!
-//! The effect of an event is one line in a file: id, type, order, sequence. The file is also the
-//! memory of what was handled, so the effect and the memory of it are one write. In a service, both
-//! are one transaction of its database: insert the id into a table of handled ids, and make the
-//! change only if the id was new.
+//! The effect of an event is one line in a file: id, type, order, sequence. The file also records
+//! which events were handled, so the effect and its record are one write. A service uses one
+//! transaction of its database instead: it inserts the id into a table of handled ids, and makes
+//! the change only if the id is new.
 //!
 //! Runs until Ctrl-C; with an `ORDER_ID`, until the three events of that order have been handled.
 
@@ -27,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const TYPES: [&str; 3] = ["order.created", "order.shipped", "order.delivered"];
 
-/// What this program needs of a value. Unknown fields are ignored.
+/// The fields of a value that this program uses. Unknown fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Value {
@@ -47,12 +47,12 @@ fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Result<&'a str, S
     let value = found.and_then(|header| header.value).unwrap_or_default();
     match str::from_utf8(value) {
         Ok(text) if !text.is_empty() => Ok(text),
-        _ => Err(format!("the header {name} is missing or no text")),
+        _ => Err(format!("the header {name} is missing or not text")),
     }
 }
 
-/// The event; `None` for a type that this program does not use, since topics can get further types.
-/// Fails when the record can never be handled.
+/// The event; `None` for a type that this program does not use, because new types can be added to a
+/// topic. Fails when the record can never be handled.
 fn decode(message: &BorrowedMessage<'_>) -> Result<Option<Event>, String> {
     let id = header(message, "ce_id")?.to_owned();
     let kind = header(message, "ce_type")?;
@@ -65,7 +65,7 @@ fn decode(message: &BorrowedMessage<'_>) -> Result<Option<Event>, String> {
         return Err(format!("unsupported {schema}"));
     }
     let value = serde_json::from_slice(message.payload().unwrap_or_default());
-    let value = value.map_err(|error| format!("the value is not as expected: {error}"))?;
+    let value = value.map_err(|error| format!("the value is invalid: {error}"))?;
     Ok(Some(Event { id, kind: kind.to_owned(), value }))
 }
 
@@ -94,7 +94,7 @@ impl Journal {
         *self.events_of_order.entry(order_id.to_owned()).or_default() += 1;
     }
 
-    /// Delivery is at least once: a known id is a repeat, which changes nothing.
+    /// Handles an event once. Delivery is at least once: an event with a handled id is a duplicate.
     fn apply(&mut self, event: &Event) -> std::io::Result<()> {
         let Event { id, kind, value: Value { order_id, sequence } } = event;
         if self.handled.contains(id) {
@@ -151,7 +151,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         let message = match message {
             Ok(message) => message,
             Err(KafkaError::MessageConsumptionFatal(error)) => return Err(error.into()),
-            // The client recovers from the others by itself.
+            // The client recovers from all other errors by itself.
             Err(error) => {
                 eprintln!("Kafka: {error}");
                 continue;
@@ -160,7 +160,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         match decode(&message) {
             Ok(Some(event)) => journal.apply(&event)?,
             Ok(None) => {}
-            // A service writes the whole record to a topic of dead letters and raises an alert.
+            // A service writes the whole record to a dead letter topic and raises an alert.
             Err(reason) => {
                 let (topic, partition) = (message.topic(), message.partition());
                 eprintln!("dead letter: {topic}[{partition}]@{}: {reason}", message.offset());
@@ -169,7 +169,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         consumer.store_offset_from_message(&message)?;
     }
     match consumer.commit_consumer_state(CommitMode::Sync) {
-        // Nothing new was stored.
+        // No offset was stored since the last commit.
         Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }

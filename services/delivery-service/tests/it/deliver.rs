@@ -6,7 +6,7 @@ use test_kit::{
 
 use crate::shop::{TRACE, announce, delivered, reported, start, start_with_port};
 
-/// An order that a service has delivered, which was stopped then.
+/// Delivers an order with a service, then stops the service.
 async fn deliver_one(world: &World) -> OrderId {
     let service = start(world);
     let order = OrderId::generate();
@@ -36,13 +36,13 @@ async fn an_order_is_shipped_and_then_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_read_again_from_its_beginning_makes_no_second_shipment() {
+async fn rereading_a_topic_creates_no_second_shipment() {
     let mut world = World::create().await;
     let order = OrderId::generate();
     for _ in 0..3 {
         announce(&world, order).await;
     }
-    // The second round reads the topic as a group that has never read anything.
+    // The second round reads the topic with a new consumer group.
     for round in 1..=2 {
         let (service, port) = start_with_port(&world);
         until_processed(port, &world.topics.order_events, 3 * round).await;
@@ -56,7 +56,7 @@ async fn a_topic_that_is_read_again_from_its_beginning_makes_no_second_shipment(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_takes_its_time_and_the_timer_survives_a_kill() {
+async fn a_step_takes_its_delay_and_the_timer_survives_a_kill() {
     let mut world = World::create().await;
     world.set("DELIVERY_MIN_DELAY", 1500).set("DELIVERY_MAX_DELAY", 1500);
     let first = Process::start(env!("CARGO_BIN_EXE_delivery-service"), &world).await;
@@ -76,7 +76,7 @@ async fn a_step_takes_its_time_and_the_timer_survives_a_kill() {
 async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same_event() {
     let world = World::create().await;
     deliver_one(&world).await;
-    // As if the service had died between the broker's answer and the mark of the last step.
+    // As if the service had died between the acknowledgement and the mark of the last step.
     let due = reported(&world).await[1].event.at;
     let undo = format!(
         "UPDATE delivery.shipments SET state = 'Shipped', next_step_at = '{}', delivered_at = NULL",
@@ -93,7 +93,7 @@ async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
+async fn a_database_outage_does_not_end_the_service() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
     let (service, port) = start_with_port(&world);
@@ -103,7 +103,7 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
     proxy.cut();
     eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
     announce(&world, OrderId::generate()).await;
-    // The second batch of this topic is in the intake's hands, and stays there.
+    // The intake has read the second batch of this topic, and cannot store it.
     let taken = format!("consumer_batch_size_count{{topic=\"{}\"}} 2", world.topics.order_events);
     eventually("the order was read", async || metrics(port).await.contains(&taken).then_some(()))
         .await;
@@ -114,7 +114,7 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_whose_lease_lies_an_hour_ahead_is_dispatched() {
+async fn a_step_with_a_lease_an_hour_ahead_is_dispatched() {
     let world = World::create().await;
     // As if the clock had been set back, or another server had taken over.
     let leased = "INSERT INTO delivery.shipments (order_id, next_step_at, lease_token, lease_until)

@@ -1,4 +1,4 @@
-//! Delivery between a real PostgreSQL and a real Kafka.
+//! delivery-service with a real PostgreSQL and a real Kafka.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod deliver;

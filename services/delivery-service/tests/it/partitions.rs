@@ -1,10 +1,10 @@
-//! A partition without a leader, of twelve.
+//! One of twelve partitions has no leader.
 
 use test_kit::{PrivateStack, World, eventually, read_all};
 
 use crate::shop::{delivered, start};
 
-/// On three brokers, of which only the third has the last partition, and nothing else.
+/// Replicas on three brokers: the third has only the last partition, which no other broker has.
 const REPLICAS: &str = "1,2,1,2,1,2,1,2,1,2,1,3";
 const ORDERS: i64 = 1_500;
 
@@ -18,7 +18,7 @@ async fn ship(world: &World, orders: i64) {
 
 async fn until_most_are_delivered(world: &World, orders: i64) {
     let done = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
-    // A twelfth of them cannot be, give or take what chance does.
+    // About a twelfth of them cannot be delivered.
     eventually("the others are delivered", async || {
         (world.database.count(done).await >= orders * 5 / 6).then_some(())
     })
@@ -26,7 +26,7 @@ async fn until_most_are_delivered(world: &World, orders: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
+async fn a_partition_without_a_leader_delays_only_its_own_orders() {
     let stack = PrivateStack::start_with_brokers("test-shipping", 3);
     let mut world = World::create_on(stack.addresses()).await;
     let topic = format!("{}-spread", world.topics.delivery_events);
@@ -37,12 +37,12 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
     let service = start(&world);
     ship(&world, ORDERS).await;
     until_most_are_delivered(&world, ORDERS).await;
-    // Those that come while some are known to wait pass them as well.
+    // Orders that arrive while others are deferred pass them too.
     ship(&world, ORDERS).await;
     until_most_are_delivered(&world, 2 * ORDERS).await;
     let left = "SELECT count(*) FROM delivery.shipments WHERE state <> 'Delivered'";
     assert!(world.database.count(left).await > ORDERS / 12);
-    stack.bring_back("kafka-3");
+    stack.start_again("kafka-3");
     delivered(&world, 2 * ORDERS).await;
     service.stop().await;
     let mut ids: Vec<_> = read_all(&world.stack, &topic)

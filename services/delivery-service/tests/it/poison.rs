@@ -1,23 +1,24 @@
 use domain::OrderId;
-use test_kit::{PlainRecord, World, eventually, produce_all, read_all, unreadable};
+use test_kit::{PlainRecord, World, eventually, poison_variants, produce_all, read_all};
 
 use crate::shop::{created, delivered, start};
 
 const GOOD: i64 = 40;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_record_that_is_no_order_becomes_one_dead_letter_whole_and_holds_nobody_up() {
+async fn each_unreadable_record_becomes_one_dead_letter_without_delaying_others() {
     let world = World::create().await;
     let service = start(&world);
-    // So many good ones first that the poison is never most of the latest, in whatever order the partitions are read.
+    // Enough good records first that poison is never most of the latest, in any order of the
+    // partitions.
     let first: Vec<_> = (0..GOOD).map(|_| created(OrderId::generate())).collect();
     produce_all(&world.stack, &world.topics.order_events, &first).await;
     delivered(&world, GOOD).await;
     let mut expected = Vec::new();
     let mut records = Vec::new();
-    for (class, record) in unreadable(&created(OrderId::generate())) {
+    for (class, record) in poison_variants(&created(OrderId::generate())) {
         expected.push((class, record.clone()));
-        // A good one behind each of them, in the same partition or not.
+        // A good record after each of them, in the same partition or another.
         records.extend([record, created(OrderId::generate())]);
     }
     produce_all(&world.stack, &world.topics.order_events, &records).await;
@@ -38,9 +39,12 @@ async fn each_record_that_is_no_order_becomes_one_dead_letter_whole_and_holds_no
                 && headers.all(|(name, value)| letter.header(name) == Some(value.as_bytes()))
                 && letter.header("dlq-error-class") == Some(class.as_bytes())
         });
-        assert!(found.is_some(), "no dead letter of class {class} is {key}: {value:?} {headers:?}");
+        assert!(
+            found.is_some(),
+            "no dead letter of class {class} for {key}: {value:?} {headers:?}"
+        );
     }
-    // What was read is shipped, within 5 seconds of the first poison that came before it.
+    // All orders are shipped within 5 seconds of the first poison record.
     let sent = read_all(&world.stack, &world.topics.order_events).await;
     let poison = sent.iter().filter(|record| record.value.is_none());
     let first = poison.filter_map(|record| record.timestamp_ms).min().unwrap();

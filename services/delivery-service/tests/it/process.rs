@@ -6,7 +6,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_delivery-service");
 
 #[test]
 fn settings_that_are_missing_or_wrong_are_reported_together() {
-    process_checks::reports_all_faults(
+    process_checks::reports_all_errors(
         BINARY,
         &[("DELIVERY_LEASE", "soon")],
         &["DATABASE_URL", "KAFKA_BROKERS", "DELIVERY_LEASE"],
@@ -15,17 +15,17 @@ fn settings_that_are_missing_or_wrong_are_reported_together() {
 
 #[test]
 fn help_names_every_variable() {
-    process_checks::help_names_all_of::<delivery_service::Config>(BINARY);
+    process_checks::help_lists_variables_of::<delivery_service::Config>(BINARY);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_process_cleanly() {
-    process_checks::ends_on_a_signal(BINARY).await;
+    process_checks::exits_on_sigterm(BINARY).await;
 }
 
 #[test]
-fn a_topic_or_a_group_that_kafka_would_refuse_is_a_wrong_setting() {
-    process_checks::reports_all_faults(
+fn invalid_topic_and_group_names_are_reported() {
+    process_checks::reports_all_errors(
         BINARY,
         &[
             ("ORDER_EVENTS_TOPIC", "a b"),
@@ -37,8 +37,8 @@ fn a_topic_or_a_group_that_kafka_would_refuse_is_a_wrong_setting() {
 }
 
 #[test]
-fn what_it_writes_is_never_what_it_reads() {
-    process_checks::reports_all_faults(
+fn input_and_output_topics_must_differ() {
+    process_checks::reports_all_errors(
         BINARY,
         &[
             ("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales"),
@@ -51,7 +51,7 @@ fn what_it_writes_is_never_what_it_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_it_last_looked_at_the_shipments_grows_old_without_the_database() {
+async fn the_observation_time_ages_during_a_database_outage() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
     let service = Process::start(BINARY, &world).await;
@@ -61,9 +61,14 @@ async fn when_it_last_looked_at_the_shipments_grows_old_without_the_database() {
         let looked: f64 = text.lines().find_map(|line| line.strip_prefix(name))?.parse().unwrap();
         Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() - looked)
     };
-    eventually("it looks", async || (seconds_ago().await? < 6.0).then_some(())).await;
+    eventually("the shipments are observed", async || (seconds_ago().await? < 6.0).then_some(()))
+        .await;
     proxy.cut();
-    eventually("it is blind", async || (seconds_ago().await? > 10.0).then_some(())).await;
+    eventually("the last observation is old", async || (seconds_ago().await? > 10.0).then_some(()))
+        .await;
     proxy.heal();
-    eventually("it looks again", async || (seconds_ago().await? < 6.0).then_some(())).await;
+    eventually("the shipments are observed again", async || {
+        (seconds_ago().await? < 6.0).then_some(())
+    })
+    .await;
 }

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use crate::shop::{created, created_with, delivered, start};
 
-/// More than a step of an order without a `tracestate` takes, and less than one with the longest.
+/// Record limit, in bytes: enough for a step without a `tracestate`, too small for one with the
+/// longest.
 const LIMIT: u32 = 900;
-/// Less than any step takes.
+/// Record limit that is too small for any step.
 const NOTHING_PASSES: u32 = 200;
 const ENOUGH: u32 = 1_000_000;
 
-/// The longest `tracestate`, which does not compress to much less.
+/// The longest `tracestate`, which hardly compresses.
 fn tracestate() -> String {
     let random: String = (0..15).map(|_| Uuid::new_v4().simple().to_string()).collect();
     format!("vendor={random}")
@@ -25,7 +26,7 @@ fn is_of(record: &Record, order: OrderId) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_kafka_can_never_accept_is_put_aside_and_goes_on_once_it_is_put_back() {
+async fn a_refused_step_is_dead_lettered_and_continues_after_a_redrive() {
     let world = World::create().await;
     let topic = &world.topics.delivery_events;
     limit_records(&world.stack, topic, LIMIT).await;
@@ -36,7 +37,7 @@ async fn a_step_that_kafka_can_never_accept_is_put_aside_and_goes_on_once_it_is_
 
     let service = Process::start(env!("CARGO_BIN_EXE_delivery-service"), &world).await;
     delivered(&world, 30).await;
-    eventually("the step is put aside, and shown", async || {
+    eventually("the step is dead-lettered and counted", async || {
         let text = metrics(service.management_port()).await;
         let shown = ["delivery_dead_letters_waiting 1", "delivery_dead_letters_total 1"];
         shown.iter().all(|line| text.lines().any(|it| it == *line)).then_some(())
@@ -50,7 +51,7 @@ async fn a_step_that_kafka_can_never_accept_is_put_aside_and_goes_on_once_it_is_
     assert!(!read_all(&world.stack, topic).await.iter().any(|record| is_of(record, large)));
 
     limit_records(&world.stack, topic, ENOUGH).await;
-    assert_eq!(store::shipments::put_back(&mut connection, &[large]).await.unwrap(), 1);
+    assert_eq!(store::shipments::redrive(&mut connection, &[large]).await.unwrap(), 1);
     delivered(&world, 31).await;
     assert!(service.terminate().await.success());
     let records = read_all(&world.stack, topic).await;
@@ -58,7 +59,7 @@ async fn a_step_that_kafka_can_never_accept_is_put_aside_and_goes_on_once_it_is_
     let shipped = of_large.next().unwrap();
     assert_eq!(shipped.header("ce_type"), Some(ORDER_SHIPPED.as_bytes()));
     let at = contracts::timestamp_text(step.at);
-    assert_eq!(shipped.header("ce_time"), Some(at.as_bytes()), "it is the event that was refused");
+    assert_eq!(shipped.header("ce_time"), Some(at.as_bytes()), "not the event that was refused");
     assert_eq!(of_large.count(), 1);
 }
 
@@ -70,7 +71,7 @@ async fn when_kafka_refuses_most_steps_only_the_first_few_are_dead_lettered() {
         SELECT gen_random_uuid(), now() FROM generate_series(1, 60)";
     world.database.execute(due).await;
     let service = start(&world);
-    // The breaker needs 20 outcomes, and the answers may come a few at a time.
+    // The poison breaker needs 20 outcomes, and the responses may arrive a few at a time.
     let deferred = "SELECT count(*) FROM delivery.shipments
         WHERE next_step_at IS NOT NULL AND lease_token IS NULL AND lease_until > '-infinity'";
     eventually("the others are deferred", async || {
@@ -81,11 +82,11 @@ async fn when_kafka_refuses_most_steps_only_the_first_few_are_dead_lettered() {
     assert!(world.database.count(refused).await < 20);
 
     limit_records(&world.stack, &world.topics.delivery_events, ENOUGH).await;
-    let put_back = "UPDATE delivery.shipments
+    let redrive = "UPDATE delivery.shipments
         SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
         WHERE refused_step_at IS NOT NULL";
     eventually("all are delivered", async || {
-        world.database.execute(put_back).await;
+        world.database.execute(redrive).await;
         let delivered = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
         (world.database.count(delivered).await == 60).then_some(())
     })

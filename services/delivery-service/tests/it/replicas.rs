@@ -17,7 +17,7 @@ async fn announce_all(world: &World, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_dispatch_each_step_once() {
     let mut world = World::create().await;
-    // All at about the same time, so that both want the same ones.
+    // All are due at about the same time, so that the replicas compete for them.
     world.set("DELIVERY_MIN_DELAY", 200).set("DELIVERY_MAX_DELAY", 200);
     let group = Group::new(&world.stack, &world.topics.delivery_group, &world.topics.order_events);
     let replicas = [start(&world), start(&world)];
@@ -36,20 +36,20 @@ async fn two_replicas_dispatch_each_step_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whenever_it_is_killed_every_order_is_delivered_once() {
+async fn every_order_is_delivered_once_despite_kills() {
     let mut world = World::create().await;
     world
         .set("DELIVERY_MIN_DELAY", 0)
         .set("DELIVERY_MAX_DELAY", 400)
         .set("KAFKA_PUBLISH_TIMEOUT", 1000)
         .set("DELIVERY_LEASE", 3000)
-        // Under its old name it has its partitions back at once.
+        // Static membership: a restarted instance gets its partitions back at once.
         .set("CONSUMER_INSTANCE", "the one");
     let (kills, orders) = (8, 50);
     for kill in 0..kills {
         let process = Process::start(BINARY, &world).await;
         announce_all(&world, orders).await;
-        // At another point each time: with so many steps done that it is in the middle of others.
+        // Each kill comes at a different point, while steps are in progress.
         let some = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
         let reach = i64::from(kill) * 7;
         eventually_within(Duration::from_secs(30), "some steps are done", async || {
@@ -64,7 +64,7 @@ async fn whenever_it_is_killed_every_order_is_delivered_once() {
     assert_eq!(last.terminate().await.code(), Some(0));
 
     assert_eq!(world.database.count("SELECT count(*) FROM delivery.shipments").await, all);
-    // A step can have been published twice, as the very same record.
+    // A step may have been published twice, as an identical record.
     let mut events = BTreeMap::new();
     for record in read_all(&world.stack, &world.topics.delivery_events).await {
         let id = record.header("ce_id").unwrap().to_vec();

@@ -1,4 +1,4 @@
-//! New orders, and what becomes of them.
+//! Creates new orders, and reads the steps that are published for them.
 
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::{Attributes, TraceContext, data_schema};
@@ -53,12 +53,12 @@ pub(crate) fn created_with(order: OrderId, tracestate: Option<String>) -> PlainR
     PlainRecord { key, value, headers: attributes.to_headers() }
 }
 
-/// Tells of a new order, as the relay would.
+/// Publishes a new order, as the relay would.
 pub(crate) async fn announce(world: &World, order: OrderId) {
     produce_all(&world.stack, &world.topics.order_events, &[created(order)]).await;
 }
 
-/// What was reported so far, decoded as a consumer would.
+/// The steps published so far, decoded as a consumer would.
 pub(crate) async fn reported(world: &World) -> Vec<Envelope<DeliveryEvent>> {
     let records = read_all(&world.stack, &world.topics.delivery_events).await;
     records

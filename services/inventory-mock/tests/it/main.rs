@@ -31,25 +31,25 @@ impl Inventory {
             .map(|(product, quantity)| json!({ "productId": product, "quantity": quantity }))
             .collect();
         let request = self.client.post(format!("{}/availability", self.base));
-        let answer = request.json(&json!({ "items": items })).send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let response = request.json(&json!({ "items": items })).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
     }
 
     async fn behave(&self, behaviour: Value) -> (u16, Value) {
         let request = self.client.put(format!("{}/admin/behaviour", self.base));
-        let answer = request.json(&behaviour).send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let response = request.json(&behaviour).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
     }
 }
 
 #[tokio::test]
 async fn stock_follows_from_the_product_id() {
     let inventory = Inventory::start(&[]);
-    let (status, answer) = inventory
+    let (status, response) = inventory
         .ask(&[("widget", 200_000_000), ("limited-x", 3), ("limited-x", 4), ("out-of-stock", 1)])
         .await;
     assert_eq!(status, 200);
-    let available: Vec<_> = answer["items"]
+    let available: Vec<_> = response["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -69,16 +69,16 @@ async fn behaviour_changes_while_it_runs() {
 }
 
 #[tokio::test]
-async fn behaviour_that_cannot_be_changes_nothing_and_the_answer_says_why() {
+async fn invalid_behaviour_changes_nothing_and_is_reported() {
     let inventory = Inventory::start(&[]);
     for (wanted, fault) in [
         (json!({ "failureRate": 101, "latencyMinMs": 0, "latencyMaxMs": 0 }), "0 to 100"),
         (json!({ "failureRate": 100, "latencyMinMs": 5, "latencyMaxMs": 0 }), "latency"),
         (json!({ "failureRate": "all" }), "invalid type"),
     ] {
-        let (status, answer) = inventory.behave(wanted).await;
+        let (status, response) = inventory.behave(wanted).await;
         assert_eq!(status, 400);
-        assert!(answer["error"].as_str().unwrap().contains(fault), "{answer}");
+        assert!(response["error"].as_str().unwrap().contains(fault), "{response}");
     }
     assert_eq!(inventory.ask(&[("widget", 1)]).await.0, 200);
 }

@@ -6,7 +6,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_inventory-mock");
 
 #[test]
 fn settings_that_are_missing_or_wrong_are_reported_together() {
-    process_checks::reports_all_faults(
+    process_checks::reports_all_errors(
         BINARY,
         &[("PORT", "x"), ("INVENTORY_FAILURE_RATE", "lots")],
         &["PORT", "INVENTORY_FAILURE_RATE"],
@@ -15,16 +15,16 @@ fn settings_that_are_missing_or_wrong_are_reported_together() {
 
 #[test]
 fn help_names_every_variable() {
-    process_checks::help_names_all_of::<inventory_mock::Config>(BINARY);
+    process_checks::help_lists_variables_of::<inventory_mock::Config>(BINARY);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_process_cleanly() {
-    process_checks::ends_on_a_signal(BINARY).await;
+    process_checks::exits_on_sigterm(BINARY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_reached_by_both_versions_of_ip() {
+async fn it_listens_on_ipv4_and_ipv6() {
     let mut world = World::create().await;
     let port = free_port();
     world.set("HOST", "::").set("PORT", port);
@@ -36,7 +36,7 @@ async fn it_is_reached_by_both_versions_of_ip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn its_health_check_finds_it_on_ipv6_alone() {
+async fn the_health_check_works_on_ipv6_only() {
     let mut world = World::create().await;
     let port = free_port();
     world.set("HOST", "::1").set("PORT", free_port()).set("MANAGEMENT_PORT", port);

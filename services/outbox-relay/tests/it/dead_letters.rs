@@ -9,14 +9,15 @@ use test_kit::{World, outbox_event as event, put_into_outbox as put, read_all};
 use crate::outbox::{relay, waiting};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_too_large_is_put_aside_whole_and_announced() {
+async fn an_oversized_event_is_dead_lettered_whole_and_announced() {
     let world = World::create().await;
     let order = OrderId::generate();
-    // Of another shard: what is behind something large in its own is taken with the next step.
+    // Of another shard: an event behind a large one in the same shard is claimed by the next step.
     let other = std::iter::repeat_with(OrderId::generate)
         .find(|other| shard_of(*other) != shard_of(order))
         .unwrap();
-    // Larger than the million bytes that librdkafka takes by default, even compressed away to nothing.
+    // Larger than the 1,000,000 bytes that librdkafka accepts by default, however well it
+    // compresses.
     let huge = event(&world, order, &format!("\"{}\"", "x".repeat(1_100_000)));
     put(&world, &[huge.clone(), event(&world, other, "1")]).await;
 
@@ -50,7 +51,7 @@ async fn an_event_that_is_too_large_is_put_aside_whole_and_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_put_back_and_refused_again_is_announced_again() {
+async fn a_redriven_event_that_is_refused_again_is_announced_again() {
     let world = World::create().await;
     let huge = event(&world, OrderId::generate(), &format!("\"{}\"", "x".repeat(1_100_000)));
     put(&world, std::slice::from_ref(&huge)).await;

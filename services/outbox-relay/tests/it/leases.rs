@@ -16,7 +16,7 @@ fn shards(held: &[HeldShard]) -> Vec<i16> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn relays_share_the_shards_evenly_and_never_hold_one_twice() {
+async fn relays_share_the_shards_evenly_and_exclusively() {
     let world = World::create().await;
     let relays = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
     assert_eq!(held_by(&world, relays[0], 60_000).await.len(), 64);
@@ -37,12 +37,12 @@ async fn relays_share_the_shards_evenly_and_never_hold_one_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_ran_out_is_taken_over_and_its_old_token_marks_nothing() {
+async fn an_expired_lease_is_taken_over_and_its_token_is_fenced() {
     let world = World::create().await;
     let order = OrderId::generate();
     put(&world, &[event(&world, order, "1")]).await;
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
-    // A lease of no length has run out when it is given.
+    // A lease of zero length has already expired.
     let stale = held_by(&world, first, 0).await;
     let fresh = held_by(&world, second, 60_000).await;
     assert_eq!(shards(&fresh), shards(&stale));
@@ -65,13 +65,13 @@ async fn a_relay_publishes_only_what_it_holds() {
     let world = World::create().await;
     held_by(&world, Uuid::new_v4(), 60_000).await;
     put(&world, &[event(&world, OrderId::generate(), "1")]).await;
-    // The second relay asks once, and nothing has been given back yet.
+    // The second relay requests shards once, and none have been given back yet.
     let step = relay(&world).run_once().await.unwrap();
     assert_eq!((step.published, waiting(&world).await), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_lies_an_hour_ahead_counts_as_ended() {
+async fn a_lease_an_hour_ahead_counts_as_expired() {
     let world = World::create().await;
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
     assert_eq!(held_by(&world, first, 10_000).await.len(), 64);
@@ -87,7 +87,7 @@ async fn a_lease_that_lies_an_hour_ahead_counts_as_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renewal_gives_nothing_away_and_says_that_another_relay_waits_for_some() {
+async fn a_renewal_keeps_all_shards_and_reports_a_surplus() {
     let world = World::create().await;
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
     let extended = async || {
@@ -104,22 +104,22 @@ async fn a_renewal_gives_nothing_away_and_says_that_another_relay_waits_for_some
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_cannot_put_aside_what_another_one_has_taken_over_meanwhile() {
+async fn a_relay_cannot_dead_letter_events_of_a_lost_shard() {
     let world = World::create().await;
     put(&world, &[event(&world, OrderId::generate(), "1")]).await;
     let stale = held_by(&world, Uuid::new_v4(), 0).await;
     let row = &world.database.query("SELECT shard, seq FROM sales.outbox_events").await[0];
     let (shard, seq): (i16, i64) = (row.get(0), row.get(1));
     let held = *stale.iter().find(|held| held.shard == shard).unwrap();
-    // The takeover is not committed yet when the first relay puts the row aside.
+    // The takeover is not committed yet when the first relay dead-letters the row.
     let takeover = world.database.begin("UPDATE sales.outbox_shards SET token = token + 1").await;
     let store = world.store();
-    let putting_aside = tokio::spawn(async move {
+    let dead_lettering = tokio::spawn(async move {
         let mut connection = store.connection().await.unwrap();
         dead_letter(&mut connection, ClaimedRow { held, seq }, "refused", None).await.unwrap()
     });
-    world.database.until_somebody_waits_for_a_lock().await;
+    world.database.until_a_statement_waits_for_a_lock().await;
     takeover.commit().await;
-    assert!(!putting_aside.await.unwrap());
+    assert!(!dead_lettering.await.unwrap());
     assert_eq!(waiting(&world).await, 1);
 }

@@ -1,4 +1,4 @@
-//! The relay between a real PostgreSQL and a real Kafka.
+//! The relay with a real PostgreSQL and a real Kafka.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod dead_letters;

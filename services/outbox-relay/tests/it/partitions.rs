@@ -1,4 +1,4 @@
-//! A partition without a leader, of twelve.
+//! One of twelve partitions has no leader.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +10,7 @@ use test_kit::{PrivateStack, Running, World, eventually, outbox_event, put_into_
 use crate::outbox::waiting;
 
 const ORDERS: usize = 6_000;
-/// On three brokers, of which only the third has the last partition, and nothing else.
+/// Replicas on three brokers: the third has only the last partition, which no other broker has.
 const REPLICAS: &str = "1,2,1,2,1,2,1,2,1,2,1,3";
 const DEAD: i32 = 11;
 
@@ -23,7 +23,7 @@ fn events(world: &World, topic: &str, orders: &[OrderId], payload: &str) -> Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
+async fn a_partition_without_a_leader_delays_only_its_own_orders() {
     let stack = PrivateStack::start_with_brokers("test-partitions", 3);
     let world = World::create_on(stack.addresses()).await;
     let topic = format!("{}-spread", world.topics.order_events);
@@ -36,7 +36,7 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
     let relay = Running::start(|shutdown| application.run(shutdown));
 
     put_into_outbox(&world, &events(&world, &topic, &orders, "1")).await;
-    eventually("all is published", async || (waiting(&world).await == 0).then_some(())).await;
+    eventually("all are published", async || (waiting(&world).await == 0).then_some(())).await;
     let records = read_all(&world.stack, &topic).await;
     let dead: HashSet<String> = records
         .iter()
@@ -52,17 +52,17 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
         .await;
     let rows = world.database.query("SELECT aggregate_id::text FROM sales.outbox_events").await;
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<HashSet<String>>(), dead);
-    // Those that come while some are known to wait pass them as well.
+    // Events that arrive while others are deferred pass them too.
     let late: Vec<OrderId> =
         orders.iter().filter(|order| !dead.contains(&order.to_string())).copied().collect();
     put_into_outbox(&world, &events(&world, &topic, &late, "3")).await;
     eventually("late ones are published", async || (waiting(&world).await == left).then_some(()))
         .await;
 
-    stack.bring_back("kafka-3");
-    eventually("all is published", async || (waiting(&world).await == 0).then_some(())).await;
-    let put_aside = "SELECT count(*) FROM sales.outbox_dead_letters";
-    assert_eq!(world.database.count(put_aside).await, 0);
+    stack.start_again("kafka-3");
+    eventually("all are published", async || (waiting(&world).await == 0).then_some(())).await;
+    let dead_letters = "SELECT count(*) FROM sales.outbox_dead_letters";
+    assert_eq!(world.database.count(dead_letters).await, 0);
     let mut values = BTreeMap::<Vec<u8>, Vec<u8>>::new();
     for record in read_all(&world.stack, &topic).await {
         values.entry(record.key.unwrap()).or_default().extend(record.value.unwrap());
@@ -70,7 +70,7 @@ async fn a_partition_without_a_leader_holds_up_its_own_orders_and_no_others() {
     for order in &orders {
         let order = order.to_string();
         let expected: &[u8] = if dead.contains(&order) { b"12" } else { b"123" };
-        // A record that was written though its answer was lost is written again.
+        // A record whose acknowledgement was lost is written again.
         let mut written = values.remove(order.as_bytes()).unwrap();
         written.dedup();
         assert_eq!(written, expected, "{order}");

@@ -8,12 +8,12 @@ const BINARY: &str = env!("CARGO_BIN_EXE_outbox-relay");
 
 #[test]
 fn settings_that_are_missing_or_wrong_are_reported_together() {
-    process_checks::reports_all_faults(
+    process_checks::reports_all_errors(
         BINARY,
         &[("OUTBOX_SHARD_BATCH", "0")],
         &["DATABASE_URL", "KAFKA_BROKERS", "OUTBOX_SHARD_BATCH"],
     );
-    process_checks::reports_all_faults(
+    process_checks::reports_all_errors(
         BINARY,
         &[
             ("DATABASE_URL", "postgres://u@h/d"),
@@ -27,24 +27,25 @@ fn settings_that_are_missing_or_wrong_are_reported_together() {
 
 #[test]
 fn help_names_every_variable() {
-    process_checks::help_names_all_of::<outbox_relay::Config>(BINARY);
+    process_checks::help_lists_variables_of::<outbox_relay::Config>(BINARY);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_process_cleanly() {
-    process_checks::ends_on_a_signal(BINARY).await;
+    process_checks::exits_on_sigterm(BINARY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_the_relays_shows_how_much_waits_and_for_how_long() {
+async fn exactly_one_relay_reports_the_outbox() {
     let world = World::create().await;
-    // Nobody has made this topic, so the event waits.
+    // The topic does not exist, so the event waits.
     let topic = format!("{}.missing", world.topics.order_events);
     let event = OutboxEvent { topic, ..outbox_event(&world, OrderId::generate(), "{}") };
     put_into_outbox(&world, &[event]).await;
     let relays = [Process::start(BINARY, &world).await, Process::start(BINARY, &world).await];
 
-    // Events, relays, shards that nobody holds, and whether an age and the time of a look are shown.
+    // The numbers of events, relays and unheld shards; whether an age and an observation time are
+    // set.
     let shown = async |relay: &Process| {
         let text = metrics(relay.management_port()).await;
         let value = |name: &str| -> f64 {
@@ -55,10 +56,10 @@ async fn one_of_the_relays_shows_how_much_waits_and_for_how_long() {
         let ages = ["outbox_oldest_age_seconds", "outbox_observed_timestamp_seconds"].map(value);
         (counts, ages.map(|age| age > 0.0))
     };
-    let (observes, leaves_it) = (([1.0, 2.0, 0.0], [true; 2]), ([0.0; 3], [false; 2]));
-    eventually("one shows it and the other does not", async || {
+    let (observes, idle) = (([1.0, 2.0, 0.0], [true; 2]), ([0.0; 3], [false; 2]));
+    eventually("only one relay reports the outbox", async || {
         let both = [shown(&relays[0]).await, shown(&relays[1]).await];
-        (both == [observes, leaves_it] || both == [leaves_it, observes]).then_some(())
+        (both == [observes, idle] || both == [idle, observes]).then_some(())
     })
     .await;
 }

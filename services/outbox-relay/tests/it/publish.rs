@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use contracts::topics::TopicSpec;
 use domain::OrderId;
-use messaging::topic_admin::{self, Copies};
+use messaging::topic_admin::{self, Replication};
 use store::outbox::{OutboxEvent, shard_of};
 use test_kit::{
     SlowStack, World, eventually, outbox_event as event, put_into_outbox as put, read_all,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::outbox::{relay, waiting};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_reaches_its_topic_whole_and_leaves_the_outbox() {
+async fn an_event_is_published_unchanged_and_leaves_the_outbox() {
     let world = World::create().await;
     let order = OrderId::generate();
     let event = event(&world, order, r#"{"price": 29.90,  "spaces":"kept"}"#);
@@ -61,7 +61,7 @@ async fn the_events_of_an_order_keep_their_order() {
     put(&world, &events).await;
 
     let mut relay = relay(&world);
-    // One event of each order a step: the next one never overtakes.
+    // A step publishes one event of each order, so that no event overtakes another.
     for _ in 0..5 {
         assert_eq!(relay.run_once().await.unwrap().published, orders.len());
     }
@@ -78,10 +78,10 @@ async fn the_events_of_an_order_keep_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_absent_topic_blames_no_event_and_loses_none() {
+async fn a_missing_topic_defers_events_without_an_attempt() {
     let mut world = World::create().await;
     world.set("KAFKA_PUBLISH_TIMEOUT", 500);
-    // Of one shard, so that they are sent together.
+    // In one shard, so that they are sent together.
     let mut orders =
         std::iter::repeat_with(OrderId::generate).filter(|order| shard_of(*order) == 7);
     let (order, other) = (orders.next().unwrap(), orders.next().unwrap());
@@ -89,7 +89,7 @@ async fn an_absent_topic_blames_no_event_and_loses_none() {
     stranded.topic = format!("{}-absent", world.topics.order_events);
     put(&world, &[stranded, event(&world, other, "2")]).await;
 
-    // The one that could go has gone, the other waits, and no attempt is counted.
+    // One event is published; the other is deferred without counting an attempt.
     let step = relay(&world).run_once().await.unwrap();
     assert_eq!((step.published, step.deferred), (1, 1));
     assert_eq!(read_all(&world.stack, &world.topics.order_events).await.len(), 1);
@@ -101,10 +101,10 @@ async fn an_absent_topic_blames_no_event_and_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_events_are_taken_a_few_at_a_time() {
+async fn large_events_are_claimed_a_few_at_a_time() {
     let world = World::create().await;
     let orders = std::iter::repeat_with(OrderId::generate).filter(|order| shard_of(*order) == 7);
-    // The database stores it in a hundredth of its size.
+    // The database compresses it to a hundredth of its size.
     let large = format!("\"{}\"", "x".repeat(90_000));
     let events: Vec<_> = orders.take(6).map(|order| event(&world, order, &large)).collect();
     put(&world, &events).await;
@@ -115,7 +115,7 @@ async fn large_events_are_taken_a_few_at_a_time() {
     }
 }
 
-/// A topic of one partition that takes no record of more than 20,000 bytes.
+/// A topic with one partition that accepts records of up to 20,000 bytes.
 async fn small_topic(world: &World) -> String {
     let small = TopicSpec {
         name: format!("{}-small", world.topics.order_events),
@@ -124,33 +124,34 @@ async fn small_topic(world: &World) -> String {
         segment: Duration::from_hours(1),
         max_message_bytes: Some(20_000),
     };
-    let copies = Copies::default();
+    let copies = Replication::default();
     topic_admin::create(&world.config(), std::slice::from_ref(&small), copies).await.unwrap();
     small.name
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_broker_alone_refuses_is_put_aside_and_what_was_sent_with_it_is_not() {
+async fn only_the_refused_events_of_a_batch_are_dead_lettered() {
     let world = World::create().await;
     let small = small_topic(&world).await;
     let mut events = Vec::new();
     for number in 0..40 {
-        // Random, so that it is not compressed to what the topic takes; the client lets it pass.
+        // Random, so that it does not compress to what the topic accepts. The client accepts it.
         let large = || (0..1000).map(|_| Uuid::new_v4().to_string()).collect::<String>();
         let value = if number % 10 == 3 { large() } else { number.to_string() };
         let event = event(&world, OrderId::generate(), &format!("\"{value}\""));
         events.push(OutboxEvent { topic: small.clone(), ..event });
     }
     put(&world, &events).await;
-    // Its lanes share a producer, so what one of them sends again must not meet what another sends.
+    // The lanes share a producer, so the retries of one lane must not share a batch with another
+    // lane.
     let step = relay(&world).run_once().await.unwrap();
     assert_eq!((step.published, step.dead_lettered), (36, 4));
     assert_eq!(read_all(&world.stack, &small).await.len(), 36);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_at_fault_holds_up_none_that_was_sent_with_it_though_answers_are_late() {
-    // Later than half of the time in which a record has to be acknowledged.
+async fn a_refused_event_does_not_delay_its_batch_despite_late_responses() {
+    // More than half of the publish timeout.
     let stack = SlowStack::start("test-slow", Duration::from_millis(2_500)).await;
     let mut world = World::create_on(stack.addresses()).await;
     let small = small_topic(&world).await;
@@ -166,12 +167,12 @@ async fn an_event_at_fault_holds_up_none_that_was_sent_with_it_though_answers_ar
         .collect();
     put(&world, &events).await;
     let mut relay = relay(&world);
-    // Its client has to find the broker first, which takes some answers.
-    let put_aside = "SELECT count(*) FROM sales.outbox_dead_letters";
+    // The client has to discover the broker first, which takes several responses.
+    let dead_letters = "SELECT count(*) FROM sales.outbox_dead_letters";
     let of_topic = format!("SELECT count(*) FROM sales.outbox_events WHERE topic = '{small}'");
     eventually("one is dead-lettered, and the others are published", async || {
         let _: Result<_, _> = relay.run_once().await;
-        let dead_lettered = world.database.count(put_aside).await;
+        let dead_lettered = world.database.count(dead_letters).await;
         (dead_lettered == 1 && world.database.count(&of_topic).await == 0).then_some(())
     })
     .await;
@@ -181,7 +182,7 @@ async fn an_event_at_fault_holds_up_none_that_was_sent_with_it_though_answers_ar
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_deferred_holds_up_its_own_order_and_no_other() {
+async fn a_deferred_row_delays_only_its_own_order() {
     let world = World::create().await;
     let (deferred, other) = (OrderId::generate(), OrderId::generate());
     put(&world, &[event(&world, deferred, "1"), event(&world, deferred, "2")]).await;
@@ -207,7 +208,7 @@ async fn a_row_that_is_deferred_holds_up_its_own_order_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_wait_do_not_count_for_a_claim() {
+async fn deferred_rows_do_not_count_for_a_claim() {
     let mut world = World::create().await;
     world.set("OUTBOX_SHARD_BATCH", 3);
     let mut orders =
@@ -223,11 +224,11 @@ async fn rows_that_wait_do_not_count_for_a_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn most_of_a_batch_refused_is_no_fault_of_its_events() {
+async fn a_mostly_refused_batch_is_deferred() {
     let world = World::create().await;
-    // Somebody has set the limit far too low.
+    // The limit is far too low.
     let small = small_topic(&world).await;
-    // Random, so that they stay as large as they are.
+    // Random, so that they do not compress.
     let orders = std::iter::repeat_with(OrderId::generate);
     let large = || (0..700).map(|_| Uuid::new_v4().to_string()).collect::<String>();
     let events = orders.take(60).map(|order| OutboxEvent {
@@ -235,14 +236,14 @@ async fn most_of_a_batch_refused_is_no_fault_of_its_events() {
         ..event(&world, order, &format!("\"{}\"", large()))
     });
     put(&world, &events.collect::<Vec<_>>()).await;
-    // A claim takes 128 KB of a shard, so they are spread over those of one lane.
+    // A claim reads 128 KB of a shard, so the events are spread over the shards of one lane.
     let spread = "UPDATE sales.outbox_events SET shard = (seq % 16 * 4)::smallint";
     world.database.execute(spread).await;
     let step = relay(&world).run_once().await.unwrap_or_default();
     assert_eq!(step.published, 0);
-    // The first of them may have come before there were enough to be suspicious.
-    let put_aside = world.database.count("SELECT count(*) FROM sales.outbox_dead_letters").await;
-    assert!(put_aside < 20, "{put_aside}");
+    // The first refusals may have come before there were enough for the poison breaker.
+    let dead_letters = world.database.count("SELECT count(*) FROM sales.outbox_dead_letters").await;
+    assert!(dead_letters < 20, "{dead_letters}");
     let deferred = "SELECT count(*) FROM sales.outbox_events WHERE next_attempt_at > now()";
-    assert_eq!(world.database.count(deferred).await, 60 - put_aside);
+    assert_eq!(world.database.count(deferred).await, 60 - dead_letters);
 }

@@ -2,8 +2,8 @@ use domain::OrderId;
 use outbox_relay::Application;
 use store::outbox::{Notifier, enqueue, shard_of};
 use test_kit::{
-    Process, Running, World, eventually, is_ready, outbox_event as event, put_into_outbox as put,
-    read_all, told, until_ready, until_stalled,
+    Process, Running, World, eventually, get_json, is_ready, outbox_event as event,
+    put_into_outbox as put, read_all, until_ready, until_stalled,
 };
 
 use crate::outbox::waiting;
@@ -28,7 +28,7 @@ async fn all_published(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_that_stops_hands_its_shards_over_at_once() {
+async fn a_stopping_relay_gives_its_shards_back_at_once() {
     let world = World::create().await;
     let first = start(&world);
     put_one(&world).await;
@@ -49,12 +49,12 @@ async fn until_listening(world: &World, relays: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_relay_gives_back_is_taken_long_before_the_others_would_renew() {
+async fn returned_shards_are_taken_before_the_next_renewal() {
     let mut world = World::create().await;
     world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
     let all_held = async || {
         let held = "SELECT count(*) FROM sales.outbox_shards WHERE owner IS NOT NULL";
-        eventually("all is held", async || (world.database.count(held).await == 64).then_some(()))
+        eventually("all are held", async || (world.database.count(held).await == 64).then_some(()))
             .await;
     };
     let first = start(&world);
@@ -64,14 +64,14 @@ async fn what_a_relay_gives_back_is_taken_long_before_the_others_would_renew() {
     eventually("both are counted", async || (world.database.count(alive).await == 2).then_some(()))
         .await;
     until_listening(&world, 2).await;
-    // It has found nothing to take, and would look again in twenty minutes.
+    // The second relay has found no free shard, and would renew its leases in 15 minutes.
     first.stop().await;
     all_held().await;
     second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_told_of_is_published_long_before_a_relay_would_look() {
+async fn a_notified_event_is_published_before_the_next_poll() {
     let mut world = World::create().await;
     world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
     let _relay = start(&world);
@@ -86,7 +86,7 @@ async fn an_event_that_is_told_of_is_published_long_before_a_relay_would_look() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_kill_another_relay_takes_over_when_the_lease_has_run_out() {
+async fn after_a_kill_another_relay_takes_over_when_the_lease_expires() {
     let mut world = World::create().await;
     world.set("KAFKA_PUBLISH_TIMEOUT", 500).set("OUTBOX_LEASE", 3000);
     let first = Process::start(env!("CARGO_BIN_EXE_outbox-relay"), &world).await;
@@ -94,7 +94,7 @@ async fn after_a_kill_another_relay_takes_over_when_the_lease_has_run_out() {
     all_published(&world).await;
     first.kill();
     let held = "SELECT count(*) FROM sales.outbox_shards WHERE lease_until > now()";
-    assert_eq!(world.database.count(held).await, 64, "a killed relay hands nothing over");
+    assert_eq!(world.database.count(held).await, 64, "a killed relay gives no shard back");
     put_one(&world).await;
     let _second = start(&world);
     all_published(&world).await;
@@ -102,7 +102,7 @@ async fn after_a_kill_another_relay_takes_over_when_the_lease_has_run_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
+async fn a_database_outage_does_not_end_the_service() {
     let mut world = World::create().await;
     let direct = world.store();
     let proxy = world.proxy_database().await;
@@ -119,19 +119,19 @@ async fn a_database_that_goes_away_and_comes_back_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_that_waits_for_ever_turns_livez_red() {
+async fn livez_fails_when_a_relay_stalls() {
     let mut world = World::create().await;
-    world.set_impatience();
+    world.set_short_timeouts();
     let proxy = world.proxy_database().await;
     let (relay, port) = start_with_port(&world);
     put_one(&world).await;
     all_published(&world).await;
     until_stalled(port, &[]).await;
-    // Its statements arrive, and no answer ever comes.
-    proxy.lose_answers();
-    // The relay itself only stands still if it was renewing its leases.
-    eventually("a lane stands still", async || {
-        let (_, document) = told(port, "livez").await;
+    // Its statements arrive, but no response returns.
+    proxy.drop_responses();
+    // The relay loop is stalled only if it was renewing its leases.
+    eventually("a lane is stalled", async || {
+        let (_, document) = get_json(port, "livez").await;
         (document["loops"]["lane"] == false).then_some(())
     })
     .await;

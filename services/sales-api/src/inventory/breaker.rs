@@ -1,4 +1,5 @@
-//! A circuit breaker: an inventory that keeps failing is left alone for a while, and so are our own threads.
+//! A circuit breaker: stops requests to the inventory for a while when it keeps failing. This
+//! relieves the inventory and this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,23 +11,23 @@ use failsafe::failure_policy::{ConsecutiveFailures, consecutive_failures};
 use failsafe::{Config, Instrument, StateMachine};
 use tokio::sync::Semaphore;
 
-/// Why the inventory gave no answer.
+/// Why a check has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InventoryError {
     #[error("the circuit breaker is open")]
     Open,
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Timeout(Duration),
     #[error("the inventory cannot be reached")]
     Transport(#[from] reqwest::Error),
-    #[error("the inventory answered with status {status}")]
+    #[error("the inventory responded with status {status}")]
     Status { status: u16, retry_after: Option<Duration> },
-    #[error("the inventory's answer cannot be read")]
+    #[error("the inventory's response cannot be read")]
     Unreadable(#[source] reqwest::Error),
 }
 
 impl InventoryError {
-    /// A short name that never changes.
+    /// A short, stable name for spans.
     pub(crate) const fn class(&self) -> &'static str {
         match self {
             Self::Open => "breaker-open",
@@ -37,8 +38,8 @@ impl InventoryError {
         }
     }
 
-    /// The status of an inventory that does not accept this one question: a 4xx that is neither a word of patience (408,
-    /// 429) nor one that no question at all is accepted (401, 403, 407).
+    /// The status, if the inventory rejects this one request: a 4xx that neither asks to retry
+    /// (408, 429) nor rejects every request (401, 403, 407).
     pub(crate) const fn refusal(&self) -> Option<u16> {
         match self {
             Self::Status { status: 401 | 403 | 407 | 408 | 429, .. } => None,
@@ -48,14 +49,14 @@ impl InventoryError {
     }
 }
 
-/// Whether calls go through.
+/// The state of the circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreakerState {
-    /// All of them.
+    /// All calls are permitted.
     Closed,
-    /// None.
+    /// No call is permitted.
     Open,
-    /// One at a time, to see whether the inventory has recovered.
+    /// One call at a time is permitted, to check whether the inventory has recovered.
     HalfOpen,
 }
 
@@ -70,11 +71,11 @@ impl BreakerState {
     }
 }
 
-/// Counts failures in a row and opens when there are too many.
+/// Opens after a number of consecutive failures.
 pub(crate) struct Breaker {
     machine: StateMachine<ConsecutiveFailures<Constant>, Observer>,
     observer: Observer,
-    /// The library lets every concurrent call through when it is half open; this lets one.
+    /// Permits one call when half-open; the library would permit all concurrent calls.
     probe: Semaphore,
 }
 
@@ -91,9 +92,9 @@ impl Breaker {
         self.observer.state()
     }
 
-    /// Makes a call, or refuses to. The call has to bring its own timeout: one that is dropped is not counted. Nor is a
-    /// question that was refused for its own fault: with it, a client could open the breaker for all others, or keep it
-    /// from opening.
+    /// Makes a call, if the state permits it. The call must have its own timeout, because a dropped
+    /// call is not counted. A request that the inventory rejects is not counted either: with it, a
+    /// client could open the breaker for all others, or keep it from opening.
     pub(crate) async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, InventoryError>>,
@@ -107,19 +108,19 @@ impl Breaker {
         if !self.machine.is_call_permitted() {
             return Err(InventoryError::Open);
         }
-        let answer = call.await;
-        match &answer {
+        let response = call.await;
+        match &response {
             Ok(_) => self.machine.on_success(),
             Err(error) if error.refusal().is_none() => self.machine.on_error(),
-            // Who refuses is there.
+            // An inventory that rejects a request is available.
             Err(_) if self.state() != BreakerState::Closed => self.machine.on_success(),
             Err(_) => {}
         }
-        answer
+        response
     }
 }
 
-/// Follows the breaker's state, which the library does not show.
+/// Tracks the breaker's state, which the library does not expose.
 #[derive(Clone, Default)]
 struct Observer(Arc<AtomicU8>);
 
@@ -144,7 +145,7 @@ impl Observer {
 }
 
 impl Instrument for Observer {
-    // The client measures these.
+    // `Inventory` records rejected calls.
     fn on_call_rejected(&self) {}
 
     fn on_open(&self) {
@@ -172,21 +173,21 @@ mod tests {
 
     use super::*;
 
-    async fn answering(status: u16) -> Result<(), InventoryError> {
+    async fn failing_with(status: u16) -> Result<(), InventoryError> {
         Err(InventoryError::Status { status, retry_after: None })
     }
 
     async fn open_breaker(reset_timeout: Duration) -> Breaker {
         let breaker = Breaker::new(3, reset_timeout);
         for _ in 0..3 {
-            let failed = breaker.call(answering(500)).await;
+            let failed = breaker.call(failing_with(500)).await;
             assert!(matches!(failed, Err(InventoryError::Status { status: 500, .. })));
         }
         breaker
     }
 
     #[tokio::test]
-    async fn it_opens_after_the_threshold_and_refuses_without_calling() {
+    async fn the_breaker_opens_after_the_threshold() {
         let breaker = open_breaker(Duration::from_mins(1)).await;
         assert_eq!(breaker.state(), BreakerState::Open);
         let called = breaker
@@ -196,33 +197,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_wrong_with_the_inventory_opens_it() {
+    async fn only_failures_of_the_inventory_open_the_breaker() {
         for (status, counts) in
             [(400, false), (404, false), (422, false), (401, true), (429, true), (503, true)]
         {
             let breaker = Breaker::new(1, Duration::from_mins(1));
-            assert!(breaker.call(answering(status)).await.is_err());
+            assert!(breaker.call(failing_with(status)).await.is_err());
             assert_eq!(breaker.state() == BreakerState::Open, counts, "{status}");
         }
     }
 
     #[tokio::test]
-    async fn a_question_that_is_refused_does_not_keep_it_from_opening() {
+    async fn a_rejected_request_does_not_reset_the_failure_count() {
         let breaker = Breaker::new(2, Duration::from_mins(1));
         for status in [503, 400, 503] {
-            assert!(breaker.call(answering(status)).await.is_err());
+            assert!(breaker.call(failing_with(status)).await.is_err());
         }
         assert_eq!(breaker.state(), BreakerState::Open);
     }
 
     #[tokio::test]
-    async fn half_open_lets_exactly_one_of_many_through() {
+    async fn half_open_permits_exactly_one_call() {
         let breaker = open_breaker(Duration::ZERO).await;
-        let (calls, answer) = (AtomicUsize::new(0), Notify::new());
+        let (calls, response) = (AtomicUsize::new(0), Notify::new());
         let attempt = || {
             breaker.call(async {
                 calls.fetch_add(1, Ordering::Relaxed);
-                answer.notified().await;
+                response.notified().await;
                 Ok(())
             })
         };
@@ -231,7 +232,7 @@ mod tests {
         assert!(futures::poll!(&mut probe).is_pending());
         let others = join_all((0..20).map(|_| attempt())).await;
         assert!(others.iter().all(|refused| matches!(refused, Err(InventoryError::Open))));
-        answer.notify_one();
+        response.notify_one();
         assert!(probe.await.is_ok());
         assert_eq!((calls.load(Ordering::Relaxed), breaker.state()), (1, BreakerState::Closed));
     }

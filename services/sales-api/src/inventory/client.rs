@@ -1,4 +1,4 @@
-//! The question, put with patience and with an end to it.
+//! The client of the inventory: retries and hedged requests up to a deadline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,16 +26,14 @@ use url::Url;
 use super::breaker::{Breaker, BreakerState, InventoryError};
 use crate::config::InventorySettings;
 
-/// Why an order cannot be filled.
+/// Why the stock of an order was not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StockError {
-    #[error("there is not enough in stock")]
+    #[error("insufficient stock")]
     Insufficient(Vec<Shortage>),
-    #[error(
-        "the inventory does not accept the question about these items: it answered with status {0}"
-    )]
+    #[error("the inventory rejected the request for these items with status {0}")]
     Refused(u16),
-    #[error("the inventory cannot be asked at the moment")]
+    #[error("the inventory is unavailable; retry later")]
     Unavailable { retry_after: Duration, source: InventoryError },
 }
 
@@ -43,7 +41,7 @@ pub(crate) enum StockError {
 #[derive(Clone)]
 pub(crate) struct Inventory {
     client: reqwest::Client,
-    /// Shared by all clients: it holds every certificate that the system trusts, some 2 MB.
+    /// Shared by all clients, because it holds all trusted certificates of the system, about 2 MB.
     tls: TlsConnector,
     availability: Url,
     timeout: Duration,
@@ -68,8 +66,8 @@ impl Inventory {
         })
     }
 
-    /// The same, with connections of its own. A connection is driven by the thread that opened it; one that is shared
-    /// wakes that thread for each question of another.
+    /// A copy with its own connections. A connection is driven by the thread that opened it; a
+    /// shared one wakes that thread for each request of another thread.
     pub(crate) fn of_this_thread(&self) -> Self {
         let client = client(&self.tls).unwrap_or_else(|_| self.client.clone());
         Self { client, ..self.clone() }
@@ -79,8 +77,8 @@ impl Inventory {
         self.breaker.state()
     }
 
-    /// Fails unless there is enough of everything. Too little is an answer like any other, not a failure of the
-    /// inventory.
+    /// Fails unless there is enough stock of all items. Insufficient stock is a valid response, not
+    /// a failure of the inventory.
     pub(crate) async fn ensure_available(
         &self,
         lines: &[OrderLine],
@@ -88,8 +86,8 @@ impl Inventory {
     ) -> Result<(), StockError> {
         let wanted = wanted(lines);
         let started = Instant::now();
-        let answer = self.breaker.call(self.ask(&wanted, trace)).await;
-        let outcome = match &answer {
+        let response = self.breaker.call(self.request_with_retries(&wanted, trace)).await;
+        let outcome = match &response {
             Ok(shortages) if shortages.is_empty() => "enough",
             Ok(_) => "insufficient",
             Err(InventoryError::Open) => "rejected",
@@ -98,7 +96,7 @@ impl Inventory {
         };
         metrics::histogram!("inventory_request_duration_seconds", "outcome" => outcome)
             .record(started.elapsed());
-        match answer {
+        match response {
             Ok(shortages) if shortages.is_empty() => Ok(()),
             Ok(shortages) => Err(StockError::Insufficient(shortages)),
             Err(source) => Err(match source.refusal() {
@@ -116,9 +114,9 @@ impl Inventory {
         }
     }
 
-    /// Asks until there is an answer or the time is up. What can't pass by itself is not asked again, nor what the
-    /// inventory wants to be asked later than there is time for.
-    async fn ask(
+    /// Retries until there is a response or the time is up. Permanent errors are not retried, nor
+    /// are responses whose `Retry-After` ends after the deadline.
+    async fn request_with_retries(
         &self,
         wanted: &[WantedItem],
         trace: Option<&TraceContext>,
@@ -132,10 +130,10 @@ impl Inventory {
             .with_max_elapsed_time(Some(self.timeout))
             .build();
         backoff::future::retry(schedule, || async {
-            let stock = self.ask_hedged(&request, deadline, trace).await;
+            let stock = self.request_hedged(&request, deadline, trace).await;
             let stock = stock.map(|stock| shortages(wanted, &stock));
             stock.map_err(|error| match error {
-                InventoryError::Status { retry_after: Some(wait), .. } if is_passing(&error) => {
+                InventoryError::Status { retry_after: Some(wait), .. } if is_transient(&error) => {
                     let wait = wait.max(FIRST_WAIT);
                     if Instant::now().checked_add(wait).is_some_and(|then| then < deadline) {
                         backoff::Error::retry_after(error, wait)
@@ -143,55 +141,56 @@ impl Inventory {
                         backoff::Error::permanent(error)
                     }
                 }
-                error if is_passing(&error) => backoff::Error::transient(error),
+                error if is_transient(&error) => backoff::Error::transient(error),
                 error => backoff::Error::permanent(error),
             })
         })
         .await
     }
 
-    /// Asks, and asks a second time beside the first when half of the time has gone without an answer; whichever
-    /// answers counts. An inventory that is slow is waited for to the end, and a connection that hangs is not all there
-    /// is. To ask twice is safe: nothing is taken from the stock.
-    async fn ask_hedged(
+    /// Sends a request, and a second one in parallel if there is no response after half of the
+    /// time. The first success counts. So a slow inventory has the whole time, and a hanging
+    /// connection does not fail the check. A duplicate request is safe, because a check takes
+    /// nothing from the stock.
+    async fn request_hedged(
         &self,
         request: &AvailabilityRequest,
         deadline: Instant,
         trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        let mut first = Box::pin(self.ask_once(request, deadline, trace));
-        if let Ok(answer) = timeout(self.timeout / 2, &mut first).await {
-            return answer;
+        let mut first = Box::pin(self.request_once(request, deadline, trace));
+        if let Ok(response) = timeout(self.timeout / 2, &mut first).await {
+            return response;
         }
         let (stock, _) =
-            select_ok([first, Box::pin(self.ask_once(request, deadline, trace))]).await?;
+            select_ok([first, Box::pin(self.request_once(request, deadline, trace))]).await?;
         Ok(stock)
     }
 
-    async fn ask_once(
+    async fn request_once(
         &self,
         request: &AvailabilityRequest,
         deadline: Instant,
         trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        // It ends with the question, also with one that nobody waits for any more.
+        // The span ends with this future, also if the future is dropped.
         let mut span = recorder().and_then(|it| it.begin(trace, || self.span()));
-        let question = self.client.post(self.availability.clone()).json(request);
+        let http_request = self.client.post(self.availability.clone()).json(request);
         let below = span.as_ref().and_then(RecordedSpan::trace);
-        let question = match below.as_ref().or(trace) {
-            Some(trace) => trace_headers(question, trace),
-            None => question,
+        let http_request = match below.as_ref().or(trace) {
+            Some(trace) => trace_headers(http_request, trace),
+            None => http_request,
         };
-        let stock = async { stock(question.send().await, span.as_mut()).await };
-        let answer =
+        let stock = async { stock(http_request.send().await, span.as_mut()).await };
+        let response =
             timeout_at(deadline, stock).await.unwrap_or(Err(InventoryError::Timeout(self.timeout)));
-        if let (Err(error), Some(span)) = (&answer, &mut span) {
+        if let (Err(error), Some(span)) = (&response, &mut span) {
             span.fail(error.class(), Chain(error).to_string());
         }
-        answer
+        response
     }
 
-    /// OpenTelemetry's names for an HTTP client's span.
+    /// OpenTelemetry's semantic conventions for HTTP client spans.
     fn span(&self) -> SpanBuilder {
         let url = &self.availability;
         let mut attributes = vec![
@@ -207,21 +206,21 @@ impl Inventory {
 }
 
 async fn stock(
-    answer: Result<Response, reqwest::Error>,
+    response: Result<Response, reqwest::Error>,
     span: Option<&mut RecordedSpan>,
 ) -> Result<Vec<StockedItem>, InventoryError> {
-    let answer = answer?;
-    let status = answer.status();
+    let response = response?;
+    let status = response.status();
     if let Some(span) = span {
         let code = i64::from(status.as_u16());
         span.note(KeyValue::new("http.response.status_code", code));
     }
     if !status.is_success() {
-        let retry_after = retry_after(answer.headers());
+        let retry_after = retry_after(response.headers());
         return Err(InventoryError::Status { status: status.as_u16(), retry_after });
     }
-    match answer.json::<AvailabilityResponse>().await {
-        Ok(answer) => Ok(answer.items),
+    match response.json::<AvailabilityResponse>().await {
+        Ok(response) => Ok(response.items),
         Err(error) if error.is_decode() => Err(InventoryError::Unreadable(error)),
         Err(error) => Err(error.into()),
     }
@@ -235,11 +234,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds.or_else(|| Some(until()?.duration_since(SystemTime::now()).unwrap_or_default()))
 }
 
-fn trace_headers(question: RequestBuilder, trace: &TraceContext) -> RequestBuilder {
-    let question = question.header("traceparent", &trace.traceparent);
+fn trace_headers(http_request: RequestBuilder, trace: &TraceContext) -> RequestBuilder {
+    let http_request = http_request.header("traceparent", &trace.traceparent);
     match &trace.tracestate {
-        Some(state) => question.header("tracestate", state),
-        None => question,
+        Some(state) => http_request.header("tracestate", state),
+        None => http_request,
     }
 }
 
@@ -247,9 +246,9 @@ fn client(tls: &TlsConnector) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls.clone()).build()
 }
 
-/// Whether the same question can get an answer the next time: it was not heard, or not in time, or the inventory
-/// had a fault of its own.
-fn is_passing(error: &InventoryError) -> bool {
+/// Whether a retry can succeed: the request did not arrive, the inventory asked to retry, or it had
+/// an internal error.
+fn is_transient(error: &InventoryError) -> bool {
     match error {
         InventoryError::Transport(error) => error.is_connect() || error.is_request(),
         InventoryError::Status { status, .. } => matches!(status, 408 | 429 | 500..),
@@ -257,7 +256,7 @@ fn is_passing(error: &InventoryError) -> bool {
     }
 }
 
-/// Each product once, however many lines it is on.
+/// The quantity of each product, summed over all lines.
 fn wanted(lines: &[OrderLine]) -> Vec<WantedItem> {
     let mut pieces = BTreeMap::<&str, i64>::new();
     for line in lines {
@@ -269,7 +268,7 @@ fn wanted(lines: &[OrderLine]) -> Vec<WantedItem> {
         .collect()
 }
 
-/// What there is too little of. The inventory has nothing of a product that it does not know.
+/// The items with insufficient stock. A product that is not in the response has a stock of 0.
 fn shortages(wanted: &[WantedItem], stock: &[StockedItem]) -> Vec<Shortage> {
     let shortage = |item: &WantedItem| {
         let stocked = stock.iter().find(|stocked| stocked.product_id == item.product_id);

@@ -1,4 +1,4 @@
-//! Asking the inventory whether there is enough.
+//! Checks the stock of an order with the inventory.
 
 mod breaker;
 mod client;

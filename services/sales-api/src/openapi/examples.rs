@@ -1,4 +1,4 @@
-//! One order in the examples of every request and response.
+//! Examples of requests and responses, all of the same order.
 
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// A schema of a response allows more fields than there are; the type of the body writes only its own.
+    /// Compares with the type of the body, because a response schema allows additional fields.
     fn assert_written_by<T: Serialize + DeserializeOwned>(example: &Value) {
         let body: T = serde_json::from_value(example.clone()).unwrap();
         assert_eq!(serde_json::to_value(body).unwrap(), *example);

@@ -1,7 +1,7 @@
-//! Calls that arrive while a batch is under way go together in the next one.
+//! Group commit: calls that arrive while a batch runs are processed together in the next batch.
 //!
-//! A database does the same with its log. Alone, a call waits for nobody; under load, many share one statement, one
-//! round trip and one commit.
+//! A database writes its log in the same way. A single call starts at once; under load, many calls
+//! share one statement, one round trip and one commit.
 
 use std::sync::Arc;
 
@@ -12,31 +12,32 @@ use store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// The most calls in one batch. Larger ones gained nothing and make the first call of a batch wait for its last.
-const LARGEST: usize = 64;
+/// Maximum number of calls in a batch. Larger batches were not faster, and the first call of a
+/// batch waits for its last.
+const MAX_BATCH: usize = 64;
 
-/// Why a call has no outcome.
+/// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum BatchError {
-    /// Too many calls wait already.
-    #[error("too much work is waiting for the database")]
+    /// The queue is full.
+    #[error("the queue of the order writer is full")]
     Full,
-    /// The database, for this call or for the whole batch.
+    /// The database failed, for this call or for the whole batch.
     #[error(transparent)]
     Store(#[from] Arc<StoreError>),
-    /// The worker ended.
-    #[error("nobody works on the queue any more")]
-    Gone,
+    /// The receiving end of the queue was dropped.
+    #[error("the order writer has stopped")]
+    Stopped,
 }
 
-/// The end that takes calls.
+/// The sending end of the queue.
 pub(crate) struct Batcher<I, O> {
     queue: mpsc::Sender<Call<I, O>>,
     name: &'static str,
 }
 
-/// The end that works on them.
-pub(crate) struct Batches<I, O> {
+/// The receiving end of the queue, which runs the batches.
+pub(crate) struct BatchWorker<I, O> {
     size: Histogram,
     duration: Histogram,
     queue: mpsc::Receiver<Call<I, O>>,
@@ -48,31 +49,31 @@ type Outcome<O> = Result<O, Arc<StoreError>>;
 
 struct Call<I, O> {
     item: I,
-    answer: oneshot::Sender<Outcome<O>>,
+    reply: oneshot::Sender<Outcome<O>>,
 }
 
-/// Both ends of a queue that holds so many calls. The name is for metrics.
+/// Both ends of a queue of `capacity` calls. `name` is a metric label.
 pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
     name: &'static str,
     capacity: usize,
     heartbeat: Heartbeat,
-) -> (Batcher<I, O>, Batches<I, O>) {
-    // Nobody has called.
+) -> (Batcher<I, O>, BatchWorker<I, O>) {
+    // Idle until the first call.
     heartbeat.rest();
     let (sender, receiver) = mpsc::channel(capacity);
-    show_waiting(name, &sender);
-    let batches = Batches {
+    export_queue_size(name, &sender);
+    let batches = BatchWorker {
         size: metrics::histogram!("order_writer_batch_size", "queue" => name),
         duration: metrics::histogram!("order_writer_batch_duration_seconds", "queue" => name),
         queue: receiver,
-        calls: Vec::with_capacity(LARGEST),
+        calls: Vec::with_capacity(MAX_BATCH),
         heartbeat,
     };
     (Batcher { queue: sender, name }, batches)
 }
 
-/// Shows how many calls wait, for as long as anybody can call.
-fn show_waiting<C: Send + 'static>(name: &'static str, queue: &mpsc::Sender<C>) {
+/// Exports the number of waiting calls while a sender exists.
+fn export_queue_size<C: Send + 'static>(name: &'static str, queue: &mpsc::Sender<C>) {
     let queue = queue.downgrade();
     on_scrape(move || {
         let Some(queue) = queue.upgrade() else { return false };
@@ -90,73 +91,78 @@ impl<I, O> Clone for Batcher<I, O> {
 }
 
 impl<I, O> Batcher<I, O> {
-    /// Queues a call, unless there are too many already, and waits for its outcome.
+    /// Queues a call and waits for its outcome. Fails at once if the queue is full.
     pub(crate) async fn call(&self, item: I) -> Result<O, BatchError> {
-        let (answer, outcome) = oneshot::channel();
-        self.queue.try_send(Call { item, answer }).map_err(|error| match error {
+        let (reply, outcome) = oneshot::channel();
+        self.queue.try_send(Call { item, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 metrics::counter!("order_writer_refused_total", "queue" => self.name).increment(1);
                 BatchError::Full
             }
-            mpsc::error::TrySendError::Closed(_) => BatchError::Gone,
+            mpsc::error::TrySendError::Closed(_) => BatchError::Stopped,
         })?;
-        Ok(outcome.await.map_err(|_| BatchError::Gone)??)
+        Ok(outcome.await.map_err(|_| BatchError::Stopped)??)
     }
 }
 
-impl<I, O> Batches<I, O> {
-    /// Waits for calls and answers all who have called together, until the last [`Batcher`] is gone and the queue empty.
-    /// `run` has one outcome for each item, in their order.
+impl<I, O> BatchWorker<I, O> {
+    /// Runs batches of waiting calls until the last [`Batcher`] is dropped and the queue is empty.
+    /// `run` returns one outcome for each item, in the same order.
     pub(crate) async fn serve(mut self, run: impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
         let heartbeat = self.heartbeat.clone();
         let step = async |items: &[I]| {
             heartbeat.beat();
             run(items).await
         };
-        while self.queue.recv_many(&mut self.calls, LARGEST).await > 0 {
-            self.answer(&step).await;
+        while self.queue.recv_many(&mut self.calls, MAX_BATCH).await > 0 {
+            self.reply(&step).await;
             self.heartbeat.rest();
         }
     }
 
-    async fn answer(&mut self, run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
-        // Nobody waits for what a client has given up.
-        self.calls.retain(|call| !call.answer.is_closed());
+    async fn reply(&mut self, run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>) {
+        // Skips calls of clients that have disconnected.
+        self.calls.retain(|call| !call.reply.is_closed());
         if self.calls.is_empty() {
             return;
         }
         self.size.record(f64::from(u32::try_from(self.calls.len()).unwrap_or(u32::MAX)));
-        let (items, answers): (Vec<_>, Vec<_>) =
-            self.calls.drain(..).map(|call| (call.item, call.answer)).unzip();
+        let (items, replies): (Vec<_>, Vec<_>) =
+            self.calls.drain(..).map(|call| (call.item, call.reply)).unzip();
         let started = Instant::now();
         let outcomes = outcomes(&items, run).await;
         self.duration.record(started.elapsed());
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // It may have been given up meanwhile.
-            let _ = answer.send(outcome);
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            // The client may have disconnected in the meantime.
+            let _ = reply.send(outcome);
         }
     }
 }
 
-/// All together; if that fails, one by one, so that no call fails for another's fault.
+/// Runs all items together. If that fails, runs each alone, so that no call fails because of
+/// another.
 async fn outcomes<I, O>(
     items: &[I],
     run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>,
 ) -> Vec<Outcome<O>> {
     match run(items).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) if items.len() == 1 || error.is_without_connection() => {
+        Err(error) if items.len() == 1 || error.is_connection_error() => {
             let error = Arc::new(error);
             items.iter().map(|_| Err(error.clone())).collect()
         }
         Err(error) => {
-            tracing::warn!(error = %service_kit::Chain(&error), items = items.len(), "batch failed, trying one by one");
+            tracing::warn!(
+                error = %service_kit::Chain(&error),
+                items = items.len(),
+                "batch failed, retrying each item alone"
+            );
             one_by_one(items, run).await
         }
     }
 }
 
-/// A failure that is not the call's own ends it: a database that is away would otherwise be waited for by each.
+/// Stops at a transient error. Otherwise each call would wait for an unavailable database.
 async fn one_by_one<I, O>(
     items: &[I],
     run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>,
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_queue_is_alive_while_nobody_calls_and_not_when_a_batch_hangs() {
+    async fn an_idle_queue_is_alive_and_a_hanging_batch_is_not() {
         let heartbeat = heartbeat();
         let (caller, batches) = batcher("test", 1, heartbeat.clone());
         let hangs = Cell::new(false);
@@ -222,7 +228,7 @@ mod tests {
         select(pin!(batches.serve(run)), pin!(call)).await;
     }
 
-    /// Sends these numbers at once, and returns what each call got, and the batches they went in.
+    /// Sends these numbers concurrently. Returns the outcome of each call and the batches.
     async fn send(
         numbers: &[u32],
         capacity: usize,
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_together_goes_together_and_each_gets_its_own_answer() {
+    async fn waiting_calls_share_a_batch_and_each_gets_its_own_outcome() {
         let double = async |items: &[u32]| Ok(items.iter().map(|item| item * 2).collect());
         let (outcomes, batches) = send(&(0..100).collect::<Vec<_>>(), 100, double).await;
         let doubled: Vec<u32> = outcomes.into_iter().map(Result::unwrap).collect();
@@ -263,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_that_is_away_is_not_asked_for_each_call() {
+    async fn an_unavailable_database_is_not_tried_for_each_call() {
         let away = async |_: &[u32]| Err(StoreError::NoConnection);
         let (outcomes, batches) = send(&[1, 2, 3], 3, away).await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(BatchError::Store(_)))));
@@ -291,7 +297,7 @@ mod tests {
             tokio::pin!(first);
             assert!(futures::poll!(&mut first).is_pending());
             entered.notified().await;
-            // One is being worked on, one waits.
+            // One call is running, one waits.
             let second = caller.call(2);
             tokio::pin!(second);
             assert!(futures::poll!(&mut second).is_pending());

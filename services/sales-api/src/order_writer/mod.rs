@@ -1,5 +1,5 @@
-//! Orders are written, and looked for, away from the requests: a client that leaves can't leave a transaction open
-//! behind it, and what many requests want at once is one statement.
+//! Inserts and looks up orders on a thread of its own. A client that disconnects cannot leave a
+//! transaction open, and concurrent requests share one statement.
 
 mod batcher;
 
@@ -14,19 +14,19 @@ use store::orders::{self, KnownOrder, NewOrder};
 use store::{Database, DatabaseSettings, StoreError};
 use tokio::sync::oneshot;
 
-use batcher::{Batcher, Batches, batcher};
+use batcher::{BatchWorker, Batcher, batcher};
 
 pub(crate) use batcher::BatchError;
 
-use crate::outbox_bell::OutboxBell;
+use crate::outbox_notifier::OutboxNotifier;
 
-/// Calls that may wait in each queue: more than are let in at once, by default.
+/// Capacity of each queue: more than the default limit on concurrent requests.
 const QUEUE: usize = 1024;
 
-/// One connection writes, one looks for keys.
+/// One connection for inserts, one for lookups.
 const CONNECTIONS: usize = 2;
 
-/// The signs of life of both queues: a batch in hand is done with in time, whatever comes of it.
+/// Heartbeats of both queues. A batch ends in time, whether it succeeds or fails.
 #[derive(Clone, Debug)]
 pub(crate) struct Heartbeats {
     pub(crate) inserts: Heartbeat,
@@ -34,7 +34,7 @@ pub(crate) struct Heartbeats {
 }
 
 impl Heartbeats {
-    /// One step is one statement, on a connection that may have to be made.
+    /// A step is one statement, on a connection that may have to be opened first.
     pub(crate) fn new(grace: Duration, database: &DatabaseSettings) -> Self {
         let step = database.database_connect_timeout + database.database_statement_timeout;
         let of = |name| Heartbeat::new(name, grace + step);
@@ -44,28 +44,29 @@ impl Heartbeats {
 
 type OrderKey = (Owner, IdempotencyKey);
 
-/// Takes what is to be written or looked for. Cheap to clone.
+/// Queues inserts and lookups for the thread. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct OrderWriter {
     lookups: Batcher<OrderKey, Option<KnownOrder>>,
     inserts: Batcher<NewOrder, bool>,
 }
 
-/// Does it, on a thread of its own. Ends when the writer is gone and everything queued is done.
+/// The thread that runs them. It ends when all [`OrderWriter`]s are dropped and the queues are
+/// empty.
 pub(crate) struct OrderWriterThread {
     ended: oneshot::Receiver<()>,
 }
 
-/// The thread died.
+/// The thread panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("the order writer's thread panicked")]
 pub(crate) struct OrderWriterPanicked;
 
 impl OrderWriter {
-    /// Starts the thread. It connects when there is something to do.
+    /// Starts the thread. It connects to the database for the first call.
     pub(crate) fn start(
         settings: &DatabaseSettings,
-        bell: OutboxBell,
+        notifier: OutboxNotifier,
         heartbeats: Heartbeats,
     ) -> io::Result<(Self, OrderWriterThread)> {
         let (lookups, lookup_batches) = batcher("lookups", QUEUE, heartbeats.lookups);
@@ -74,14 +75,14 @@ impl OrderWriter {
         let (done, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("order-writer".to_owned()).spawn(move || {
-            runtime.block_on(work(&settings, &bell, lookup_batches, insert_batches));
-            // Nobody listens when the service was dropped.
+            runtime.block_on(work(&settings, &notifier, lookup_batches, insert_batches));
+            // The receiver is gone if the service was dropped.
             let _ = done.send(());
         })?;
         Ok((Self { lookups, inserts }, OrderWriterThread { ended }))
     }
 
-    /// The order that was accepted under a key.
+    /// The order that was accepted with a key.
     pub(crate) async fn find(
         &self,
         owner: Owner,
@@ -90,14 +91,15 @@ impl OrderWriter {
         self.lookups.call((owner, key)).await
     }
 
-    /// Writes an order with its event. False when its key was taken: the winner's order is then committed.
+    /// Inserts an order with its event. Returns `false` if the key was in use; the order with that
+    /// key is then committed.
     pub(crate) async fn accept(&self, order: NewOrder) -> Result<bool, BatchError> {
         self.inserts.call(order).await
     }
 }
 
 impl OrderWriterThread {
-    /// Waits for the end.
+    /// Waits until the thread has ended.
     pub(crate) async fn join(self) -> Result<(), OrderWriterPanicked> {
         self.ended.await.map_err(|_| OrderWriterPanicked)
     }
@@ -105,29 +107,29 @@ impl OrderWriterThread {
 
 async fn work(
     settings: &DatabaseSettings,
-    bell: &OutboxBell,
-    lookups: Batches<OrderKey, Option<KnownOrder>>,
-    inserts: Batches<NewOrder, bool>,
+    notifier: &OutboxNotifier,
+    lookups: BatchWorker<OrderKey, Option<KnownOrder>>,
+    inserts: BatchWorker<NewOrder, bool>,
 ) {
-    // Its connections are driven by this thread: they share the processor's cache, and no wake-up crosses threads.
-    let database = Database::planning_once("sales-api writer", settings);
+    // This thread drives the connections: they share its CPU cache, and no wake-up crosses threads.
+    let database = Database::with_generic_plans("sales-api writer", settings);
     let find = async |keys: &[OrderKey]| {
         orders::find_by_keys(&mut *database.connection().await?, keys).await
     };
-    let insert = async |orders: &[NewOrder]| insert(&database, bell, orders).await;
+    let insert = async |orders: &[NewOrder]| insert(&database, notifier, orders).await;
     join(inserts.serve(insert), lookups.serve(find)).await;
 }
 
 async fn insert(
     database: &Database,
-    bell: &OutboxBell,
+    notifier: &OutboxNotifier,
     batch: &[NewOrder],
 ) -> Result<Vec<bool>, StoreError> {
     let mut connection = database.connection().await?;
     let mut sorted: Vec<&NewOrder> = batch.iter().collect();
-    // Two replicas that met the same keys in another order would wait for each other.
+    // Replicas that insert the same keys in different orders would deadlock.
     sorted.sort_unstable_by_key(|order| (&order.owner, &order.idempotency_key));
     let accepted = orders::insert_batch(&mut connection, &sorted).await?;
-    bell.ring(accepted.iter().copied());
+    notifier.notify(accepted.iter().copied());
     Ok(batch.iter().map(|order| accepted.contains(&order.id)).collect())
 }

@@ -1,4 +1,4 @@
-//! One of every problem, for the API's document and for the test that walks them all.
+//! An example of every problem, for the OpenAPI document and for the tests.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::inventory::InventoryError;
 use crate::simulate_delivery::SimulateError;
 use crate::tokens::TokenError;
 
-/// A problem as a client meets it.
+/// A problem as a client receives it.
 pub(crate) struct Example {
     pub(crate) document: Problem,
-    /// The name of the header that comes with it.
+    /// The name of its additional header.
     pub(crate) header: Option<String>,
 }
 
-/// What a client can meet.
+/// Every problem that a client can receive.
 pub(crate) fn examples() -> Vec<Example> {
     let example = |error: &ApiError| Example {
         document: error.document("/api/orders", "6a1c5c0e-9f0e-4b0a-8a44-0d5f5be6b7d2"),
@@ -37,8 +37,8 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::Unauthorized(TokenError::Missing),
         ApiError::Unauthorized(TokenError::Expired),
         ApiError::KeysUnavailable,
-        ApiError::Forbidden("not with this token"),
-        ApiError::CorsRefused("pages of this origin may not call".into()),
+        ApiError::Forbidden("this token may not simulate deliveries"),
+        ApiError::CorsRefused("cross-origin requests from this origin are not allowed".into()),
         ApiError::NoRoute,
         ApiError::NoOrder,
         ApiError::Method("GET, HEAD, OPTIONS"),
@@ -75,9 +75,9 @@ mod tests {
     use contracts::problem::CONTENT_TYPE;
 
     use super::*;
-    use crate::problem::framework_answer;
+    use crate::problem::framework_response;
 
-    /// Who adds a problem is sent here, to add one to the list as well.
+    /// Does not compile if a variant is missing: add new variants to `every_problem` too.
     const fn is_listed(error: &ApiError) -> bool {
         match error {
             ApiError::MalformedJson(_)
@@ -115,15 +115,15 @@ mod tests {
         let mut table = Vec::new();
         for error in every_problem() {
             assert!(is_listed(&error));
-            let answer = error.answer("/api/orders", "c-1");
-            let header = |name: &str| answer.headers().get(name).map(|it| it.to_str().unwrap());
+            let response = error.response("/api/orders", "c-1");
+            let header = |name: &str| response.headers().get(name).map(|it| it.to_str().unwrap());
             let headers =
                 ["accept-encoding", "allow", "retry-after", "www-authenticate"].map(|name| {
                     header(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
                 });
             assert_eq!(header("content-type"), Some(CONTENT_TYPE));
-            let status = answer.status().as_u16();
-            let body = to_bytes(answer.into_body()).await.unwrap();
+            let status = response.status().as_u16();
+            let body = to_bytes(response.into_body()).await.unwrap();
             let problem: Problem = serde_json::from_slice(&body).unwrap();
             assert_eq!((problem.status, problem.success), (status, false));
             assert_eq!(
@@ -179,13 +179,13 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_failure_of_the_framework_is_one_of_the_problems() {
+    async fn framework_errors_are_documented_problems() {
         let codes: BTreeSet<String> = examples().into_iter().map(|it| it.document.code).collect();
         for status in (400..600).filter_map(|status| StatusCode::from_u16(status).ok()) {
-            let answer = framework_answer(status, "/api/orders", "c-1");
-            let shown = answer.status();
+            let response = framework_response(status, "/api/orders", "c-1");
+            let shown = response.status();
             assert_eq!(shown.is_server_error(), status.is_server_error(), "{status}");
-            let body = to_bytes(answer.into_body()).await.unwrap();
+            let body = to_bytes(response.into_body()).await.unwrap();
             let problem: Problem = serde_json::from_slice(&body).unwrap();
             assert!(codes.contains(&problem.code), "{status}: {problem:?}");
             assert_eq!(problem.status, shown.as_u16());
@@ -195,9 +195,9 @@ mod tests {
     #[actix_web::test]
     async fn an_internal_cause_is_never_sent() {
         let error = ApiError::Internal("password=hunter2".into());
-        let answer = error.answer("/api/orders", "c-1");
-        assert_eq!(answer.status(), 500);
-        let body = to_bytes(answer.into_body()).await.unwrap();
+        let response = error.response("/api/orders", "c-1");
+        assert_eq!(response.status(), 500);
+        let body = to_bytes(response.into_body()).await.unwrap();
         let problem: Problem = serde_json::from_slice(&body).unwrap();
         assert_eq!(problem.detail, "the request failed");
         assert_eq!(

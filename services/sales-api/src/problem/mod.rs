@@ -1,4 +1,4 @@
-//! The one place where a failure becomes an HTTP answer (RFC 9457).
+//! Converts errors into HTTP responses (RFC 9457). No other module does.
 
 mod catalogue;
 
@@ -21,7 +21,7 @@ use crate::tokens::TokenError;
 
 pub(crate) use catalogue::{Example, examples};
 
-/// Everything that can be wrong with a request, or with us.
+/// All client and server errors of a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("the body is not well-formed JSON: {0}")]
@@ -38,57 +38,55 @@ pub(crate) enum ApiError {
     Forbidden(&'static str),
     #[error("{0}")]
     CorsRefused(String),
-    #[error("there is nothing here; what there is, /docs says")]
+    #[error("no such route; see /docs")]
     NoRoute,
-    #[error("there is no such order")]
+    #[error("no such order")]
     NoOrder,
-    #[error("use one of: {0}")]
+    #[error("method not allowed; use one of: {0}")]
     Method(&'static str),
     #[error("an order has at most 200 items")]
     TooManyItems,
-    #[error("the body must be application/json")]
+    #[error("the Content-Type must be application/json")]
     MediaType,
     #[error("the body must not be compressed")]
     ContentCoding,
-    #[error("there is no answer in a coding that is accepted, only in identity and gzip")]
+    #[error("no acceptable content coding; available: identity, gzip")]
     NotAcceptable,
     #[error("the body must not be larger than 256 KiB")]
     BodyTooLarge,
-    #[error("the body did not arrive in time")]
+    #[error("the body was not received in time")]
     BodyTimeout,
-    #[error("the body broke off or is not framed as HTTP asks")]
+    #[error("the body is incomplete or its HTTP framing is invalid")]
     BodyUnreadable,
     #[error("the request cannot be read: {0}")]
     Unreadable(StatusCode),
     #[error("{0}")]
     StatusConflict(SimulateError),
-    #[error("there is not enough in stock")]
+    #[error("insufficient stock")]
     InsufficientInventory(Vec<Shortage>),
-    #[error(
-        "the inventory does not accept the question about these items, it answered with status {0}"
-    )]
+    #[error("the inventory rejected the request for these items with status {0}")]
     InventoryRefused(u16),
     #[error("the idempotency key was used for another order")]
     KeyReused,
-    #[error("the inventory cannot be asked at the moment")]
+    #[error("the inventory is unavailable; retry later")]
     InventoryUnavailable { retry_after: Duration, source: InventoryError },
-    #[error("orders cannot be stored or read at the moment")]
+    #[error("the database is unavailable; retry later")]
     StoreUnavailable(#[source] Arc<StoreError>),
-    #[error("there were more requests with this subject's tokens than are allowed")]
+    #[error("the subject of the token exceeded its request limit; retry later")]
     RateLimited { retry_after: Duration },
-    #[error("the server is overloaded")]
+    #[error("the server is overloaded; retry later")]
     Overloaded,
     #[error("the request failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// How a fault of the idempotency key is pointed at: it is no part of the body.
-pub(crate) const KEY_POINTER: &str = "header:Idempotency-Key";
+/// The pointer of errors in the idempotency key, which is not in the body.
+pub(crate) const IDEMPOTENCY_KEY_POINTER: &str = "header:Idempotency-Key";
 
-/// How long a client should leave us alone while the database is away or the work piles up.
+/// `Retry-After` while the server is overloaded, or the database or the token keys are unavailable.
 const SHORT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Status, code and title of a kind of problem; the type URI is made of the code.
+/// Status, code and title of a kind of problem; the type URI is derived from the code.
 struct Kind(StatusCode, &'static str, &'static str);
 
 impl ApiError {
@@ -146,10 +144,10 @@ impl ApiError {
         }
     }
 
-    /// The answer, in full. What is our own fault is logged here, with its cause, and nowhere else.
-    pub(crate) fn answer(&self, path: &str, correlation_id: &str) -> HttpResponse {
+    /// The complete response. Server errors are logged here, with their cause, and nowhere else.
+    pub(crate) fn response(&self, path: &str, correlation_id: &str) -> HttpResponse {
         let Kind(status, code, _) = self.kind();
-        if self.is_by_design() {
+        if self.is_load_shedding() {
             tracing::debug!(code, "request refused");
         } else if status.is_server_error() {
             tracing::error!(
@@ -161,15 +159,16 @@ impl ApiError {
                 "request failed"
             );
         }
-        let mut answer = HttpResponse::build(status);
+        let mut response = HttpResponse::build(status);
         if let Some(header) = self.header() {
-            answer.insert_header(header);
+            response.insert_header(header);
         }
-        answer.content_type(CONTENT_TYPE).json(self.document(path, correlation_id))
+        response.content_type(CONTENT_TYPE).json(self.document(path, correlation_id))
     }
 
-    /// Whether this is how we stay well under load: a line for each would add to it. Metrics count them.
-    fn is_by_design(&self) -> bool {
+    /// Whether the error sheds load. A log line for each would add load; metrics count them
+    /// instead.
+    fn is_load_shedding(&self) -> bool {
         matches!(
             self,
             Self::Overloaded | Self::InventoryUnavailable { source: InventoryError::Open, .. }
@@ -191,21 +190,23 @@ impl ApiError {
             shortages: Vec::new(),
             correlation_id: correlation_id.to_owned(),
         };
-        let fault = |pointer: &str, detail: &str| Fault {
+        let error = |pointer: &str, detail: &str| Fault {
             pointer: pointer.to_owned(),
             detail: detail.to_owned(),
         };
         match self {
-            Self::Invalid(faults) => document.errors.clone_from(faults),
-            Self::TooManyItems => document.errors.push(fault("/items", &self.to_string())),
-            Self::IdempotencyKey(detail) => document.errors.push(fault(KEY_POINTER, detail)),
+            Self::Invalid(errors) => document.errors.clone_from(errors),
+            Self::TooManyItems => document.errors.push(error("/items", &self.to_string())),
+            Self::IdempotencyKey(detail) => {
+                document.errors.push(error(IDEMPOTENCY_KEY_POINTER, detail));
+            }
             Self::InsufficientInventory(shortages) => document.shortages.clone_from(shortages),
             _ => {}
         }
         document
     }
 
-    /// What a client needs beside the body to do better.
+    /// The additional header, if the problem has one.
     fn header(&self) -> Option<(HeaderName, String)> {
         match self {
             Self::Unauthorized(TokenError::Missing) => {
@@ -216,7 +217,7 @@ impl ApiError {
                     format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
                 Some((WWW_AUTHENTICATE, challenge))
             }
-            // RFC 9110, section 12.5.3: this is what would have been taken.
+            // RFC 9110, section 12.5.3: the codings that are accepted.
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity".to_owned())),
             Self::Method(allowed) => Some((ALLOW, (*allowed).to_owned())),
             Self::InventoryUnavailable { retry_after, .. } | Self::RateLimited { retry_after } => {
@@ -230,9 +231,9 @@ impl ApiError {
     }
 }
 
-/// The response to a failure that the framework found, as one of the documented problems: a client that handles each
-/// code of the document meets no other.
-pub(crate) fn framework_answer(
+/// The response to an error of the framework, as one of the documented problems: clients receive no
+/// code that is not in the OpenAPI document.
+pub(crate) fn framework_response(
     status: StatusCode,
     path: &str,
     correlation_id: &str,
@@ -243,7 +244,7 @@ pub(crate) fn framework_answer(
         _ if status.is_client_error() => ApiError::Unreadable(status),
         _ => ApiError::Internal(format!("the framework responded with {status}").into()),
     };
-    error.answer(path, correlation_id)
+    error.response(path, correlation_id)
 }
 
 /// Whole seconds, at least one.
@@ -270,9 +271,9 @@ impl From<CreateOrderError> for ApiError {
             }
             CreateOrderError::Write(BatchError::Full) => Self::Overloaded,
             CreateOrderError::Write(BatchError::Store(error)) => error.into(),
-            CreateOrderError::Write(BatchError::Gone)
+            CreateOrderError::Write(BatchError::Stopped)
             | CreateOrderError::Encode(_)
-            | CreateOrderError::NoWinner => Self::Internal(error.into()),
+            | CreateOrderError::MissingOrder => Self::Internal(error.into()),
         }
     }
 }

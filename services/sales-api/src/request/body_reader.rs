@@ -1,4 +1,4 @@
-//! A JSON body, read field by field.
+//! Reads a JSON body field by field.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -9,17 +9,17 @@ use contracts::problem::Fault;
 use crate::json::{Json, Object};
 use crate::problem::ApiError;
 
-/// The most faults that one answer names.
-const MOST_FAULTS: usize = 100;
+/// Maximum number of errors in a response.
+const MAX_ERRORS: usize = 100;
 
-/// Reads a body to its end, so that a client hears of all faults at once.
+/// Reads a body to its end, so that the response lists all its errors.
 #[derive(Default)]
 pub(super) struct BodyReader {
-    faults: Vec<Fault>,
+    errors: Vec<Fault>,
 }
 
 impl BodyReader {
-    /// Reads all of a body with `read`. A fault anywhere, even in a field that nobody knows, is a fault of the whole.
+    /// Reads a whole body with `read`. Any error rejects the body, also an unknown field.
     pub(super) fn read<T>(
         body: &[u8],
         read: impl FnOnce(&mut Self, Json<'_>) -> Option<T>,
@@ -27,7 +27,7 @@ impl BodyReader {
         let json = Json::parse(body).map_err(|error| ApiError::MalformedJson(error.to_string()))?;
         let mut reader = Self::default();
         let value = read(&mut reader, json);
-        value.filter(|_| reader.faults.is_empty()).ok_or(ApiError::Invalid(reader.faults))
+        value.filter(|_| reader.errors.is_empty()).ok_or(ApiError::Invalid(reader.errors))
     }
 
     pub(super) fn object<'j>(
@@ -39,13 +39,13 @@ impl BodyReader {
         let object = self.check(at, json.object().ok_or("must be an object"))?;
         let mut seen = HashSet::new();
         for name in object.names() {
-            // RFC 6901 escapes these two.
+            // RFC 6901 escapes `~` and `/`.
             let pointer = || format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
             if !known.contains(&name) {
                 let expected = known.join(", ");
                 self.add(&pointer(), &format_args!("is not a known field; expected {expected}"));
             } else if !seen.insert(name) {
-                self.add(&pointer(), &"stands more than once");
+                self.add(&pointer(), &"appears more than once");
             }
         }
         Some(object)
@@ -89,11 +89,12 @@ impl BodyReader {
         value.map_err(|error| self.add(pointer, &error)).ok()
     }
 
-    /// A body that is wrong throughout is not answered with something larger than itself.
+    /// Adds an error. The maximum keeps the response to an invalid body from being larger than the
+    /// body.
     fn add(&mut self, pointer: &str, error: &impl Display) {
-        if self.faults.len() == MOST_FAULTS {
+        if self.errors.len() == MAX_ERRORS {
             return;
         }
-        self.faults.push(Fault { pointer: pointer.to_owned(), detail: error.to_string() });
+        self.errors.push(Fault { pointer: pointer.to_owned(), detail: error.to_string() });
     }
 }

@@ -1,4 +1,4 @@
-//! The client's own name for a create.
+//! The `Idempotency-Key` header.
 
 use actix_web::HttpRequest;
 use contracts::http::IDEMPOTENCY_KEY;
@@ -6,22 +6,23 @@ use domain::IdempotencyKey;
 
 use crate::problem::ApiError;
 
-/// The one `Idempotency-Key` header, bare or as a quoted string (RFC 9651, section 3.3.3).
+/// The key of the only `Idempotency-Key` header, bare or as a quoted string (RFC 9651, section
+/// 3.3.3).
 pub(super) fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, ApiError> {
-    const WRONG: &str =
+    const EXPECTED: &str =
         "Idempotency-Key must be 1 to 255 printable ASCII characters, bare or quoted";
     let mut headers = request.headers().get_all(IDEMPOTENCY_KEY);
     let header = headers.next().ok_or(ApiError::IdempotencyKey("Idempotency-Key is required"))?;
     if headers.next().is_some() {
         return Err(ApiError::IdempotencyKey("Idempotency-Key must be given once"));
     }
-    let text = header.to_str().map_err(|_| ApiError::IdempotencyKey(WRONG))?;
+    let text = header.to_str().map_err(|_| ApiError::IdempotencyKey(EXPECTED))?;
     unquote(text.trim())
         .and_then(|key| IdempotencyKey::try_from(key).ok())
-        .ok_or(ApiError::IdempotencyKey(WRONG))
+        .ok_or(ApiError::IdempotencyKey(EXPECTED))
 }
 
-/// A text that does not begin with a quote stands for itself; one that does must be a whole quoted string.
+/// Returns a bare text unchanged. A text that begins with a quote must be a complete quoted string.
 fn unquote(text: &str) -> Option<String> {
     let Some(quoted) = text.strip_prefix('"') else {
         return Some(text.to_owned());

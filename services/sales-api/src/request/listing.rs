@@ -1,4 +1,4 @@
-//! Which orders a query string asks for.
+//! Parses the query string of a list.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,18 +18,18 @@ use crate::tokens::Caller;
 
 const LARGEST_LIMIT: u16 = 100;
 
-/// What a list is to hold, and the cursor that it is to go on at.
+/// The filters of a list, and the cursor at which to continue.
 pub(crate) struct ListingRequest {
     pub(crate) listing: Listing,
     pub(crate) cursor: Option<String>,
 }
 
-/// Reads a query string. Every parameter may stand once, and an unknown one is a fault: a filter with a typing error
-/// must not list everything.
+/// Parses a query string. Each parameter may appear once, and an unknown one is an error, so that a
+/// misspelled filter does not list everything.
 pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, ApiError> {
     let mut request = ListingRequest {
         listing: Listing {
-            owner: caller.sees_only().cloned(),
+            owner: caller.owner_filter().cloned(),
             customer_id: None,
             status: None,
             since: OrderId::MIN,
@@ -38,19 +38,19 @@ pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, Ap
         },
         cursor: None,
     };
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let read = if seen.insert(name.clone()) {
             request.set(&name, value)
         } else {
-            Err("stands more than once".to_owned())
+            Err("appears more than once".to_owned())
         };
         if let Err(detail) = read {
-            faults.push(Fault { pointer: format!("query:{name}"), detail });
+            errors.push(Fault { pointer: format!("query:{name}"), detail });
         }
     }
-    if faults.is_empty() { Ok(request) } else { Err(ApiError::Invalid(faults)) }
+    if errors.is_empty() { Ok(request) } else { Err(ApiError::Invalid(errors)) }
 }
 
 impl ListingRequest {
@@ -58,9 +58,9 @@ impl ListingRequest {
         let listing = &mut self.listing;
         match name {
             "customerId" => {
-                listing.customer_id = Some(told(CustomerId::try_from(value.into_owned()))?);
+                listing.customer_id = Some(with_message(CustomerId::try_from(value.into_owned()))?);
             }
-            "status" => listing.status = Some(told(value.parse())?),
+            "status" => listing.status = Some(with_message(value.parse())?),
             "createdAfter" => listing.since = least_id_at(&value)?,
             "createdBefore" => listing.before = least_id_at(&value)?,
             "limit" => {
@@ -73,19 +73,19 @@ impl ListingRequest {
     }
 }
 
-/// Ids carry milliseconds: a moment between two of them counts as the later one.
+/// The smallest id at a time. Ids have millisecond precision, so the time is rounded up.
 fn least_id_at(text: &str) -> Result<OrderId, String> {
-    const WRONG: &str = "must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z";
+    const EXPECTED: &str = "must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z";
     let at: DateTime<Utc> = parse_timestamp(text).ok_or_else(|| {
         let lost_plus = parse_timestamp(&text.replace(' ', "+")).is_some();
-        format!("{WRONG}{}", if lost_plus { "; in a URL its + is written %2B" } else { "" })
+        format!("{EXPECTED}{}", if lost_plus { "; in a URL, encode + as %2B" } else { "" })
     })?;
     let whole = at.trunc_subsecs(3);
     let ceiling = if whole < at { whole + TimeDelta::milliseconds(1) } else { whole };
     Ok(OrderId::least_at(ceiling.timestamp_millis()))
 }
 
-fn told<T, E: Display>(value: Result<T, E>) -> Result<T, String> {
+fn with_message<T, E: Display>(value: Result<T, E>) -> Result<T, String> {
     value.map_err(|error| error.to_string())
 }
 
@@ -95,10 +95,10 @@ mod tests {
 
     use super::*;
 
-    fn faults(query: &str) -> Vec<String> {
+    fn errors(query: &str) -> Vec<String> {
         match listing(&Caller::named("alice"), query) {
-            Err(ApiError::Invalid(faults)) => {
-                faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect()
+            Err(ApiError::Invalid(errors)) => {
+                errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect()
             }
             Err(other) => panic!("{other:?}"),
             Ok(_) => Vec::new(),
@@ -117,9 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_a_query_are_named_at_once() {
+    fn all_errors_of_a_query_are_reported_together() {
         assert_eq!(
-            faults(
+            errors(
                 "limit=0&status=lost&createdAfter=yesterday&customerid=c&cursor=a&cursor=b&customerId="
             ),
             [
@@ -127,16 +127,16 @@ mod tests {
                 "query:status must be one of: Pending Shipment, Shipped, Delivered",
                 "query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z",
                 "query:customerid is not a known parameter",
-                "query:cursor stands more than once",
+                "query:cursor appears more than once",
                 "query:customerId must be 1 to 64 characters long",
             ]
         );
-        assert_eq!(faults("limit=101&limit=1").len(), 2);
+        assert_eq!(errors("limit=101&limit=1").len(), 2);
         assert_eq!(
-            faults("createdAfter=2026-03-01T12:00:00+01:00"),
+            errors("createdAfter=2026-03-01T12:00:00+01:00"),
             ["query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z; \
-                 in a URL its + is written %2B"]
+                 in a URL, encode + as %2B"]
         );
-        assert!(faults("").is_empty());
+        assert!(errors("").is_empty());
     }
 }

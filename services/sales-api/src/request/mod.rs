@@ -1,4 +1,4 @@
-//! Reading what a client sent. Every fault is named with its place, and all of them at once.
+//! Parses requests. A response lists all errors of a request, each with its location.
 
 mod body_reader;
 mod idempotency_key;

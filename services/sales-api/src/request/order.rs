@@ -1,4 +1,4 @@
-//! What a request to create an order asks for.
+//! Parses a request to create an order.
 
 use actix_web::HttpRequest;
 use contracts::problem::Fault;
@@ -7,9 +7,9 @@ use domain::{CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, ProductId
 use super::body_reader::BodyReader;
 use super::idempotency_key::idempotency_key;
 use crate::json::{Json, Object};
-use crate::problem::{ApiError, KEY_POINTER};
+use crate::problem::{ApiError, IDEMPOTENCY_KEY_POINTER};
 
-/// What a request to create an order asks for, and under which key. All that is wrong is told at once.
+/// The idempotency key and the order of a request. All errors are reported together.
 pub(crate) fn order_request(
     request: &HttpRequest,
     body: &[u8],
@@ -17,9 +17,12 @@ pub(crate) fn order_request(
     let key = idempotency_key(request);
     match (key, draft(body)) {
         (Ok(key), Ok(draft)) => Ok((key, draft)),
-        (Err(ApiError::IdempotencyKey(detail)), Err(ApiError::Invalid(mut faults))) => {
-            faults.push(Fault { pointer: KEY_POINTER.to_owned(), detail: detail.to_owned() });
-            Err(ApiError::Invalid(faults))
+        (Err(ApiError::IdempotencyKey(detail)), Err(ApiError::Invalid(mut errors))) => {
+            errors.push(Fault {
+                pointer: IDEMPOTENCY_KEY_POINTER.to_owned(),
+                detail: detail.to_owned(),
+            });
+            Err(ApiError::Invalid(errors))
         }
         (_, Err(error)) | (Err(error), _) => Err(error),
     }
@@ -68,17 +71,17 @@ fn line(reader: &mut BodyReader, at: &str, json: Json<'_>) -> Option<OrderLine> 
 mod tests {
     use super::*;
 
-    fn faults(body: &str) -> Vec<(String, String)> {
+    fn errors(body: &str) -> Vec<(String, String)> {
         match draft(body.as_bytes()) {
-            Err(ApiError::Invalid(faults)) => {
-                faults.into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+            Err(ApiError::Invalid(errors)) => {
+                errors.into_iter().map(|error| (error.pointer, error.detail)).collect()
             }
             other => panic!("{other:?}"),
         }
     }
 
     fn pointers(body: &str) -> Vec<String> {
-        faults(body).into_iter().map(|(pointer, _)| pointer).collect()
+        errors(body).into_iter().map(|(pointer, _)| pointer).collect()
     }
 
     #[test]
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_named_at_once_with_their_place() {
+    fn all_errors_are_reported_together_with_their_pointers() {
         let body = r#"{"customerId":"","total":5,"items":[
             {"productId":"ok","quantity":1,"price":1},
             {"productId":" x","quantity":0,"price":0.001},
@@ -96,7 +99,7 @@ mod tests {
             {"a/b":null},
             ["p",1,1]]}"#;
         assert_eq!(
-            faults(body).iter().map(|(at, detail)| format!("{at} {detail}")).collect::<Vec<_>>(),
+            errors(body).iter().map(|(at, detail)| format!("{at} {detail}")).collect::<Vec<_>>(),
             [
                 "/total is not a known field; expected customerId, items",
                 "/customerId must be 1 to 64 characters long",
@@ -130,31 +133,31 @@ mod tests {
             ("/items/0/unitPrice", "is not a known field; expected productId, quantity, price"),
             ("/items/0/price", "is required"),
         ];
-        assert_eq!(faults(body), expected.map(|(at, detail)| (at.to_owned(), detail.to_owned())));
+        assert_eq!(errors(body), expected.map(|(at, detail)| (at.to_owned(), detail.to_owned())));
     }
 
     #[test]
-    fn a_field_that_stands_twice_is_refused_and_a_number_is_a_number() {
+    fn duplicate_fields_and_objects_as_numbers_are_refused() {
         let body = r#"{"customerId":"c","customerId":"d","items":[
             {"productId":"p","quantity":1,"price":{"$serde_json::private::Number":"1"}}]}"#;
         assert_eq!(pointers(body), ["/customerId", "/items/0/price"]);
     }
 
     #[test]
-    fn an_order_needs_items_that_are_a_list_and_a_total_that_fits() {
+    fn items_must_be_a_list_and_the_total_must_be_in_range() {
         assert_eq!(pointers(r#"{"customerId":"c","items":[]}"#), ["/items"]);
         assert_eq!(pointers(r#"{"customerId":"c","items":{}}"#), ["/items"]);
         let body =
             r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":9999999999.99}]}"#;
         assert_eq!(
-            faults(body),
+            errors(body),
             [("/items".to_owned(), "the total must be at most 9999999999.99".to_owned())]
         );
         assert_eq!(pointers("[]"), [""]);
     }
 
     #[test]
-    fn what_is_no_json_is_malformed() {
+    fn invalid_json_is_malformed() {
         for body in ["", "{", "[1,]", r#"{"customerId":"c","items":[]} x"#, "\u{feff}{}"] {
             let error = draft(body.as_bytes()).unwrap_err();
             assert!(matches!(error, ApiError::MalformedJson(_)), "{body:?}: {error:?}");

@@ -1,4 +1,4 @@
-//! Which step of a delivery is to be simulated.
+//! Parses a request to simulate a step of a delivery.
 
 use std::io::Read;
 
@@ -10,14 +10,14 @@ use crate::problem::ApiError;
 
 /// Reads `{"status":"shipped"}` or `{"status":"delivered"}`.
 ///
-/// The contract prints this body with a comment, `"status": "shipped"  // or "delivered"`, and a client may send it as
-/// printed. So this body, and no other, may contain comments (`//` and `/* */`).
+/// The contract prints this body with a comment, `"status": "shipped"  // or "delivered"`, and a
+/// client may send it as printed. So only this body may contain comments (`//` and `/* */`).
 pub(crate) fn simulated_step(body: &[u8]) -> Result<DeliveryStep, ApiError> {
     let mut json = Vec::with_capacity(body.len());
     CommentSettings::c_style()
         .strip_comments(body)
         .read_to_end(&mut json)
-        .map_err(|_| ApiError::MalformedJson("a comment does not end".to_owned()))?;
+        .map_err(|_| ApiError::MalformedJson("unterminated comment".to_owned()))?;
     BodyReader::read(&json, |reader, json| {
         let simulation = reader.object("", json, &["status"])?;
         reader.text("", &simulation, "status", |text| text.parse())

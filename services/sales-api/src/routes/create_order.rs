@@ -16,8 +16,8 @@ use crate::tokens::Caller;
 
 /// Places an order
 ///
-/// The response contains only what never changes about an order, so that a repeat with the same key gets the same bytes. A
-/// refused create does not use up the key.
+/// The response contains only fields that never change, so that a replay with the same key gets the
+/// same bytes. A refused create does not use up the key.
 #[utoipa::path(
     post,
     path = "/api/orders",
@@ -26,15 +26,15 @@ use crate::tokens::Caller;
     params(
         (
             "Idempotency-Key" = String, Header,
-            description = "The client's own name for this create: 1 to 255 printable ASCII characters, bare or as a \
-                quoted string (RFC 9651)",
+            description = "The client's name for this create: 1 to 255 printable ASCII characters, \
+                bare or as a quoted string (RFC 9651)",
             pattern = r#"^(?:[!#-~](?:[ -~]{0,253}[!-~])?|"(?:[ !#-\[\]-~]|\\["\\]){1,255}")$"#,
             example = "order-17"
         ),
         (
             "X-Correlation-ID" = Option<String>, Header,
-            description = "Ties together all that the request causes; one that does not match [A-Za-z0-9._-]{1,128} \
-                is replaced",
+            description = "The id of everything that the request causes; an id that does not match \
+                [A-Za-z0-9._-]{1,128} is replaced",
             nullable = false,
             example = "checkout-17"
         )
@@ -46,7 +46,7 @@ use crate::tokens::Caller;
         body = Success<CreatedOrder>,
         headers(
             ("Location" = String, description = "The path of the order"),
-            ("Idempotent-Replayed" = Option<bool>, description = "On a repeat")
+            ("Idempotent-Replayed" = Option<bool>, description = "`true` on a replay")
         ),
         example = json!(examples::created_order())
     ))
@@ -69,19 +69,19 @@ pub(crate) async fn create_order(
             trace: cause.trace,
         })
         .await?;
-    let mut answer = HttpResponse::Created();
+    let mut response = HttpResponse::Created();
     let order = match placed {
-        Placed::Now(order) => order,
-        Placed::Before(order) => {
-            answer.insert_header((IDEMPOTENT_REPLAYED, "true"));
+        Placed::Created(order) => order,
+        Placed::Replayed(order) => {
+            response.insert_header((IDEMPOTENT_REPLAYED, "true"));
             order
         }
     };
-    answer.insert_header((LOCATION, format!("/api/orders/{}", order.id)));
-    Ok(answer.json(Success::new(created(&order))))
+    response.insert_header((LOCATION, format!("/api/orders/{}", order.id)));
+    Ok(response.json(Success::new(created(&order))))
 }
 
-/// Made of what never changes about an order: whatever its status is now, this is what its creator was told.
+/// The fields that never change. A replay gets the first response, whatever the current status is.
 fn created(order: &Order) -> CreatedOrder {
     CreatedOrder {
         order_id: order.id,

@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use store::Database;
 use store::orders::{self, Order};
 
-use crate::admission::Place;
+use crate::admission::Permit;
 use crate::openapi::examples;
 use crate::problem::ApiError;
 use crate::tokens::Caller;
 
-/// Shows an order with its history
+/// Returns an order with its history
 #[utoipa::path(
     get,
     path = "/api/orders/{orderId}",
@@ -48,24 +48,24 @@ use crate::tokens::Caller;
 )]
 pub(crate) async fn get_order(
     caller: Caller,
-    _place: Place,
+    _permit: Permit,
     request: HttpRequest,
     order_id: web::Path<String>,
     database: web::Data<Database>,
 ) -> Result<HttpResponse, ApiError> {
-    // A text that is no id names no order.
+    // No order has a malformed id.
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
     let mut connection = database.connection().await?;
-    let found = orders::find(&mut connection, order_id, caller.sees_only()).await?;
+    let found = orders::find(&mut connection, order_id, caller.owner_filter()).await?;
     let (order, history) = found.ok_or(ApiError::NoOrder)?;
     let body = serde_json::to_string(&Success::new(details(order, history)))
         .map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(unless_known(&request, body))
+    Ok(conditional_response(&request, body))
 }
 
-/// 304 for a client that has this very state already (RFC 9110, section 13.1.2). The tag is weak: compressed or not,
-/// it is the same state.
-fn unless_known(request: &HttpRequest, body: String) -> HttpResponse {
+/// 304 if the client has this state already (RFC 9110, section 13.1.2). The tag is weak, because
+/// compressed and uncompressed responses have the same tag.
+fn conditional_response(request: &HttpRequest, body: String) -> HttpResponse {
     let digest = Sha256::digest(&body);
     let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(&digest[..12]));
     let known = match IfNoneMatch::parse(request) {
@@ -73,9 +73,9 @@ fn unless_known(request: &HttpRequest, body: String) -> HttpResponse {
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
         Err(_) => false,
     };
-    let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer.insert_header(ETag(tag)).insert_header((CACHE_CONTROL, "private, no-cache"));
-    if known { answer.finish() } else { answer.content_type(ContentType::json()).body(body) }
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(ETag(tag)).insert_header((CACHE_CONTROL, "private, no-cache"));
+    if known { response.finish() } else { response.content_type(ContentType::json()).body(body) }
 }
 
 fn details(order: Order, history: Vec<orders::StatusChange>) -> OrderDetails {

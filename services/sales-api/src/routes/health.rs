@@ -1,4 +1,4 @@
-//! `GET /health`: for people and simple monitors. Orchestrators ask the management port.
+//! `GET /health`: for people and simple monitors. Orchestrators use the management port.
 
 use std::time::Duration;
 
@@ -12,43 +12,44 @@ use tokio::time::{Instant, timeout};
 use crate::create_order::CreateOrder;
 use crate::openapi::examples;
 
-/// A database that has not answered by then is down.
+/// A database that does not respond within this time is down.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an answer of the database counts. Nobody needs a token here: without this, whoever asks often enough takes
-/// the connections away from those who order.
-const PULSE: Duration = Duration::from_secs(1);
+/// How long a probe result is reused. The route requires no token, so frequent requests could
+/// otherwise use up the database connections that orders need.
+const STATUS_TTL: Duration = Duration::from_secs(1);
 
-/// Whether the database answers, asked by one at a time.
-pub(crate) struct Pulse {
+/// Whether the database is available. One request at a time probes it.
+pub(crate) struct DatabaseStatus {
     started: Instant,
     database: Database,
     last: Mutex<Option<(Instant, bool)>>,
 }
 
-impl Pulse {
+impl DatabaseStatus {
     pub(crate) fn new(database: Database) -> Self {
         Self { started: Instant::now(), database, last: Mutex::new(None) }
     }
 
-    async fn beats(&self) -> bool {
+    async fn is_up(&self) -> bool {
         let mut last = self.last.lock().await;
         if let Some((at, up)) = *last
-            && at.elapsed() < PULSE
+            && at.elapsed() < STATUS_TTL
         {
             return up;
         }
-        let answer = timeout(PING_TIMEOUT, self.database.ping()).await;
-        let up = answer.is_ok_and(|answer| answer.is_ok());
+        let response = timeout(PING_TIMEOUT, self.database.ping()).await;
+        let up = response.is_ok_and(|response| response.is_ok());
         *last = Some((Instant::now(), up));
         up
     }
 }
 
-/// Reports whether the database answers, and the state of the inventory
+/// Reports whether the database is available, and the state of the inventory
 ///
-/// Only the database determines the status: without it, no order can be stored or read. The state of the inventory is that
-/// of the circuit breaker in front of it; this request does not call the inventory.
+/// Only the database determines the status: without it, no order can be stored or read. The state
+/// of the inventory is that of the circuit breaker in front of it; this request does not call the
+/// inventory.
 #[utoipa::path(
     get,
     path = "/health",
@@ -57,23 +58,23 @@ impl Pulse {
     responses(
         (
             status = 200,
-            description = "The database answers",
+            description = "The database is available",
             body = Health,
             example = json!(examples::healthy())
         ),
         (
             status = 503,
-            description = "The database does not answer: no order can be stored or read",
+            description = "The database is unavailable: no order can be stored or read",
             body = Health,
             example = json!(examples::unhealthy())
         )
     )
 )]
 pub(crate) async fn health(
-    pulse: web::Data<Pulse>,
+    database_status: web::Data<DatabaseStatus>,
     create: web::Data<CreateOrder>,
 ) -> HttpResponse {
-    let up = pulse.beats().await;
+    let up = database_status.is_up().await;
     let (status, database) = if up {
         (HealthStatus::Healthy, DatabaseHealth::Up)
     } else {
@@ -84,7 +85,7 @@ pub(crate) async fn health(
         status,
         timestamp: Utc::now(),
         services: HealthServices { database, api: ApiHealth::Up, inventory },
-        uptime: pulse.started.elapsed().as_secs(),
+        uptime: database_status.started.elapsed().as_secs(),
     };
     if up {
         HttpResponse::Ok().json(health)

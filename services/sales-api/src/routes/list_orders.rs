@@ -5,7 +5,7 @@ use contracts::http::{ListOrders, OrderPage, OrderSummary, Success};
 use store::Database;
 use store::orders::ListedOrder;
 
-use crate::admission::Place;
+use crate::admission::Permit;
 use crate::cursor::Cursors;
 use crate::list_orders;
 use crate::openapi::examples;
@@ -15,8 +15,8 @@ use crate::tokens::Caller;
 
 /// Lists orders, newest first
 ///
-/// A page can hold fewer orders than `limit`, or none, although more follow: `nextCursor` is absent only on the last page.
-/// Send the cursor with the same filters and a token of the same subject.
+/// A page can hold fewer orders than `limit`, or none, although more follow: `nextCursor` is absent
+/// only on the last page. Send the cursor with the same filters and a token of the same subject.
 #[utoipa::path(
     get,
     path = "/api/orders",
@@ -32,7 +32,7 @@ use crate::tokens::Caller;
 )]
 pub(crate) async fn list_orders(
     caller: Caller,
-    _place: Place,
+    _permit: Permit,
     database: web::Data<Database>,
     cursors: web::Data<Cursors>,
     request: HttpRequest,

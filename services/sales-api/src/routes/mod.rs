@@ -11,19 +11,19 @@ use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::{HttpResponse, Resource, web};
 
-pub(crate) use health::Pulse;
+pub(crate) use health::DatabaseStatus;
 
 use crate::problem::ApiError;
 
-/// A path, and what can be done with it.
+/// A path with its methods and handlers.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
-    /// As in the header `Allow`.
+    /// The value of the `Allow` header.
     pub(crate) methods: &'static str,
     handlers: fn(Resource) -> Resource,
 }
 
-/// Every route there is.
+/// All routes.
 pub(crate) static ROUTES: [Route; 7] = [
     Route {
         path: "/api/orders",
@@ -79,7 +79,7 @@ pub(crate) static ROUTES: [Route; 7] = [
     },
 ];
 
-/// Puts every route in its place.
+/// Registers all routes.
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
     for route in &ROUTES {
         app.service(route.resource());
@@ -88,7 +88,7 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
 }
 
 impl Route {
-    /// It says which methods it has, when it is asked and when it is asked for another.
+    /// OPTIONS, and the 405 for any other method, list the methods of the route.
     fn resource(&self) -> Resource {
         let methods = self.methods;
         let options = move || async move {

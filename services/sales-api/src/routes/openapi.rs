@@ -1,4 +1,4 @@
-//! `GET /openapi.json`, and a page at `/docs/` that renders it without a look at the internet.
+//! `GET /openapi.json`, and a page at `/docs/` that renders it without access to the internet.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,17 +9,18 @@ use utoipa_swagger_ui::{Config, serve};
 use crate::openapi::document;
 use crate::problem::ApiError;
 
-/// Where the description is.
+/// The path of the document.
 pub(crate) const PATH: &str = "/openapi.json";
-/// Where somebody looks for the page.
+/// The path that redirects to the page.
 pub(crate) const DOCS: &str = "/docs";
-/// The page, when `file` is empty, and what it needs. All of it is in the binary.
+/// The page, if `file` is empty, and its files. All are part of the binary.
 pub(crate) const PAGE: &str = "/docs/{file:.*}";
 
-/// It changes with a release of the service, and belongs to nobody.
-const KEEP: (actix_web::http::header::HeaderName, &str) = (CACHE_CONTROL, "public, max-age=300");
+/// The document is public, and changes only with a release of the service.
+const CACHE_POLICY: (actix_web::http::header::HeaderName, &str) =
+    (CACHE_CONTROL, "public, max-age=300");
 
-/// Made once: it does not change while the process runs.
+/// Generated once for each process.
 static DOCUMENT: LazyLock<Result<String, serde_json::Error>> =
     LazyLock::new(|| serde_json::to_string(&document()));
 
@@ -28,8 +29,11 @@ static SWAGGER_UI: LazyLock<Arc<Config<'static>>> =
 
 pub(crate) async fn openapi() -> Result<HttpResponse, ApiError> {
     let document = DOCUMENT.as_ref().map_err(|error| ApiError::Internal(error.into()))?;
-    let mut answer = HttpResponse::Ok();
-    Ok(answer.insert_header(KEEP).content_type(ContentType::json()).body(document.as_str()))
+    let mut response = HttpResponse::Ok();
+    Ok(response
+        .insert_header(CACHE_POLICY)
+        .content_type(ContentType::json())
+        .body(document.as_str()))
 }
 
 pub(crate) async fn docs() -> HttpResponse {
@@ -40,8 +44,11 @@ pub(crate) async fn page(file: web::Path<String>) -> Result<HttpResponse, ApiErr
     let found = serve(&file, SWAGGER_UI.clone());
     let file = found.map_err(|error| ApiError::Internal(error.to_string().into()))?;
     let file = file.ok_or(ApiError::NoRoute)?;
-    let mut answer = HttpResponse::Ok();
-    Ok(answer.insert_header(KEEP).content_type(file.content_type).body(file.bytes.into_owned()))
+    let mut response = HttpResponse::Ok();
+    Ok(response
+        .insert_header(CACHE_POLICY)
+        .content_type(file.content_type)
+        .body(file.bytes.into_owned()))
 }
 
 #[cfg(test)]
@@ -53,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// For developers of clients, who then need no running API.
+    /// For client developers, who do not need a running API then.
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
 
     #[actix_web::test]
@@ -62,14 +69,14 @@ mod tests {
         let request = test::TestRequest::get().uri(PATH).to_request();
         let served: Value = test::call_and_read_body_json(&api, request).await;
         if env::var_os("UPDATE_CONTRACTS").is_some() {
-            // Of the document itself, whose members are in the order of OpenAPI.
+            // Written from the document, because `served` loses the order of its members.
             let text = serde_json::to_string_pretty(&document()).unwrap();
             fs::write(COMMITTED, text + "\n").unwrap();
         }
         let committed = fs::read_to_string(Path::new(COMMITTED)).unwrap_or_default();
         assert!(
             serde_json::from_str::<Value>(&committed).is_ok_and(|committed| committed == served),
-            "docs/openapi.json is not what the API serves; `make contracts` writes it"
+            "docs/openapi.json differs from what the API serves; run `make contracts`"
         );
     }
 }

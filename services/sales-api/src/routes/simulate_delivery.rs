@@ -12,7 +12,7 @@ use crate::request_scope::Cause;
 use crate::simulate_delivery::{SimulateDelivery, Simulation};
 use crate::tokens::Caller;
 
-/// Reports a step of a delivery, as if it had happened
+/// Simulates a step of a delivery
 ///
 /// The status of the order changes once status-consumer has read the event from Kafka.
 #[utoipa::path(
@@ -38,11 +38,11 @@ pub(crate) async fn simulate_delivery(
     body: JsonBody,
 ) -> Result<HttpResponse, ApiError> {
     if !allowed.include(&caller) {
-        return Err(ApiError::Forbidden("deliveries may not be simulated with this token"));
+        return Err(ApiError::Forbidden("this token may not simulate deliveries"));
     }
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
     let step = simulated_step(&body)?;
-    let owner = caller.sees_only().cloned();
+    let owner = caller.owner_filter().cloned();
     let Cause { correlation, trace } = cause.into_inner();
     let correlation_id = correlation.0;
     simulate.report(Simulation { order_id, step, owner, correlation_id, trace }).await?;

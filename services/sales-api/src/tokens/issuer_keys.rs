@@ -1,5 +1,6 @@
-//! Where the keys of an issuer are found, and how they stay up to date: a file is read again when it changes, a URL now and
-//! then, and when a token names a key that is not known yet. What was read last counts until something better is read.
+//! The keys of an issuer, and how they are refreshed. A file is read again when it changes. A URL
+//! is read again at an interval, and when a token names an unknown key. If a read fails, the
+//! previous keys stay valid.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use reqwest::Client;
 use reqwest::redirect::Policy;
 use service_kit::Chain;
 use service_kit::credentials::Watched;
-use service_kit::health::Look;
+use service_kit::health::ProbeFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -22,16 +23,17 @@ use url::Url;
 use super::{Check, KeySet, TokenError};
 use crate::config::TokenSettings;
 
-/// How long an issuer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two questions for a key that is not known: whoever makes up its name does not make this service call.
-const COOL_DOWN: Duration = Duration::from_secs(5);
-/// Between two questions while there are no keys at all.
-const IMPATIENCE: Duration = Duration::from_secs(1);
-/// The most bytes of a set.
-const MOST_BYTES: usize = 1024 * 1024;
+/// Timeout of a request to the issuer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// Minimum interval between two requests for an unknown key, so that invented key ids do not cause
+/// a request each.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval between two requests while there are no keys.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum size of a set, in bytes.
+const MAX_BYTES: usize = 1024 * 1024;
 
-/// A file with the keys of an issuer, and what was in it.
+/// A file with the keys of an issuer, and its content.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyFile {
     path: PathBuf,
@@ -40,7 +42,7 @@ pub(crate) struct KeyFile {
 }
 
 impl KeyFile {
-    /// Reads a file that has a key which can be used.
+    /// Reads a file. Fails if it contains no usable key.
     pub(crate) fn read(path: &str) -> Result<Self, String> {
         let path = PathBuf::from(path);
         let watched = Watched::new(vec![path.clone()]);
@@ -53,14 +55,14 @@ fn read(path: &Path) -> Result<KeySet, String> {
     KeySet::from_json(&text)
 }
 
-/// Whoever is in between could put keys of their own into the answer.
+/// Requires https, because an attacker between this host and the issuer could replace the keys.
 pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {
         "https" => Ok(url),
-        "http" if is_here => Ok(url),
-        _ => Err("must begin with https:// (http:// only on this host)".to_owned()),
+        "http" if is_local => Ok(url),
+        _ => Err("must begin with https:// (http:// only for localhost)".to_owned()),
     }
 }
 
@@ -69,39 +71,43 @@ enum Source {
     Url { client: Client, url: Url, interval: Duration },
 }
 
-/// The keys of an issuer, with what a token that is signed with them has to fulfil.
+/// The keys of an issuer, each with the checks for its tokens.
 pub(super) struct IssuerKeys {
     source: Source,
     settings: TokenSettings,
     current: RwLock<Option<Arc<HashMap<String, Check>>>>,
-    /// When the issuer was last asked for a key. Whoever asks holds it, so that there is one question at a time.
-    asked: Mutex<Option<Instant>>,
+    /// When the keys were last requested because of an unknown `kid`. The lock is held during the
+    /// request, so that there is one request at a time.
+    last_fetch: Mutex<Option<Instant>>,
 }
 
 impl IssuerKeys {
-    /// The keys of the file or the URL in the settings, if there is one.
+    /// The keys of the file or the URL in the settings, or `None` if neither is set.
     pub(super) fn new(settings: &TokenSettings) -> reqwest::Result<Option<Self>> {
         let source = match (&settings.jwt_jwks_file, &settings.jwt_jwks_url) {
             (Some(file), _) => {
                 Source::File { path: file.path.clone(), watched: file.watched.clone() }
             }
             (None, Some(url)) => Source::Url {
-                // A redirect could lead to where nothing is encrypted.
-                client: Client::builder().timeout(PATIENCE).redirect(Policy::none()).build()?,
+                // A redirect could lead to an unencrypted URL.
+                client: Client::builder()
+                    .timeout(REQUEST_TIMEOUT)
+                    .redirect(Policy::none())
+                    .build()?,
                 url: url.clone(),
                 interval: settings.jwt_jwks_refresh_interval,
             },
             (None, None) => return Ok(None),
         };
-        let (current, asked) = (RwLock::default(), Mutex::default());
-        let keys = Self { source, settings: settings.clone(), current, asked };
+        let (current, last_fetch) = (RwLock::default(), Mutex::default());
+        let keys = Self { source, settings: settings.clone(), current, last_fetch };
         if let Some(file) = &settings.jwt_jwks_file {
             keys.replace(&file.keys);
         }
         Ok(Some(keys))
     }
 
-    /// Looks up a key by its name.
+    /// Looks up a key by its `kid`.
     pub(super) fn find<T>(
         &self,
         kid: &str,
@@ -111,37 +117,39 @@ impl IssuerKeys {
         current.get(kid).map(found).ok_or(TokenError::UnknownKeyId)
     }
 
-    /// Whether there is somebody who can be asked for a key.
-    pub(super) fn can_ask(&self) -> bool {
+    /// Whether keys can be requested from the issuer.
+    pub(super) fn can_fetch(&self) -> bool {
         matches!(self.source, Source::Url { .. })
     }
 
-    /// Asks the issuer for a key that is not known, unless it was asked a moment ago.
-    pub(super) async fn look_for(&self, kid: &str) {
-        let mut asked = self.asked.lock().await;
+    /// Requests the keys from the issuer if `kid` is unknown, unless the last request was a moment
+    /// ago.
+    pub(super) async fn fetch_if_unknown(&self, kid: &str) {
+        let mut last_fetch = self.last_fetch.lock().await;
         let is_known = self.current().is_some_and(|current| current.contains_key(kid));
-        let is_cool = asked.is_none_or(|asked| asked.elapsed() >= COOL_DOWN);
-        if !is_known && is_cool {
-            // Before the answer: whoever asks may leave without waiting for it.
-            *asked = Some(Instant::now());
-            self.read_again().await;
+        let may_fetch =
+            last_fetch.is_none_or(|last_fetch| last_fetch.elapsed() >= MIN_FETCH_INTERVAL);
+        if !is_known && may_fetch {
+            // Set before the request, which is cancelled if the client disconnects.
+            *last_fetch = Some(Instant::now());
+            self.reload().await;
         }
     }
 
     /// Keeps the keys up to date until `shutdown`.
-    pub(super) async fn keep(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub(super) async fn refresh(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         match &self.source {
             Source::File { watched, .. } => {
                 let mut watched = watched.clone();
                 while shutdown.run_until_cancelled(watched.changed()).await.is_some() {
-                    if self.read_again().await {
+                    if self.reload().await {
                         watched.accept();
                     }
                 }
             }
             Source::Url { interval, .. } => loop {
-                self.read_again().await;
-                let pause = if self.current().is_some() { *interval } else { IMPATIENCE };
+                self.reload().await;
+                let pause = if self.current().is_some() { *interval } else { RETRY_INTERVAL };
                 if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
                     break;
                 }
@@ -150,15 +158,15 @@ impl IssuerKeys {
         Ok(())
     }
 
-    /// A readiness check: whether there are keys.
-    pub(super) fn look(self: &Arc<Self>) -> Look {
+    /// A readiness probe: whether there are keys.
+    pub(super) fn probe(self: &Arc<Self>) -> ProbeFuture {
         let there = self.current().is_some();
-        async move { if there { Ok(()) } else { Err("the issuer has not answered yet".into()) } }
+        async move { if there { Ok(()) } else { Err("no keys from the issuer yet".into()) } }
             .boxed()
     }
 
-    /// Returns whether there was something to read. What was read before counts until then.
-    async fn read_again(&self) -> bool {
+    /// Returns whether the read succeeded. If not, the previous keys stay valid.
+    async fn reload(&self) -> bool {
         let read = match &self.source {
             Source::File { path, .. } => read(path),
             Source::Url { client, url, .. } => fetch(client, url).await,
@@ -168,8 +176,12 @@ impl IssuerKeys {
                 self.replace(&keys);
                 true
             }
-            Err(fault) => {
-                tracing::error!(origin = %self.origin(), fault, "keys of the issuer not read");
+            Err(error) => {
+                tracing::error!(
+                    origin = %self.origin(),
+                    error,
+                    "issuer keys not read, the previous keys stay valid"
+                );
                 false
             }
         }
@@ -179,7 +191,7 @@ impl IssuerKeys {
         keys.report(&self.origin());
         let check = |(kid, key): (&String, _)| (kid.clone(), Check::new(key, &self.settings));
         let checks: HashMap<String, Check> = keys.iter().map(check).collect();
-        tracing::info!(origin = %self.origin(), keys = checks.len(), "keys of the issuer read");
+        tracing::info!(origin = %self.origin(), keys = checks.len(), "issuer keys read");
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(checks));
     }
 
@@ -197,17 +209,18 @@ impl IssuerKeys {
 
 async fn fetch(client: &Client, url: &Url) -> Result<KeySet, String> {
     let text = async {
-        let mut answer = client.get(url.clone()).send().await?.error_for_status()?;
+        let mut response = client.get(url.clone()).send().await?.error_for_status()?;
         let mut text = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             text.extend_from_slice(&chunk);
-            if text.len() > MOST_BYTES {
+            if text.len() > MAX_BYTES {
                 break;
             }
         }
         Ok(text)
     };
     let text = text.await.map_err(|error: reqwest::Error| Chain(&error).to_string())?;
-    let text = String::from_utf8(text).map_err(|_| "is no JWK Set: it is no text".to_owned())?;
+    let text =
+        String::from_utf8(text).map_err(|_| "is not a JWK Set: it is not UTF-8".to_owned())?;
     KeySet::from_json(&text)
 }

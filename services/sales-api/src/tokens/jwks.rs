@@ -1,7 +1,8 @@
-//! Several keys in one document, a JWK Set (RFC 7517): a token names its own by `kid`. So the old and the new key can both
-//! be there while an issuer goes over from one to the other.
+//! JWK Sets (RFC 7517): several keys in one document, which tokens select by `kid`. So a set can
+//! contain the old and the new key while an issuer rotates them.
 //!
-//! An issuer's set is for many readers. A key that cannot be used here is told of, and keeps no other one from being used.
+//! An issuer's set is for many readers. A key that cannot be used here is logged, and the other
+//! keys are used.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,14 +12,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::keys::{KeyFault, VerificationKey};
+use super::keys::{KeyError, VerificationKey};
 
-/// The keys of a set that can be used, by `kid`.
+/// The usable keys of a set, by `kid`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
     keys: HashMap<String, VerificationKey>,
-    /// What is wrong with the others.
-    faults: Vec<String>,
+    /// Why the other keys cannot be used.
+    errors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -26,7 +27,7 @@ struct JwkSet {
     keys: Vec<Value>,
 }
 
-/// What is looked at of a key (RFC 7518, section 6, and RFC 8037, section 2).
+/// The members of a key that are used (RFC 7518, section 6, and RFC 8037, section 2).
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -48,47 +49,47 @@ struct Jwk {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum JwkFault {
-    #[error("is no key: {0}")]
+enum JwkError {
+    #[error("is not a key: {0}")]
     NoKey(#[from] serde_json::Error),
-    #[error("is symmetric: a secret has no place in a set of public keys")]
+    #[error("is symmetric: a set of public keys must not contain a secret")]
     Symmetric,
     #[error("has no kid")]
     NoKid,
-    #[error("shares its kid with another, which counts")]
+    #[error("has the kid of an earlier key, which is used instead")]
     SharedKid,
-    #[error("names the algorithm {0}, which a key of its type is not for")]
-    Contradiction(String),
+    #[error("names the algorithm {0}, which does not fit its key type")]
+    AlgorithmMismatch(String),
     #[error("is not encoded as base64url")]
     Encoding(#[from] jsonwebtoken::errors::Error),
     #[error(transparent)]
-    Key(#[from] KeyFault),
+    Key(#[from] KeyError),
 }
 
 impl KeySet {
-    /// Reads a set that has a key which signatures can be checked with.
+    /// Parses a set. Fails if it contains no key that can verify signatures.
     pub(crate) fn from_json(text: &str) -> Result<Self, String> {
         let set: JwkSet =
-            serde_json::from_str(text).map_err(|error| format!("is no JWK Set: {error}"))?;
-        let (mut keys, mut faults) = (HashMap::new(), Vec::new());
+            serde_json::from_str(text).map_err(|error| format!("is not a JWK Set: {error}"))?;
+        let (mut keys, mut errors) = (HashMap::new(), Vec::new());
         for (place, jwk) in set.keys.into_iter().enumerate() {
             let kid = jwk["kid"].as_str().map_or_else(|| "without kid".to_owned(), str::to_owned);
-            let added = serde_json::from_value::<Jwk>(jwk).map_err(JwkFault::from);
-            if let Err(fault) = added.and_then(|jwk| jwk.add_to(&mut keys)) {
-                faults.push(format!("key {} ({kid}) {fault}", place + 1));
+            let added = serde_json::from_value::<Jwk>(jwk).map_err(JwkError::from);
+            if let Err(error) = added.and_then(|jwk| jwk.add_to(&mut keys)) {
+                errors.push(format!("key {} ({kid}) {error}", place + 1));
             }
         }
         if keys.is_empty() {
-            faults.push("holds no key that signatures can be checked with".to_owned());
-            return Err(faults.join("; "));
+            errors.push("contains no key that can verify signatures".to_owned());
+            return Err(errors.join("; "));
         }
-        Ok(Self { keys, faults })
+        Ok(Self { keys, errors })
     }
 
-    /// Tells of the keys that cannot be used.
+    /// Logs the keys that cannot be used.
     pub(super) fn report(&self, origin: &str) {
-        for fault in &self.faults {
-            tracing::error!(origin, fault, "a key of the set is not used");
+        for error in &self.errors {
+            tracing::error!(origin, error, "key of the set cannot be used");
         }
     }
 
@@ -98,22 +99,22 @@ impl KeySet {
 }
 
 impl Jwk {
-    fn add_to(&self, keys: &mut HashMap<String, VerificationKey>) -> Result<(), JwkFault> {
+    fn add_to(&self, keys: &mut HashMap<String, VerificationKey>) -> Result<(), JwkError> {
         if self.kty == "oct" {
-            return Err(JwkFault::Symmetric);
+            return Err(JwkError::Symmetric);
         }
         if self.d.is_some() {
-            return Err(KeyFault::Private.into());
+            return Err(KeyError::Private.into());
         }
-        // Keys for other purposes, and of kinds that are not known, are passed over (RFC 7517, section 5).
+        // Keys for other purposes and of unknown types are ignored (RFC 7517, section 5).
         let Some(algorithms) = self.algorithms().filter(|_| self.checks_signatures()) else {
             return Ok(());
         };
         let Some(algorithm) = self.algorithm_of(algorithms)? else { return Ok(()) };
-        let kid = self.kid.clone().ok_or(JwkFault::NoKid)?;
+        let kid = self.kid.clone().ok_or(JwkError::NoKid)?;
         let key = VerificationKey::checked(algorithm, self.key()?)?;
         match keys.entry(kid) {
-            Entry::Occupied(_) => Err(JwkFault::SharedKid),
+            Entry::Occupied(_) => Err(JwkError::SharedKid),
             Entry::Vacant(place) => {
                 place.insert(key);
                 Ok(())
@@ -126,7 +127,7 @@ impl Jwk {
             && self.key_ops.as_ref().is_none_or(|all| all.iter().any(|it| it == "verify"))
     }
 
-    /// What a key of this type can be used with, the usual one first.
+    /// The algorithms for a key of this type, the default first.
     fn algorithms(&self) -> Option<&'static [Algorithm]> {
         use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         match (self.kty.as_str(), self.crv.as_deref()) {
@@ -138,12 +139,13 @@ impl Jwk {
         }
     }
 
-    /// The one that the key names, or the usual one. `None` for one that nobody here knows: it may be for another reader
-    /// of the set. A known one that contradicts the key's type is a fault.
-    fn algorithm_of(&self, possible: &[Algorithm]) -> Result<Option<Algorithm>, JwkFault> {
+    /// The algorithm that the key names, or the default. `None` for an unknown algorithm, because
+    /// the key may be for another reader of the set. A known algorithm that does not fit the key
+    /// type is an error.
+    fn algorithm_of(&self, possible: &[Algorithm]) -> Result<Option<Algorithm>, JwkError> {
         let named = match self.alg.as_deref() {
             None => return Ok(possible.first().copied()),
-            // RFC 9864 calls EdDSA by the name of its curve.
+            // RFC 9864 names EdDSA after its curve.
             Some("Ed25519") => Algorithm::EdDSA,
             Some(name) => match name.parse() {
                 Ok(algorithm) => algorithm,
@@ -153,7 +155,7 @@ impl Jwk {
         if possible.contains(&named) {
             Ok(Some(named))
         } else {
-            Err(JwkFault::Contradiction(self.alg.clone().unwrap_or_default()))
+            Err(JwkError::AlgorithmMismatch(self.alg.clone().unwrap_or_default()))
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_for_signatures_or_of_an_unknown_kind_are_passed_over() {
+    fn keys_of_other_purposes_or_unknown_types_are_ignored() {
         let keys = [
             ed25519(&[("use", json!("sig")), ("key_ops", json!(["verify"]))]),
             p256(&[("use", json!("enc"))]),
@@ -221,11 +223,11 @@ mod tests {
             json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "" }),
         ];
         assert_eq!(read(&keys).unwrap(), [("ed".to_owned(), Algorithm::EdDSA)]);
-        assert!(read(&keys[1..]).unwrap_err().contains("holds no key"));
+        assert!(read(&keys[1..]).unwrap_err().contains("contains no key"));
     }
 
     #[test]
-    fn every_fault_of_a_set_is_named_with_its_key_and_the_others_are_used() {
+    fn unusable_keys_are_reported_and_the_others_are_used() {
         let odd = [
             json!(17),
             ed25519(&[("kid", json!("listless")), ("key_ops", json!("verify"))]),
@@ -242,11 +244,11 @@ mod tests {
         let set = [&[ed25519(&[])], &odd[..]].concat();
         assert_eq!(read(&set).unwrap(), [("ed".to_owned(), Algorithm::EdDSA)]);
         let set = KeySet::from_json(&json!({ "keys": set }).to_string()).unwrap();
-        let report = set.faults.join("; ");
-        for fault in [
-            "key 2 (without kid) is no key",
-            "key 3 (listless) is no key",
-            "key 4 (ed) shares its kid",
+        let report = set.errors.join("; ");
+        for error in [
+            "key 2 (without kid) is not a key",
+            "key 3 (listless) is not a key",
+            "key 4 (ed) has the kid of an earlier key",
             "key 5 (without kid) has no kid",
             "key 6 (swapped) names the algorithm ES256",
             "key 7 (symmetric) names the algorithm HS256",
@@ -254,9 +256,9 @@ mod tests {
             "key 9 (garbled) is not encoded",
             "key 10 (private) is a private key",
             "key 11 (shared) is symmetric",
-            "key 12 (short) an RSA key must have an odd modulus of 2048",
+            "key 12 (short) must have an odd RSA modulus of 2048",
         ] {
-            assert!(report.contains(fault), "{fault} is missing in: {report}");
+            assert!(report.contains(error), "{error} is missing in: {report}");
         }
         assert!(!report.contains("c2VjcmV0"), "{report}");
     }
@@ -276,19 +278,19 @@ mod tests {
             exponents.into_iter().chain([no_exponent, key(&even, "AQAB"), key(&short, "AQAB")])
         {
             let report = read(&[key]).unwrap_err();
-            let fault = "an RSA key must have an odd modulus of 2048 to 8192 bits, and an odd exponent \
+            let error = "must have an odd RSA modulus of 2048 to 8192 bits, and an odd exponent \
                          of 2 to 33 bits";
-            assert!(report.starts_with(&format!("key 1 (rsa) {fault}")), "{report}");
+            assert!(report.starts_with(&format!("key 1 (rsa) {error}")), "{report}");
         }
     }
 
     #[test]
-    fn what_is_no_set_or_has_no_key_is_refused() {
+    fn a_set_without_usable_keys_is_refused() {
         for text in ["", "{}", "[]"] {
-            assert!(KeySet::from_json(text).unwrap_err().starts_with("is no JWK Set"), "{text}");
+            assert!(KeySet::from_json(text).unwrap_err().starts_with("is not a JWK Set"), "{text}");
         }
         for text in [r#"{"keys":[]}"#, r#"{"keys":[{}]}"#] {
-            assert!(KeySet::from_json(text).unwrap_err().contains("holds no key"), "{text}");
+            assert!(KeySet::from_json(text).unwrap_err().contains("contains no key"), "{text}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Keys that tokens are checked with, each with the one algorithm that it may be used with. A token that names another
-//! algorithm is refused before its signature is looked at.
+//! Keys that verify tokens, each with its only permitted algorithm. A token that names another
+//! algorithm is refused before its signature is verified.
 
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, crypto};
 use openssl::bn::{BigNum, BigNumContext};
@@ -9,7 +9,7 @@ use openssl::pkey::{Id, PKey, PKeyRef, Public};
 use openssl::rsa::{Rsa, RsaRef};
 use service_kit::jwt;
 
-/// Length of an RSA modulus: 2048 bits are the least that RFC 7518 allows (section 3.3).
+/// Permitted length of an RSA modulus, in bits: RFC 7518 requires at least 2048 (section 3.3).
 const RSA_BITS: std::ops::RangeInclusive<i32> = 2048..=8192;
 
 /// A key, and the algorithm that is pinned to it.
@@ -21,15 +21,15 @@ pub(crate) struct VerificationKey {
 
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum KeyFault {
+pub(crate) enum KeyError {
     #[error("must be a public key in PEM, -----BEGIN PUBLIC KEY-----")]
     NoPublicKey,
-    #[error("is a private key: only the public one that belongs to it is needed here")]
+    #[error("is a private key; set its public key instead")]
     Private,
-    #[error("must be a key of RSA, of the elliptic curve P-256, or of Ed25519")]
+    #[error("must be an RSA, EC P-256 or Ed25519 key")]
     UnknownKind,
     #[error(
-        "an RSA key must have an odd modulus of 2048 to 8192 bits, and an odd exponent of 2 to 33 bits"
+        "must have an odd RSA modulus of 2048 to 8192 bits, and an odd exponent of 2 to 33 bits"
     )]
     Rsa,
     #[error("is not a point on its curve, {0}")]
@@ -37,44 +37,44 @@ pub(crate) enum KeyFault {
 }
 
 impl VerificationKey {
-    /// A secret that both sides know.
+    /// A secret that is shared with the issuer (HS256).
     pub(super) fn from_secret(secret: &[u8]) -> Self {
         jwt::use_openssl();
         Self { algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
     }
 
     /// A public key in PEM, whose line ends may be written as `\n`.
-    pub(crate) fn from_pem(text: &str) -> Result<Self, KeyFault> {
+    pub(crate) fn from_pem(text: &str) -> Result<Self, KeyError> {
         let text = text.replace("\\n", "\n");
         if text.contains("PRIVATE KEY-----") {
-            return Err(KeyFault::Private);
+            return Err(KeyError::Private);
         }
         if !text.contains("PUBLIC KEY-----") {
-            return Err(KeyFault::NoPublicKey);
+            return Err(KeyError::NoPublicKey);
         }
-        let key = PKey::public_key_from_pem(text.as_bytes()).map_err(|_| KeyFault::UnknownKind)?;
+        let key = PKey::public_key_from_pem(text.as_bytes()).map_err(|_| KeyError::UnknownKind)?;
         let (algorithm, key) = match key.id() {
             Id::RSA => (Algorithm::RS256, rsa(&key)),
             Id::EC => (Algorithm::ES256, point(&key)),
             Id::ED25519 => (Algorithm::EdDSA, ed25519(&key)),
-            _ => return Err(KeyFault::UnknownKind),
+            _ => return Err(KeyError::UnknownKind),
         };
-        Self::checked(algorithm, key.map_err(|_| KeyFault::UnknownKind)?)
+        Self::checked(algorithm, key.map_err(|_| KeyError::UnknownKind)?)
     }
 
-    /// Refuses a key that cannot be used with its algorithm: with it, every token would be refused.
-    pub(super) fn checked(algorithm: Algorithm, key: DecodingKey) -> Result<Self, KeyFault> {
-        let fault = match algorithm {
-            Algorithm::ES256 => KeyFault::Curve("P-256"),
-            Algorithm::ES384 => KeyFault::Curve("P-384"),
-            Algorithm::EdDSA => KeyFault::Curve("Ed25519"),
-            _ => KeyFault::Rsa,
+    /// Refuses a key that cannot be used with its algorithm, because it would reject every token.
+    pub(super) fn checked(algorithm: Algorithm, key: DecodingKey) -> Result<Self, KeyError> {
+        let error = match algorithm {
+            Algorithm::ES256 => KeyError::Curve("P-256"),
+            Algorithm::ES384 => KeyError::Curve("P-384"),
+            Algorithm::EdDSA => KeyError::Curve("Ed25519"),
+            _ => KeyError::Rsa,
         };
-        let safe = fault != KeyFault::Rsa || rsa_key(key.kind()).is_ok_and(|key| is_safe(&key));
+        let safe = error != KeyError::Rsa || rsa_key(key.kind()).is_ok_and(|key| is_safe(&key));
         jwt::use_openssl();
-        // It fails only if the key is unusable.
+        // An error means that the key is unusable.
         let usable = safe && crypto::verify("", b"", &key, algorithm).is_ok();
-        if usable { Ok(Self { algorithm, key }) } else { Err(fault) }
+        if usable { Ok(Self { algorithm, key }) } else { Err(error) }
     }
 }
 
@@ -82,7 +82,7 @@ fn rsa(key: &PKeyRef<Public>) -> Result<DecodingKey, ErrorStack> {
     Ok(DecodingKey::from_rsa_der(&key.rsa()?.public_key_to_der_pkcs1()?))
 }
 
-/// A point on any curve.
+/// The public point of an EC key, on any curve.
 fn point(key: &PKeyRef<Public>) -> Result<DecodingKey, ErrorStack> {
     let (key, mut numbers) = (key.ec_key()?, BigNumContext::new()?);
     let form = PointConversionForm::UNCOMPRESSED;
@@ -103,8 +103,8 @@ fn rsa_key(key: &DecodingKeyKind) -> Result<Rsa<Public>, ErrorStack> {
     }
 }
 
-/// Checks the modulus and the exponent, since OpenSSL accepts any: with the exponent 1, anyone could sign (RFC 8017,
-/// section 3.1). The limit of its length is that of aws-lc.
+/// Checks the modulus and the exponent, because OpenSSL accepts any: with the exponent 1, anyone
+/// could sign (RFC 8017, section 3.1). The maximum length of the exponent is that of aws-lc.
 fn is_safe(key: &RsaRef<Public>) -> bool {
     let (modulus, exponent) = (key.n(), key.e());
     RSA_BITS.contains(&modulus.num_bits())
@@ -125,7 +125,7 @@ mod tests {
     const ED25519_KEY: &str = "MCowBQYDK2VwAyEAevpFEvMbU8njMrsNjQvGacv4tu2bt8/qVhnw3qzGLtQ=";
     const X25519: &str = "MCowBQYDK2VuAyEAkXIbf6K7+bBbKYp99LBgvIpcDTJw5szKohNyN5il3jc=";
 
-    fn read(body: &str) -> Result<Algorithm, KeyFault> {
+    fn read(body: &str) -> Result<Algorithm, KeyError> {
         let text = format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
         let key = VerificationKey::from_pem(&text).map(|key| key.algorithm);
         // An env file has one line for a variable.
@@ -142,22 +142,22 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_that_could_check_no_token_is_refused() {
-        assert_eq!(read(RSA_1024), Err(KeyFault::Rsa));
+    fn a_public_key_that_cannot_verify_tokens_is_refused() {
+        assert_eq!(read(RSA_1024), Err(KeyError::Rsa));
         // Its points are as long as those of P-256.
-        assert_eq!(read(SECP256K1), Err(KeyFault::Curve("P-256")));
-        assert_eq!(read(P_384), Err(KeyFault::Curve("P-256")));
-        assert_eq!(read(X25519), Err(KeyFault::UnknownKind));
-        assert_eq!(read("bm8ga2V5"), Err(KeyFault::UnknownKind));
-        assert_eq!(read("?"), Err(KeyFault::UnknownKind));
+        assert_eq!(read(SECP256K1), Err(KeyError::Curve("P-256")));
+        assert_eq!(read(P_384), Err(KeyError::Curve("P-256")));
+        assert_eq!(read(X25519), Err(KeyError::UnknownKind));
+        assert_eq!(read("bm8ga2V5"), Err(KeyError::UnknownKind));
+        assert_eq!(read("?"), Err(KeyError::UnknownKind));
     }
 
     #[test]
-    fn what_is_no_public_key_is_named_for_what_it_is() {
+    fn a_pem_that_is_not_a_public_key_gets_a_specific_error() {
         let refused = |text| VerificationKey::from_pem(text).map(|key| key.algorithm).unwrap_err();
-        assert_eq!(refused("-----BEGIN PRIVATE KEY-----\nAAAA\n"), KeyFault::Private);
-        assert_eq!(refused("-----BEGIN EC PRIVATE KEY-----\nAAAA\n"), KeyFault::Private);
-        assert_eq!(refused("-----BEGIN CERTIFICATE-----\nAAAA\n"), KeyFault::NoPublicKey);
-        assert_eq!(refused("a secret"), KeyFault::NoPublicKey);
+        assert_eq!(refused("-----BEGIN PRIVATE KEY-----\nAAAA\n"), KeyError::Private);
+        assert_eq!(refused("-----BEGIN EC PRIVATE KEY-----\nAAAA\n"), KeyError::Private);
+        assert_eq!(refused("-----BEGIN CERTIFICATE-----\nAAAA\n"), KeyError::NoPublicKey);
+        assert_eq!(refused("a secret"), KeyError::NoPublicKey);
     }
 }

@@ -1,6 +1,6 @@
-//! Tokens: JWTs (RFC 7519), checked with a secret, with a public key, or with the keys of a set.
+//! Tokens: JWTs (RFC 7519), verified with a secret, a public key or the keys of a set.
 //!
-//! What a token says about itself decides nothing but which key of the set is tried.
+//! The header of a token selects the key of the set, and nothing else.
 
 mod issuer_keys;
 mod jwks;
@@ -15,7 +15,7 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
-use service_kit::health::Look;
+use service_kit::health::ProbeFuture;
 use tokio_util::sync::CancellationToken;
 
 use self::issuer_keys::IssuerKeys;
@@ -24,31 +24,31 @@ use self::jwks::KeySet;
 pub(crate) use self::keys::VerificationKey;
 use crate::config::TokenSettings;
 
-/// How far the issuer's clock may be off, in seconds.
+/// Tolerance for the issuer's clock, in seconds.
 const LEEWAY: u64 = 30;
 
-/// Who sent a request, as its token says.
+/// The sender of a request, from its token.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// Owns what it creates.
+    /// The owner of the orders that the caller creates.
     pub(crate) owner: Owner,
     role: Option<String>,
 }
 
 impl Caller {
-    /// Somebody without a role.
+    /// A caller without a role.
     #[cfg(test)]
     pub(crate) fn named(owner: &str) -> Self {
         Self { owner: Owner::try_from(owner.to_owned()).unwrap(), role: None }
     }
 
-    /// Whether the caller acts for everybody.
+    /// Whether the caller has access to the orders of all owners.
     pub(crate) fn is_operator(&self) -> bool {
         self.role.as_deref() == Some("operator")
     }
 
-    /// Whose orders the caller may see: everybody's (`None`) for an operator, otherwise its own.
-    pub(crate) fn sees_only(&self) -> Option<&Owner> {
+    /// The owner whose orders the caller may see; `None` (all owners) for an operator.
+    pub(crate) fn owner_filter(&self) -> Option<&Owner> {
         (!self.is_operator()).then_some(&self.owner)
     }
 }
@@ -66,30 +66,30 @@ pub(crate) enum TokenError {
     Expired,
     #[error("the token is not valid yet")]
     Immature,
-    #[error("the token is no signed JWT")]
+    #[error("the token is not a signed JWT")]
     Malformed,
-    #[error("the token's alg is not the algorithm of the key that it is checked with")]
+    #[error("the token's alg does not match the algorithm of its key")]
     Algorithm,
-    #[error("the token names no kid, which says what key it is signed with")]
+    #[error("the token has no kid, which selects its key")]
     NoKeyId,
-    #[error("the token's kid is not that of a key which is known here")]
+    #[error("the token's kid does not match a known key")]
     UnknownKeyId,
-    #[error("the keys that tokens are checked with could not be read from their issuer yet")]
+    #[error("the keys that verify tokens were not read from the issuer yet; retry later")]
     NoKeys,
-    #[error("the token is not signed with the key that it is checked with")]
+    #[error("the token's signature does not match its key")]
     Signature,
-    #[error("the token's {0} claim is missing or has a wrong form")]
+    #[error("the token's {0} claim is missing or malformed")]
     NoClaim(&'static str),
-    #[error("the token's {0} claim is not the one that is expected here")]
+    #[error("the token's {0} claim does not have the expected value")]
     WrongClaim(&'static str),
-    #[error("the token has a critical extension, and none is known here")]
+    #[error("the token has a critical extension, and none is supported")]
     Critical,
     #[error("the token is invalid")]
     Invalid,
 }
 
 impl TokenError {
-    /// What is wrong, without a word of what the token says.
+    /// The error without any content of the token.
     fn of(error: &ErrorKind) -> Self {
         match error {
             ErrorKind::ExpiredSignature => Self::Expired,
@@ -110,12 +110,12 @@ impl TokenError {
     }
 }
 
-/// The claims that are looked at.
+/// The static name of a claim that is verified.
 fn claim_name(claim: &str) -> Option<&'static str> {
     ["exp", "nbf", "sub", "iss", "aud"].into_iter().find(|known| *known == claim)
 }
 
-/// Of any type, so that one of a wrong type can be named.
+/// Claims of any JSON type, so that an error can name a claim with the wrong type.
 #[derive(Deserialize)]
 struct Claims {
     #[serde(default)]
@@ -137,7 +137,7 @@ impl Claims {
     }
 }
 
-/// Checks tokens. The algorithm is fixed by the key, never by the token. Cheap to clone.
+/// Verifies tokens. The key determines the algorithm, never the token. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct TokenVerifier(Keys);
 
@@ -145,11 +145,11 @@ pub(crate) struct TokenVerifier(Keys);
 enum Keys {
     /// The only key.
     One(Arc<Check>),
-    /// A token names its key.
+    /// A token names its key by `kid`.
     OfIssuer(Arc<IssuerKeys>),
 }
 
-/// One key, with all that a token signed with it has to fulfil.
+/// One key, with the checks for its tokens.
 struct Check {
     key: DecodingKey,
     validation: Validation,
@@ -164,12 +164,12 @@ impl TokenVerifier {
         let key = secret
             .map(|secret| VerificationKey::from_secret(secret.expose_secret().as_bytes()))
             .or_else(|| settings.jwt_public_key.clone());
-        // The settings have exactly one of the four.
-        let Some(key) = key else { unreachable!("no key to check tokens with") };
+        // The settings contain exactly one of the four keys.
+        let Some(key) = key else { unreachable!("no token key is configured") };
         Ok(Self(Keys::One(Arc::new(Check::new(&key, settings)))))
     }
 
-    /// The caller whom a token names.
+    /// Verifies a token, and returns its caller.
     pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let claims = match &self.0 {
             Keys::One(check) => check.claims(token),
@@ -178,37 +178,37 @@ impl TokenVerifier {
         claims?.caller()
     }
 
-    /// Whether there is an issuer that can be asked for keys.
-    pub(crate) fn can_ask(&self) -> bool {
-        matches!(&self.0, Keys::OfIssuer(keys) if keys.can_ask())
+    /// Whether keys can be requested from an issuer.
+    pub(crate) fn can_fetch(&self) -> bool {
+        matches!(&self.0, Keys::OfIssuer(keys) if keys.can_fetch())
     }
 
-    /// Asks the issuer for the key that a token names, where it is not known yet.
-    pub(crate) async fn look_for_key_of(&self, token: &str) {
+    /// Requests the key of a token from the issuer, if it is unknown.
+    pub(crate) async fn fetch_key_of(&self, token: &str) {
         if let Keys::OfIssuer(keys) = &self.0
             && let Ok(kid) = kid(token)
             && keys.find(&kid, |_| ()).is_err()
         {
-            keys.look_for(&kid).await;
+            keys.fetch_if_unknown(&kid).await;
         }
     }
 
     /// Keeps the keys up to date until `shutdown`.
-    pub(crate) async fn keep_keys(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub(crate) async fn refresh_keys(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         match &self.0 {
             Keys::One(_) => shutdown.cancelled().await,
-            Keys::OfIssuer(keys) => keys.keep(shutdown).await?,
+            Keys::OfIssuer(keys) => keys.refresh(shutdown).await?,
         }
         Ok(())
     }
 
-    /// A readiness check, where there can be no keys.
-    pub(crate) fn probe(&self) -> Option<impl Fn() -> Look + Send + Sync + use<>> {
+    /// A readiness probe, if the keys can be missing.
+    pub(crate) fn probe(&self) -> Option<impl Fn() -> ProbeFuture + Send + Sync + use<>> {
         match &self.0 {
             Keys::One(_) => None,
             Keys::OfIssuer(keys) => {
                 let keys = keys.clone();
-                Some(move || keys.look())
+                Some(move || keys.probe())
             }
         }
     }
@@ -224,7 +224,7 @@ impl Check {
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
-        // A claim that is required is also checked; one that is not is checked only where it is present.
+        // The library checks a claim that is not required only if it is present.
         let mut required = vec!["exp", "sub"];
         match &settings.jwt_issuer {
             Some(issuer) => {
@@ -247,7 +247,7 @@ impl Check {
     fn claims(&self, token: &str) -> Result<Claims, TokenError> {
         let token = decode::<Claims>(token, &self.key, &self.validation)
             .map_err(|error| TokenError::of(error.kind()))?;
-        // What the token declares critical has to be understood, and no extension is (RFC 7515, section 4.1.11).
+        // A critical extension must be understood, and none is (RFC 7515, section 4.1.11).
         if token.header.crit.is_some() { Err(TokenError::Critical) } else { Ok(token.claims) }
     }
 }

@@ -1,4 +1,4 @@
-//! The API under test, and a client that shows everything of an answer.
+//! The API under test, and a client that returns complete responses.
 
 use inventory_mock::{Application as InventoryMock, Config as InventoryConfig};
 use reqwest::header::HeaderMap;
@@ -18,9 +18,9 @@ pub(crate) struct Api {
     _services: [Running; 2],
 }
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
@@ -31,7 +31,7 @@ impl Api {
         Self::start_in(World::create().await).await
     }
 
-    /// One with these settings.
+    /// Starts an API with these settings.
     pub(crate) async fn start_with(settings: &[(&str, &dyn std::fmt::Display)]) -> Self {
         let mut world = World::create().await;
         for (name, value) in settings {
@@ -61,32 +61,32 @@ impl Api {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        Response::of(self.request(Method::GET, path)).await
     }
 
     /// `GET` on behalf of `subject`.
-    pub(crate) async fn get_as(&self, subject: &str, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path).header("Authorization", bearer(subject))).await
+    pub(crate) async fn get_as(&self, subject: &str, path: &str) -> Response {
+        Response::of(self.request(Method::GET, path).header("Authorization", bearer(subject))).await
     }
 
-    /// A create by alice, complete but for what `change` does to it.
+    /// A create by alice. `change` adds the idempotency key and the body.
     pub(crate) async fn create_with(
         &self,
         change: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Answer {
-        Answer::of(change(
+    ) -> Response {
+        Response::of(change(
             self.request(Method::POST, "/api/orders").header("Authorization", bearer("alice")),
         ))
         .await
     }
 
     /// A create by alice.
-    pub(crate) async fn create(&self, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn create(&self, key: &str, body: &Value) -> Response {
         self.create_with(|request| request.header("Idempotency-Key", key).json(body)).await
     }
 
-    /// Host and port, for a client that speaks HTTP by hand.
+    /// Host and port, for a test that writes HTTP itself.
     pub(crate) fn address(&self) -> &str {
         self.base.trim_start_matches("http://")
     }
@@ -96,16 +96,16 @@ impl Api {
     }
 }
 
-impl Answer {
+impl Response {
     pub(crate) async fn of(request: RequestBuilder) -> Self {
         let (client, request) = request.build_split();
         let request = request.unwrap();
         let (method, url) = (request.method().clone(), request.url().clone());
-        let answer = client.execute(request).await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let answer = Self { status, headers, text: answer.text().await.unwrap() };
-        document::check(&method, &url, &answer).await;
-        answer
+        let response = client.execute(request).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let response = Self { status, headers, text: response.text().await.unwrap() };
+        document::check(&method, &url, &response).await;
+        response
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -116,7 +116,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Status and code of a problem, after a check that it is a whole one.
+    /// Status and code of a problem. Checks that the problem has all its members.
     pub(crate) fn problem(&self) -> (u16, String) {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
@@ -137,7 +137,7 @@ pub(crate) fn two_widgets() -> Value {
     order_of("widget", 2)
 }
 
-/// An order of so many pieces of one product.
+/// An order of `quantity` pieces of one product.
 pub(crate) fn order_of(product: &str, quantity: i64) -> Value {
     json!({ "customerId": "customer-1", "items": [item(product, quantity)] })
 }

@@ -1,4 +1,4 @@
-//! Who gets in. What holds for every kind of key is checked with each of them.
+//! Authentication. The claims are checked with every kind of key.
 
 mod key_set;
 mod public_key;
@@ -6,49 +6,48 @@ mod public_key;
 use serde_json::{Value, json};
 use test_kit::{World, bearer, bearer_with, seconds_from_now, signed};
 
-use crate::api::{Answer, Api};
+use crate::api::{Api, Response};
 
 const ORDER: &str = "/api/orders/0199c0de-0000-7000-8000-000000000000";
 
-const WRONG_SIGNATURE: &str = "the token is not signed with the key that it is checked with";
-const WRONG_ALGORITHM: &str =
-    "the token's alg is not the algorithm of the key that it is checked with";
-const NO_SIGNED_JWT: &str = "the token is no signed JWT";
+const WRONG_SIGNATURE: &str = "the token's signature does not match its key";
+const WRONG_ALGORITHM: &str = "the token's alg does not match the algorithm of its key";
+const NOT_A_SIGNED_JWT: &str = "the token is not a signed JWT";
 
-async fn with_tokens(api: &Api, tokens: &[String]) -> Answer {
+async fn with_tokens(api: &Api, tokens: &[String]) -> Response {
     let request = api.request(reqwest::Method::GET, ORDER);
-    Answer::of(tokens.iter().fold(request, |it, token| it.header("Authorization", token))).await
+    Response::of(tokens.iter().fold(request, |it, token| it.header("Authorization", token))).await
 }
 
 /// The challenge that a request with these `Authorization` headers gets.
 async fn challenge(api: &Api, tokens: &[String]) -> String {
-    let answer = with_tokens(api, tokens).await;
-    assert_eq!(answer.problem(), (401, "UNAUTHORIZED".to_owned()), "{tokens:?}");
-    answer.header("www-authenticate").unwrap().to_owned()
+    let response = with_tokens(api, tokens).await;
+    assert_eq!(response.problem(), (401, "UNAUTHORIZED".to_owned()), "{tokens:?}");
+    response.header("www-authenticate").unwrap().to_owned()
 }
 
-async fn refused(api: &Api, token: String, reason: &str) {
-    let answer = with_tokens(api, &[token]).await;
-    assert_eq!(answer.problem(), (401, "UNAUTHORIZED".to_owned()));
-    assert_eq!(answer.json()["detail"], reason);
+async fn assert_refused(api: &Api, token: String, reason: &str) {
+    let response = with_tokens(api, &[token]).await;
+    assert_eq!(response.problem(), (401, "UNAUTHORIZED".to_owned()));
+    assert_eq!(response.json()["detail"], reason);
     let expected = format!("Bearer error=\"invalid_token\", error_description=\"{reason}\"");
-    assert_eq!(answer.header("www-authenticate"), Some(expected.as_str()));
+    assert_eq!(response.header("www-authenticate"), Some(expected.as_str()));
 }
 
-async fn accepted(api: &Api, token: String) {
-    // Past the token, the order is not there.
-    let answer = with_tokens(api, &[token]).await;
-    assert_eq!(answer.problem(), (404, "ORDER_NOT_FOUND".to_owned()));
+async fn assert_accepted(api: &Api, token: String) {
+    // A request with a valid token gets as far as the order, which does not exist.
+    let response = with_tokens(api, &[token]).await;
+    assert_eq!(response.problem(), (404, "ORDER_NOT_FOUND".to_owned()));
 }
 
 fn good_claims() -> Value {
     json!({ "sub": "alice", "exp": seconds_from_now(60) })
 }
 
-/// The claims of alice, with some changed; `null` takes one away.
+/// The claims of alice with some changed; `null` removes a claim.
 fn claims_with(change: Value) -> Value {
     let mut claims = good_claims();
-    let Value::Object(change) = change else { panic!("no object: {change}") };
+    let Value::Object(change) = change else { panic!("not an object: {change}") };
     for (name, value) in change {
         claims[name] = value;
     }
@@ -56,26 +55,26 @@ fn claims_with(change: Value) -> Value {
     claims
 }
 
-/// An API whose tokens need not be signed with the secret of the others.
+/// An API that checks tokens with this setting instead of `JWT_SECRET`.
 async fn api_with(variable: &str, value: impl std::fmt::Display) -> Api {
     let mut world = World::create().await;
     world.unset("JWT_SECRET").set(variable, value);
     Api::start_in(world).await
 }
 
-/// Claims are looked at, whatever a token is signed with.
-async fn refuses_bad_claims(api: &Api, sign: impl Fn(&Value) -> String) {
-    accepted(api, sign(&good_claims())).await;
+/// Checks that a token with an invalid claim fails. `sign` signs the tokens.
+async fn assert_bad_claims_refused(api: &Api, sign: impl Fn(&Value) -> String) {
+    assert_accepted(api, sign(&good_claims())).await;
     for (change, reason) in [
         (json!({ "exp": seconds_from_now(-31) }), "the token has expired"),
         (json!({ "nbf": seconds_from_now(60) }), "the token is not valid yet"),
-        (json!({ "exp": null }), "the token\'s exp claim is missing or has a wrong form"),
-        (json!({ "sub": null }), "the token\'s sub claim is missing or has a wrong form"),
-        (json!({ "exp": "soon" }), "the token's exp claim is missing or has a wrong form"),
-        (json!({ "role": ["operator"] }), "the token's role claim is missing or has a wrong form"),
-        (json!({ "sub": "" }), "the token's sub claim is missing or has a wrong form"),
+        (json!({ "exp": null }), "the token's exp claim is missing or malformed"),
+        (json!({ "sub": null }), "the token's sub claim is missing or malformed"),
+        (json!({ "exp": "soon" }), "the token's exp claim is missing or malformed"),
+        (json!({ "role": ["operator"] }), "the token's role claim is missing or malformed"),
+        (json!({ "sub": "" }), "the token's sub claim is missing or malformed"),
     ] {
-        refused(api, sign(&claims_with(change)), reason).await;
+        assert_refused(api, sign(&claims_with(change)), reason).await;
     }
 }
 
@@ -89,39 +88,39 @@ async fn a_request_without_a_bearer_token_is_challenged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_not_good_is_refused() {
+async fn an_invalid_token_is_refused() {
     let api = Api::start().await;
-    refuses_bad_claims(&api, bearer_with).await;
+    assert_bad_claims_refused(&api, bearer_with).await;
     let forged = signed(&good_claims(), "another secret that is long enough");
-    refused(&api, forged, WRONG_SIGNATURE).await;
+    assert_refused(&api, forged, WRONG_SIGNATURE).await;
     for token in [
         "Bearer not.a.token",
         // {"alg":"none"}, with the claims of alice and no signature.
         "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0.",
     ] {
-        refused(&api, token.to_owned(), NO_SIGNED_JWT).await;
+        assert_refused(&api, token.to_owned(), NOT_A_SIGNED_JWT).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_authorization_headers_are_refused_however_good_each_is() {
+async fn two_authorization_headers_are_refused() {
     let api = Api::start().await;
     let tokens = [bearer("alice"), bearer("alice")];
     assert!(challenge(&api, &tokens).await.contains("more than one Authorization header"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_of_more_than_8_kib_is_refused_however_good_its_token_is() {
+async fn an_authorization_header_of_more_than_8_kib_is_refused() {
     let api = Api::start().await;
     let padded = |bytes: usize| bearer_with(&claims_with(json!({ "padding": "x".repeat(bytes) })));
     let (short, long) = (padded(5900), padded(6200));
     assert!(short.len() <= 8192 && long.len() > 8192, "{} {}", short.len(), long.len());
-    accepted(&api, short).await;
-    refused(&api, long, "the Authorization header is longer than 8192 bytes").await;
+    assert_accepted(&api, short).await;
+    assert_refused(&api, long, "the Authorization header is longer than 8192 bytes").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn issuer_and_audience_are_checked_where_they_are_configured() {
+async fn configured_issuer_and_audience_are_checked() {
     let mut world = World::create().await;
     world.set("JWT_ISSUER", "https://id.example").set("JWT_AUDIENCE", "sales");
     let api = Api::start_in(world).await;
@@ -129,20 +128,17 @@ async fn issuer_and_audience_are_checked_where_they_are_configured() {
         bearer_with(&claims_with(json!({ "iss": issuer, "aud": audience })))
     };
     let (issuer, audience) = (json!("https://id.example"), json!("sales"));
-    accepted(&api, of(issuer.clone(), audience.clone())).await;
-    accepted(&api, of(issuer.clone(), json!(["hr", "sales"]))).await;
+    assert_accepted(&api, of(issuer.clone(), audience.clone())).await;
+    assert_accepted(&api, of(issuer.clone(), json!(["hr", "sales"]))).await;
     for (token, reason) in [
         (
             of(json!("https://evil.example"), audience.clone()),
-            "the token's iss claim is not the one that is expected here",
+            "the token's iss claim does not have the expected value",
         ),
-        (
-            of(issuer.clone(), json!("hr")),
-            "the token's aud claim is not the one that is expected here",
-        ),
-        (of(Value::Null, audience), "the token\'s iss claim is missing or has a wrong form"),
-        (of(issuer, Value::Null), "the token\'s aud claim is missing or has a wrong form"),
+        (of(issuer.clone(), json!("hr")), "the token's aud claim does not have the expected value"),
+        (of(Value::Null, audience), "the token's iss claim is missing or malformed"),
+        (of(issuer, Value::Null), "the token's aud claim is missing or malformed"),
     ] {
-        refused(&api, token, reason).await;
+        assert_refused(&api, token, reason).await;
     }
 }

@@ -1,11 +1,11 @@
-//! How long connections last, and what too many of them take from others.
+//! The lifetime of connections, and the effect of too many of them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use test_kit::{Process, World, eventually, eventually_within, free_port, told};
+use test_kit::{Process, World, eventually, eventually_within, free_port, get_json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,13 +22,13 @@ impl Connection {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    /// The head of the answer to a question; `None` where the connection has ended.
-    async fn ask(&mut self) -> Option<String> {
-        let question = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n";
-        self.0.write_all(question).await.ok()?;
+    /// Sends a request and returns the head of the response; `None` if the connection is closed.
+    async fn send_request(&mut self) -> Option<String> {
+        let request = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n";
+        self.0.write_all(request).await.ok()?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(timeout(SOON, self.0.read_u8()).await.expect("an answer").ok()?);
+            head.push(timeout(SOON, self.0.read_u8()).await.expect("no response").ok()?);
         }
         let head = String::from_utf8(head).unwrap().to_lowercase();
         let (_, length) = head.split_once("content-length: ").unwrap();
@@ -44,29 +44,31 @@ impl Connection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_connection_is_closed_after_its_time() {
+async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     let api = Api::start_with(&[("HTTP_KEEP_ALIVE", &1000)]).await;
     let mut connection = Connection::open(api.address()).await;
-    connection.ask().await.unwrap();
+    connection.send_request().await.unwrap();
     assert!(connection.is_closed().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_connection_ends_with_an_answer() {
+async fn a_connection_past_its_maximum_age_closes_after_a_response() {
     let api = Api::start_with(&[("HTTP_CONNECTION_MAX_AGE", &1000)]).await;
     let mut connection = Connection::open(api.address()).await;
-    assert!(!connection.ask().await.unwrap().contains("connection: close"));
-    eventually("it is old", async || {
-        let answer = connection.ask().await.expect("an answer before the end");
-        answer.contains("connection: close").then_some(())
+    assert!(!connection.send_request().await.unwrap().contains("connection: close"));
+    eventually("the connection has reached its maximum age", async || {
+        let response =
+            connection.send_request().await.expect("the connection closed without a response");
+        response.contains("connection: close").then_some(())
     })
     .await;
     assert!(connection.is_closed().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_take_neither_the_probes_nor_the_database_away() {
-    // It keeps 192 for itself and 18 for databases, which leaves a third of 150 to clients.
+async fn idle_connections_block_neither_probes_nor_database_connections() {
+    // The API reserves 192 files for itself and 18 for databases. Clients get a third of the other
+    // 150.
     let few_files =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("few-files-{}", free_port()));
     fs::write(&few_files, format!("#!/bin/sh\nulimit -n 360\nexec {BINARY}\n")).unwrap();
@@ -82,20 +84,20 @@ async fn idle_connections_take_neither_the_probes_nor_the_database_away() {
         idle.push(TcpStream::connect(&address).await.unwrap());
     }
     for path in ["livez", "readyz"] {
-        assert_eq!(told(process.management_port(), path).await.0, 200);
+        assert_eq!(get_json(process.management_port(), path).await.0, 200);
     }
-    // Also after its pool has forgotten its connections.
+    // The database stays reachable after its connections are terminated.
     world.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
-    eventually("the database is there", async || {
-        (told(process.management_port(), "readyz").await.0 == 200).then_some(())
+    eventually("the database is available", async || {
+        (get_json(process.management_port(), "readyz").await.0 == 200).then_some(())
     })
     .await;
     let log = process.log().text();
     assert!(!log.contains("os error 24"), "{log}");
 
     drop(idle);
-    eventually_within(Duration::from_secs(2), "others are answered", async || {
-        Connection::open(&address).await.ask().await.map(drop)
+    eventually_within(Duration::from_secs(2), "other clients get a response", async || {
+        Connection::open(&address).await.send_request().await.map(drop)
     })
     .await;
     fs::remove_file(few_files).unwrap();

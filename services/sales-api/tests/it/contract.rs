@@ -22,8 +22,8 @@ const SIMULATE_BODY: &str = r#"{
   "status": "shipped"  // or "delivered"
 }"#;
 
-/// Sends a request as it is printed, and returns the status and the body of the response. What HTTP needs and the
-/// contract leaves out is added: the version, `Host`, and the length of the body.
+/// Sends a request as printed, and returns the status and the body of the response. Adds what HTTP
+/// requires and the contract omits: the version, `Host`, and the length of the body.
 async fn send(api: &Api, printed: &str) -> (u16, Value) {
     let (head, body) = printed.split_once("\n\n").unwrap();
     let (request_line, headers) = head.split_once('\n').unwrap();

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use store::outbox::{Listener, Word, shard_of};
+use store::outbox::{Listener, Notification, shard_of};
 use test_kit::eventually;
 use tokio::time::timeout;
 
@@ -10,7 +10,7 @@ use crate::api::{Api, order_of, two_widgets};
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_accepted_with_its_total() {
     let api = Api::start().await;
-    let answer = api
+    let response = api
         .create_with(|request| {
             request
                 .header("Idempotency-Key", "key-1")
@@ -22,13 +22,13 @@ async fn an_order_is_accepted_with_its_total() {
                 )
         })
         .await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    let id = answer.json()["data"]["orderId"].as_str().unwrap().to_owned();
-    let created_at = answer.json()["data"]["createdAt"].as_str().unwrap().to_owned();
-    assert_eq!(answer.header("location"), Some(format!("/api/orders/{id}").as_str()));
-    assert_eq!(answer.header("idempotent-replayed"), None);
+    assert_eq!(response.status, 201, "{response:?}");
+    let id = response.json()["data"]["orderId"].as_str().unwrap().to_owned();
+    let created_at = response.json()["data"]["createdAt"].as_str().unwrap().to_owned();
+    assert_eq!(response.header("location"), Some(format!("/api/orders/{id}").as_str()));
+    assert_eq!(response.header("idempotent-replayed"), None);
     assert_eq!(
-        answer.text,
+        response.text,
         format!(
             r#"{{"success":true,"data":{{"orderId":"{id}","status":"Pending Shipment","customerId":"customer-1","items":[{{"productId":"widget","quantity":3,"price":0.10}},{{"productId":"gadget","quantity":1,"price":29.99}}],"totalAmount":30.29,"createdAt":"{created_at}"}}}}"#
         )
@@ -39,7 +39,7 @@ async fn an_order_is_accepted_with_its_total() {
 async fn an_order_is_stored_whole_with_its_event() {
     let api = Api::start().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let answer = api
+    let response = api
         .create_with(|request| {
             request
                 .header("Idempotency-Key", "key-1")
@@ -48,8 +48,8 @@ async fn an_order_is_stored_whole_with_its_event() {
                 .json(&two_widgets())
         })
         .await;
-    assert_eq!((answer.status, answer.header("x-correlation-id")), (201, Some("checkout-17")));
-    let order = answer.json()["data"].clone();
+    assert_eq!((response.status, response.header("x-correlation-id")), (201, Some("checkout-17")));
+    let order = response.json()["data"].clone();
 
     let rows = api
         .world
@@ -86,7 +86,7 @@ async fn an_order_is_stored_whole_with_its_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_little_stock_is_refused_with_what_is_missing_and_leaves_no_trace() {
+async fn insufficient_stock_is_refused_with_the_shortages_and_stores_nothing() {
     let api = Api::start().await;
     let mut order = order_of("limited-edition", 2);
     order["items"].as_array_mut().unwrap().extend([
@@ -94,10 +94,10 @@ async fn too_little_stock_is_refused_with_what_is_missing_and_leaves_no_trace() 
         crate::api::item("out-of-stock-thing", 1),
         crate::api::item("widget", 1),
     ]);
-    let answer = api.create("key-1", &order).await;
-    assert_eq!(answer.problem(), (422, "INSUFFICIENT_INVENTORY".to_owned()));
+    let response = api.create("key-1", &order).await;
+    assert_eq!(response.problem(), (422, "INSUFFICIENT_INVENTORY".to_owned()));
     assert_eq!(
-        answer.json()["shortages"],
+        response.json()["shortages"],
         json!([
             { "productId": "limited-edition", "requested": 4, "available": 3 },
             { "productId": "out-of-stock-thing", "requested": 1, "available": 0 },
@@ -105,33 +105,33 @@ async fn too_little_stock_is_refused_with_what_is_missing_and_leaves_no_trace() 
     );
     assert_eq!(api.orders_stored().await, 0);
 
-    // The refusal has consumed no key.
+    // A refused create does not use up its key.
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn relays_are_told_of_an_order_as_soon_as_it_is_stored() {
+async fn relays_are_notified_when_an_order_is_stored() {
     let api = Api::start().await;
     let mut listener = Listener::connect(&api.world.store()).await.unwrap();
-    let answer = api.create("key-1", &two_widgets()).await;
-    let order = answer.json()["data"]["orderId"].as_str().unwrap().parse().unwrap();
-    let word = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();
-    assert_eq!(word, Word::Events([shard_of(order)].into_iter().collect()));
+    let response = api.create("key-1", &two_widgets()).await;
+    let order = response.json()["data"]["orderId"].as_str().unwrap().parse().unwrap();
+    let notification = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();
+    assert_eq!(notification, Notification::Events([shard_of(order)].into_iter().collect()));
 }
 
-/// Plans are kept, also those by which foreign keys are checked, and tables grow meanwhile.
+/// PostgreSQL keeps plans, also those of foreign key checks, while the tables grow.
 #[tokio::test(flavor = "multi_thread")]
-async fn plans_that_were_made_for_empty_tables_are_good_for_full_ones() {
+async fn plans_made_for_empty_tables_use_indexes_on_full_ones() {
     let api = Api::start().await;
-    // Left to itself, Postgres knows now that to read all is fastest.
+    // With these statistics of empty tables, PostgreSQL prefers sequential scans by default.
     api.world.database.execute("VACUUM ANALYZE").await;
     for number in 0..10 {
-        let answer = api.create(&format!("key-{number}"), &two_widgets()).await;
-        let path = answer.header("location").unwrap().to_owned();
-        assert_eq!((answer.status, api.get_as("alice", &path).await.status), (201, 200));
+        let response = api.create(&format!("key-{number}"), &two_widgets()).await;
+        let path = response.header("location").unwrap().to_owned();
+        assert_eq!((response.status, api.get_as("alice", &path).await.status), (201, 200));
     }
     let Api { world, .. } = &api;
-    let scans = eventually("the statistics tell of all orders", async || {
+    let scans = eventually("the statistics contain all orders", async || {
         let rows = world
             .database
             .query(

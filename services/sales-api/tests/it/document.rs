@@ -1,5 +1,5 @@
-//! The API's document and the API itself are held together: each answer that any test gets is checked against what the
-//! document says of it.
+//! Keeps the API and its OpenAPI document consistent: every response that a test gets is checked
+//! against the document.
 
 use std::collections::BTreeSet;
 
@@ -8,44 +8,45 @@ use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::api::{Answer, Api};
+use crate::api::{Api, Response};
 
 static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
 
 async fn document(base: &Url) -> &'static Value {
     let fetch = async || {
         let client = Client::builder().no_proxy().build().unwrap();
-        let answer = client.get(base.join("/openapi.json").unwrap()).send().await.unwrap();
-        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+        let response = client.get(base.join("/openapi.json").unwrap()).send().await.unwrap();
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
     };
     DOCUMENT.get_or_init(fetch).await
 }
 
-/// What the document says of a path, if it knows it.
+/// The document's description of a path, if there is one.
 fn path_item<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
-    let asked: Vec<&str> = path.split('/').collect();
+    let segments: Vec<&str> = path.split('/').collect();
     let paths = document["paths"].as_object().unwrap();
     let found = paths.iter().find(|(template, _)| {
         let template: Vec<&str> = template.split('/').collect();
-        template.len() == asked.len()
+        template.len() == segments.len()
             && template
                 .iter()
-                .zip(&asked)
-                .all(|(part, asked)| part.starts_with('{') || part == asked)
+                .zip(&segments)
+                .all(|(part, segment)| part.starts_with('{') || part == segment)
     });
     found.map(|(_, item)| item)
 }
 
-/// Headers of our own that an answer has if the document says so.
-const ALWAYS: [&str; 6] =
+/// Headers that a response must have if the document describes them.
+const REQUIRED_HEADERS: [&str; 6] =
     ["Allow", "ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Correlation-ID"];
 
-/// And those that depend on more: a compressed body, a repeat, a limit, whether traces are kept.
-const SOMETIMES: [&str; 5] =
+/// Headers that a response may have if the document describes them. They depend on a compressed
+/// body, a replay, a limit, or tracing.
+const OPTIONAL_HEADERS: [&str; 5] =
     ["Accept-Encoding", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "traceparent"];
 
-/// Fails if the document does not announce this answer.
-pub(crate) async fn check(method: &Method, url: &Url, answer: &Answer) {
+/// Fails if the document does not describe this response.
+pub(crate) async fn check(method: &Method, url: &Url, response: &Response) {
     if *method == Method::OPTIONS {
         return;
     }
@@ -56,34 +57,35 @@ pub(crate) async fn check(method: &Method, url: &Url, answer: &Answer) {
     };
     let Some(operation) = path_item(document, url.path()).and_then(|item| item.get(operation))
     else {
-        assert!(matches!(answer.status, 200 | 404 | 405), "{method} {url} {answer:?}");
+        assert!(matches!(response.status, 200 | 404 | 405), "{method} {url} {response:?}");
         return;
     };
-    let response = &operation["responses"][answer.status.to_string()];
-    assert!(response.is_object(), "{method} {url} does not announce {answer:?}");
-    let announced: Vec<&String> =
-        response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()).collect();
-    for header in &announced {
-        let there = answer.header(header).is_some()
-            || SOMETIMES.iter().any(|it| it.eq_ignore_ascii_case(header));
-        assert!(there, "{header} is missing: {answer:?}");
+    let described = &operation["responses"][response.status.to_string()];
+    assert!(described.is_object(), "{method} {url} does not describe {response:?}");
+    let described_headers: Vec<&String> =
+        described["headers"].as_object().into_iter().flat_map(|headers| headers.keys()).collect();
+    for header in &described_headers {
+        let present = response.header(header).is_some()
+            || OPTIONAL_HEADERS.iter().any(|it| it.eq_ignore_ascii_case(header));
+        assert!(present, "{header} is missing: {response:?}");
     }
-    for header in ALWAYS.iter().chain(&SOMETIMES) {
-        let known = announced.iter().any(|known| known.eq_ignore_ascii_case(header));
-        assert!(known || answer.header(header).is_none(), "{header} is not announced: {answer:?}");
+    for header in REQUIRED_HEADERS.iter().chain(&OPTIONAL_HEADERS) {
+        let described = described_headers.iter().any(|it| it.eq_ignore_ascii_case(header));
+        let absent = response.header(header).is_none();
+        assert!(described || absent, "{header} is not described: {response:?}");
     }
-    if *method == Method::HEAD || answer.status == 304 {
+    if *method == Method::HEAD || response.status == 304 {
         return;
     }
-    let media_type = answer.header("content-type").unwrap();
-    let schema = &response["content"][media_type]["schema"];
-    assert!(schema.is_object(), "{media_type} is not announced: {answer:?}");
-    let body = answer.json();
-    let faults: Vec<String> = validator(document, schema)
+    let media_type = response.header("content-type").unwrap();
+    let schema = &described["content"][media_type]["schema"];
+    assert!(schema.is_object(), "{media_type} is not described: {response:?}");
+    let body = response.json();
+    let errors: Vec<String> = validator(document, schema)
         .iter_errors(&body)
         .map(|error| format!("{} {error}", error.instance_path()))
         .collect();
-    assert!(faults.is_empty(), "{faults:?}: {answer:?}");
+    assert!(errors.is_empty(), "{errors:?}: {response:?}");
 }
 
 fn validator(document: &Value, schema: &Value) -> Validator {
@@ -93,7 +95,7 @@ fn validator(document: &Value, schema: &Value) -> Validator {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_names_the_paths_and_methods_that_there_are() {
+async fn the_document_lists_all_paths_and_methods() {
     let api = Api::start().await;
     let document = api.get("/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
@@ -107,8 +109,8 @@ async fn the_document_names_the_paths_and_methods_that_there_are() {
             documented.insert("HEAD".to_owned());
         }
         let request = api.request(Method::OPTIONS, &path.replace("{orderId}", "17"));
-        let answer = Answer::of(request).await;
-        let allowed = answer.header("allow").unwrap().split(", ").map(str::to_owned).collect();
+        let response = Response::of(request).await;
+        let allowed = response.header("allow").unwrap().split(", ").map(str::to_owned).collect();
         assert_eq!(documented, allowed, "{path}");
     }
 }
@@ -133,7 +135,7 @@ async fn every_parameter_and_body_has_valid_examples() {
         for shown in parameters.chain(bodies) {
             let validator = validator(&document, &shown["schema"]);
             let examples = examples(shown);
-            assert!(!examples.is_empty(), "{} has none: {shown}", operation["operationId"]);
+            assert!(!examples.is_empty(), "{} has no example: {shown}", operation["operationId"]);
             for example in examples {
                 assert!(validator.is_valid(example), "{}: {example}", operation["operationId"]);
             }
@@ -166,7 +168,7 @@ async fn the_example_order_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_is_accepted_just_when_the_document_says_so() {
+async fn the_api_and_the_schema_accept_the_same_bodies() {
     let api = Api::start().await;
     let document = api.get("/openapi.json").await.json();
     let validator = validator(&document, &json!({ "$ref": "#/components/schemas/CreateOrder" }));
@@ -200,33 +202,33 @@ async fn a_body_is_accepted_just_when_the_document_says_so() {
         order(&|order| drop(order["items"][0].as_object_mut().unwrap().remove("price"))),
     ];
     for (key, body) in bodies.iter().enumerate() {
-        let answer = api.create(&key.to_string(), body).await;
-        assert!(matches!(answer.status, 201 | 400), "{answer:?}");
-        assert_eq!(answer.status == 201, validator.is_valid(body), "{body}: {answer:?}");
+        let response = api.create(&key.to_string(), body).await;
+        assert!(matches!(response.status, 201 | 400), "{response:?}");
+        assert_eq!(response.status == 201, validator.is_valid(body), "{body}: {response:?}");
     }
-    // The one rule that is only in a description: no keyword of JSON Schema counts decimals.
+    // JSON Schema has no keyword for decimals, so this rule is only in a description.
     let three_decimals = order(&|order| order["items"][0]["price"] = json!(0.001));
     let price = &document["components"]["schemas"]["CreateOrderItem"]["properties"]["price"];
     assert!(price["description"].as_str().unwrap().contains("at most two decimals"), "{price}");
     assert!(validator.is_valid(&three_decimals));
-    let answer = api.create("three decimals", &three_decimals).await;
-    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    let response = api.create("three decimals", &three_decimals).await;
+    assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_that_renders_the_document_needs_nothing_from_elsewhere() {
+async fn the_docs_page_loads_nothing_from_other_hosts() {
     let api = Api::start().await;
     let page = api.get("/docs/").await;
     assert_eq!(page.status, 200);
     assert!(page.text.contains("swagger-ui"), "{page:?}");
     for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"] {
-        let answer = api.get(&format!("/docs/{file}")).await;
-        assert_eq!(answer.status, 200, "{file}");
+        let response = api.get(&format!("/docs/{file}")).await;
+        assert_eq!(response.status, 200, "{file}");
     }
     let elsewhere = ["http://", "https://", "src=\"//"];
     assert!(elsewhere.iter().all(|scheme| !page.text.contains(scheme)), "{page:?}");
     let initializer = api.get("/docs/swagger-initializer.js").await.text;
     assert!(initializer.contains("/openapi.json"), "{initializer}");
-    // Otherwise the page asks a server on the internet to check the document.
+    // By default, the page sends the document to a validator on the internet.
     assert!(initializer.contains(r#""validatorUrl": "none""#), "{initializer}");
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 use test_kit::{bearer_with, seconds_from_now};
 
-use crate::api::{Answer, Api, two_widgets};
+use crate::api::{Api, Response, two_widgets};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_shown_with_its_history() {
@@ -17,7 +17,7 @@ async fn an_order_is_shown_with_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_subjects_order_is_as_good_as_none() {
+async fn the_order_of_another_subject_is_not_found() {
     let api = Api::start().await;
     let created = api.create("key-1", &two_widgets()).await.json()["data"].clone();
     let path = format!("/api/orders/{}", created["orderId"].as_str().unwrap());
@@ -26,24 +26,25 @@ async fn another_subjects_order_is_as_good_as_none() {
     let operator =
         bearer_with(&json!({ "sub": "olga", "role": "operator", "exp": seconds_from_now(60) }));
     let request = api.request(reqwest::Method::GET, &path).header("Authorization", operator);
-    assert_eq!(Answer::of(request).await.status, 200);
+    assert_eq!(Response::of(request).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_order_is_not_found() {
     let api = Api::start().await;
     for id in ["0199c0de-0000-7000-8000-000000000000", "no-uuid"] {
-        let answer = api.get_as("alice", &format!("/api/orders/{id}")).await;
-        assert_eq!(answer.problem(), (404, "ORDER_NOT_FOUND".to_owned()), "{id}");
+        let response = api.get_as("alice", &format!("/api/orders/{id}")).await;
+        assert_eq!(response.problem(), (404, "ORDER_NOT_FOUND".to_owned()), "{id}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_and_history_are_of_one_moment() {
+async fn status_and_history_come_from_one_snapshot() {
     let api = Api::start().await;
     let created = api.create("key-1", &two_widgets()).await;
     let path = created.header("location").unwrap().to_owned();
-    // A step that is applied while the order is read: its history cannot be read before the commit.
+    // A step that is applied while the order is read. Its lock blocks reads of the history until
+    // the commit.
     let step = api
         .world
         .database
@@ -55,7 +56,7 @@ async fn status_and_history_are_of_one_moment() {
         )
         .await;
     let (read, ()) = tokio::join!(api.get_as("alice", &path), async {
-        api.world.database.until_somebody_waits_for_a_lock().await;
+        api.world.database.until_a_statement_waits_for_a_lock().await;
         step.commit().await;
     });
     let order = &read.json()["data"];

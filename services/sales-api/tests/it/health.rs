@@ -1,14 +1,14 @@
 use serde_json::json;
-use test_kit::{World, eventually, told, until_ready, until_stalled};
+use test_kit::{World, eventually, get_json, until_ready, until_stalled};
 
 use crate::api::{Api, two_widgets};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_names_every_part_without_a_token() {
+async fn health_lists_every_component_without_a_token() {
     let api = Api::start().await;
-    let answer = api.get("/health").await;
-    assert_eq!(answer.status, 200);
-    let health = answer.json();
+    let response = api.get("/health").await;
+    assert_eq!(response.status, 200);
+    let health = response.json();
     assert_eq!(health["status"], "healthy");
     assert_eq!(health["services"], json!({ "database": "up", "api": "up", "inventory": "up" }));
     assert!(health["uptime"].is_u64() && health["timestamp"].is_string());
@@ -26,7 +26,7 @@ async fn without_its_database_the_api_is_alive_but_not_ready() {
     until_ready(api.management_port).await;
     proxy.cut();
     eventually("not ready", async || (management("/readyz").await == 503).then_some(())).await;
-    let (_, ready) = told(api.management_port, "readyz").await;
+    let (_, ready) = get_json(api.management_port, "readyz").await;
     let reason = ready["reasons"]["postgres"].as_str().unwrap();
     assert!(reason.contains("connection"), "{ready}");
     assert_eq!(management("/livez").await, 200);
@@ -36,9 +36,9 @@ async fn without_its_database_the_api_is_alive_but_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inventory_that_is_away_takes_no_instance_away() {
+async fn an_unavailable_inventory_does_not_affect_readiness() {
     let mut world = World::create().await;
-    // Nobody listens there; nor does anybody at Kafka's address, for which the API has no use.
+    // Nothing listens on these ports. The API does not use Kafka.
     world.set("INVENTORY_URL", "http://127.0.0.1:1").set("KAFKA_BROKERS", "127.0.0.1:1");
     world.set("CIRCUIT_BREAKER_TIMEOUT", 300).set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1);
     let api = Api::start_in(world).await;
@@ -47,22 +47,22 @@ async fn an_inventory_that_is_away_takes_no_instance_away() {
     assert_eq!(api.get("/health").await.json()["services"]["inventory"], "down");
     until_ready(api.management_port).await;
     let ready = json!({ "ready": true, "checks": { "postgres": true } });
-    assert_eq!(told(api.management_port, "readyz").await, (200, ready));
+    assert_eq!(get_json(api.management_port, "readyz").await, (200, ready));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_writer_that_waits_for_ever_turns_livez_red() {
+async fn a_stalled_order_writer_fails_livez() {
     let mut world = World::create().await;
-    world.set_impatience();
+    world.set_short_timeouts();
     let proxy = world.proxy_database().await;
     let api = Api::start_in(world).await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
     until_stalled(api.management_port, &[]).await;
-    // The insert arrives, and no answer ever comes.
-    proxy.lose_answers();
+    // The insert reaches the database, but the response is lost.
+    proxy.drop_responses();
     let order = two_widgets();
     tokio::select! {
-        answer = api.create("key-2", &order) => panic!("{answer:?}"),
+        response = api.create("key-2", &order) => panic!("{response:?}"),
         () = until_stalled(api.management_port, &["order writer inserts"]) => {}
     }
 }

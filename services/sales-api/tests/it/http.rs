@@ -1,47 +1,47 @@
-//! What HTTP itself asks for, whatever the route.
+//! The rules of HTTP that hold for every route.
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use test_kit::{World, bearer};
 
-use crate::api::{Answer, Api, two_widgets};
+use crate::api::{Api, Response, two_widgets};
 
 async fn placed(api: &Api) -> String {
-    let answer = api.create("key-1", &two_widgets()).await;
-    answer.header("location").unwrap().to_owned()
+    let response = api.create("key-1", &two_widgets()).await;
+    response.header("location").unwrap().to_owned()
 }
 
-async fn ask(api: &Api, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn send(api: &Api, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = api.request(method, path).header("Authorization", bearer("alice"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    Answer::of(request).await
+    Response::of(request).await
 }
 
-/// Without what differs from one answer to the next.
-fn comparable(answer: &Answer) -> HeaderMap {
-    let mut headers = answer.headers.clone();
+/// The headers except those that differ between equal responses.
+fn comparable(response: &Response) -> HeaderMap {
+    let mut headers = response.headers.clone();
     headers.remove("date");
     headers.remove("x-correlation-id");
     headers
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_has_not_changed_is_not_sent_again() {
+async fn an_unchanged_order_gets_304() {
     let api = Api::start().await;
     let order = placed(&api).await;
-    let first = ask(&api, Method::GET, &order, &[]).await;
+    let first = send(&api, Method::GET, &order, &[]).await;
     let tag = first.header("etag").unwrap();
     assert!(tag.starts_with("W/\""), "{tag}");
 
     for known in [tag, &format!("W/\"other\", {tag}"), "*"] {
-        let again = ask(&api, Method::GET, &order, &[("If-None-Match", known)]).await;
+        let again = send(&api, Method::GET, &order, &[("If-None-Match", known)]).await;
         assert_eq!((again.status, again.text.as_str()), (304, ""), "{known}");
         assert_eq!(again.header("etag"), Some(tag));
     }
     api.world.database.execute("UPDATE sales.orders SET status = 'Shipped'").await;
-    let changed = ask(&api, Method::GET, &order, &[("If-None-Match", tag)]).await;
+    let changed = send(&api, Method::GET, &order, &[("If-None-Match", tag)]).await;
     assert_eq!(changed.status, 200);
     assert_ne!(changed.header("etag"), Some(tag));
 }
@@ -62,7 +62,7 @@ async fn head_is_get_without_the_body() {
         "/nowhere",
     ] {
         let (get, head) =
-            tokio::join!(ask(&api, Method::GET, path, &[]), ask(&api, Method::HEAD, path, &[]));
+            tokio::join!(send(&api, Method::GET, path, &[]), send(&api, Method::HEAD, path, &[]));
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
         if !["/health", "/docs/no-such-file", "/api/orders/17", "/nowhere"].contains(&path) {
             assert_eq!(comparable(&head), comparable(&get), "{path}");
@@ -83,34 +83,34 @@ async fn options_names_the_methods_of_a_resource() {
         ("/docs/", "GET, HEAD, OPTIONS"),
         ("/docs/swagger-ui.css", "GET, HEAD, OPTIONS"),
     ] {
-        let answer = Answer::of(api.request(Method::OPTIONS, path)).await;
-        assert_eq!((answer.status, answer.header("allow")), (204, Some(methods)), "{path}");
-        let answer = Answer::of(api.request(Method::PUT, path)).await;
-        assert_eq!(answer.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()), "{path}");
-        assert_eq!(answer.header("allow"), Some(methods), "{path}");
+        let response = Response::of(api.request(Method::OPTIONS, path)).await;
+        assert_eq!((response.status, response.header("allow")), (204, Some(methods)), "{path}");
+        let response = Response::of(api.request(Method::PUT, path)).await;
+        assert_eq!(response.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()), "{path}");
+        assert_eq!(response.header("allow"), Some(methods), "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_keeps_an_answer_that_is_one_subjects_own() {
+async fn responses_of_one_subject_are_not_shared_by_caches() {
     let api = Api::start().await;
     let created = api.create("key-1", &two_widgets()).await;
-    let listed = ask(&api, Method::GET, "/api/orders", &[]).await;
-    let refused = ask(&api, Method::GET, "/api/orders/17", &[]).await;
-    for answer in [&created, &listed, &refused] {
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+    let listed = send(&api, Method::GET, "/api/orders", &[]).await;
+    let refused = send(&api, Method::GET, "/api/orders/17", &[]).await;
+    for response in [&created, &listed, &refused] {
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{response:?}");
     }
-    let shown = ask(&api, Method::GET, created.header("location").unwrap(), &[]).await;
+    let shown = send(&api, Method::GET, created.header("location").unwrap(), &[]).await;
     assert_eq!(shown.header("cache-control"), Some("private, no-cache"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_compressed_for_whoever_asks_for_it() {
+async fn a_response_is_compressed_on_request() {
     let api = Api::start().await;
     for key in 0..20 {
         assert_eq!(api.create(&key.to_string(), &two_widgets()).await.status, 201);
     }
-    let plain = ask(&api, Method::GET, "/api/orders", &[]).await;
+    let plain = send(&api, Method::GET, "/api/orders", &[]).await;
     assert_eq!(plain.header("content-encoding"), None);
     assert_eq!(plain.header("vary"), Some("accept-encoding"));
     let request = api.request(Method::GET, "/api/orders").header("Authorization", bearer("alice"));
@@ -131,7 +131,7 @@ async fn a_browser_may_call_from_the_configured_origins_only() {
         let request = request
             .header("Access-Control-Request-Method", "POST")
             .header("Access-Control-Request-Headers", "authorization,idempotency-key");
-        Answer::of(request).await
+        Response::of(request).await
     };
     let allowed = preflight("https://shop.example").await;
     assert_eq!(allowed.status, 200, "{allowed:?}");
@@ -141,40 +141,45 @@ async fn a_browser_may_call_from_the_configured_origins_only() {
     assert_eq!(foreign.problem(), (403, "CORS_REFUSED".to_owned()));
 
     let origin = [("Origin", "https://admin.example")];
-    let answer = ask(&api, Method::GET, "/api/orders", &origin).await;
-    assert_eq!(answer.header("access-control-allow-origin"), Some("https://admin.example"));
-    assert!(answer.header("access-control-expose-headers").unwrap().contains("etag"));
-    // A page can read a failure too.
-    let failed = ask(&api, Method::GET, "/api/orders/17", &origin).await;
+    let response = send(&api, Method::GET, "/api/orders", &origin).await;
+    assert_eq!(response.header("access-control-allow-origin"), Some("https://admin.example"));
+    assert!(response.header("access-control-expose-headers").unwrap().contains("etag"));
+    // A page can also read a problem.
+    let failed = send(&api, Method::GET, "/api/orders/17", &origin).await;
     assert_eq!(failed.problem(), (404, "ORDER_NOT_FOUND".to_owned()));
     assert_eq!(failed.header("access-control-allow-origin"), Some("https://admin.example"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_preflight_says_what_is_not_allowed() {
+async fn a_refused_preflight_states_the_reason() {
     let mut world = World::create().await;
     world.set("CORS_ALLOWED_ORIGINS", "https://shop.example");
     let api = Api::start_in(world).await;
     for (origin, method, headers, reason) in [
-        ("https://evil.example", "POST", "accept", "pages of this origin may not call"),
+        (
+            "https://evil.example",
+            "POST",
+            "accept",
+            "cross-origin requests from this origin are not allowed",
+        ),
         (
             "https://shop.example",
             "DELETE",
             "accept",
-            "pages of other origins may not use this method, only GET, HEAD, POST",
+            "cross-origin requests may not use this method, only GET, HEAD, POST",
         ),
         (
             "https://shop.example",
             "POST",
             "Accept, X-Secret",
-            "pages of other origins may not send x-secret, only accept, authorization",
+            "cross-origin requests may not send x-secret, only accept, authorization",
         ),
     ] {
         let request = api.request(Method::OPTIONS, "/api/orders").header("Origin", origin);
         let request = request
             .header("Access-Control-Request-Method", method)
             .header("Access-Control-Request-Headers", headers);
-        let refused = Answer::of(request).await;
+        let refused = Response::of(request).await;
         assert_eq!(refused.problem(), (403, "CORS_REFUSED".to_owned()));
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.starts_with(reason), "{detail}");
@@ -182,22 +187,23 @@ async fn a_refused_preflight_says_what_is_not_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_configured_origins_no_answer_speaks_to_browsers() {
+async fn without_configured_origins_no_cors_headers_are_sent() {
     let api = Api::start().await;
-    let answer = ask(&api, Method::GET, "/api/orders", &[("Origin", "https://shop.example")]).await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
+    let response =
+        send(&api, Method::GET, "/api/orders", &[("Origin", "https://shop.example")]).await;
+    assert_eq!(response.status, 200);
+    assert!(response.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_framework_refuses_is_a_problem_like_any_other() {
+async fn errors_of_the_framework_are_problems() {
     let api = Api::start().await;
-    let missing = ask(&api, Method::GET, "/docs/no-such-file", &[]).await;
+    let missing = send(&api, Method::GET, "/docs/no-such-file", &[]).await;
     assert_eq!(missing.problem(), (404, "NOT_FOUND".to_owned()));
-    let root = ask(&api, Method::GET, "/", &[]).await;
+    let root = send(&api, Method::GET, "/", &[]).await;
     assert_eq!(root.problem(), (404, "NOT_FOUND".to_owned()));
     assert!(root.json()["detail"].as_str().unwrap().contains("/docs"), "{root:?}");
-    // Sent by hand: the description does not announce what no client asks for.
+    // Sent without `Response::of`, because the document does not describe a 406 here.
     let request = api.request(Method::GET, "/health").header("Accept-Encoding", "identity;q=0");
     let refused = request.send().await.unwrap();
     assert_eq!(refused.status(), 406);

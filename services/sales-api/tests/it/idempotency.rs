@@ -2,16 +2,16 @@ use futures::future::join_all;
 use serde_json::json;
 use test_kit::bearer;
 
-use crate::api::{Answer, Api, order_of, two_widgets};
+use crate::api::{Api, Response, order_of, two_widgets};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_create_is_answered_with_the_same_bytes() {
+async fn a_replay_gets_the_same_bytes() {
     let api = Api::start().await;
     let first = api.create("key-1", &two_widgets()).await;
     assert_eq!(first.status, 201);
-    // The order goes its way; what its creator was told does not change.
+    // The status of the order changes; the response of a replay does not.
     api.world.database.query("UPDATE sales.orders SET status = 'Delivered'").await;
-    // The same order, spelled otherwise, under the same key in quotes.
+    // The same order in another notation, under the same key in quotes.
     let body = r#"{ "items": [{"price": 2999e-2, "quantity": 2, "productId": "widget"}], "customerId": "customer-1" }"#;
     let again = api
         .create_with(|request| {
@@ -28,7 +28,7 @@ async fn a_repeated_create_is_answered_with_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_in_quotes_is_the_same_key_as_the_bare_one() {
+async fn a_quoted_key_equals_the_bare_key() {
     let api = Api::start().await;
     let bare = api.create("order-17", &two_widgets()).await;
     let quoted = api.create("\"order-17\"", &two_widgets()).await;
@@ -38,7 +38,7 @@ async fn a_key_in_quotes_is_the_same_key_as_the_bare_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_key_with_another_body_is_refused() {
+async fn a_reused_key_with_another_body_is_refused() {
     let api = Api::start().await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
     let other = api.create("key-1", &order_of("widget", 3)).await;
@@ -47,13 +47,13 @@ async fn a_repeated_key_with_another_body_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_needs_no_inventory() {
+async fn a_replay_needs_no_inventory() {
     let api = Api::start().await;
     let first = api.create("key-1", &order_of("widget", 1)).await;
     let inventory = &api.world.variables()["INVENTORY_URL"];
     let url = format!("{inventory}/admin/behaviour");
     let broken = json!({ "failureRate": 100, "latencyMinMs": 0, "latencyMaxMs": 0 });
-    // Longer than the client waits for an answer.
+    // Longer than the client's timeout.
     let silent = json!({ "failureRate": 0, "latencyMinMs": 60_000, "latencyMaxMs": 60_000 });
     for behaviour in [broken, silent] {
         let changed = reqwest::Client::new().put(&url).json(&behaviour).send().await.unwrap();
@@ -65,7 +65,7 @@ async fn a_repeat_needs_no_inventory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_taken_is_told_before_what_is_missing_in_stock() {
+async fn a_reused_key_is_reported_before_a_shortage() {
     let api = Api::start().await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
     let other = api.create("key-1", &order_of("out-of-stock", 1)).await;
@@ -73,27 +73,30 @@ async fn a_key_that_is_taken_is_told_before_what_is_missing_in_stock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_of_two_subjects_is_two_orders() {
+async fn the_same_key_of_two_subjects_creates_two_orders() {
     let api = Api::start().await;
     let alice = api.create("key-1", &two_widgets()).await;
     let bob =
         api.request(reqwest::Method::POST, "/api/orders").header("Authorization", bearer("bob"));
-    let bob = Answer::of(bob.header("Idempotency-Key", "key-1").json(&two_widgets())).await;
+    let bob = Response::of(bob.header("Idempotency-Key", "key-1").json(&two_widgets())).await;
     assert_eq!((alice.status, bob.status), (201, 201));
     assert_eq!(bob.header("idempotent-replayed"), None);
     assert_eq!(api.orders_stored().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_doubles_make_one_order_and_get_one_answer() {
+async fn concurrent_duplicates_create_one_order_with_one_response() {
     let api = Api::start().await;
     let body = two_widgets();
-    let answers = join_all((0..50).map(|_| api.create("key-1", &body))).await;
+    let responses = join_all((0..50).map(|_| api.create("key-1", &body))).await;
     assert!(
-        answers.iter().all(|answer| answer.status == 201 && answer.text == answers[0].text),
-        "{answers:?}"
+        responses
+            .iter()
+            .all(|response| response.status == 201 && response.text == responses[0].text),
+        "{responses:?}"
     );
-    let first = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none());
+    let first =
+        responses.iter().filter(|response| response.header("idempotent-replayed").is_none());
     assert_eq!(first.count(), 1);
     assert_eq!(api.orders_stored().await, 1);
     assert_eq!(api.world.database.count("SELECT count(*) FROM sales.outbox_events").await, 1);

@@ -1,4 +1,4 @@
-//! Key pairs, made for one test, and tokens that are signed with them.
+//! Key pairs of one test, and tokens signed with them.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
@@ -41,7 +41,7 @@ impl KeyPair {
         Self { algorithm, private, public_pem }
     }
 
-    /// The public key as it stands in a set.
+    /// The public key as an entry of a key set.
     pub(crate) fn jwk(&self, kid: &str) -> Value {
         let jwk = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
         let mut jwk = serde_json::to_value(jwk).unwrap();
@@ -63,13 +63,14 @@ impl KeyPair {
         bearer(&self.header(), claims, &self.private)
     }
 
-    /// The same, for a key that has a name in a set.
+    /// An `Authorization` header with these claims and a key id.
     pub(crate) fn bearer_named(&self, kid: &str, claims: &Value) -> String {
         bearer(&Header { kid: Some(kid.to_owned()), ..self.header() }, claims, &self.private)
     }
 }
 
-/// A coordinate in its full length (RFC 7518, section 6.2.1.2): jsonwebtoken-openssl 2.0 leaves zeros out at its beginning.
+/// A coordinate in its full length (RFC 7518, section 6.2.1.2). jsonwebtoken-openssl 2.0 omits
+/// leading zeros.
 fn padded(coordinate: &str) -> String {
     let bytes = URL_SAFE_NO_PAD.decode(coordinate).unwrap();
     URL_SAFE_NO_PAD.encode([vec![0; 32 - bytes.len()], bytes].concat())

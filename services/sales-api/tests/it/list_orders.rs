@@ -5,27 +5,27 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use test_kit::{bearer_with, seconds_from_now};
 
-use crate::api::{Answer, Api, item, two_widgets};
+use crate::api::{Api, Response, item, two_widgets};
 
 async fn create_for(api: &Api, key: &str, customer: &str) -> String {
     let order = json!({ "customerId": customer, "items": [item("widget", 1)] });
-    let answer = api.create(key, &order).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()["data"]["orderId"].as_str().unwrap().to_owned()
+    let response = api.create(key, &order).await;
+    assert_eq!(response.status, 201, "{response:?}");
+    response.json()["data"]["orderId"].as_str().unwrap().to_owned()
 }
 
-fn ids(page: &Answer) -> Vec<String> {
+fn ids(page: &Response) -> Vec<String> {
     assert_eq!(page.status, 200, "{page:?}");
     let orders = page.json()["data"]["orders"].as_array().unwrap().clone();
     orders.iter().map(|order| order["orderId"].as_str().unwrap().to_owned()).collect()
 }
 
-fn next(page: &Answer) -> Option<String> {
+fn next(page: &Response) -> Option<String> {
     page.json()["data"]["nextCursor"].as_str().map(str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_newest_first_and_its_pages_neither_miss_nor_repeat_an_order() {
+async fn pages_are_newest_first_and_contain_each_order_once() {
     let api = Api::start().await;
     let mut placed = Vec::new();
     for key in 0..7 {
@@ -38,7 +38,7 @@ async fn a_list_is_newest_first_and_its_pages_neither_miss_nor_repeat_an_order()
     let mut listed = ids(&page);
     assert_eq!(listed.len(), 3);
     while let Some(cursor) = next(&page) {
-        // What arrives meanwhile is newer, and moves no page.
+        // An order that arrives meanwhile is newer and does not shift the pages.
         create_for(&api, &cursor, "customer-1").await;
         page = api.get_as("alice", &format!("/api/orders?limit=3&cursor={cursor}")).await;
         listed.extend(ids(&page));
@@ -47,7 +47,7 @@ async fn a_list_is_newest_first_and_its_pages_neither_miss_nor_repeat_an_order()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_can_be_narrowed_by_customer_status_and_time() {
+async fn a_list_can_be_filtered_by_customer_status_and_time() {
     let api = Api::start().await;
     let old = create_for(&api, "1", "customer-1").await;
     let other = create_for(&api, "2", "customer-2").await;
@@ -70,7 +70,8 @@ async fn a_list_can_be_narrowed_by_customer_status_and_time() {
             .as_str()
             .unwrap()
             .to_owned();
-    // An instant belongs to what comes after it, so that two lists that meet there miss nothing and share nothing.
+    // `createdAfter` includes the instant and `createdBefore` does not, so the two lists contain
+    // each order once.
     let (after, before) = (
         list(&format!("createdAfter={created_at}")).await,
         list(&format!("createdBefore={created_at}")).await,
@@ -81,7 +82,7 @@ async fn a_list_can_be_narrowed_by_customer_status_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_holds_the_callers_own_orders_and_everybodys_for_an_operator() {
+async fn a_caller_lists_own_orders_and_an_operator_lists_all() {
     let api = Api::start().await;
     let order = create_for(&api, "1", "customer-1").await;
     assert!(ids(&api.get_as("bob", "/api/orders").await).is_empty());
@@ -90,7 +91,7 @@ async fn a_list_holds_the_callers_own_orders_and_everybodys_for_an_operator() {
         bearer_with(&json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) }));
     for path in ["/api/orders", "/api/orders?customerId=customer-1"] {
         let request = api.request(Method::GET, path).header("Authorization", &operator);
-        assert_eq!(ids(&Answer::of(request).await), slice::from_ref(&order));
+        assert_eq!(ids(&Response::of(request).await), slice::from_ref(&order));
     }
 }
 
@@ -106,24 +107,24 @@ async fn a_cursor_of_another_list_or_another_subject_is_refused() {
         ("bob", format!("cursor={cursor}")),
         ("alice", "cursor=AAAA".to_owned()),
     ] {
-        let answer = api.get_as(subject, &format!("/api/orders?{query}")).await;
-        assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
-        let detail = "is no cursor of a list with these filters";
+        let response = api.get_as(subject, &format!("/api/orders?{query}")).await;
+        assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
+        let detail = "is not a valid cursor for a list with these filters";
         let errors = json!([{ "pointer": "query:cursor", "detail": detail }]);
-        assert_eq!(answer.json()["errors"], errors);
+        assert_eq!(response.json()["errors"], errors);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_a_query_is_named() {
+async fn every_query_error_is_reported() {
     let api = Api::start().await;
-    let answer = api.get_as("alice", "/api/orders?limit=1000&order=asc").await;
-    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
-    let pointers: Vec<Value> = answer.json()["errors"]
+    let response = api.get_as("alice", "/api/orders?limit=1000&order=asc").await;
+    assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    let pointers: Vec<Value> = response.json()["errors"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|fault| fault["pointer"].clone())
+        .map(|error| error["pointer"].clone())
         .collect();
     assert_eq!(pointers, ["query:limit", "query:order"]);
 }

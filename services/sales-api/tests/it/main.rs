@@ -1,4 +1,4 @@
-//! The sales API over HTTP, against a real PostgreSQL and a real inventory process's code.
+//! The sales API over HTTP, with a real PostgreSQL and the inventory mock in the same process.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;

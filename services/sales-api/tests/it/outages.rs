@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::api::{Api, two_widgets};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_creates_are_put_off_and_the_process_lives_on() {
+async fn without_the_database_creates_get_503_until_it_is_back() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
     let api = Api::start_in(world).await;
@@ -21,7 +21,11 @@ async fn without_the_database_creates_are_put_off_and_the_process_lives_on() {
     let refused = api.create("key-2", &two_widgets()).await;
     assert_eq!(refused.problem(), (503, "DATABASE_UNAVAILABLE".to_owned()));
     assert_eq!(refused.header("retry-after"), Some("1"));
-    assert!(!refused.text.contains("127.0.0.1"), "no internal cause is sent: {}", refused.text);
+    assert!(
+        !refused.text.contains("127.0.0.1"),
+        "the response contains an internal address: {}",
+        refused.text
+    );
 
     proxy.heal();
     eventually("creates work again", async || {
@@ -32,27 +36,30 @@ async fn without_the_database_creates_are_put_off_and_the_process_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_cut_during_the_commit_leaves_one_order_under_its_key() {
+async fn a_connection_lost_during_the_commit_leaves_one_order() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
     let api = Api::start_in(world).await;
-    // From the second order on the statement is prepared: what reaches the database is the insert with its commit.
+    // From the second order on, the statement is prepared, so the insert reaches the database with
+    // its commit.
     assert_eq!(api.create("key-0", &two_widgets()).await.status, 201);
     let lock = api.world.database.lock("sales.orders").await;
     let order = two_widgets();
     let (cut, ()) = tokio::join!(api.create("key-1", &order), async {
-        api.world.database.until_somebody_waits_for_a_lock().await;
-        proxy.lose_answers();
+        api.world.database.until_a_statement_waits_for_a_lock().await;
+        proxy.drop_responses();
         lock.commit().await;
-        eventually("it is committed", async || (api.orders_stored().await == 2).then_some(()))
-            .await;
+        eventually("the order is committed", async || {
+            (api.orders_stored().await == 2).then_some(())
+        })
+        .await;
         proxy.cut();
     });
     assert_eq!(cut.problem(), (503, "DATABASE_UNAVAILABLE".to_owned()));
 
     proxy.heal();
-    let repeated = eventually("the key is answered", async || {
-        Some(api.create("key-1", &two_widgets()).await).filter(|answer| answer.status == 201)
+    let repeated = eventually("the replay succeeds", async || {
+        Some(api.create("key-1", &two_widgets()).await).filter(|response| response.status == 201)
     })
     .await;
     assert_eq!(repeated.header("idempotent-replayed"), Some("true"));
@@ -61,14 +68,14 @@ async fn a_connection_that_is_cut_during_the_commit_leaves_one_order_under_its_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_in_the_middle_neither_loses_nor_doubles_its_order() {
+async fn a_client_that_disconnects_neither_loses_nor_duplicates_its_order() {
     let api = Api::start().await;
     let lock = api.world.database.lock("sales.orders").await;
     let order = two_widgets();
     let create = api.create("key-1", &order);
     tokio::select! {
-        answer = create => panic!("answered under a lock: {answer:?}"),
-        () = api.world.database.until_somebody_waits_for_a_lock() => {}
+        response = create => panic!("response in spite of the lock: {response:?}"),
+        () = api.world.database.until_a_statement_waits_for_a_lock() => {}
     }
     lock.commit().await;
     eventually("the order is stored", async || (api.orders_stored().await == 1).then_some(()))
@@ -81,9 +88,9 @@ async fn a_client_that_leaves_in_the_middle_neither_loses_nor_doubles_its_order(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_inventory_creates_are_put_off_and_then_refused_at_once() {
+async fn without_the_inventory_creates_get_503_and_the_breaker_opens() {
     let mut world = World::create().await;
-    // A port that nobody listens on.
+    // A port without a listener.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     world
         .set("INVENTORY_URL", format!("http://{closed}"))
@@ -101,17 +108,17 @@ async fn without_the_inventory_creates_are_put_off_and_then_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inventory_that_fails_twice_is_asked_a_third_time() {
-    let (address, asked) = inventory_that_fails(2).await;
+async fn an_inventory_request_that_fails_is_retried_twice() {
+    let (address, requests) = failing_inventory(2).await;
     let mut world = World::create().await;
     world.set("INVENTORY_URL", format!("http://{address}"));
     let api = Api::start_in(world).await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
-    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert_eq!(requests.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inventory_that_is_slow_but_within_its_limit_is_waited_for() {
+async fn a_slow_inventory_within_the_timeout_is_awaited() {
     let mut world = World::create().await;
     world
         .set("INVENTORY_LATENCY_MIN", 1600)
@@ -122,7 +129,7 @@ async fn an_inventory_that_is_slow_but_within_its_limit_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_on_a_connection_that_hangs_is_asked_again_on_another() {
+async fn an_inventory_request_on_a_hung_connection_is_retried_on_another() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut world = World::create().await;
     world
@@ -132,7 +139,7 @@ async fn a_question_on_a_connection_that_hangs_is_asked_again_on_another() {
     let inventory = async {
         let (_hanging, _) = listener.accept().await.unwrap();
         let (mut client, _) = listener.accept().await.unwrap();
-        answer(&mut client, "200 OK").await;
+        respond(&mut client, "200 OK").await;
     };
     let (created, ()) =
         tokio::join!(async { api.create("key-1", &two_widgets()).await }, inventory);
@@ -140,20 +147,20 @@ async fn a_question_on_a_connection_that_hangs_is_asked_again_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_the_inventory_refuses_is_asked_once_and_opens_no_breaker() {
-    let (address, asked) = inventory_that_answers("400 Bad Request", 3).await;
-    let api = api_that_asks(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
+async fn a_400_of_the_inventory_is_not_retried_and_opens_no_breaker() {
+    let (address, requests) = inventory_responding("400 Bad Request", 3).await;
+    let api = api_with_inventory(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
     for _ in 0..3 {
         let refused = api.create("key-1", &two_widgets()).await;
         assert_eq!(refused.problem(), (422, "INVENTORY_REFUSED".to_owned()));
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert_eq!(requests.load(Ordering::Relaxed), 3);
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inventory_that_does_not_let_this_service_in_is_the_fault_of_no_order() {
-    let (address, _) = inventory_that_answers("401 Unauthorized", 1).await;
+async fn a_401_of_the_inventory_is_reported_as_unavailable() {
+    let (address, _) = inventory_responding("401 Unauthorized", 1).await;
     let api = Api::start_with(&[("INVENTORY_URL", &format!("http://{address}"))]).await;
     let refused = api.create("key-1", &two_widgets()).await;
     assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
@@ -161,9 +168,9 @@ async fn an_inventory_that_does_not_let_this_service_in_is_the_fault_of_no_order
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_product_that_the_inventory_does_not_know_is_one_that_it_has_none_of() {
-    let (address, _) = inventory_that_answers("200 OK", 0).await;
-    let api = api_that_asks(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
+async fn a_product_unknown_to_the_inventory_is_out_of_stock() {
+    let (address, _) = inventory_responding("200 OK", 0).await;
+    let api = api_with_inventory(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
     let mut order = two_widgets();
     order["items"][0]["productId"] = "unheard-of".into();
     for _ in 0..3 {
@@ -176,57 +183,58 @@ async fn a_product_that_the_inventory_does_not_know_is_one_that_it_has_none_of()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inventory_with_too_much_to_do_is_asked_when_it_wants_to_be() {
+async fn retry_after_of_the_inventory_is_respected() {
     let limited = "429 Too Many Requests\r\nRetry-After: ";
-    for (wait, status, asked_then) in [(1, 201, 2), (30, 503, 1)] {
-        let (address, asked) = inventory_that_answers(&format!("{limited}{wait}"), 1).await;
-        let api = api_that_asks(address, "CIRCUIT_BREAKER_TIMEOUT", 5000).await;
+    for (wait, status, requests_sent) in [(1, 201, 2), (30, 503, 1)] {
+        let (address, requests) = inventory_responding(&format!("{limited}{wait}"), 1).await;
+        let api = api_with_inventory(address, "CIRCUIT_BREAKER_TIMEOUT", 5000).await;
         let started = Instant::now();
-        let answer = api.create("key-1", &two_widgets()).await;
-        assert_eq!((answer.status, asked.load(Ordering::Relaxed)), (status, asked_then));
+        let response = api.create("key-1", &two_widgets()).await;
+        assert_eq!((response.status, requests.load(Ordering::Relaxed)), (status, requests_sent));
         if status == 201 {
             assert!(started.elapsed() >= Duration::from_secs(wait));
         } else {
-            assert_eq!(answer.header("retry-after"), Some("30"));
+            assert_eq!(response.header("retry-after"), Some("30"));
         }
     }
 }
 
-async fn api_that_asks(inventory: SocketAddr, setting: &str, value: u32) -> Api {
+async fn api_with_inventory(inventory: SocketAddr, setting: &str, value: u32) -> Api {
     let url = format!("http://{inventory}");
     Api::start_with(&[("INVENTORY_URL", &url), (setting, &value)]).await
 }
 
-async fn inventory_that_fails(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
-    inventory_that_answers("500 Internal Server Error", times).await
+async fn failing_inventory(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    inventory_responding("500 Internal Server Error", times).await
 }
 
-/// An inventory that gives the first so many questions this status, and then has widgets. It counts the questions.
-async fn inventory_that_answers(status: &str, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+/// An inventory that responds to the first `times` requests with `status` and then has widgets in
+/// stock. Counts the requests.
+async fn inventory_responding(status: &str, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let (counter, status) = (asked.clone(), status.to_owned());
+    let (address, requests) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let (counter, status) = (requests.clone(), status.to_owned());
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let status =
                 if counter.fetch_add(1, Ordering::Relaxed) < times { &status } else { "200 OK" };
-            answer(&mut client, status).await;
+            respond(&mut client, status).await;
         }
     });
-    (address, asked)
+    (address, requests)
 }
 
-/// Hears a question, and says that there are widgets. Returns the question.
-pub(crate) async fn answer(client: &mut TcpStream, status: &str) -> String {
-    // A question is one small packet.
-    let mut question = [0; 4096];
-    let length = client.read(&mut question).await.unwrap_or(0);
-    let question = String::from_utf8_lossy(&question[..length]).into_owned();
+/// Reads a request and responds with `status` and widgets in stock. Returns the request.
+pub(crate) async fn respond(client: &mut TcpStream, status: &str) -> String {
+    // A request fits into one packet.
+    let mut request = [0; 4096];
+    let length = client.read(&mut request).await.unwrap_or(0);
+    let request = String::from_utf8_lossy(&request[..length]).into_owned();
     let body = r#"{"items":[{"productId":"widget","available":true,"availableQuantity":9}]}"#;
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     let _ = client.write_all(format!("{head}{body}").as_bytes()).await;
-    question
+    request
 }

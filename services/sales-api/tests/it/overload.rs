@@ -11,12 +11,12 @@ use crate::api::{Api, two_widgets};
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
+async fn a_request_above_the_limit_is_refused_at_once_and_health_is_not() {
     let api = Api::start_with(&[("MAX_CONCURRENT_REQUESTS", &1)]).await;
     let lock = api.world.database.lock("sales.orders").await;
     let order = two_widgets();
     let (first, ()) = tokio::join!(api.create("key-1", &order), async {
-        api.world.database.until_somebody_waits_for_a_lock().await;
+        api.world.database.until_a_statement_waits_for_a_lock().await;
         let refused = api.create("key-2", &two_widgets()).await;
         assert_eq!(refused.problem(), (503, "OVERLOADED".to_owned()));
         assert_eq!(refused.header("retry-after"), Some("1"));
@@ -28,13 +28,13 @@ async fn one_request_too_many_is_refused_at_once_and_health_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subject_gets_no_more_than_half_of_the_places_and_others_are_answered() {
+async fn a_subject_gets_at_most_half_of_the_permits() {
     let api = Api::start_with(&[("MAX_CONCURRENT_REQUESTS", &4)]).await;
     let lock = api.world.database.lock("sales.orders").await;
     let order = two_widgets();
     let creates = ["key-1", "key-2", "key-3"].map(|key| api.create(key, &order));
     let (statuses, ()) = tokio::join!(join_all(creates), async {
-        api.world.database.until_somebody_waits_for_a_lock().await;
+        api.world.database.until_a_statement_waits_for_a_lock().await;
         assert_eq!(api.get_as("bob", "/api/orders/17").await.status, 404);
         eventually("alice is refused", async || {
             (api.get_as("alice", "/api/orders/17").await.status == 429).then_some(())
@@ -42,22 +42,22 @@ async fn a_subject_gets_no_more_than_half_of_the_places_and_others_are_answered(
         .await;
         lock.commit().await;
     });
-    let mut statuses: Vec<u16> = statuses.into_iter().map(|answer| answer.status).collect();
+    let mut statuses: Vec<u16> = statuses.into_iter().map(|response| response.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 201, 429]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_never_finishes_its_head_is_cut() {
+async fn an_unfinished_request_head_times_out() {
     let mut world = World::create().await;
     world.set("REQUEST_READ_TIMEOUT", 1000);
     let api = Api::start_in(world).await;
-    let answer = all_that_is_said(&api, "POST /api/orders HTTP/1.1\r\nHost: shop\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let response = read_until_closed(&api, "POST /api/orders HTTP/1.1\r\nHost: shop\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_never_finishes_its_body_is_cut() {
+async fn an_unfinished_request_body_times_out() {
     let mut world = World::create().await;
     world.set("REQUEST_READ_TIMEOUT", 1000).set("MAX_CONCURRENT_REQUESTS", 2);
     let api = Api::start_in(world).await;
@@ -66,20 +66,20 @@ async fn a_client_that_never_finishes_its_body_is_cut() {
          Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
         bearer("alice")
     );
-    // Meanwhile more of them than there are places take none from others.
-    let slow_clients = (0..4).map(|_| all_that_is_said(&api, &slow));
-    let (answers, other) = tokio::join!(join_all(slow_clients), async {
+    // More slow clients than there are permits take no permit from other clients.
+    let slow_clients = (0..4).map(|_| read_until_closed(&api, &slow));
+    let (responses, other) = tokio::join!(join_all(slow_clients), async {
         api.create("key-1", &two_widgets()).await.status
     });
-    for answer in answers {
-        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-        assert!(answer.contains("REQUEST_TIMEOUT"), "{answer}");
+    for response in responses {
+        assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+        assert!(response.contains("REQUEST_TIMEOUT"), "{response}");
     }
     assert_eq!(other, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_chunks_without_end_is_cut_whoever_it_is() {
+async fn an_unfinished_chunked_body_closes_the_connection() {
     let mut world = World::create().await;
     world.set("REQUEST_READ_TIMEOUT", 1000);
     let api = Api::start_in(world).await;
@@ -88,7 +88,7 @@ async fn a_client_that_sends_chunks_without_end_is_cut_whoever_it_is() {
         let [line, status, header] = request.splitn(3, '|').collect::<Vec<_>>()[..] else {
             unreachable!()
         };
-        let answer = all_that_is_said(
+        let response = read_until_closed(
             &api,
             &format!(
                 "{line} HTTP/1.1\r\nHost: shop\r\n{header}Content-Type: application/json\r\nIdempotency-Key: k\r\n\
@@ -96,20 +96,20 @@ async fn a_client_that_sends_chunks_without_end_is_cut_whoever_it_is() {
             ),
         )
         .await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subject_that_calls_too_often_is_told_when_to_come_again_and_others_are_not() {
+async fn a_rate_limited_subject_gets_retry_after_and_others_are_unaffected() {
     let mut world = World::create().await;
     world.set("RATE_LIMIT_PER_SECOND", 1).set("RATE_LIMIT_BURST", 3);
     let api = Api::start_in(world).await;
     for left in ["2", "1", "0"] {
-        let answer = api.get_as("alice", "/api/orders").await;
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("ratelimit-policy"), Some("\"subject\";q=3;w=3"));
-        let limit = answer.header("ratelimit").unwrap();
+        let response = api.get_as("alice", "/api/orders").await;
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("ratelimit-policy"), Some("\"subject\";q=3;w=3"));
+        let limit = response.header("ratelimit").unwrap();
         assert!(limit.starts_with(&format!("\"subject\";r={left};t=")), "{limit}");
     }
     let refused = api.get_as("alice", "/api/orders").await;
@@ -117,20 +117,20 @@ async fn a_subject_that_calls_too_often_is_told_when_to_come_again_and_others_ar
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(refused.header("ratelimit"), Some("\"subject\";r=0;t=3"));
     assert_eq!(api.get_as("bob", "/api/orders").await.status, 200);
-    eventually("alice is let in again", async || {
+    eventually("requests of alice are accepted again", async || {
         (api.get_as("alice", "/api/orders").await.status == 200).then_some(())
     })
     .await;
 }
 
-/// Everything that the API says to `request` until it closes the connection.
-async fn all_that_is_said(api: &Api, request: &str) -> String {
+/// Sends `request` and returns everything that the API sends until it closes the connection.
+async fn read_until_closed(api: &Api, request: &str) -> String {
     let mut client = TcpStream::connect(api.address()).await.unwrap();
     client.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    timeout(SOON, client.read_to_end(&mut answer))
+    let mut response = Vec::new();
+    timeout(SOON, client.read_to_end(&mut response))
         .await
-        .expect("the connection is closed")
+        .expect("the connection stays open")
         .unwrap();
-    String::from_utf8(answer).unwrap()
+    String::from_utf8(response).unwrap()
 }

@@ -2,19 +2,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use test_kit::bearer;
 
-use crate::api::{Answer, Api, item, two_widgets};
+use crate::api::{Api, Response, item, two_widgets};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_a_body_is_named_with_its_place() {
+async fn every_body_error_is_reported_with_its_pointer() {
     let api = Api::start().await;
     let body = json!({ "customerId": "", "items": [
         { "productId": "widget", "quantity": 0, "price": 1.999 },
         { "productId": " ", "quantity": 1, "price": -1 },
     ] });
-    let answer = api.create("key-1", &body).await;
-    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    let response = api.create("key-1", &body).await;
+    assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
     assert_eq!(
-        answer.json()["errors"],
+        response.json()["errors"],
         json!([
             { "pointer": "/customerId", "detail": "must be 1 to 64 characters long" },
             { "pointer": "/items/0/quantity", "detail": "must be a whole number from 1 to 1000000" },
@@ -27,9 +27,9 @@ async fn every_fault_of_a_body_is_named_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_no_json_is_malformed() {
+async fn a_body_that_is_not_json_is_malformed() {
     let api = Api::start().await;
-    let answer = api
+    let response = api
         .create_with(|request| {
             request
                 .header("Idempotency-Key", "k")
@@ -37,24 +37,24 @@ async fn a_body_that_is_no_json_is_malformed() {
                 .body("{\"customerId\":")
         })
         .await;
-    assert_eq!(answer.problem(), (400, "MALFORMED_JSON".to_owned()));
+    assert_eq!(response.problem(), (400, "MALFORMED_JSON".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_media_type_is_refused() {
     let api = Api::start().await;
-    let answer = api
+    let response = api
         .create_with(|request| {
             request.header("Idempotency-Key", "k").header("Content-Type", "text/plain").body("{}")
         })
         .await;
-    assert_eq!(answer.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
+    assert_eq!(response.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compressed_body_is_refused_with_what_would_have_been_taken() {
+async fn a_compressed_body_is_refused_with_the_accepted_encoding() {
     let api = Api::start().await;
-    let answer = api
+    let response = api
         .create_with(|request| {
             request
                 .header("Idempotency-Key", "k")
@@ -62,8 +62,8 @@ async fn a_compressed_body_is_refused_with_what_would_have_been_taken() {
                 .json(&two_widgets())
         })
         .await;
-    assert_eq!(answer.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
-    assert_eq!(answer.header("accept-encoding"), Some("identity"));
+    assert_eq!(response.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
+    assert_eq!(response.header("accept-encoding"), Some("identity"));
     let plain = api
         .create_with(|request| {
             request
@@ -86,7 +86,7 @@ async fn a_body_that_is_too_large_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idempotency_key_is_required_once_and_well_formed() {
+async fn exactly_one_well_formed_idempotency_key_is_required() {
     let api = Api::start().await;
     let missing = api.create_with(|request| request.json(&two_widgets())).await;
     let twice = api
@@ -99,34 +99,34 @@ async fn an_idempotency_key_is_required_once_and_well_formed() {
         .await;
     let too_long = api.create(&"k".repeat(256), &two_widgets()).await;
     let half_quoted = api.create("\"k", &two_widgets()).await;
-    for answer in [missing, twice, too_long, half_quoted] {
-        assert_eq!(answer.problem(), (400, "INVALID_IDEMPOTENCY_KEY".to_owned()));
-        assert_eq!(answer.json()["errors"][0]["pointer"], "header:Idempotency-Key");
+    for response in [missing, twice, too_long, half_quoted] {
+        assert_eq!(response.problem(), (400, "INVALID_IDEMPOTENCY_KEY".to_owned()));
+        assert_eq!(response.json()["errors"][0]["pointer"], "header:Idempotency-Key");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_of_the_key_and_of_the_body_are_told_together() {
+async fn errors_of_key_and_body_are_reported_together() {
     let api = Api::start().await;
-    let answer =
+    let response =
         api.create_with(|request| request.json(&json!({ "customerId": "c", "items": [] }))).await;
-    assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
-    let pointers: Vec<_> = answer.json()["errors"]
+    assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
+    let pointers: Vec<_> = response.json()["errors"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|fault| fault["pointer"].as_str().unwrap().to_owned())
+        .map(|error| error["pointer"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(pointers, ["/items", "header:Idempotency-Key"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_or_a_method_that_is_not_there_says_so() {
+async fn an_unknown_path_gets_404_and_an_unknown_method_405() {
     let api = Api::start().await;
-    let asked = |method, path| {
-        Answer::of(api.request(method, path).header("Authorization", bearer("alice")))
+    let send = |method, path| {
+        Response::of(api.request(method, path).header("Authorization", bearer("alice")))
     };
-    let nowhere = asked(Method::GET, "/api/nowhere").await;
+    let nowhere = send(Method::GET, "/api/nowhere").await;
     assert_eq!(nowhere.problem(), (404, "NOT_FOUND".to_owned()));
     for (path, allowed) in [
         ("/api/orders", "GET, HEAD, POST, OPTIONS"),
@@ -134,23 +134,23 @@ async fn a_path_or_a_method_that_is_not_there_says_so() {
         ("/api/orders/1/simulate-delivery", "POST, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),
     ] {
-        let answer = asked(Method::DELETE, path).await;
-        assert_eq!(answer.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()));
-        assert_eq!(answer.header("allow"), Some(allowed));
+        let response = send(Method::DELETE, path).await;
+        assert_eq!(response.problem(), (405, "METHOD_NOT_ALLOWED".to_owned()));
+        assert_eq!(response.header("allow"), Some(allowed));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_correlation_id_is_echoed_if_it_is_safe_and_made_otherwise() {
+async fn a_safe_correlation_id_is_echoed_and_an_unsafe_one_is_replaced() {
     let api = Api::start().await;
-    let ask = async |id: &str| {
-        let answer =
-            Answer::of(api.request(Method::GET, "/health").header("X-Correlation-ID", id)).await;
-        answer.header("x-correlation-id").unwrap().to_owned()
+    let returned_id = async |id: &str| {
+        let response =
+            Response::of(api.request(Method::GET, "/health").header("X-Correlation-ID", id)).await;
+        response.header("x-correlation-id").unwrap().to_owned()
     };
-    assert_eq!(ask("checkout-17_a.b").await, "checkout-17_a.b");
+    assert_eq!(returned_id("checkout-17_a.b").await, "checkout-17_a.b");
     for unsafe_id in ["a b", "a\"b", "<script>", &"x".repeat(129)] {
-        let made = ask(unsafe_id).await;
+        let made = returned_id(unsafe_id).await;
         assert!(made.parse::<uuid::Uuid>().is_ok(), "{made}");
     }
 }

@@ -5,23 +5,23 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use test_kit::{World, bearer, bearer_with, seconds_from_now};
 
-use crate::api::{Answer, Api, two_widgets};
+use crate::api::{Api, Response, two_widgets};
 
-/// An API that lets owners do it.
+/// An API that lets owners simulate deliveries.
 async fn start() -> Api {
     let mut world = World::create().await;
     world.set("SIMULATE_DELIVERY", "owner");
     Api::start_in(world).await
 }
 
-async fn simulate(api: &Api, token: &str, order: &str, body: &Value) -> Answer {
+async fn simulate(api: &Api, token: &str, order: &str, body: &Value) -> Response {
     let path = format!("/api/orders/{order}/simulate-delivery");
-    Answer::of(api.request(Method::POST, &path).header("Authorization", token).json(body)).await
+    Response::of(api.request(Method::POST, &path).header("Authorization", token).json(body)).await
 }
 
 async fn placed(api: &Api) -> String {
-    let answer = api.create("key-1", &two_widgets()).await;
-    answer.json()["data"]["orderId"].as_str().unwrap().to_owned()
+    let response = api.create("key-1", &two_widgets()).await;
+    response.json()["data"]["orderId"].as_str().unwrap().to_owned()
 }
 
 fn shipped() -> Value {
@@ -33,13 +33,13 @@ fn operator() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_simulated_step_is_the_very_event_that_delivery_would_report() {
+async fn a_simulated_step_equals_the_event_of_delivery_service() {
     let api = start().await;
     let order = placed(&api).await;
-    let answer = simulate(&api, &bearer("alice"), &order, &shipped()).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = simulate(&api, &bearer("alice"), &order, &shipped()).await;
+    assert_eq!(response.status, 200, "{response:?}");
     let message = format!("Simulated shipped event for order {order}");
-    assert_eq!(answer.json(), json!({ "success": true, "message": message }));
+    assert_eq!(response.json(), json!({ "success": true, "message": message }));
 
     let rows = api
         .world
@@ -54,12 +54,12 @@ async fn a_simulated_step_is_the_very_event_that_delivery_would_report() {
     assert_eq!(rows[1].get::<_, String>(0), event_id);
     assert_eq!(rows[1].get::<_, String>(1), api.world.topics.delivery_events);
     assert_eq!(rows[1].get::<_, String>(2), ORDER_SHIPPED);
-    // The same shard: it is published after the event that made the order.
+    // In the same shard, it is published after the event that created the order.
     assert_eq!(rows[1].get::<_, i16>(3), rows[0].get::<_, i16>(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_the_status_machine_forbids_is_a_conflict_and_reports_nothing() {
+async fn a_forbidden_step_is_a_conflict_and_stores_no_event() {
     let api = start().await;
     let order = placed(&api).await;
     let conflict = (409, "ORDER_STATUS_CONFLICT".to_owned());
@@ -75,7 +75,7 @@ async fn a_step_that_the_status_machine_forbids_is_a_conflict_and_reports_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_simulates_the_delivery_of_an_order_that_is_not_theirs_but_an_operator() {
+async fn only_the_owner_and_operators_can_simulate_a_delivery() {
     let api = start().await;
     let order = placed(&api).await;
     let missing = (404, "ORDER_NOT_FOUND".to_owned());
@@ -85,7 +85,7 @@ async fn nobody_simulates_the_delivery_of_an_order_that_is_not_theirs_but_an_ope
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn simulating_can_be_left_to_operators_or_forbidden() {
+async fn simulation_can_be_limited_to_operators_or_disabled() {
     let forbidden = (403, "FORBIDDEN".to_owned());
     for (setting, owner, support) in [("operator", 403, 200), ("nobody", 403, 403)] {
         let mut world = World::create().await;
@@ -93,23 +93,23 @@ async fn simulating_can_be_left_to_operators_or_forbidden() {
         let api = Api::start_in(world).await;
         let order = placed(&api).await;
         for (token, status) in [(bearer("alice"), owner), (operator(), support)] {
-            let answer = simulate(&api, &token, &order, &shipped()).await;
-            assert_eq!(answer.status, status, "{setting}: {answer:?}");
-            assert!(status == 200 || answer.problem() == forbidden);
+            let response = simulate(&api, &token, &order, &shipped()).await;
+            assert_eq!(response.status, status, "{setting}: {response:?}");
+            assert!(status == 200 || response.problem() == forbidden);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_has_to_be_named() {
+async fn an_unknown_or_missing_step_is_refused() {
     let api = start().await;
     let order = placed(&api).await;
     for (body, detail) in [
         (json!({ "status": "Shipped" }), "must be one of: shipped, delivered"),
         (json!({}), "is required"),
     ] {
-        let answer = simulate(&api, &bearer("alice"), &order, &body).await;
-        assert_eq!(answer.problem(), (400, "VALIDATION_FAILED".to_owned()));
-        assert_eq!(answer.json()["errors"], json!([{ "pointer": "/status", "detail": detail }]));
+        let response = simulate(&api, &bearer("alice"), &order, &body).await;
+        assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
+        assert_eq!(response.json()["errors"], json!([{ "pointer": "/status", "detail": detail }]));
     }
 }

@@ -1,8 +1,8 @@
-//! What a client meets while an instance stops.
+//! The responses of an instance that is stopping.
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
-use test_kit::{Process, World, bearer, eventually, free_port, told};
+use test_kit::{Process, World, bearer, eventually, free_port, get_json};
 
 use crate::api::two_widgets;
 
@@ -40,47 +40,47 @@ impl Shop {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_has_not_noticed_that_it_stops_is_still_answered_and_sent_elsewhere() {
+async fn a_stopping_instance_responds_with_connection_close() {
     let (shop, process) = Shop::open(1000).await;
     let before = shop.create("key-1").send().await.unwrap();
     assert_eq!((before.status().as_u16(), before.headers().get("connection")), (201, None));
-    process.ask_to_stop();
+    process.send_sigterm();
     let port = process.management_port();
     let red = eventually("not ready", async || {
-        let (status, told) = told(port, "readyz").await;
-        (status == 503).then_some(told)
+        let (status, body) = get_json(port, "readyz").await;
+        (status == 503).then_some(body)
     })
     .await;
     let stopping = json!({ "ready": false, "stopping": true, "checks": { "postgres": true } });
     assert_eq!(red, stopping);
-    assert_eq!(told(port, "livez").await.0, 200);
-    // On the connection that the client had kept, and on a new one.
+    assert_eq!(get_json(port, "livez").await.0, 200);
+    // On the connection that the client kept, and on a new one.
     for key in ["key-2", "key-3"] {
         let after = shop.create(key).send().await.unwrap();
         assert_eq!(after.status(), 201);
         assert_eq!(after.headers()["connection"], "close");
     }
-    assert_eq!(process.ended().await.code(), Some(0));
+    assert_eq!(process.wait_for_exit().await.code(), Some(0));
     assert!(shop.create("key-4").send().await.unwrap_err().is_connect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_in_hand_is_answered_after_intake_has_ended() {
+async fn a_request_in_progress_completes_after_the_listener_closes() {
     let (shop, process) = Shop::open(0).await;
     let lock = shop.world.database.lock("sales.orders").await;
-    let in_hand = tokio::spawn(shop.create("key-1").send());
-    shop.world.database.until_somebody_waits_for_a_lock().await;
-    process.ask_to_stop();
-    eventually("nobody is let in", async || {
+    let in_progress = tokio::spawn(shop.create("key-1").send());
+    shop.world.database.until_a_statement_waits_for_a_lock().await;
+    process.send_sigterm();
+    eventually("new connections are refused", async || {
         shop.client.get(format!("{}/health", shop.url)).send().await.err()
     })
     .await;
-    // Until the last answer it says of itself how it is.
-    assert_eq!(told(process.management_port(), "readyz").await.0, 503);
+    // The management port responds until the last response is sent.
+    assert_eq!(get_json(process.management_port(), "readyz").await.0, 503);
     lock.commit().await;
-    let answer = in_hand.await.unwrap().unwrap();
-    assert_eq!(answer.status(), 201);
-    assert_eq!(process.ended().await.code(), Some(0));
+    let response = in_progress.await.unwrap().unwrap();
+    assert_eq!(response.status(), 201);
+    assert_eq!(process.wait_for_exit().await.code(), Some(0));
     let stored = shop.world.database.count("SELECT count(*) FROM sales.orders").await;
     assert_eq!(stored, 1);
 }

@@ -1,5 +1,5 @@
-// A client as a customer would write it, with types that are generated from the document.
-// `make check-api` compiles it and runs it against the API.
+// A client as a customer would write it, with types generated from the document. `make check-api`
+// compiles it and runs it against the API.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,7 +12,7 @@ type OrderSummary = components["schemas"]["OrderSummary"];
 type Problem = components["schemas"]["Problem"];
 
 const { API_URL, TOKEN } = process.env;
-if (!API_URL || !TOKEN) throw new Error("API_URL and TOKEN have to be set");
+if (!API_URL || !TOKEN) throw new Error("set API_URL and TOKEN");
 
 const headers = { Authorization: `Bearer ${TOKEN}` };
 const api = createClient<paths>({ baseUrl: API_URL, headers });
@@ -24,7 +24,7 @@ type Reaction =
   | "show the shortages"
   | "report an error";
 
-// The compiler insists on a case for each code.
+// The compiler requires a case for each code.
 function reactionTo(problem: Problem): Reaction {
   switch (problem.code) {
     case "MALFORMED_JSON":

@@ -1,4 +1,4 @@
-"""What a schema cannot say of a request that schemathesis makes, and calls valid nevertheless."""
+"""Adjusts requests that are valid by their schema but break a rule that a schema cannot express."""
 
 import decimal
 
@@ -11,14 +11,14 @@ LARGEST_TOTAL = decimal.Decimal("9999999999.99")
 def before_call(context, case, kwargs):
     if not case.meta.generation.mode.is_positive:
         return
-    # A cursor is what the API gave; the API's own tests show what becomes of another.
+    # Only the API can make a valid cursor. The API's own tests cover invalid ones.
     if case.query:
         case.query.pop("cursor", None)
-    # The decimals of a price are limited by its description only.
+    # Only the description of a price limits its decimals.
     if isinstance(case.body, dict):
         for item in case.body.get("items", []):
             item["price"] = round(item["price"], 2)
-    # The total of an order has to fit; a schema has no sums.
+    # The total of an order is limited; a schema cannot express a sum.
     if isinstance(case.body, dict) and total(case.body.get("items", [])) > LARGEST_TOTAL:
         case.body = {**case.body, "items": [{**case.body["items"][0], "quantity": 1}]}
 

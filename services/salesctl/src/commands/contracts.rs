@@ -23,7 +23,7 @@ enum Command {
     List(List),
     /// Prints the JSON Schema of an event's value
     Schema(Schema),
-    /// Prints a record of an event: its headers and its value
+    /// Prints an example record of an event: its headers and its value
     Example(Example),
     /// Prints the AsyncAPI document of all topics, with the schemas in it
     Asyncapi(Asyncapi),
@@ -42,7 +42,7 @@ struct Schema {
     #[conf(pos)]
     event_type: String,
 
-    /// Its version, such as 1.0; the newest when unset
+    /// Version of the event type, such as 1.0; the newest when unset
     #[conf(long)]
     version: Option<String>,
 }
@@ -53,7 +53,7 @@ struct Example {
     #[conf(pos)]
     event_type: String,
 
-    /// Its version, such as 1.0; the newest when unset
+    /// Version of the event type, such as 1.0; the newest when unset
     #[conf(long)]
     version: Option<String>,
 
@@ -100,7 +100,7 @@ impl Contracts {
     }
 }
 
-/// Prints a contract. One that there is not is wrong usage, and the answer says what there is.
+/// Prints a contract. An unknown contract is wrong usage; the error lists the known ones.
 fn with_contract(
     event_type: &str,
     version: Option<&str>,
@@ -109,7 +109,7 @@ fn with_contract(
     match catalogue::find(event_type, version) {
         Ok(contract) => print(contract).map(|()| ExitCode::SUCCESS),
         Err(error) => {
-            eprintln!("error: {error}; there are:\n{}", table(&listed()));
+            eprintln!("error: {error}; known event types:\n{}", table(&listed()));
             Ok(ExitCode::from(2))
         }
     }

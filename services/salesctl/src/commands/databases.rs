@@ -1,4 +1,4 @@
-//! The databases of the two schemas, which may be one.
+//! The databases of the schemas `sales` and `delivery`, which may be the same.
 
 use conf::Conf;
 use store::{Database, DatabaseSettings, DatabaseUrl};
@@ -22,7 +22,7 @@ impl Databases {
         check_ca("DELIVERY_DATABASE_URL", self.delivery_database_url.as_ref(), ca)
     }
 
-    /// That of `sales`, and that of `delivery`.
+    /// The database of `sales`, and the database of `delivery`.
     pub(super) fn open(self) -> (Database, Database) {
         let sales = Database::new("salesctl", &self.sales);
         let delivery = match self.delivery_database_url {

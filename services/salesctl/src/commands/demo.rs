@@ -1,4 +1,4 @@
-//! `salesctl demo`: the whole path, seen from outside.
+//! `salesctl demo`: places orders over the API and follows them until they are Delivered.
 
 mod follow;
 mod place;
@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::failure::Failure;
+use crate::max_wait::parse_wait;
 use crate::output;
-use crate::patience::parse_wait;
 use crate::progress;
 use crate::token::AccessSettings;
 
@@ -25,22 +25,22 @@ pub(crate) struct Demo {
     #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_base_url)]
     api_url: Url,
 
-    /// Bootstrap brokers that the closing hints of `demo` name
+    /// Bootstrap brokers to name in the closing hints of `demo`
     #[conf(env, default_value = "127.0.0.1:19092")]
     kafka_brokers: String,
 
     #[conf(flatten)]
     tokens: AccessSettings,
 
-    /// How many orders to place
+    /// Number of orders to place
     #[conf(long, default_value = "20", value_parser = parse_orders)]
     orders: usize,
 
-    /// Seconds to wait for an API that is away or answers 429 or 503, for each create
+    /// Seconds to wait while the API is unavailable or responds with 429 or 503, for each create
     #[conf(long, default_value = "30", value_parser = parse_wait)]
     wait: u64,
 
-    /// Seconds until every order has to be Delivered
+    /// Maximum time in seconds until every order is Delivered
     #[conf(long, default_value = "120", value_parser = parse_time_limit)]
     time_limit: u64,
 
@@ -87,7 +87,7 @@ impl Demo {
 
     fn hints(&self, token: &str, orders: &[follow::Followed]) -> String {
         let (api, brokers) = (self.api_url.as_str().trim_end_matches('/'), &self.kafka_brokers);
-        // Another one after each demo: a key that was used gets the order that was placed with it.
+        // A new key after each demo: a used key would replay the earlier order.
         let number = Uuid::new_v4().simple();
         let order = orders.first().map(|order| order.id.to_string()).unwrap_or_default();
         format!(
@@ -96,8 +96,8 @@ impl Demo {
              curl -i {api}/api/orders -H \"Authorization: Bearer {token}\" \\\n    \
              -H 'Content-Type: application/json' -H 'Idempotency-Key: order-{number}' \\\n    \
              -d '{{\"customerId\":\"customer-1\",\"items\":[{{\"productId\":\"widget\",\"quantity\":2,\"price\":29.99}}]}}'\n\
-             \n  # one of these\n  curl {api}/api/orders/{order} -H \"Authorization: Bearer {token}\"\n\
-             \n  # the events behind them (needs kcat: apt-get install kcat)\n  kcat -b {brokers} -C -t {} -o beginning -e -f '%k %h %s\\n'\n\
+             \n  # one of these orders\n  curl {api}/api/orders/{order} -H \"Authorization: Bearer {token}\"\n\
+             \n  # their events (needs kcat: apt-get install kcat)\n  kcat -b {brokers} -C -t {} -o beginning -e -f '%k %h %s\\n'\n\
              \n  # description of the API: {api}/docs   health: {api}/health",
             self.tokens.hint(),
             contracts::topics::ORDER_EVENTS

@@ -21,21 +21,22 @@ pub(crate) struct Dlq {
 
 #[derive(Subcommands)]
 enum Command {
-    /// Lists the dead letter topics with how many records wait, by error class
+    /// Lists the dead letter topics with the number of waiting records by error class
     List(list::List),
-    /// Prints dead letters whole, oldest first
+    /// Prints complete dead letters, oldest first
     Show(show::Show),
-    /// Sends dead letters back to where they came from; a dry run unless --yes is given
+    /// Sends dead letters back to their original topic; a dry run unless --yes is given
     ///
-    /// They go oldest first, with the same key, value and headers, and beside them `dlq-redrive-count` and
-    /// `dlq-first-failed-at`. Every group that reads the topic sees them again, not only the one that failed.
+    /// Records are sent oldest first, with the same key, value and headers, and the additional
+    /// headers `dlq-redrive-count` and `dlq-first-failed-at`. Every consumer group of the topic
+    /// reads them again, not only the one that failed.
     ///
-    /// What went back is passed over the next time. What has to be left before the last record that goes back, because
-    /// it is of another class, came back too often or is refused by its topic, is written to the end of the dead letter
-    /// topic again, as it is, and waits there.
+    /// The next redrive skips records that were sent back. A record that is not sent back (another
+    /// class, redriven too often, or refused by its topic) but precedes one that is, is written
+    /// unchanged to the end of the dead letter topic, and waits there.
     ///
-    /// A redrive that is stopped or killed loses nothing: run it again to go on. The last few records can then be sent a
-    /// second time, as the same events. Run one at a time for a topic.
+    /// A redrive that is stopped or killed loses nothing: run it again to continue. The last few
+    /// records may then be sent twice, as the same events. Run one redrive per topic at a time.
     Redrive(redrive::Redrive),
 }
 
@@ -49,8 +50,8 @@ impl Dlq {
     }
 }
 
-/// The dead letter topics that there are: those of every group that reads one of our topics, and the one with
-/// announcements of events that could not be published.
+/// The existing dead letter topics: those of every group that reads one of our topics, and the
+/// topic that announces events that could not be published.
 async fn topics(kafka: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, TopicAdminError> {
     let ours = |topic: &str| {
         [&names.order_events_topic, &names.delivery_events_topic]

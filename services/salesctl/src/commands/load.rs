@@ -1,7 +1,7 @@
-//! `salesctl load`: many orders, and how long each answer takes.
+//! `salesctl load`: places many orders and measures the responses.
 //!
-//! It shares the machine with what it measures, so it is lean: one thread, one connection a task, no client library
-//! above HTTP/1.1 itself, and an answer that succeeded is not parsed.
+//! The load generator shares the machine with the system under test, so it is lean: one thread, one
+//! task per connection, no client library above HTTP/1.1, and no parsing of successful responses.
 
 mod connection;
 mod drive;
@@ -26,45 +26,46 @@ use crate::progress;
 use crate::throttle::parse_rate;
 use crate::token::{AccessSettings, parse_subject};
 use connection::Target;
-use drive::{Driven, Plan};
+use drive::{LoadResult, Plan};
 use report::Report;
 use schedule::{Pace, Schedule};
 
 #[derive(Conf)]
 #[conf(one_of_fields(rate, max))]
 pub(crate) struct Load {
-    /// Base URL of the sales API; `load` takes only `http://`
+    /// Base URL of the sales API; `load` supports only `http://`
     #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_url)]
     api_url: Url,
 
     #[conf(flatten)]
     tokens: AccessSettings,
 
-    /// Requests a second. A latency counts from when its request was due: what waits for a free connection is late
+    /// Requests per second. A latency starts when its request is due, so it includes the wait for a
+    /// free connection
     #[conf(long, value_parser = parse_rate)]
     rate: Option<NonZeroU32>,
 
-    /// As fast as it goes: each connection sends the next request when it has its answer
+    /// As fast as possible: each connection sends the next request after each response
     #[conf(long)]
     max: bool,
 
-    /// Connections, and so the most requests that are under way at once
+    /// Number of connections, and so of concurrent requests
     #[conf(long, default_value = "64", value_parser = parse_concurrency)]
     concurrency: usize,
 
-    /// Seconds to measure
+    /// Duration of the measurement in seconds
     #[conf(long, default_value = "10", value_parser = parse_duration)]
     duration: u64,
 
-    /// Percent of the requests that repeat an order which was placed before, under its key
+    /// Percentage of requests that replay an earlier order under its idempotency key
     #[conf(long, default_value = "0", value_parser = parse_percent)]
     repeat_percent: u8,
 
-    /// Seconds of the same load before that, which are not counted
+    /// Duration in seconds of the same load before the measurement, which is not counted
     #[conf(long, default_value = "0", value_parser = parse_warm_up)]
     warm_up: u64,
 
-    /// On whose behalf: the subject that will own the orders
+    /// Subject that will own the orders
     #[conf(long, default_value = "load", value_parser = parse_subject)]
     subject: Owner,
 
@@ -73,7 +74,7 @@ pub(crate) struct Load {
     json: bool,
 }
 
-/// The exit code of a shell for what SIGINT has ended.
+/// The exit code of a shell for a process that SIGINT has ended.
 const INTERRUPTED: u8 = 130;
 /// How long the token outlives the load.
 const TOKEN_RESERVE: Duration = Duration::from_hours(1);
@@ -92,14 +93,15 @@ impl Load {
         };
         let url = self.api_url;
         let bar = progress::bar("loading", self.warm_up + self.duration);
-        // A runtime of its own with one thread: nothing is handed from core to core.
+        // A separate runtime with one thread: no task moves between cores.
         let run = move || -> Result<_, Failure> {
             let target = Target::new(&url, &token)?;
-            let driven = drive::run(plan, target, &bar)?;
+            let result = drive::run(plan, target, &bar)?;
             bar.finish_and_clear();
-            Ok(driven)
+            Ok(result)
         };
-        let Driven { tally, measured, interrupted } = tokio::task::spawn_blocking(run).await??;
+        let LoadResult { tally, measured, interrupted } =
+            tokio::task::spawn_blocking(run).await??;
 
         let report = Report::of(&tally, self.rate, self.concurrency, measured);
         output::print(self.json, &report, Report::text)?;
@@ -114,7 +116,7 @@ impl Load {
 fn parse_url(text: &str) -> Result<Url, String> {
     let url = parse_base_url(text)?;
     if url.scheme() != "http" {
-        return Err("load speaks plain HTTP only: the URL must begin with http://".to_owned());
+        return Err("load supports plain HTTP only: the URL must begin with http://".to_owned());
     }
     Ok(url)
 }

@@ -11,8 +11,8 @@ use store::DatabaseUrl;
 use store::migrations::{DELIVERY, MigrateError, MigrationSet, SALES};
 
 use crate::failure::Failure;
+use crate::max_wait::{parse_wait, wait_for};
 use crate::output;
-use crate::patience::{parse_wait, wait_for};
 
 #[derive(Conf)]
 #[conf(validation_predicate = Migrate::check)]
@@ -30,11 +30,11 @@ pub(crate) struct Migrate {
     #[conf(env, value_parser = CaFile::read)]
     database_ca_file: Option<CaFile>,
 
-    /// Makes a role for each service too, with the rights that it needs
+    /// Also creates a role for each service, with the rights that the service needs
     #[conf(long)]
     roles: bool,
 
-    /// Seconds to wait for a database that is still starting, and for others to be done with a table that is changed
+    /// Seconds to wait for an unavailable database, and for locks on the tables that are changed
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
 
@@ -76,13 +76,14 @@ impl Migrate {
         url: &DatabaseUrl,
     ) -> Result<Migrated, Failure> {
         let ca = self.database_ca_file.as_ref();
-        let patience = Duration::from_secs(self.wait);
-        let passing = |error: &MigrateError| {
+        let max_wait = Duration::from_secs(self.wait);
+        let is_transient = |error: &MigrateError| {
             matches!(error, MigrateError::Connection { .. } | MigrateError::Locked(_))
         };
-        let run =
-            wait_for(Outage::of("postgres"), patience, passing, async || set().run(url, ca).await)
-                .await?;
+        let run = wait_for(Outage::of("postgres"), max_wait, is_transient, async || {
+            set().run(url, ca).await
+        })
+        .await?;
         if self.roles {
             set().grant(url, ca).await?;
         }
@@ -96,12 +97,12 @@ impl Migrate {
     }
 }
 
-/// Whether a CA that is to be trusted would be asked at all.
+/// Returns an error if a CA is set but the URL does not verify certificates.
 pub(crate) fn check_ca(
     variable: &str,
     url: Option<&DatabaseUrl>,
     ca: Option<&CaFile>,
 ) -> Result<(), String> {
     let checked = url.map_or(Ok(()), |url| url.check_ca(ca));
-    checked.map_err(|fault| format!("{variable} {fault}"))
+    checked.map_err(|error| format!("{variable} {error}"))
 }

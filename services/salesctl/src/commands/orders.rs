@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::failure::Failure;
+use crate::max_wait::parse_wait;
 use crate::output;
-use crate::patience::parse_wait;
 use crate::token::{AccessSettings, parse_subject};
 
 /// How long the token of one command is valid.
@@ -33,11 +33,11 @@ pub(crate) struct Orders {
 enum Command {
     /// Creates an order
     Create(Create),
-    /// Shows an order with its history, whoever placed it
+    /// Shows an order of any owner with its history
     Show(Show),
-    /// Lists orders, newest first, whoever placed them
+    /// Lists the orders of all owners, newest first
     List(list::List),
-    /// Prints each change of some orders as it happens, until all are Delivered
+    /// Prints each status change of the given orders, until all are Delivered
     Follow(follow::Follow),
 }
 
@@ -51,13 +51,14 @@ struct Access {
     #[conf(flatten)]
     tokens: AccessSettings,
 
-    /// Seconds to wait for an API that is away or answers 429 or 503; a create is repeated under its key
+    /// Seconds to wait while the API is unavailable or responds with 429 or 503; a create is
+    /// retried under its key
     #[conf(long, default_value = "30", value_parser = parse_wait)]
     wait: u64,
 }
 
 impl Access {
-    fn patience(&self) -> Duration {
+    fn max_wait(&self) -> Duration {
         Duration::from_secs(self.wait)
     }
 
@@ -71,15 +72,15 @@ struct Create {
     #[conf(flatten)]
     access: Access,
 
-    /// On whose behalf: the subject that will own the order, unless `API_TOKEN` says it
+    /// Subject that will own the order; the subject of `API_TOKEN` if that is set
     #[conf(long, default_value = "demo", value_parser = parse_subject)]
     subject: Owner,
 
-    /// Whom the order is for
+    /// Customer of the order
     #[conf(long, default_value = "customer-1")]
     customer: String,
 
-    /// What is ordered, as PRODUCT:QUANTITY:PRICE; at least one, can be given several times
+    /// Item as PRODUCT:QUANTITY:PRICE; at least one, can be given several times
     #[conf(repeat, long = "item", value_parser = parse_item)]
     items: Vec<CreateOrderItem>,
 
@@ -110,11 +111,11 @@ impl Orders {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Create(create) if create.items.is_empty() => {
-                eprintln!("error: say what is ordered, for example --item widget:2:29.99");
+                eprintln!("error: no item was given; add one, for example --item widget:2:29.99");
                 Ok(ExitCode::from(2))
             }
             Command::Follow(follow) if follow.ids.is_empty() => {
-                eprintln!("error: say which orders to follow, by their ids");
+                eprintln!("error: no order id was given; name the orders to follow");
                 Ok(ExitCode::from(2))
             }
             Command::Create(create) => create.run().await,
@@ -130,7 +131,7 @@ impl Create {
         let key = self.key.unwrap_or_else(|| Uuid::new_v4().to_string());
         let order = CreateOrder { customer_id: self.customer, items: self.items };
         let api = self.access.api(self.subject.as_str(), false, TOKEN_LIFE)?;
-        let created = api.create(&order, &key, self.access.patience()).await?;
+        let created = api.create(&order, &key, self.access.max_wait()).await?;
         output::print(
             self.json,
             &created,
@@ -144,9 +145,9 @@ impl Create {
 
 impl Show {
     async fn run(self) -> Result<ExitCode, Failure> {
-        // An operator sees every order, whoever placed it.
+        // An operator sees the orders of all owners.
         let api = self.access.api("salesctl", true, TOKEN_LIFE)?;
-        let order = api.order_within(self.id, self.access.patience()).await?;
+        let order = api.order_with_retry(self.id, self.access.max_wait()).await?;
         output::print(self.json, &order, describe)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -178,8 +179,8 @@ fn parse_item(text: &str) -> Result<CreateOrderItem, String> {
     };
     Ok(CreateOrderItem {
         product_id: product.to_owned(),
-        quantity: quantity.parse().map_err(|_| format!("{quantity:?} is no whole number"))?,
-        price: price.parse().map_err(|_| format!("{price:?} is no number"))?,
+        quantity: quantity.parse().map_err(|_| format!("{quantity:?} is not a whole number"))?,
+        price: price.parse().map_err(|_| format!("{price:?} is not a number"))?,
     })
 }
 

@@ -19,16 +19,17 @@ pub(crate) struct Outbox {
 
 #[derive(Subcommands)]
 enum Command {
-    /// How many events wait and for how long, and which relays carry them
+    /// Shows how many events wait and for how long, and which relays hold shards
     Status(status::Status),
-    /// Lists events that Kafka refused, newest first, or shows one
+    /// Lists events that Kafka refused, newest first, or shows one of them
     DeadLetters(dead_letters::DeadLetters),
     /// Puts events that Kafka refused back into the outbox; a dry run unless --yes is given
     ///
-    /// They go oldest first, with their own ids, payloads, headers and times, and come after events of the same order
-    /// that were published meanwhile.
+    /// Events are put back oldest first, with the same ids, payloads, headers and times. They are
+    /// published after events of the same order that were published meanwhile.
     ///
-    /// A redrive that is stopped or killed at any moment has neither lost nor doubled an event: run it again to go on.
+    /// A redrive that is stopped or killed neither loses nor duplicates an event: run it again to
+    /// continue.
     Redrive(redrive::Redrive),
 }
 

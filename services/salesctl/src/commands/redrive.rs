@@ -1,4 +1,4 @@
-//! What every redrive can be told, whatever it sends back.
+//! Options that `dlq redrive` and `outbox redrive` share.
 
 use std::num::NonZeroU32;
 
@@ -9,19 +9,19 @@ use crate::throttle::parse_rate;
 
 #[derive(Conf)]
 pub(super) struct RedriveSettings {
-    /// Really does it; without this, it only counts what it would do
+    /// Send back; without this option, only count what would be sent back
     #[conf(long)]
     pub(super) yes: bool,
 
-    /// Most to send back
+    /// Maximum number to send back
     #[conf(long, value_parser = parse_max)]
     pub(super) max: Option<u64>,
 
-    /// Most to send back in a second
+    /// Maximum number to send back per second
     #[conf(long, value_parser = parse_rate)]
     pub(super) rate: Option<NonZeroU32>,
 
-    /// Leaves alone what was sent back so often
+    /// Skip dead letters that were sent back this many times
     #[conf(long, default_value = "3", value_parser = parse_max_redrives)]
     pub(super) max_redrives: u32,
 }

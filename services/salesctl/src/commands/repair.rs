@@ -1,7 +1,8 @@
-//! `salesctl repair`: publishes the events again that the topics have lost.
+//! `salesctl repair`: publishes again the events that the topics have lost.
 //!
-//! An event is a function of database rows, so it can be rebuilt with the same id, value and time, and a consumer that has
-//! applied it ignores it. `salesctl verify`'s reading finds what is missing. The events go through the outbox.
+//! An event is a function of database rows, so it can be rebuilt with the same id, value and time,
+//! and a consumer that has applied it ignores it. The missing events are found in the same way as
+//! by `salesctl verify`, and published through the outbox.
 
 use std::num::NonZeroU32;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use crate::output;
 use crate::progress;
 use crate::throttle::{Throttle, parse_rate};
 
-/// The most events that one transaction puts into the outbox.
+/// Maximum number of events that one transaction puts into the outbox.
 const BATCH: u32 = 500;
 
 #[derive(Conf)]
@@ -29,7 +30,8 @@ pub(crate) struct Repair {
     #[conf(long)]
     yes: bool,
 
-    /// Maximum number of events to publish per second; new events of the same shard wait behind them
+    /// Maximum number of events to publish per second; new events of the same shard wait behind
+    /// them
     #[conf(long, default_value = "1000", value_parser = parse_rate)]
     rate: NonZeroU32,
 
@@ -79,7 +81,7 @@ impl Repair {
             let result = publish(&run, &plan.events, throttle, &mut report.published).await;
             if let Err(error) = result {
                 eprintln!(
-                    "{} events were put into the outbox; run it again to continue",
+                    "{} events were put into the outbox; run `repair` again to continue",
                     report.published
                 );
                 return Err(error);
@@ -90,8 +92,8 @@ impl Repair {
     }
 }
 
-/// Puts the events into the outbox, one batch per statement. An event in the outbox is not missing any more, so the next
-/// run continues where this one ended.
+/// Puts the events into the outbox, one batch per statement. An event in the outbox is no longer
+/// missing, so the next run continues where this one ended.
 async fn publish(
     run: &Run,
     events: &[(OrderId, OrderStatus)],
@@ -118,7 +120,7 @@ impl Report {
             missing: missing.collect(),
             published: 0,
             left: plan.left.count,
-            left_cases: plan.left.told.clone(),
+            left_cases: plan.left.listed.clone(),
             dead_lettered: plan.dead_lettered,
         }
     }
@@ -133,9 +135,9 @@ impl Report {
             let order = order_id.as_deref().unwrap_or_default();
             format!("skipped: order {order} {what}; delivery-service would ship it again")
         }));
-        let untold = self.left - self.left_cases.len() as u64;
-        if untold > 0 {
-            lines.push(format!("skipped: and {untold} more"));
+        let not_listed = self.left - self.left_cases.len() as u64;
+        if not_listed > 0 {
+            lines.push(format!("skipped: and {not_listed} more"));
         }
         if self.dead_lettered > 0 {
             lines.push(format!(
@@ -147,13 +149,15 @@ impl Report {
         lines.push(match (self.dry_run, total) {
             (_, 0) => "No event is missing that can be published again.".to_owned(),
             (true, _) => {
-                format!("{total} events would be published again. Nothing was done: --yes does it.")
+                format!("{total} events would be published again. Nothing was changed: use --yes to apply.")
             }
             (false, _) => format!("{} events were put into the outbox.", self.published),
         });
         let skipped = total.saturating_sub(self.published);
         if !self.dry_run && skipped > 0 {
-            lines.push(format!("{skipped} were skipped: their orders have changed meanwhile."));
+            lines.push(format!(
+                "{skipped} events were skipped: their orders have changed meanwhile."
+            ));
         }
         lines.join("\n")
     }

@@ -1,4 +1,4 @@
-//! `salesctl seed`: sample orders to try, and full tables, to see what their size costs.
+//! `salesctl seed`: adds sample orders, or fills tables to measure the effect of their size.
 
 mod sample;
 
@@ -18,13 +18,13 @@ use store::{Connection, Database, DatabaseSettings, DatabaseUrl};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::max_wait::parse_wait;
 use crate::output;
-use crate::patience::parse_wait;
 use crate::progress::bar;
 
-/// Whom the orders of a measurement belong to.
+/// Owner of the orders of a measurement.
 const OWNER: &str = "salesctl-seed";
-/// Orders in one statement.
+/// Maximum number of orders per statement.
 const BATCH: u64 = 2_000;
 
 #[derive(Conf)]
@@ -41,13 +41,13 @@ pub(crate) struct Seed {
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     delivery_events_topic: String,
 
-    // Sample orders need both schemas in one database, so it has to be unset for them.
+    // Sample orders need both schemas in one database, so this must be unset for --sample.
     /// PostgreSQL URL of the schema `delivery`; `DATABASE_URL` when unset
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     delivery_database_url: Option<DatabaseUrl>,
 
-    /// Adds 51 orders to try, as many in every status, and waits until outbox-relay and status-consumer have processed
-    /// their events; those that are there already are left as they are
+    /// Adds 51 sample orders, the same number in every status, and waits until outbox-relay and
+    /// status-consumer have processed their events; existing sample orders are not changed
     #[conf(long)]
     sample: bool,
 
@@ -55,15 +55,15 @@ pub(crate) struct Seed {
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
 
-    /// Orders that were delivered long ago
+    /// Number of orders to add that were delivered long ago
     #[conf(long, default_value = "0")]
     delivered: u64,
 
-    /// New orders, each with an event that waits in the outbox
+    /// Number of new orders to add, each with an event that waits in the outbox
     #[conf(long, default_value = "0")]
     waiting: u64,
 
-    /// Adds them, which nothing takes back; without it, it is only said what would be added
+    /// Add the orders, which cannot be undone; without this option, only print what would be added
     #[conf(long)]
     yes: bool,
 
@@ -75,7 +75,7 @@ pub(crate) struct Seed {
 #[derive(Serialize)]
 struct Seeded {
     added: bool,
-    /// How many sample orders were new, or how many there would be.
+    /// Number of sample orders that were added; in a dry run, of all sample orders.
     sample: usize,
     delivered: u64,
     waiting: u64,
@@ -84,7 +84,7 @@ struct Seeded {
 impl Seed {
     fn check(&self) -> Result<(), &'static str> {
         if !self.sample && self.delivered == 0 && self.waiting == 0 {
-            return Err("which orders? --sample, --delivered or --waiting says it");
+            return Err("no orders were selected; use --sample, --delivered or --waiting");
         }
         if self.sample && self.delivery_database_url.is_some() {
             return Err("--sample needs both schemas in one database: unset DELIVERY_DATABASE_URL");
@@ -112,22 +112,22 @@ impl Seed {
             kinds.push(format!("{sample} sample orders"));
         }
         if delivered + waiting > 0 {
-            kinds.push(format!("{delivered} delivered orders, {waiting} with an event that waits"));
+            kinds.push(format!("{delivered} delivered orders, {waiting} with a waiting event"));
         }
         let what = kinds.join(", ");
         match (added, sample) {
             (true, 0) if self.sample => {
-                format!("{what}: all {} are there already", sample::ORDERS)
+                format!("{what}: all {} already exist", sample::ORDERS)
             }
             (true, _) => what,
-            (false, _) => format!("would add {what}; --yes does it"),
+            (false, _) => format!("would add {what}; use --yes to apply"),
         }
     }
 
-    /// Returns how many sample orders were new.
+    /// Returns the number of sample orders that were added.
     async fn add(&self) -> Result<usize, Failure> {
         let Self { delivered, waiting, .. } = *self;
-        let database = Database::planning_once("salesctl", &self.database);
+        let database = Database::with_generic_plans("salesctl", &self.database);
         let mut connection = database.connection().await?;
         let added = if self.sample { self.add_sample(&mut connection).await? } else { 0 };
         let progress = bar("delivered", delivered);
@@ -147,12 +147,12 @@ impl Seed {
         };
         let added = sample::add(connection, &topics).await?;
         let progress = bar("sample", sample::ORDERS.into());
-        let patience = Duration::from_secs(self.wait);
-        sample::reach_their_statuses(connection, patience, &progress).await?;
+        let max_wait = Duration::from_secs(self.wait);
+        sample::wait_for_statuses(connection, max_wait, &progress).await?;
         Ok(added)
     }
 
-    /// The way that sales-api stores them.
+    /// Stores new orders in the same way as sales-api.
     async fn place(
         &self,
         connection: &mut Connection,
@@ -187,7 +187,7 @@ impl Seed {
     }
 }
 
-/// How many orders go in each statement.
+/// The number of orders in each statement.
 fn batches(count: u64) -> impl Iterator<Item = u64> {
     (0..count.div_ceil(BATCH)).map(move |batch| BATCH.min(count - batch * BATCH))
 }

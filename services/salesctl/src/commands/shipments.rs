@@ -14,11 +14,11 @@ use super::databases::Databases;
 use crate::failure::Failure;
 use crate::output;
 
-/// Steps that one statement puts back.
+/// Maximum number of steps that one statement puts back.
 const PAGE: i64 = 1_000;
 
-/// More steps are not counted.
-const MOST_COUNTED: i64 = 1_000_000;
+/// Steps are counted up to this number.
+const MAX_COUNTED: i64 = 1_000_000;
 
 #[derive(Conf)]
 pub(crate) struct Shipments {
@@ -30,10 +30,10 @@ pub(crate) struct Shipments {
 enum Command {
     /// Lists steps that Kafka refused, latest first
     DeadLetters(DeadLetters),
-    /// Lets delivery-service publish such steps again; a dry run unless --yes is given
+    /// Makes these steps due again for delivery-service; a dry run unless --yes is given
     ///
-    /// Their events are the same as before. A redrive that is stopped or killed at any moment has lost nothing: run it
-    /// again to go on.
+    /// The events are the same as before. A redrive that is stopped or killed loses nothing: run it
+    /// again to continue.
     Redrive(Redrive),
 }
 
@@ -42,11 +42,11 @@ struct DeadLetters {
     #[conf(flatten)]
     databases: Databases,
 
-    /// Most steps to list
+    /// Maximum number of steps to list
     #[conf(long, default_value = "20", value_parser = parse_limit)]
     limit: i64,
 
-    /// Only that of this order
+    /// Only the step of this order
     #[conf(long)]
     order: Option<OrderId>,
 
@@ -64,7 +64,7 @@ struct Redrive {
     #[conf(long)]
     yes: bool,
 
-    /// Only that of this order
+    /// Only the step of this order
     #[conf(long)]
     order: Option<OrderId>,
 
@@ -90,7 +90,7 @@ struct Listed {
 #[serde(rename_all = "camelCase")]
 struct Report {
     dry_run: bool,
-    /// Steps that were dead letters before anything was done.
+    /// Steps that were dead letters before the redrive.
     eligible: usize,
     redriven: usize,
 }
@@ -126,7 +126,7 @@ impl Redrive {
         let mut connection = delivery.connection().await?;
         let eligible = match self.order {
             Some(_) => shipments::refused(&mut connection, self.order, 1).await?.len(),
-            None => shipments::count_refused(&mut connection, MOST_COUNTED).await?.try_into()?,
+            None => shipments::count_refused(&mut connection, MAX_COUNTED).await?.try_into()?,
         };
         let mut report = Report { dry_run: !self.yes, eligible, redriven: 0 };
         // A step that is refused again meanwhile is left to the next redrive.
@@ -136,7 +136,7 @@ impl Redrive {
                 break;
             }
             let orders: Vec<OrderId> = page.iter().map(|step| step.order_id).collect();
-            report.redriven += shipments::put_back(&mut connection, &orders).await?;
+            report.redriven += shipments::redrive(&mut connection, &orders).await?;
         }
         output::print(self.json, &report, Report::text)
     }
@@ -163,7 +163,7 @@ impl Report {
     fn text(&self) -> String {
         if self.dry_run {
             let eligible = self.eligible;
-            format!("{eligible} steps would be put back. Nothing was done: --yes does it.")
+            format!("{eligible} steps would be put back. Nothing was changed: use --yes to apply.")
         } else {
             format!("{} steps were put back.", self.redriven)
         }

@@ -16,15 +16,16 @@ pub(crate) struct Token {
     #[conf(flatten)]
     settings: TokenSettings,
 
-    /// Whom the token is for, 1 to 255 characters: its orders belong to this subject
+    /// Subject of the token, 1 to 255 characters; it owns the orders that are created with the
+    /// token
     #[conf(long, default_value = "demo", value_parser = parse_subject)]
     subject: Owner,
 
-    /// Lets its bearer see everybody's orders
+    /// Grants the operator role, which sees the orders of all subjects
     #[conf(long)]
     operator: bool,
 
-    /// Minutes until it expires
+    /// Minutes until the token expires
     #[conf(long, default_value = "60", value_parser = parse_minutes)]
     minutes: u64,
 }

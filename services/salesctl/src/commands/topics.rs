@@ -8,17 +8,17 @@ use std::time::Duration;
 use conf::{Conf, Subcommands};
 use contracts::topics;
 use messaging::KafkaSettings;
-use messaging::topic_admin::{self, Copies, Creation, TopicAdminError};
+use messaging::topic_admin::{self, Creation, Replication, TopicAdminError};
 use serde::Serialize;
 use service_kit::config::number_in;
 use service_kit::outage::Outage;
 
 use crate::failure::Failure;
+use crate::max_wait::{parse_wait, wait_for};
 use crate::output;
-use crate::patience::{parse_wait, wait_for};
 
-/// Kafka counts them in 16 bits.
-const MOST_COPIES: u16 = 32_767;
+/// Kafka stores a replication factor as a signed 16-bit integer.
+const MAX_REPLICAS: u16 = 32_767;
 
 #[derive(Conf)]
 pub(crate) struct Topics {
@@ -28,9 +28,9 @@ pub(crate) struct Topics {
 
 #[derive(Subcommands)]
 enum Command {
-    /// Makes the topics that are missing
+    /// Creates the topics that are missing
     Create(Create),
-    /// Lists the topics of the system, how much is in them, and how far their readers are
+    /// Lists the topics of the system, their records, and the progress of their consumer groups
     List(list::List),
 }
 
@@ -44,14 +44,15 @@ struct Create {
     names: TopicSettings,
 
     /// Replicas of each partition of a new topic; the broker's default when unset
-    #[conf(long, value_parser = parse_copies)]
+    #[conf(long, value_parser = parse_replicas)]
     replication_factor: Option<u16>,
 
-    /// Replicas that must have a record of a new topic before it is acknowledged; the broker's default when unset
-    #[conf(long, value_parser = parse_copies)]
+    /// Replicas that must have a record of a new topic before the broker acknowledges it; the
+    /// broker's default when unset
+    #[conf(long, value_parser = parse_replicas)]
     min_insync_replicas: Option<u16>,
 
-    /// Seconds to wait for a broker that is still starting
+    /// Seconds to wait for a broker that is unavailable
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
 
@@ -60,7 +61,7 @@ struct Create {
     json: bool,
 }
 
-/// The names, where they are not the usual ones: the variables that the services read.
+/// Names of topics and consumer groups, from the same variables as in the services.
 #[derive(Conf)]
 pub(crate) struct TopicSettings {
     #[conf(flatten)]
@@ -114,15 +115,15 @@ impl Topics {
 }
 
 #[derive(Serialize)]
-struct Made {
+struct TopicResult {
     topic: String,
     created: bool,
-    /// Of the partition that has the fewest.
+    /// Smallest number of replicas of a partition.
     replicas: usize,
 }
 
 impl Create {
-    /// With more than there are, nothing could be written.
+    /// With more in-sync replicas than replicas, no record could be written.
     fn check(create: &Self) -> Result<(), &'static str> {
         match (create.replication_factor, create.min_insync_replicas) {
             (Some(replicas), Some(in_sync)) if in_sync > replicas => {
@@ -134,14 +135,15 @@ impl Create {
 
     async fn run(self) -> Result<(), Failure> {
         let wanted = topics::Names::from(self.names).specs();
-        let patience = Duration::from_secs(self.wait);
-        // Not let in, it may be because the users are still being made.
-        let passing = |error: &TopicAdminError| !matches!(error, TopicAdminError::Refused { .. });
+        let max_wait = Duration::from_secs(self.wait);
+        // A failed authentication is retried: the users may not exist yet.
+        let is_transient =
+            |error: &TopicAdminError| !matches!(error, TopicAdminError::Refused { .. });
         let copies =
-            Copies { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
+            Replication { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
         let attempt = async || topic_admin::create(&self.kafka, &wanted, copies).await;
-        let results = wait_for(Outage::of("kafka"), patience, passing, attempt).await?;
-        let made = results.into_iter().map(|(topic, creation)| Made {
+        let results = wait_for(Outage::of("kafka"), max_wait, is_transient, attempt).await?;
+        let made = results.into_iter().map(|(topic, creation)| TopicResult {
             topic: topic.name,
             created: creation == Creation::Created,
             replicas: topic.replicas,
@@ -155,14 +157,14 @@ impl Create {
     }
 }
 
-/// A topic that was there is left as it is, which may not be what was asked for.
-fn line(Made { topic, created, replicas }: &Made, wanted: Option<u16>) -> String {
+/// An existing topic is left as it is, and may have fewer replicas than requested.
+fn line(TopicResult { topic, created, replicas }: &TopicResult, wanted: Option<u16>) -> String {
     let done = if *created { "created" } else { "existed" };
     let less = wanted.filter(|wanted| *replicas < usize::from(*wanted));
     let left = less.map(|wanted| format!("  (replicas: {replicas}, not {wanted}; left as it is)"));
     format!("{done}  {topic}{}", left.unwrap_or_default())
 }
 
-fn parse_copies(text: &str) -> Result<u16, String> {
-    number_in(text, 1..=MOST_COPIES)
+fn parse_replicas(text: &str) -> Result<u16, String> {
+    number_in(text, 1..=MAX_REPLICAS)
 }

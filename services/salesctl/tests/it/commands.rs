@@ -2,14 +2,14 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use test_kit::{World, topic_setting};
 
-use crate::system::{Ongoing, System, answer, salesctl};
+use crate::system::{RunningSalesctl, System, answer, salesctl};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrations_run_once_however_many_ask_for_them() {
+async fn concurrent_migrations_run_once() {
     let world = World::create().await;
     world.database.execute("DROP SCHEMA sales CASCADE; DROP SCHEMA delivery CASCADE").await;
     let outputs = join_all((0..4).map(|_| salesctl(&world, &["migrate", "--json"]))).await;
@@ -30,9 +30,9 @@ async fn migrations_run_once_however_many_ask_for_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_lets_others_go_first_and_comes_again() {
+async fn a_migration_yields_to_a_held_lock_and_is_retried() {
     let world = World::create().await;
-    // As it was before the last migration.
+    // The schema before migration 20261125000005.
     world
         .database
         .execute(
@@ -45,8 +45,8 @@ async fn a_migration_lets_others_go_first_and_comes_again() {
     assert_eq!(failed.status.code(), Some(1));
     let said = String::from_utf8_lossy(&failed.stderr);
     assert!(said.contains("lock timeout"), "{said}");
-    let waiting = Ongoing::start(&world, &["migrate", "--json"]);
-    world.database.until_somebody_waits_for_a_lock().await;
+    let waiting = RunningSalesctl::start(&world, &["migrate", "--json"]);
+    world.database.until_a_statement_waits_for_a_lock().await;
     used.commit().await;
     let output = waiting.end().await;
     assert!(output.status.success(), "{output:?}");
@@ -55,7 +55,7 @@ async fn a_migration_lets_others_go_first_and_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_topics_of_the_settings_are_made_once_and_listed() {
+async fn the_configured_topics_are_created_once_and_listed() {
     let mut world = World::create().await;
     let mut names = world.topics.clone();
     for (variable, name) in [
@@ -92,7 +92,7 @@ async fn the_topics_of_the_settings_are_made_once_and_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_that_the_cluster_cannot_keep_so_often_are_not_made() {
+async fn topics_with_more_replicas_than_brokers_are_not_created() {
     let mut world = World::create().await;
     let topic = format!("{}-other", world.topics.order_events);
     world.set("ORDER_EVENTS_TOPIC", &topic);
@@ -129,14 +129,14 @@ async fn an_order_is_created_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_explained() {
+async fn a_rejected_order_reports_its_reason() {
     let system = System::start().await;
     let refused = system.salesctl(&["orders", "create", "--item", "out-of-stock:1:1"]).await;
     assert_eq!(refused.status.code(), Some(1));
     let report = text(&refused.stderr);
     assert!(
         report.contains("INSUFFICIENT_INVENTORY")
-            && report.contains("out-of-stock: 1 wanted, 0 in stock"),
+            && report.contains("out-of-stock: 1 requested, 0 in stock"),
         "{report}"
     );
     let unknown =
@@ -146,7 +146,7 @@ async fn a_refusal_is_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_brought_along_is_used_as_it_is() {
+async fn an_api_token_is_used_unchanged() {
     let mut system = System::start().await;
     let token = text(&system.salesctl(&["token", "--subject", "carol"]).await.stdout);
     system.world.unset("JWT_SECRET").set("API_TOKEN", token.trim());
@@ -154,14 +154,14 @@ async fn a_token_that_is_brought_along_is_used_as_it_is() {
     assert!(created.status.success(), "{}", text(&created.stderr));
     let owner = "SELECT count(*) FROM sales.orders WHERE owner = 'carol'";
     assert_eq!(system.world.database.count(owner).await, 1);
-    // It is no secret to make others with.
+    // A token cannot sign other tokens.
     let refused = system.salesctl(&["token"]).await;
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("JWT_SECRET"), "{}", text(&refused.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_secret_or_a_token_and_with_both_the_two_are_named() {
+async fn exactly_one_of_secret_and_token_is_required() {
     let mut world = World::create().await;
     for token in ["a.b.c", ""] {
         if token.is_empty() {
@@ -178,7 +178,7 @@ async fn without_a_secret_or_a_token_and_with_both_the_two_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_usage_ends_with_code_2() {
+async fn wrong_usage_exits_with_code_2() {
     let world = World::create().await;
     for arguments in [
         &["nonsense"][..],
@@ -189,7 +189,7 @@ async fn wrong_usage_ends_with_code_2() {
         &["dlq", "redrive"],
         &["topics", "create", "--replication-factor", "0"],
         &["topics", "create", "--replication-factor", "2", "--min-insync-replicas", "3"],
-        // It has announcements only: what they tell of is in the database.
+        // This topic has announcements only. The dead letters are in the database.
         &["dlq", "redrive", "sales.dead-letters.v1"],
         &["dlq", "show", "--offset", "3"],
         &["token", "--subject", ""],
@@ -202,7 +202,7 @@ async fn wrong_usage_ends_with_code_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_setting_that_can_never_work_is_refused_at_once() {
+async fn an_invalid_setting_is_rejected_without_waiting() {
     const ORDER: &str = "0199c0de-0000-7000-8000-000000000000";
     for (variable, value, arguments) in [
         ("API_URL", "ftp://x", &["orders", "create", "--item", "widget:1:1"][..]),
@@ -221,7 +221,7 @@ async fn a_setting_that_can_never_work_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_never_comes_is_waited_for_and_not_said_to_be_back() {
+async fn the_wait_for_an_unavailable_api_is_reported_and_times_out() {
     let mut world = World::create().await;
     world.set("API_URL", "http://127.0.0.1:1");
     for arguments in [
@@ -237,7 +237,7 @@ async fn an_api_that_never_comes_is_waited_for_and_not_said_to_be_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn help_and_faults_name_what_can_be_typed_and_nothing_of_the_code() {
+async fn help_and_usage_errors_show_no_code_identifiers() {
     let mut world = World::create().await;
     world.unset("JWT_SECRET");
     for arguments in [
@@ -256,20 +256,20 @@ async fn help_and_faults_name_what_can_be_typed_and_nothing_of_the_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_never_comes_is_named() {
+async fn an_unavailable_database_is_reported_without_its_password() {
     let mut world = World::create().await;
     world.set("DATABASE_URL", "postgres://sales:hunter2@127.0.0.1:1/orders");
     let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
     assert_eq!(failed.status.code(), Some(1));
     let report = text(&failed.stderr);
-    assert!(report.contains("no connection to the database 127.0.0.1:1/orders: "), "{report}");
+    assert!(report.contains("cannot connect to the database 127.0.0.1:1/orders: "), "{report}");
     assert!(!report.contains("hunter2"), "{report}");
-    // Each cause once.
+    // The message repeats no cause.
     assert_eq!(report.matches("refused").count(), 1, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_seeded_until_it_is_told_yes() {
+async fn seed_is_a_dry_run_without_yes() {
     let world = World::create().await;
     let orders = async || world.database.count("SELECT count(*) FROM sales.orders").await;
     let seed = ["seed", "--delivered", "3", "--waiting", "2"];

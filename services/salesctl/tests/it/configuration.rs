@@ -1,7 +1,8 @@
 //! The settings of every program, read from its `--help`, and the documents that list them.
 //!
-//! The doc comments of the `conf` structs are the only descriptions of the settings. `--help` prints
-//! them, and `make configuration` writes them into `docs/CONFIGURATION.md` and `.env.example`.
+//! The doc comments of the `conf` structs are the only descriptions of the settings. `--help`
+//! prints them, and `make configuration` writes them into `docs/CONFIGURATION.md` and
+//! `.env.example`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,12 +12,12 @@ use std::{env, fs};
 use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
 use service_kit::usage;
-use test_kit::run_to_end;
+use test_kit::run_until_exit;
 
 const SALESCTL: &str = "salesctl";
 const ALL_SERVICES: usize = 5;
 
-/// A variable that a program reads.
+/// An environment variable that a program reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) variable: String,
@@ -24,14 +25,14 @@ pub(crate) struct Setting {
     pub(crate) default: Option<String>,
     /// Whether a service does not start without it.
     pub(crate) required: bool,
-    /// Whether messages never show the value.
+    /// Whether the value is masked in messages.
     secret: bool,
     /// The doc comment, in one line.
     description: String,
 }
 
 impl Setting {
-    /// The unit and the description without it.
+    /// The unit, and the description without the unit.
     fn unit_and_meaning(&self) -> (&'static str, String) {
         for (words, unit) in [(", in milliseconds", "ms"), (", in percent", "%")] {
             if self.description.contains(words) {
@@ -100,7 +101,7 @@ fn settings_of_salesctl() -> Vec<Setting> {
     let mut paths = vec![Vec::<String>::new()];
     while let Some(path) = paths.pop() {
         let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
-        let output = run_to_end(env!("CARGO_BIN_EXE_salesctl"), &arguments, &BTreeMap::new());
+        let output = run_until_exit(env!("CARGO_BIN_EXE_salesctl"), &arguments, &BTreeMap::new());
         let help = String::from_utf8(output.stdout).unwrap();
         let commands = help.split("\nCommands:\n").nth(1).unwrap_or_default();
         let commands = commands.lines().take_while(|line| !line.is_empty());
@@ -156,7 +157,7 @@ fn rows() -> Vec<Row> {
     let programs = services().into_iter().chain([(SALESCTL, settings_of_salesctl())]);
     for (program, settings) in programs {
         for setting in settings {
-            // The help of salesctl does not tell which settings are required.
+            // The help of salesctl does not show which settings are required.
             let same = |row: &&mut Row| {
                 let it = &row.setting;
                 it.variable == setting.variable
@@ -204,7 +205,7 @@ fn tables() -> String {
         text += "| variable | default | unit | read by | meaning |\n|---|---|---|---|---|\n";
         for Row { setting, programs } in rows {
             let (unit, meaning) = setting.unit_and_meaning();
-            // The help of salesctl has it in the text.
+            // The help of salesctl states "required" in the description.
             let required = setting.required || meaning.ends_with("; required");
             let meaning = meaning.trim_end_matches("; required");
             let default = match &setting.default {

@@ -1,4 +1,4 @@
-//! What is really in the topics is what the contracts say.
+//! The records in the topics conform to the contracts.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ fn text(bytes: Option<&[u8]>) -> &str {
     std::str::from_utf8(bytes.unwrap()).unwrap()
 }
 
-/// The message that an event says it is: `order.created-1.0`.
+/// The message name in the data schema of an event, such as `order.created-1.0`.
 fn message_of(event: &Record) -> String {
     text(event.header("ce_dataschema")).replace("urn:sales:", "").replace(':', "-")
 }
 
-/// Holds a record against what the document says of a message.
+/// Checks a record against the description of `message` in the AsyncAPI document.
 fn check(document: &Value, message: &str, record: &Record) {
     let described = &document["components"]["messages"][message];
     let headers: Map<String, Value> = record
@@ -56,7 +56,7 @@ async fn every_record_of_a_running_system_conforms_to_the_contracts() {
     let (stack, topics) = (&system.world.stack, &system.world.topics);
     let order = ["orders", "create", "--item", "widget:2:29.99"];
     assert!(system.salesctl(&order).await.status.success());
-    // No broker takes this one.
+    // The broker rejects this payload as too large.
     system
         .world
         .database

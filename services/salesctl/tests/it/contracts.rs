@@ -3,15 +3,15 @@ use std::process::Output;
 
 use contracts::catalogue::CONTRACTS;
 use serde_json::{Value, json};
-use test_kit::run_to_end;
+use test_kit::run_until_exit;
 
 /// Runs `salesctl contracts` without any environment.
 fn run(arguments: &[&str]) -> Output {
     let arguments = [&["contracts"], arguments].concat();
-    run_to_end(env!("CARGO_BIN_EXE_salesctl"), &arguments, &BTreeMap::new())
+    run_until_exit(env!("CARGO_BIN_EXE_salesctl"), &arguments, &BTreeMap::new())
 }
 
-/// What it prints, when that is what was asked for.
+/// The standard output of a call that must succeed.
 pub(crate) fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -70,7 +70,7 @@ fn an_example_is_the_golden_record_with_its_headers() {
 }
 
 #[test]
-fn the_document_of_the_topics_has_the_schemas_in_it() {
+fn the_asyncapi_document_contains_the_schemas() {
     let document = printed_json(&["asyncapi"]);
     assert_eq!(document["asyncapi"], "3.0.0");
     let message = &document["components"]["messages"]["order.created-1.0"];
@@ -78,10 +78,10 @@ fn the_document_of_the_topics_has_the_schemas_in_it() {
 }
 
 #[test]
-fn what_there_is_not_is_refused_with_what_there_is() {
+fn unknown_types_and_versions_are_rejected_with_the_known_types() {
     for (arguments, reason) in [
-        (&["schema", "order.eaten"][..], r#"there is no event type "order.eaten""#),
-        (&["example", "order.eaten"], r#"there is no event type "order.eaten""#),
+        (&["schema", "order.unknown"][..], r#"unknown event type "order.unknown""#),
+        (&["example", "order.unknown"], r#"unknown event type "order.unknown""#),
         (&["schema", "order.created", "--version", "0.9"], r#"order.created has no version "0.9""#),
     ] {
         let refused = run(arguments);
@@ -90,5 +90,5 @@ fn what_there_is_not_is_refused_with_what_there_is() {
         let report = String::from_utf8(refused.stderr).unwrap();
         assert!(report.contains(reason) && report.contains("order.delivered"), "{report}");
     }
-    assert_eq!(run(&["schema"]).status.code(), Some(2), "of what?");
+    assert_eq!(run(&["schema"]).status.code(), Some(2), "the event type is required");
 }

@@ -3,7 +3,7 @@ use test_kit::{World, eventually, read_all};
 use crate::system::{System, salesctl};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_go_all_the_way_to_delivered() {
+async fn demo_orders_reach_delivered() {
     let system = System::start().await;
     let services = [system.start_relay(), system.start_delivery(), system.start_status()];
     let (success, report) = system.demo(&["--orders", "10"]).await;
@@ -24,7 +24,7 @@ async fn orders_go_all_the_way_to_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_does_not_arrive_is_named_with_the_place_where_it_stopped() {
+async fn an_undelivered_order_is_reported_with_its_last_status() {
     let system = System::start().await;
     let _relay = system.start_relay();
     let (success, report) = system.demo(&["--orders", "2", "--time-limit", "1"]).await;
@@ -37,7 +37,7 @@ async fn an_order_that_does_not_arrive_is_named_with_the_place_where_it_stopped(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropping_every_background_service_in_the_middle_loses_and_doubles_nothing() {
+async fn restarting_every_background_service_loses_and_duplicates_nothing() {
     let mut system = System::start().await;
     system.world.set("OUTBOX_LEASE", 3000).set("KAFKA_PUBLISH_TIMEOUT", 500);
     system
@@ -73,7 +73,7 @@ async fn dropping_every_background_service_in_the_middle_loses_and_doubles_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_is_away_is_reported_once() {
+async fn an_unavailable_api_is_reported_once() {
     let mut world = World::create().await;
     // Nothing listens there.
     world.set("API_URL", "http://127.0.0.1:1");
@@ -81,5 +81,5 @@ async fn an_api_that_is_away_is_reported_once() {
     assert_eq!(output.status.code(), Some(1));
     let report = String::from_utf8(output.stderr).unwrap();
     assert_eq!(report.matches("unavailable, waiting for it").count(), 1, "{report}");
-    assert_eq!(report.matches("error: the sales API does not answer").count(), 1, "{report}");
+    assert_eq!(report.matches("error: the request to the sales API failed").count(), 1, "{report}");
 }

@@ -1,4 +1,4 @@
-//! The commands of a developer: targets of make, and sample orders.
+//! Commands for developers: make targets and sample orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ async fn statuses(world: &World) -> BTreeMap<&'static str, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sample_orders_are_in_every_status_and_keep_every_promise() {
+async fn sample_orders_cover_every_status_and_pass_verify() {
     let system = System::start().await;
     let world = &system.world;
     let seed = ["seed", "--sample", "--yes"];
@@ -86,9 +86,9 @@ async fn sample_orders_are_in_every_status_and_keep_every_promise() {
 
     // A second run adds nothing.
     let again = text(&salesctl(world, &seed).await.stdout);
-    assert_eq!(again, "0 sample orders: all 51 are there already\n");
+    assert_eq!(again, "0 sample orders: all 51 already exist\n");
 
-    // delivery-service has read every order, and leaves each where it is.
+    // delivery-service reads every order and changes none.
     let delivery = system.start_delivery();
     eventually("delivery-service has read the orders", async || {
         let topics = answer(world, &["topics", "list"]).await;
@@ -102,20 +102,20 @@ async fn sample_orders_are_in_every_status_and_keep_every_promise() {
     }
 }
 
-/// Records of the topic that the group has not read; `None` before it has committed any.
+/// The records that the group has not read; `None` before its first commit.
 fn lag(topics: &Value, group: &str) -> Option<i64> {
     let groups = topics.as_array()?.iter().filter_map(|topic| topic["groups"].as_array());
     groups.flatten().find(|it| it["group"] == group)?["lag"].as_i64()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sample_orders_that_nothing_publishes_name_the_services_to_start() {
+async fn unpublished_sample_orders_report_the_services_to_start() {
     let mut world = World::create().await;
     let output = salesctl(&world, &["seed", "--sample", "--yes", "--wait", "0"]).await;
     let report = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{report}");
     assert!(report.contains("outbox-relay") && report.contains("status-consumer"), "{report}");
-    // They are there, whole, and on their way.
+    // The orders are stored, and `verify` finds no violation.
     assert_eq!(answer(&world, &["verify"]).await["orders"]["accepted"], 51);
 
     let delivery = world.database.url();

@@ -1,13 +1,13 @@
-//! Dead letters of a group, and what `salesctl` shows of them.
+//! Dead letters of a consumer group, and how `salesctl` shows them.
 
 use messaging::Record;
-use messaging::dead_letter::{DeadLetters, Verdict};
+use messaging::dead_letter::{DeadLetterReason, DeadLetters};
 use serde_json::{Value, json};
 use test_kit::{World, read_all};
 
 use crate::system::{answer, salesctl};
 
-/// A record of the topic of delivery events, as a consumer would have read it.
+/// A record of the delivery events topic, as a consumer reads it.
 pub(crate) fn record(world: &World, key: &str, value: &[u8]) -> Record {
     Record {
         topic: world.topics.delivery_events.clone(),
@@ -25,26 +25,29 @@ pub(crate) fn record(world: &World, key: &str, value: &[u8]) -> Record {
     }
 }
 
-/// Puts records aside, as the consumer group does.
-pub(crate) async fn bury(world: &World, records: &[(Record, &'static str)]) {
+/// Dead-letters records, as the consumer group does.
+pub(crate) async fn dead_letter(world: &World, records: &[(Record, &'static str)]) {
     let topics = &world.topics;
     let letters =
         DeadLetters::new(&world.config(), &topics.delivery_events, &topics.status_group).unwrap();
     for (record, class) in records {
-        let verdict =
-            Verdict { class, message: format!("because of {class}"), quotes_record: false };
-        letters.store(record, &verdict).await.unwrap();
+        let reason = DeadLetterReason {
+            class,
+            message: format!("because of {class}"),
+            quotes_record: false,
+        };
+        letters.store(record, &reason).await.unwrap();
     }
 }
 
-/// What `dlq list` says of the topic that [`bury`] fills.
+/// The entry in `dlq list` for the dead letter topic of the delivery events.
 pub(crate) async fn listed(world: &World) -> Value {
     let topics = answer(world, &["dlq", "list"]).await;
     let ours = |it: &&Value| it["topic"] == world.topics.delivery_events_dlq();
     topics.as_array().unwrap().iter().find(ours).unwrap().clone()
 }
 
-/// The keys of the records of a topic, in order.
+/// The keys of the records of a topic, sorted.
 pub(crate) async fn keys(world: &World, topic: &str) -> Vec<String> {
     let mut keys: Vec<_> = read_all(&world.stack, topic)
         .await
@@ -59,8 +62,11 @@ pub(crate) async fn keys(world: &World, topic: &str) -> Vec<String> {
 async fn the_dead_letter_topics_are_listed_with_counts_by_class() {
     let world = World::create().await;
     let letter = |key, class| (record(&world, key, b"{}"), class);
-    bury(&world, &[letter("a", "status-gap"), letter("b", "tombstone"), letter("c", "status-gap")])
-        .await;
+    dead_letter(
+        &world,
+        &[letter("a", "status-gap"), letter("b", "tombstone"), letter("c", "status-gap")],
+    )
+    .await;
 
     let topics = answer(&world, &["dlq", "list"]).await;
     let topic = |name: &str, count: u64, classes: Value| json!({ "topic": name, "waiting": count, "kept": count, "classes": classes, "exact": true });
@@ -79,9 +85,9 @@ async fn the_dead_letter_topics_are_listed_with_counts_by_class() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_shown_whole_as_text_or_without_loss() {
+async fn a_dead_letter_is_shown_completely_as_text_or_base64() {
     let world = World::create().await;
-    bury(
+    dead_letter(
         &world,
         &[
             (record(&world, "a", br#"{"orderId":  1}"#), "invalid-value"),
@@ -134,9 +140,9 @@ async fn a_dead_letter_is_shown_whole_as_text_or_without_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_topic_and_a_broker_that_never_answers_are_named() {
+async fn an_unknown_topic_and_an_unavailable_broker_are_reported() {
     let mut world = World::create().await;
-    let unknown = format!("{}.nobody.dlq", world.topics.order_events);
+    let unknown = format!("{}.unknown.dlq", world.topics.order_events);
     let failed = salesctl(&world, &["dlq", "redrive", &unknown]).await;
     assert_eq!(failed.status.code(), Some(1));
     let report = String::from_utf8(failed.stderr).unwrap();
@@ -146,5 +152,5 @@ async fn what_is_no_topic_and_a_broker_that_never_answers_are_named() {
     let failed = salesctl(&world, &["dlq", "redrive", &unknown]).await;
     assert_eq!(failed.status.code(), Some(1));
     let report = String::from_utf8(failed.stderr).unwrap();
-    assert!(report.contains("Kafka did not answer within 15 seconds"), "{report}");
+    assert!(report.contains("no response from Kafka within 15 seconds"), "{report}");
 }

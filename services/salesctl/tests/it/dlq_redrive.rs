@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use test_kit::{World, eventually, limit_records, produce, produce_at, read_all};
 use uuid::Uuid;
 
-use crate::dlq::{bury, keys, listed, record};
-use crate::system::{Ongoing, System, answer, salesctl};
+use crate::dlq::{dead_letter, keys, listed, record};
+use crate::system::{RunningSalesctl, System, answer, salesctl};
 
 async fn redrive(world: &World, options: &[&str]) -> Value {
     let topic = world.topics.delivery_events_dlq();
@@ -26,10 +26,10 @@ fn text(record: &Record, header: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_is_a_dry_run_until_it_is_told_yes() {
+async fn a_redrive_is_a_dry_run_without_yes() {
     let world = World::create().await;
     let letter = |key, class| (record(&world, key, b"{}"), class);
-    bury(&world, &[letter("a", "status-gap"), letter("b", "tombstone")]).await;
+    dead_letter(&world, &[letter("a", "status-gap"), letter("b", "tombstone")]).await;
 
     let dry = redrive(&world, &["--class", "tombstone"]).await;
     let class = |class, eligible, unselected| json!({ "class": class, "eligible": eligible, "unselected": unselected, "tooOften": 0, "stray": 0, "truncated": 0 });
@@ -45,7 +45,7 @@ async fn a_redrive_is_a_dry_run_until_it_is_told_yes() {
 
     assert_eq!(redrive(&world, &["--yes"]).await["sent"], 2);
     assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b"]);
-    // What went back is passed over, and can still be looked at.
+    // A redriven record is skipped by the next redrive, and `--all` still shows it.
     assert_eq!(counts(&listed(&world).await), (0, 2));
     assert_eq!(redrive(&world, &["--yes"]).await["sent"], 0);
     assert_eq!(answer(&world, &["dlq", "show"]).await, json!([]));
@@ -53,7 +53,7 @@ async fn a_redrive_is_a_dry_run_until_it_is_told_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_that_are_older_than_an_offset_is_kept_are_told_of_where_there_is_none() {
+async fn dead_letters_older_than_offset_retention_are_reported_without_a_committed_offset() {
     let world = World::create().await;
     let topic = world.topics.delivery_events_dlq();
     let days_ago = |days| (Utc::now() - TimeDelta::days(days)).timestamp_millis();
@@ -65,18 +65,18 @@ async fn letters_that_are_older_than_an_offset_is_kept_are_told_of_where_there_i
     let since: DateTime<Utc> = serde_json::from_value(since).unwrap();
     assert_eq!((Utc::now() - since).num_days(), 8);
 
-    // One that goes back leaves an offset.
+    // A redrive commits an offset.
     let old = (record(&world, "a", b"{}"), "status-gap");
-    bury(&world, &[old]).await;
+    dead_letter(&world, &[old]).await;
     redrive(&world, &["--yes"]).await;
     assert_eq!(redrive(&world, &[]).await["uncommittedSince"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redriven_record_is_byte_identical_but_for_its_count() {
+async fn a_redriven_record_is_byte_identical_except_for_the_redrive_headers() {
     let world = World::create().await;
     let original = record(&world, "a", &[0xff, 0x00, 0x01]);
-    bury(&world, &[(original.clone(), "invalid-value")]).await;
+    dead_letter(&world, &[(original.clone(), "invalid-value")]).await;
     let first = read_all(&world.stack, &world.topics.delivery_events_dlq()).await.remove(0);
 
     for round in 1..=2 {
@@ -90,7 +90,7 @@ async fn a_redriven_record_is_byte_identical_but_for_its_count() {
         assert_eq!(text(&returned, "dlq-redrive-count"), Some(round.to_string()));
         assert_eq!(text(&returned, "dlq-first-failed-at"), text(&first, "dlq-first-failed-at"));
         // It fails again.
-        bury(&world, &[(returned, "invalid-value")]).await;
+        dead_letter(&world, &[(returned, "invalid-value")]).await;
         let again =
             read_all(&world.stack, &world.topics.delivery_events_dlq()).await.pop().unwrap();
         assert_eq!(text(&again, "dlq-redrive-count"), Some(round.to_string()));
@@ -99,7 +99,7 @@ async fn a_redriven_record_is_byte_identical_but_for_its_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_filter_leaves_can_be_redriven_later() {
+async fn records_left_by_a_filter_can_be_redriven_later() {
     let world = World::create().await;
     let letter = |key, class| (record(&world, key, b"{}"), class);
     let letters = [
@@ -109,13 +109,13 @@ async fn what_a_filter_leaves_can_be_redriven_later() {
         letter("d", "status-gap"),
         letter("e", "tombstone"),
     ];
-    bury(&world, &letters).await;
+    dead_letter(&world, &letters).await;
     let before = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
 
     let report = redrive(&world, &["--yes", "--class", "status-gap", "--max", "2"]).await;
     assert_eq!((&report["sent"], &report["kept"]), (&json!(2), &json!(1)));
     assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "c"]);
-    // The one between them stands at the end now, as it was; those behind them are where they were.
+    // The unselected record between the two was appended unchanged. The later ones did not move.
     let after = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
     assert_eq!(after[..5], before[..]);
     assert_eq!((&after[5].key, &after[5].headers), (&before[1].key, &before[1].headers));
@@ -127,35 +127,35 @@ async fn what_a_filter_leaves_can_be_redriven_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_too_often_is_left_alone() {
+async fn a_record_at_the_redrive_limit_is_not_redriven() {
     let world = World::create().await;
-    let mut tired = record(&world, "tired", b"{}");
+    let mut tired = record(&world, "retried", b"{}");
     tired.headers.push(("dlq-redrive-count".to_owned(), Some(b"3".to_vec())));
-    bury(&world, &[(tired, "status-gap")]).await;
+    dead_letter(&world, &[(tired, "status-gap")]).await;
 
-    // With nothing to send, nothing is moved either.
+    // A redrive that sends nothing moves no record.
     let report = redrive(&world, &["--yes"]).await;
     assert_eq!((&report["sent"], &report["kept"]), (&json!(0), &json!(0)));
     assert_eq!(report["classes"][0]["tooOften"], 1);
     assert_eq!(counts(&listed(&world).await), (1, 1));
 
-    bury(&world, &[(record(&world, "fresh", b"{}"), "status-gap")]).await;
+    dead_letter(&world, &[(record(&world, "fresh", b"{}"), "status-gap")]).await;
     assert_eq!(redrive(&world, &["--yes"]).await["sent"], 1);
     assert_eq!(keys(&world, &world.topics.delivery_events).await, ["fresh"]);
     assert_eq!(counts(&listed(&world).await), (1, 3));
-    // Unless somebody insists.
+    // A higher --max-redrives redrives the record.
     assert_eq!(redrive(&world, &["--yes", "--max-redrives", "4"]).await["sent"], 1);
-    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["fresh", "tired"]);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["fresh", "retried"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_nobody_put_aside_goes_nowhere() {
+async fn a_stray_record_is_not_redriven() {
     let world = World::create().await;
     let (dlq, elsewhere) = (world.topics.delivery_events_dlq(), world.topics.order_events.clone());
     let forged = [("dlq-original-topic".to_owned(), elsewhere.clone())];
     produce(&world.stack, &dlq, "forged", Some("{}"), &forged).await;
     produce(&world.stack, &dlq, "bare", Some("{}"), &[]).await;
-    bury(&world, &[(record(&world, "real", b"{}"), "status-gap")]).await;
+    dead_letter(&world, &[(record(&world, "real", b"{}"), "status-gap")]).await;
 
     let report = redrive(&world, &["--yes"]).await;
     assert_eq!((&report["sent"], &report["kept"]), (&json!(1), &json!(2)));
@@ -166,13 +166,13 @@ async fn a_record_that_nobody_put_aside_goes_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_its_topic_refuses_is_named_and_holds_up_no_other() {
+async fn a_record_rejected_by_its_topic_is_reported_and_blocks_no_other() {
     let world = World::create().await;
     let mut huge = record(&world, "huge", &[]);
-    // Nothing that a compression could make small.
+    // Random bytes, so that compression does not reduce the size.
     huge.value = Some((0..80_000).flat_map(|_| Uuid::new_v4().into_bytes()).collect());
     let small = |key| (record(&world, key, b"{}"), "status-gap");
-    bury(&world, &[small("a"), (huge.clone(), "status-gap"), small("b")]).await;
+    dead_letter(&world, &[small("a"), (huge.clone(), "status-gap"), small("b")]).await;
 
     let topic = world.topics.delivery_events_dlq();
     let output = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await;
@@ -186,13 +186,12 @@ async fn a_record_that_its_topic_refuses_is_named_and_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_even_its_dead_letter_topic_refuses_is_left_truncated_and_holds_up_no_other()
-{
+async fn a_record_rejected_by_both_topics_is_kept_truncated_and_blocks_no_other() {
     let world = World::create().await;
     let mut large = record(&world, "large", &[]);
     large.value = Some((0..6_000).flat_map(|_| Uuid::new_v4().into_bytes()).collect());
     let small = |key| (record(&world, key, b"{}"), "status-gap");
-    bury(&world, &[small("a"), (large.clone(), "status-gap"), small("b")]).await;
+    dead_letter(&world, &[small("a"), (large.clone(), "status-gap"), small("b")]).await;
     let topic = world.topics.delivery_events_dlq();
     for topic in [&topic, &world.topics.delivery_events] {
         limit_records(&world.stack, topic, 50_000).await;
@@ -209,18 +208,18 @@ async fn a_record_that_even_its_dead_letter_topic_refuses_is_left_truncated_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_that_is_killed_midway_loses_nothing() {
+async fn a_killed_redrive_loses_nothing() {
     let world = World::create().await;
     let names: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
     let class = |number: usize| if number.is_multiple_of(4) { "tombstone" } else { "status-gap" };
     let letters = names.iter().enumerate();
     let letters: Vec<_> =
         letters.map(|(number, key)| (record(&world, key, b"{}"), class(number))).collect();
-    bury(&world, &letters).await;
+    dead_letter(&world, &letters).await;
     let topic = world.topics.delivery_events_dlq();
 
     let options = ["dlq", "redrive", &topic, "--yes", "--rate", "20", "--class", "status-gap"];
-    let redriving = Ongoing::start(&world, &options);
+    let redriving = RunningSalesctl::start(&world, &options);
     eventually("some are sent", async || {
         (keys(&world, &world.topics.delivery_events).await.len() >= 6).then_some(())
     })
@@ -231,7 +230,8 @@ async fn a_redrive_that_is_killed_midway_loses_nothing() {
 
     redrive(&world, &["--yes"]).await;
     let mut arrived = keys(&world, &world.topics.delivery_events).await;
-    // Two at a time: no more can have been sent without a commit, with those that were left between them.
+    // Records are sent two at a time, so at most four were sent without a commit (with the
+    // unselected records between them).
     assert!(arrived.len() <= 40 + 4, "{arrived:?}");
     arrived.dedup();
     assert_eq!(arrived, names);
@@ -239,16 +239,16 @@ async fn a_redrive_that_is_killed_midway_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_that_is_overtaken_by_another_stops() {
+async fn a_redrive_stops_when_another_one_overtakes_it() {
     let world = World::create().await;
     let names: Vec<String> = (0..20).map(|number| format!("{number:02}")).collect();
     let letters: Vec<_> =
         names.iter().map(|key| (record(&world, key, b"{}"), "status-gap")).collect();
-    bury(&world, &letters).await;
+    dead_letter(&world, &letters).await;
     let topic = world.topics.delivery_events_dlq();
 
-    let slow = Ongoing::start(&world, &["dlq", "redrive", &topic, "--yes", "--rate", "1"]);
-    eventually("it has begun", async || {
+    let slow = RunningSalesctl::start(&world, &["dlq", "redrive", &topic, "--yes", "--rate", "1"]);
+    eventually("the first record is sent", async || {
         (!keys(&world, &world.topics.delivery_events).await.is_empty()).then_some(())
     })
     .await;
@@ -263,7 +263,7 @@ async fn a_redrive_that_is_overtaken_by_another_stops() {
     assert_eq!(arrived, names);
 }
 
-/// A step of a delivery, as delivery-service would report it, or as a later version of it would.
+/// Publishes a delivery event as delivery-service does, with the given schema version.
 async fn report(world: &World, order: OrderId, step: DeliveryStep, version: &str) {
     let event = DeliveryEvent { order_id: order, step, at: chrono::Utc::now() };
     let event_type = event_type(step);
@@ -282,7 +282,7 @@ async fn report(world: &World, order: OrderId, step: DeliveryStep, version: &str
 }
 
 async fn until_waiting(world: &World, classes: Value) {
-    eventually("the dead letters wait", async || {
+    eventually("the dead letters are listed", async || {
         (listed(world).await["classes"] == classes).then_some(())
     })
     .await;
@@ -295,7 +295,7 @@ async fn place(system: &System) -> OrderId {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_applied_once_what_was_wrong_with_it_is_mended() {
+async fn a_redriven_dead_letter_is_applied_after_its_cause_is_fixed() {
     let system = System::start().await;
     let (world, _status) = (&system.world, system.start_status());
     let order = place(&system).await;
@@ -316,7 +316,7 @@ async fn a_dead_letter_is_applied_once_what_was_wrong_with_it_is_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_of_the_next_major_version_comes_back_as_a_dead_letter_until_the_guard_holds_it() {
+async fn a_record_of_an_unsupported_version_is_dead_lettered_again_until_the_redrive_limit() {
     let system = System::start().await;
     let (world, _status) = (&system.world, system.start_status());
     let order = place(&system).await;

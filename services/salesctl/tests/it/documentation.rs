@@ -1,4 +1,4 @@
-//! The documents and the deployment files agree with the code.
+//! The documents and the deployment files match the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,10 +18,10 @@ fn read(file: &str) -> String {
 #[test]
 fn compose_passes_on_every_setting_of_a_service_and_no_other() {
     let mut compose: Value = serde_yaml_ng::from_str(&read("docker-compose.yml")).unwrap();
-    // Twice, since some of what is merged merges something itself.
+    // Merge keys are nested two levels deep.
     compose.apply_merge().unwrap();
     compose.apply_merge().unwrap();
-    // What the image sets or each instance needs for itself, and names that all containers leave as they are.
+    // Settings of the image or of one instance, and names that all containers leave at the default.
     let left_out = [
         "HOST",
         "PORT",
@@ -76,7 +76,7 @@ fn the_examples_of_events_are_the_golden_records() {
 }
 
 #[test]
-fn the_topics_in_the_document_are_made_as_it_says() {
+fn the_documented_topics_match_the_code() {
     let document = read("docs/EVENTS.md");
     for topic in Names::default().specs() {
         let (name, partitions) = (topic.name, topic.partitions);

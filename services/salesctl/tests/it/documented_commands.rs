@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use test_kit::run_to_end;
+use test_kit::run_until_exit;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The documents' pieces of code: lines of blocks, and what stands between backticks.
+/// The code in the documents: the lines of code blocks, and inline code.
 fn code() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let documents = docs.filter(|path| path.extension().is_some_and(|it| it == "md"));
@@ -49,11 +49,11 @@ fn calls(program: &str) -> BTreeSet<Vec<String>> {
 
 fn help(path: &[&str]) -> String {
     let arguments = [path, &["--help"]].concat();
-    let output = run_to_end(env!("CARGO_BIN_EXE_salesctl"), &arguments, &BTreeMap::new());
+    let output = run_until_exit(env!("CARGO_BIN_EXE_salesctl"), &arguments, &BTreeMap::new());
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether the help lists it in its first column.
+/// Whether the help lists `name` in its first column.
 fn lists(help: &str, name: &str) -> bool {
     help.lines().any(|line| {
         let words = line.strip_prefix(' ').into_iter().flat_map(str::split_whitespace);
@@ -62,7 +62,7 @@ fn lists(help: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_command_of_salesctl_in_the_documents_is_known_to_it() {
+fn every_documented_salesctl_command_exists() {
     let calls = calls("salesctl");
     assert!(calls.len() > 20, "{calls:?}");
     for call in calls {
@@ -81,7 +81,7 @@ fn every_command_of_salesctl_in_the_documents_is_known_to_it() {
 }
 
 #[test]
-fn every_target_of_make_in_the_documents_is_in_the_makefile() {
+fn every_documented_make_target_exists() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let calls = calls("make");
     assert!(calls.len() > 10, "{calls:?}");

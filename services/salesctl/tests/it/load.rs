@@ -11,7 +11,7 @@ fn report(output: &std::process::Output) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_order_of_a_fixed_rate_is_placed_once_and_its_repeats_are_replayed() {
+async fn a_fixed_rate_load_places_each_order_once_and_replays_repeats() {
     let system = System::start().await;
     let output = system
         .salesctl(&[
@@ -27,14 +27,14 @@ async fn every_order_of_a_fixed_rate_is_placed_once_and_its_repeats_are_replayed
     let mut report = report(&output);
     assert!(output.status.success(), "{report}");
 
-    // How fast it was is the machine's affair; all other fields are known.
+    // Latency and rate depend on the machine. All other fields are exact.
     let latency = report["latency"].take();
     for percentile in ["p50Ms", "p95Ms", "p99Ms", "p999Ms", "maxMs"] {
         assert!(latency[percentile].as_f64().unwrap() > 0.0, "{percentile} of {latency}");
     }
     assert!(report["rate"].take().as_f64().unwrap() > 0.0);
     assert!(report["durationSeconds"].take().as_f64().unwrap() >= 2.0);
-    // A repeat that found nothing to repeat in the warm-up is made up for later.
+    // The warm-up may have no order to replay yet; the measured phase then replays more.
     assert!(report["replayed"].take().as_u64().unwrap() >= 20);
     assert_eq!(
         report,
@@ -44,11 +44,11 @@ async fn every_order_of_a_fixed_rate_is_placed_once_and_its_repeats_are_replayed
         })
     );
     let orders = system.world.database.count("SELECT count(*) FROM sales.orders").await;
-    assert_eq!(orders, 120, "150 requests, of which 30 were repeats");
+    assert_eq!(orders, 120, "150 requests, of which 30 were replays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_rate_it_places_what_it_can_and_counts_refusals_by_their_code() {
+async fn load_runs_at_the_maximum_rate_and_counts_errors_by_code() {
     let mut system = System::start().await;
     let output = system.salesctl(&["load", "--max", "--duration=1", "--concurrency=4"]).await;
     let text = String::from_utf8(output.stdout).unwrap();
@@ -65,7 +65,7 @@ async fn without_a_rate_it_places_what_it_can_and_counts_refusals_by_their_code(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_is_away_makes_every_request_an_error_of_the_transport() {
+async fn an_unavailable_api_makes_every_request_a_transport_error() {
     let mut world = World::create().await;
     world.set("API_URL", "http://127.0.0.1:1");
     let output = salesctl(&world, &["load", "--rate=20", "--duration=1", "--json"]).await;
@@ -74,7 +74,7 @@ async fn an_api_that_is_away_makes_every_request_an_error_of_the_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_that_is_interrupted_shows_what_it_has_measured() {
+async fn an_interrupted_load_reports_its_measurements() {
     let system = System::start().await;
     let load = Command::new(env!("CARGO_BIN_EXE_salesctl"))
         .args(["load", "--rate=50", "--duration=600", "--concurrency=4", "--json"])
@@ -100,7 +100,7 @@ async fn a_load_that_is_interrupted_shows_what_it_has_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_that_makes_no_sense_is_refused() {
+async fn invalid_load_arguments_are_rejected() {
     let mut world = World::create().await;
     for arguments in [
         &["load"][..],

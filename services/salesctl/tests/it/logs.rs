@@ -1,4 +1,4 @@
-//! What the services log: never what is secret or personal, and enough to find an order again.
+//! The logs of the services contain no secrets and no personal data, and identify each order.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use test_kit::{
     Collector, PlainRecord, World, eventually, outbox_event, produce_all, put_into_outbox,
-    read_all, run_to_end, seconds_from_now, signed,
+    read_all, run_until_exit, seconds_from_now, signed,
 };
 use uuid::Uuid;
 
@@ -21,10 +21,10 @@ const PASSWORD: &str = "planted_password_7f3d";
 const NO_TOKEN: &str = "planted.token.7f3e";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Lets every service meet what it has to log: an order, refusals, a failure of its own, dead letters of both kinds.
-/// Returns the lines and a token that was good.
-async fn eventful_day(mut world: World) -> (Vec<String>, String) {
-    // The tests' own password is a word that occurs in every line.
+/// Causes every logged case: an order, rejected requests, an internal error, and dead letters of
+/// both kinds. Returns the log lines and a valid token.
+async fn log_all_cases(mut world: World) -> (Vec<String>, String) {
+    // The default password of the tests occurs in every log line.
     let role = format!("planted_{}", Uuid::new_v4().simple());
     let create = format!("CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
     world.database.execute(&create).await;
@@ -63,14 +63,14 @@ async fn eventful_day(mut world: World) -> (Vec<String>, String) {
     shop.until_delivered(1).await;
 
     let world = &shop.world;
-    // A record that quotes what it should not, where it should not.
+    // A record with personal data in a numeric field, which a parse error would quote.
     let topic = &world.topics.order_events;
     let record = read_all(&world.stack, topic).await.remove(0);
-    let spoiled = spoil(&record);
+    let spoiled = corrupt(&record);
     produce_all(&world.stack, topic, &[spoiled]).await;
     let huge = format!("\"{CUSTOMER}{}\"", "x".repeat(1_100_000));
     put_into_outbox(world, &[outbox_event(world, OrderId::generate(), &huge)]).await;
-    // Postgres quotes the whole row when it refuses one.
+    // PostgreSQL quotes the whole row in the error of a failed check.
     let refuse =
         format!("ALTER TABLE sales.orders ADD CHECK (customer_id <> '{CUSTOMER}') NOT VALID");
     world.database.execute(&refuse).await;
@@ -90,8 +90,8 @@ async fn eventful_day(mut world: World) -> (Vec<String>, String) {
     (lines.collect(), token)
 }
 
-/// The same record with a text where a number should be.
-fn spoil(record: &Record) -> PlainRecord {
+/// The same record with a string in a numeric field.
+fn corrupt(record: &Record) -> PlainRecord {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut value: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
     value["sequence"] = CUSTOMER.into();
@@ -106,11 +106,11 @@ fn spoil(record: &Record) -> PlainRecord {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_secret_or_personal_is_neither_logged_nor_traced_and_what_finds_an_order_is() {
+async fn logs_and_traces_identify_orders_and_contain_no_secrets_or_personal_data() {
     let collector = Collector::start().await;
     let mut world = World::create().await;
     world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
-    let (lines, token) = eventful_day(world).await;
+    let (lines, token) = log_all_cases(world).await;
     let (_, token) = token.split_once(' ').unwrap();
     let spans: Vec<_> = collector.spans().iter().map(|span| format!("{span:?}")).collect();
     assert!(spans.iter().any(|span| span.contains("invalid-value")), "{spans:#?}");
@@ -133,7 +133,7 @@ async fn what_is_secret_or_personal_is_neither_logged_nor_traced_and_what_finds_
 }
 
 #[test]
-fn a_setting_that_is_refused_is_not_quoted_when_it_is_secret() {
+fn an_invalid_secret_is_not_printed() {
     let variables = [
         ("JWT_SECRET", "planted-short"),
         ("DATABASE_URL", "postgres://sales:planted_password_7f3d@:nowhere/"),
@@ -141,7 +141,7 @@ fn a_setting_that_is_refused_is_not_quoted_when_it_is_secret() {
     ];
     let variables: BTreeMap<String, String> =
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let output = run_to_end(&binary("sales-api"), &[], &variables);
+    let output = run_until_exit(&binary("sales-api"), &[], &variables);
     let report = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{report}");
     for name in variables.keys() {

@@ -1,4 +1,4 @@
-//! What services occupy of memory while they work off a backlog of orders as large as they may be.
+//! The memory that services use while they process a backlog of orders of the maximum size.
 
 use chrono::{SubsecRound, Utc};
 use contracts::event_id::event_id;
@@ -9,11 +9,12 @@ use test_kit::{Process, World, eventually, outbox_event, put_into_outbox};
 
 use crate::processes::binary;
 
-/// What compose and Kubernetes give a container.
+/// The memory limit of a container in compose and Kubernetes.
 const CONTAINER_KIB: u64 = 192 * 1024;
 const ORDERS: usize = 2_500;
 
-/// The event of an order of 200 lines with the longest ids, in four bytes a character, and with headers of the largest size.
+/// The event of an order of 200 lines with ids of the maximum length, four bytes per character, and
+/// with headers of the maximum size.
 fn largest(world: &World) -> OutboxEvent {
     let order = OrderId::generate();
     let line = |number: usize| Item {
@@ -48,13 +49,13 @@ async fn a_backlog_of_the_largest_orders_drains_within_the_memory_of_a_container
         ("delivery-service", "SELECT count(*) FROM delivery.shipments".to_owned()),
     ] {
         let process = Process::start(&binary(service), &world).await;
-        eventually("the backlog is worked off", async || {
+        eventually("the backlog is processed", async || {
             (world.database.count(&done).await == orders).then_some(())
         })
         .await;
-        let most = process.most_memory_kib();
-        assert!(most < CONTAINER_KIB, "{service} took {most} KiB");
-        eprintln!("{service} took {most} KiB");
+        let most = process.peak_memory_kib();
+        assert!(most < CONTAINER_KIB, "{service} used {most} KiB");
+        eprintln!("{service} used {most} KiB");
         process.terminate().await;
     }
 }

@@ -1,4 +1,5 @@
-//! Alerts, dashboards and the operator's table speak of metrics that there are; and the services show just those.
+//! Alerts, dashboards and the operator's table use existing metrics only, and the services expose
+//! exactly these metrics.
 
 mod exposed;
 mod moving;
@@ -21,7 +22,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap()
 }
 
-/// YAML as JSON: what is read here has no more than that.
+/// Reads YAML as JSON. The files use no other YAML features.
 fn yaml(path: &str) -> Value {
     serde_yaml_ng::from_str(&read(path)).unwrap()
 }
@@ -39,7 +40,7 @@ fn alerts() -> Vec<Value> {
     list(&rules, "/groups").iter().flat_map(|group| list(group, "/rules").to_vec()).collect()
 }
 
-/// The anchors of a document's headings, as they are made by whoever renders it.
+/// The anchors of a document's headings, as GitHub generates them.
 fn anchors(document: &str) -> BTreeSet<String> {
     let headings = document.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
@@ -51,7 +52,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_alert_asks_for_metrics_that_there_are() {
+fn every_alert_uses_existing_metrics() {
     let alerts = alerts();
     assert!(alerts.len() >= 10);
     for alert in &alerts {
@@ -60,7 +61,7 @@ fn every_alert_asks_for_metrics_that_there_are() {
 }
 
 #[test]
-fn every_query_of_the_dashboard_asks_for_metrics_that_there_are() {
+fn every_dashboard_query_uses_existing_metrics() {
     let dashboard: Value =
         serde_json::from_str(&read("deploy/observability/grafana/dashboards/sales.json")).unwrap();
     let panels = list(&dashboard, "/panels");
@@ -70,20 +71,20 @@ fn every_query_of_the_dashboard_asks_for_metrics_that_there_are() {
         .map(|target| text(target, "/expr"))
         .collect();
     assert!(queries.len() > 50);
-    let mut asked_for = BTreeSet::new();
+    let mut in_queries = BTreeSet::new();
     for query in queries {
-        asked_for.extend(promql::check(query));
+        in_queries.extend(promql::check(query));
     }
     for variable in list(&dashboard, "/templating/list") {
         let query = text(variable, "/query/query");
         let inner = query.strip_prefix("label_values(").and_then(|it| it.split_once(',')).unwrap();
         promql::check(inner.0);
     }
-    // Whoever adds a metric thinks about where it is looked at.
-    let unseen: Vec<&str> =
-        CATALOGUE.iter().map(|it| it.name).filter(|it| !asked_for.contains(*it)).collect();
+    // A new metric must get a panel, or an entry in this list.
+    let not_queried: Vec<&str> =
+        CATALOGUE.iter().map(|it| it.name).filter(|it| !in_queries.contains(*it)).collect();
     assert_eq!(
-        unseen,
+        not_queried,
         [
             "process_virtual_memory_bytes",
             "process_virtual_memory_max_bytes",
@@ -112,7 +113,7 @@ fn the_dashboard_has_a_row_for_each_service_and_finds_its_data_source() {
 }
 
 #[test]
-fn every_alert_has_its_runbook_and_says_how_bad_it_is() {
+fn every_alert_has_a_runbook_and_a_severity() {
     let anchors = anchors(&read("docs/OPERATIONS.md"));
     for alert in alerts() {
         let name = text(&alert, "/alert");

@@ -18,7 +18,7 @@ async fn accepted(system: &System, customer: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_listed_newest_first_over_all_pages() {
     let system = System::start().await;
-    // More than the API gives at once.
+    // More than one page of the API.
     assert!(system.salesctl(&["seed", "--yes", "--delivered", "130"]).await.status.success());
     let mut placed = Vec::new();
     for _ in 0..3 {
@@ -45,11 +45,11 @@ async fn orders_are_listed_newest_first_over_all_pages() {
     for part in [&placed[0], "Pending Shipment", "9.99", "carol"] {
         assert!(line.contains(part), "{line}");
     }
-    let refused = system.salesctl(&["orders", "list", "--status", "Eaten"]).await;
+    let refused = system.salesctl(&["orders", "list", "--status", "Unknown"]).await;
     assert_eq!(refused.status.code(), Some(2));
 }
 
-/// The lines of `orders follow --json`, without their times.
+/// The lines of `orders follow --json`, without the times.
 fn changes(output: &Output) -> Vec<(String, String)> {
     let lines = text(&output.stdout);
     let change = |line: &str| {
@@ -62,9 +62,9 @@ fn changes(output: &Output) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_change_of_the_orders_that_are_followed_is_told_once() {
+async fn follow_prints_each_status_change_once() {
     let mut system = System::start().await;
-    // Long enough that each step is seen by itself.
+    // The delay is long enough for `follow` to see each step separately.
     system.world.set("DELIVERY_MIN_DELAY", 300).set("DELIVERY_MAX_DELAY", 600);
     let orders = [accepted(&system, "carol").await, accepted(&system, "carol").await];
     let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
@@ -78,13 +78,13 @@ async fn each_change_of_the_orders_that_are_followed_is_told_once() {
             told.iter().filter(|(id, _)| id == order).map(|(_, status)| status.as_str()).collect();
         assert_eq!(statuses, ["Pending Shipment", "Shipped", "Delivered"]);
     }
-    // The whole history of what has arrived is told as well.
+    // A delivered order gets its whole history printed.
     let late = system.salesctl(&["orders", "follow", &orders[0]]).await;
     assert_eq!(text(&late.stdout).lines().count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_does_not_arrive_in_time_ends_the_following_with_code_1() {
+async fn follow_exits_with_code_1_after_its_timeout() {
     let system = System::start().await;
     let order = accepted(&system, "carol").await;
     let follow = ["orders", "follow", "--json", "--timeout", "2", &order];
@@ -102,12 +102,12 @@ async fn an_order_that_does_not_arrive_in_time_ends_the_following_with_code_1() 
     let report = text(&output.stderr);
     assert!(report.contains("ORDER_NOT_FOUND") && report.contains(unknown), "{report}");
     assert_eq!(system.salesctl(&["orders", "follow"]).await.status.code(), Some(2));
-    let listed = system.salesctl(&["orders", "list", "--json", "--customer", "nobody"]).await;
+    let listed = system.salesctl(&["orders", "list", "--json", "--customer", "unknown"]).await;
     assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).unwrap(), json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_stays_away_ends_the_following_with_the_reason() {
+async fn follow_reports_an_unavailable_api() {
     let mut world = World::create().await;
     // Nothing listens there.
     world.set("API_URL", "http://127.0.0.1:1");
@@ -115,5 +115,8 @@ async fn an_api_that_stays_away_ends_the_following_with_the_reason() {
     let output = salesctl(&world, &["orders", "follow", "--wait", "1", order]).await;
     assert_eq!(output.status.code(), Some(1));
     let report = text(&output.stderr);
-    assert!(report.contains(&format!("order {order}: the sales API does not answer")), "{report}");
+    assert!(
+        report.contains(&format!("order {order}: the request to the sales API failed")),
+        "{report}"
+    );
 }

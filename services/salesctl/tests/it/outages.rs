@@ -1,16 +1,16 @@
-//! Real outages: the broker's and the database's processes are stopped and started again.
+//! Outages of Kafka and PostgreSQL: their processes are stopped and started again.
 
 use std::time::Duration;
 
 use store::{Database, DatabaseSettings, DatabaseUrl, StoreError};
 use test_kit::{
-    PrivateStack, Running, World, eventually, eventually_within, is_ready, metrics, told,
+    PrivateStack, Running, World, eventually, eventually_within, get_json, is_ready, metrics,
 };
 
 use crate::system::System;
 
-/// On a busy machine the client meets its errors slowly.
-const LONG_OUTAGE: Duration = Duration::from_mins(5);
+/// On a busy machine the Kafka client reports errors slowly.
+const ERRORS_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The background services, with the management port of delivery-service.
 struct Background {
@@ -27,7 +27,7 @@ fn start_background(system: &System) -> Background {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
+async fn orders_are_accepted_during_a_kafka_outage_and_delivered_after_it() {
     let stack = PrivateStack::start("test-kafka-away");
     let mut world = World::create_on(stack.addresses()).await;
     world.set("KAFKA_PUBLISH_TIMEOUT", 1000);
@@ -49,10 +49,11 @@ async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
             (system.world.database.count(accepted).await == 10).then_some(())
         })
         .await;
-        // Long enough for the client to lose its place in the group, and to queue up errors if nobody took them.
+        // Long enough for the client to be removed from the group, and to queue errors if the
+        // consumer did not read them.
         let errors =
             format!("consumer_errors_total{{topic=\"{}\"}}", system.world.topics.order_events);
-        eventually_within(LONG_OUTAGE, "Kafka was missed many times", async || {
+        eventually_within(ERRORS_TIMEOUT, "25 consumer errors are counted", async || {
             let metrics = metrics(background.delivery_port).await;
             let count = metrics
                 .lines()
@@ -62,8 +63,8 @@ async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
         .await;
         eventually("not ready", async || (!is_ready(background.delivery_port).await).then_some(()))
             .await;
-        stack.bring_back("kafka");
-        eventually("all arrive soon", async || (delivered().await == 12).then_some(())).await;
+        stack.start_again("kafka");
+        eventually("all are delivered", async || (delivered().await == 12).then_some(())).await;
     });
     assert!(demo.0, "{}", demo.1);
     let blamed = "SELECT count(*) FROM sales.outbox_dead_letters";
@@ -72,26 +73,26 @@ async fn without_kafka_orders_are_accepted_and_arrive_once_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_stops_in_time_though_kafka_went_away_with_its_offsets_uncommitted() {
+async fn a_service_stops_in_time_when_kafka_is_down_with_uncommitted_offsets() {
     let stack = PrivateStack::start("test-kafka-gone");
     let system = System::start_in(World::create_on(stack.addresses()).await);
     let background = start_background(&system);
-    // Enough of them that something is under way when Kafka goes.
+    // Enough orders that some are in progress when Kafka is killed.
     let (_, ()) = tokio::join!(system.demo(&["--orders", "2000", "--time-limit", "15"]), async {
         let moved = "SELECT count(*) FROM sales.orders WHERE status <> 'Pending Shipment'";
-        eventually("orders are on their way", async || {
+        eventually("orders are shipped", async || {
             (system.world.database.count(moved).await > 20).then_some(())
         })
         .await;
         stack.kill("kafka");
     });
     for service in background.running {
-        // Fails unless it ends within SHUTDOWN_TIMEOUT.
+        // `stop` panics unless the service ends within SHUTDOWN_TIMEOUT.
         service.stop().await;
     }
 }
 
-/// A system on a stack of its own, that has delivered two orders.
+/// A system on its own stack that has delivered two orders.
 async fn delivering(name: &'static str) -> (PrivateStack, System, Background) {
     let stack = PrivateStack::start(name);
     let system = System::start_in(World::create_on(stack.addresses()).await);
@@ -101,7 +102,7 @@ async fn delivering(name: &'static str) -> (PrivateStack, System, Background) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
+async fn services_survive_a_postgres_outage() {
     let (stack, system, background) = delivering("test-postgres-away").await;
 
     stack.stop("postgres");
@@ -110,14 +111,14 @@ async fn without_postgres_nothing_ends_and_afterwards_all_goes_on() {
     let api = &system.world.variables()["API_URL"];
     let health = reqwest::get(format!("{api}/health")).await.unwrap();
     assert_eq!(health.status().as_u16(), 503);
-    stack.bring_back("postgres");
+    stack.start_again("postgres");
     let (success, report) = system.demo(&["--orders", "5"]).await;
     assert!(success, "{report}");
     assert!(background.running.iter().all(Running::is_alive));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_postgres_takes_no_writes_nothing_is_ready_and_afterwards_all_goes_on() {
+async fn services_are_not_ready_and_survive_while_postgres_is_read_only() {
     let (_stack, system, background) = delivering("test-postgres-read-only").await;
 
     let primary = World::create().await;
@@ -125,7 +126,7 @@ async fn while_postgres_takes_no_writes_nothing_is_ready_and_afterwards_all_goes
     for world in [&system.world, &primary] {
         world.database.execute(user).await;
     }
-    // As it is after a failover.
+    // The old primary is read-only, as after a failover.
     let demoted = &system.world.database;
     demoted.execute("ALTER SYSTEM SET default_transaction_read_only = on").await;
     demoted.execute("SELECT pg_reload_conf()").await;
@@ -133,13 +134,13 @@ async fn while_postgres_takes_no_writes_nothing_is_ready_and_afterwards_all_goes
         (!is_ready(background.delivery_port).await).then_some(())
     })
     .await;
-    let (_, readiness) = told(background.delivery_port, "readyz").await;
+    let (_, readiness) = get_json(background.delivery_port, "readyz").await;
     let reason = readiness["reasons"]["postgres"].as_str().unwrap();
-    assert!(reason.ends_with("takes no writes"), "{reason}");
+    assert!(reason.ends_with("is read-only"), "{reason}");
     let api = &system.world.variables()["API_URL"];
     let health = reqwest::get(format!("{api}/health")).await.unwrap();
     assert_eq!(health.status().as_u16(), 503);
-    the_one_that_takes_writes_is_found_among_two_hosts(&system.world, &primary).await;
+    check_that_the_writable_host_is_selected(&system.world, &primary).await;
 
     demoted.execute("ALTER SYSTEM RESET default_transaction_read_only").await;
     demoted.execute("SELECT pg_reload_conf()").await;
@@ -149,10 +150,10 @@ async fn while_postgres_takes_no_writes_nothing_is_ready_and_afterwards_all_goes
     primary.database.execute("DROP ROLE failover").await;
 }
 
-/// As whom both servers know the same user.
+/// The user that exists on both servers.
 const CREDENTIALS: &str = "postgres://failover:failover";
 
-async fn the_one_that_takes_writes_is_found_among_two_hosts(demoted: &World, primary: &World) {
+async fn check_that_the_writable_host_is_selected(demoted: &World, primary: &World) {
     let host = |world: &World| {
         let url = world.database.url();
         let (server, _) = url.rsplit_once('/').unwrap();
@@ -164,7 +165,7 @@ async fn the_one_that_takes_writes_is_found_among_two_hosts(demoted: &World, pri
         let settings = DatabaseSettings { database_url, ..primary.config() };
         Database::new("test", &settings).ping().await
     };
-    // Without more said, the first one counts.
+    // Without target_session_attrs, the client uses the first host.
     let refused = ping(both.clone()).await.unwrap_err();
     assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused:?}");
     ping(format!("{both}?target_session_attrs=read-write")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Events in an outbox, among the dead letters, and what `salesctl` says of them.
+//! How `salesctl` shows the events in the outbox and its dead letters.
 
 use domain::OrderId;
 use serde_json::json;
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::system::{answer, salesctl};
 
-/// Puts these events among the dead letters, as a relay would after Kafka refused them.
-pub(crate) async fn refuse(world: &World, events: &[OutboxEvent], reason: &str) {
+/// Dead-letters these events, as a relay does after Kafka has rejected them.
+pub(crate) async fn insert_dead_letters(world: &World, events: &[OutboxEvent], reason: &str) {
     put(world, events).await;
     let move_all = format!(
         "INSERT INTO sales.outbox_dead_letters
@@ -22,13 +22,13 @@ pub(crate) async fn refuse(world: &World, events: &[OutboxEvent], reason: &str) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_tells_depth_and_age_refusals_and_who_carries_what() {
+async fn outbox_status_reports_depth_age_deferrals_and_relays() {
     let world = World::create().await;
     let (order, other) = (OrderId::generate(), OrderId::generate());
     let mut elsewhere = event(&world, other, "3");
     elsewhere.topic = "elsewhere".to_owned();
     put(&world, &[event(&world, order, "1"), event(&world, order, "2"), elsewhere]).await;
-    refuse_for_now(&world, order).await;
+    defer_first_event(&world, order).await;
     let relay = Uuid::new_v4();
     share(&mut world.store().connection().await.unwrap(), relay, 60_000).await.unwrap();
     world
@@ -38,13 +38,13 @@ async fn the_status_tells_depth_and_age_refusals_and_who_carries_what() {
 
     let mut status = answer(&world, &["outbox", "status"]).await;
 
-    // Ages are those of this moment; everything else is known.
+    // The ages depend on the current time. All other fields are exact.
     for (topic, least, most) in [(0, 50.0, 90.0), (1, 3600.0, 3640.0)] {
         let age = status["topics"][topic]["oldestSeconds"].take().as_f64().unwrap();
         assert!((least..most).contains(&age), "{age}");
     }
     assert!(status["oldestSeconds"].take().as_f64().unwrap() >= 3600.0);
-    // The second event of the order has to wait for the first.
+    // The second event of the order waits for the first one.
     let claimable = status["topics"][0]["oldestClaimableSeconds"].take();
     assert_eq!(status["oldestClaimableSeconds"].take(), claimable);
     let lease = status["relays"][0]["leaseRemainingSeconds"].take().as_f64().unwrap();
@@ -66,8 +66,8 @@ async fn the_status_tells_depth_and_age_refusals_and_who_carries_what() {
     );
 }
 
-/// The order's first event is an hour old and is deferred; all others are a minute old.
-async fn refuse_for_now(world: &World, order: OrderId) {
+/// Makes the order's first event an hour old and deferred, and all others a minute old.
+async fn defer_first_event(world: &World, order: OrderId) {
     let statement = format!(
         "UPDATE sales.outbox_events SET created_at = now() - interval '1 minute';
          UPDATE sales.outbox_events
@@ -78,7 +78,7 @@ async fn refuse_for_now(world: &World, order: OrderId) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_huge_backlog_is_counted_up_to_a_bound_and_says_so() {
+async fn a_huge_backlog_is_reported_as_a_lower_bound() {
     let world = World::create().await;
     put(&world, &[event(&world, OrderId::generate(), "1")]).await;
     let backlog = "INSERT INTO sales.outbox_events
@@ -98,12 +98,12 @@ async fn a_huge_backlog_is_counted_up_to_a_bound_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_are_listed_newest_first_and_shown_whole() {
+async fn dead_letters_are_listed_newest_first_and_shown_completely() {
     let world = World::create().await;
     let (order, other) = (OrderId::generate(), OrderId::generate());
     let (first, second) =
         (event(&world, order, r#"{"spaces":  "kept"}"#), event(&world, other, "2"));
-    refuse(&world, &[first.clone(), second], "too large").await;
+    insert_dead_letters(&world, &[first.clone(), second], "too large").await;
 
     let listed = answer(&world, &["outbox", "dead-letters"]).await;
     let orders: Vec<_> =

@@ -5,8 +5,8 @@ use serde_json::json;
 use store::outbox::OutboxEvent;
 use test_kit::{World, eventually, outbox_event as event, put_into_outbox as put, read_all};
 
-use crate::outbox::refuse;
-use crate::system::{Ongoing, answer, salesctl};
+use crate::outbox::insert_dead_letters;
+use crate::system::{RunningSalesctl, answer, salesctl};
 
 const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters WHERE redriven_at IS NULL";
 const OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
@@ -24,10 +24,10 @@ fn relay(world: &World) -> Relay {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_of_the_outbox_is_a_dry_run_until_it_is_told_yes() {
+async fn an_outbox_redrive_is_a_dry_run_without_yes() {
     let world = World::create().await;
-    refuse(&world, &events(&world, 2), "too large").await;
-    refuse(&world, &events(&world, 1), "invalid").await;
+    insert_dead_letters(&world, &events(&world, 2), "too large").await;
+    insert_dead_letters(&world, &events(&world, 1), "invalid").await;
 
     let dry = answer(&world, &["outbox", "redrive"]).await;
     let group = |reason, count| json!({ "topic": world.topics.order_events, "reason": reason, "count": count, "tooOften": false });
@@ -43,7 +43,7 @@ async fn a_redrive_of_the_outbox_is_a_dry_run_until_it_is_told_yes() {
     let done = answer(&world, &["outbox", "redrive", "--yes"]).await;
     assert_eq!((&done["dryRun"], &done["redriven"]), (&json!(false), &json!(3)));
     assert_eq!((world.database.count(WAITING).await, world.database.count(OUTBOX).await), (0, 3));
-    // What was put back is listed on demand only, and not put back again.
+    // Redriven dead letters are listed only with --all, and are not redriven again.
     assert_eq!(answer(&world, &["outbox", "dead-letters"]).await, json!([]));
     let all = answer(&world, &["outbox", "dead-letters", "--all"]).await;
     assert!(all.as_array().unwrap().iter().all(|it| it["redriveCount"] == 1), "{all}");
@@ -51,12 +51,12 @@ async fn a_redrive_of_the_outbox_is_a_dry_run_until_it_is_told_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redriven_outbox_event_is_published_with_its_own_id_bytes_and_time() {
+async fn a_redriven_outbox_event_keeps_its_id_payload_and_time() {
     let world = World::create().await;
     let event = event(&world, OrderId::generate(), r#"{"price": 29.90,  "spaces":"kept"}"#);
     put(&world, std::slice::from_ref(&event)).await;
     relay(&world).run_once().await.unwrap();
-    refuse(&world, std::slice::from_ref(&event), "too large").await;
+    insert_dead_letters(&world, std::slice::from_ref(&event), "too large").await;
     world.database.execute("UPDATE sales.outbox_dead_letters SET attempts = 5").await;
 
     answer(&world, &["outbox", "redrive", "--yes"]).await;
@@ -82,7 +82,7 @@ async fn the_redriven_events_of_an_order_keep_their_order() {
     let world = World::create().await;
     let order = OrderId::generate();
     let events: Vec<_> = (0..10).map(|it| event(&world, order, &it.to_string())).collect();
-    refuse(&world, &events, "too large").await;
+    insert_dead_letters(&world, &events, "too large").await;
     answer(&world, &["outbox", "redrive", "--yes"]).await;
     let payloads =
         world.database.query("SELECT payload::text FROM sales.outbox_events ORDER BY seq").await;
@@ -91,11 +91,11 @@ async fn the_redriven_events_of_an_order_keep_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_was_asked_for_is_put_back() {
+async fn only_selected_dead_letters_are_redriven() {
     let world = World::create().await;
     let mut letters = events(&world, 5);
     letters[4].topic = "elsewhere".to_owned();
-    refuse(&world, &letters, "too large").await;
+    insert_dead_letters(&world, &letters, "too large").await;
     let redriven = async |filter: &[&str]| {
         answer(&world, &[&["outbox", "redrive", "--yes"], filter].concat()).await["redriven"]
             .clone()
@@ -104,20 +104,20 @@ async fn only_what_was_asked_for_is_put_back() {
     assert_eq!(redriven(&["--order", &letters[0].aggregate_id.to_string()]).await, 1);
     let listed = answer(&world, &["outbox", "dead-letters"]).await;
     assert_eq!(redriven(&["--id", &listed[0]["id"].to_string()]).await, 1);
-    // The oldest one of the two that are left.
+    // The older of the two remaining dead letters.
     assert_eq!(redriven(&["--max", "1"]).await, 1);
     let left = answer(&world, &["outbox", "dead-letters"]).await;
     assert_eq!(left[0]["eventId"], letters[2].event_id.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_refused_too_often_is_left_alone() {
+async fn an_event_at_the_redrive_limit_is_not_redriven() {
     let world = World::create().await;
     let huge = event(&world, OrderId::generate(), &format!("\"{}\"", "x".repeat(1_100_000)));
     put(&world, &[huge]).await;
     let mut relay = relay(&world);
     for round in 0..3 {
-        eventually("it is refused", async || {
+        eventually("it is dead-lettered", async || {
             (relay.run_once().await.unwrap().dead_lettered == 1).then_some(())
         })
         .await;
@@ -125,7 +125,7 @@ async fn an_event_that_is_refused_too_often_is_left_alone() {
         assert_eq!(letter[0]["redriveCount"], round);
         assert_eq!(answer(&world, &["outbox", "redrive", "--yes"]).await["redriven"], 1);
     }
-    eventually("it is refused", async || {
+    eventually("it is dead-lettered", async || {
         (relay.run_once().await.unwrap().dead_lettered == 1).then_some(())
     })
     .await;
@@ -133,17 +133,17 @@ async fn an_event_that_is_refused_too_often_is_left_alone() {
     let report = answer(&world, &["outbox", "redrive", "--yes"]).await;
     assert_eq!((&report["redriven"], &report["tooOften"]), (&json!(0), &json!(1)));
     assert_eq!(world.database.count(WAITING).await, 1);
-    // Unless somebody insists.
+    // A higher --max-redrives redrives the event.
     let insisted = answer(&world, &["outbox", "redrive", "--yes", "--max-redrives", "4"]).await;
     assert_eq!(insisted["redriven"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_of_the_outbox_that_is_killed_midway_neither_loses_nor_doubles_an_event() {
+async fn a_killed_outbox_redrive_neither_loses_nor_duplicates_an_event() {
     let world = World::create().await;
-    refuse(&world, &events(&world, 60), "too large").await;
-    let redrive = Ongoing::start(&world, &["outbox", "redrive", "--yes", "--rate", "20"]);
-    eventually("some are put back", async || {
+    insert_dead_letters(&world, &events(&world, 60), "too large").await;
+    let redrive = RunningSalesctl::start(&world, &["outbox", "redrive", "--yes", "--rate", "20"]);
+    eventually("some are redriven", async || {
         (world.database.count(OUTBOX).await >= 6).then_some(())
     })
     .await;
@@ -161,9 +161,9 @@ async fn a_redrive_of_the_outbox_that_is_killed_midway_neither_loses_nor_doubles
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redrives_of_the_outbox_at_once_share_the_work() {
+async fn concurrent_outbox_redrives_share_the_work() {
     let world = World::create().await;
-    refuse(&world, &events(&world, 2000), "too large").await;
+    insert_dead_letters(&world, &events(&world, 2000), "too large").await;
     let arguments = ["outbox", "redrive", "--yes"];
     let (one, other) = tokio::join!(answer(&world, &arguments), answer(&world, &arguments));
     assert_eq!(one["redriven"].as_i64().unwrap() + other["redriven"].as_i64().unwrap(), 2000);
@@ -171,14 +171,14 @@ async fn redrives_of_the_outbox_at_once_share_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_a_redrive_of_the_outbox_says_so() {
+async fn outbox_commands_report_an_unavailable_database() {
     let mut world = World::create().await;
     world.set("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
     for arguments in [&["outbox", "status"][..], &["outbox", "redrive", "--yes"]] {
         let failed = salesctl(&world, arguments).await;
         assert_eq!(failed.status.code(), Some(1));
         let report = String::from_utf8(failed.stderr).unwrap();
-        let reason = "no connection to the database 127.0.0.1:1/sales: error connecting to server";
+        let reason = "cannot connect to the database 127.0.0.1:1/sales: error connecting to server";
         assert!(report.contains(reason), "{report}");
     }
 }

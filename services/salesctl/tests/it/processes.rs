@@ -1,4 +1,4 @@
-//! The services as the processes that they are, each with a log and a sender of traces of its own.
+//! The services as separate processes, each with its own log and trace exporter.
 
 use std::path::Path;
 
@@ -6,11 +6,12 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use test_kit::{Log, Process, Running, World, bearer, eventually, free_port};
 
-/// The services that an order passes.
+/// The services that process an order.
 pub(crate) const SERVICES: [&str; 4] =
     ["sales-api", "outbox-relay", "delivery-service", "status-consumer"];
 
-/// The path of a service's binary. `make test` builds those of all packages, beside that of this one.
+/// The path of a service's binary. `make test` builds the binaries of all packages into the
+/// directory of this one.
 pub(crate) fn binary(service: &str) -> String {
     let path = Path::new(env!("CARGO_BIN_EXE_salesctl")).with_file_name(service);
     path.to_str().unwrap().to_owned()
@@ -24,7 +25,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Sets the world up; no process is started yet.
+    /// Sets up the world without starting a process.
     pub(crate) fn set_up(mut world: World) -> Self {
         let inventory = inventory_mock::Application::build(&world.config()).unwrap();
         world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
@@ -33,7 +34,7 @@ impl Shop {
         Self { world, processes: Vec::new(), _inventory: inventory }
     }
 
-    /// Starts one more process.
+    /// Starts a process and returns its log.
     pub(crate) async fn start(&mut self, service: &str) -> Log {
         let process = Process::start(&binary(service), &self.world).await;
         let log = process.log();
@@ -41,7 +42,7 @@ impl Shop {
         log
     }
 
-    /// Places an order; the answer has to be of this status.
+    /// Sends a create request. Panics unless the response has this status.
     pub(crate) async fn post(
         &self,
         headers: &[(&str, &str)],
@@ -64,7 +65,7 @@ impl Shop {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Places an order as part of a trace and returns its id.
+    /// Creates an order as part of a trace, and returns the order's id.
     pub(crate) async fn order(&self, traceparent: &str) -> String {
         let body = json!({
             "customerId": "customer-1",
@@ -76,7 +77,7 @@ impl Shop {
         answer["data"]["orderId"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until so many orders are delivered.
+    /// Waits until this number of orders is delivered.
     pub(crate) async fn until_delivered(&self, orders: i64) {
         let delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
         eventually("the orders are delivered", async || {
@@ -85,7 +86,7 @@ impl Shop {
         .await;
     }
 
-    /// Ends all processes well: what they have in memory is sent, what they log is read.
+    /// Stops all processes gracefully, so that buffered spans are sent and all log lines are read.
     pub(crate) async fn end(&mut self) {
         for process in self.processes.drain(..) {
             assert_eq!(process.terminate().await.code(), Some(0));

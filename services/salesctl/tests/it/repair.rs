@@ -1,4 +1,4 @@
-//! Topics that have lost events are made whole again from the database.
+//! `salesctl repair` publishes lost events again from the database.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use messaging::Record;
 use serde_json::Value;
 use test_kit::{World, delete_topic, eventually, read_all};
 
-use crate::system::{Ongoing, System, answer, salesctl};
+use crate::system::{RunningSalesctl, System, answer, salesctl};
 use crate::verify::{accepted, any_order, delivered, report_step, verify};
 
 const TYPES: [&str; 3] = ["order.created", "order.shipped", "order.delivered"];
 
-/// How many events of each type a repair finds missing.
+/// The number of missing events that a repair reports, by type.
 fn missing(report: &Value) -> [u64; 3] {
     TYPES.map(|event_type| {
         let all = report["missing"].as_array().unwrap();
@@ -21,7 +21,7 @@ fn missing(report: &Value) -> [u64; 3] {
     })
 }
 
-/// What makes an event the same event, wherever it is and however often.
+/// The fields that identify an event, wherever and however often it is published.
 fn identity(record: &Record) -> [String; 7] {
     let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
     let [id, kind, time, source, subject] =
@@ -31,7 +31,7 @@ fn identity(record: &Record) -> [String; 7] {
     [key, value, id, kind, time, source, subject]
 }
 
-/// The events in both topics, each once.
+/// The distinct events in both topics.
 async fn events(world: &World) -> BTreeSet<[String; 7]> {
     let mut all = BTreeSet::new();
     for topic in [&world.topics.order_events, &world.topics.delivery_events] {
@@ -40,7 +40,7 @@ async fn events(world: &World) -> BTreeSet<[String; 7]> {
     all
 }
 
-/// Kafka comes back empty.
+/// Deletes the topics and creates them empty.
 async fn lose(world: &World, topics: &[&str]) {
     for topic in topics {
         delete_topic(&world.stack, topic).await;
@@ -57,16 +57,16 @@ const IN_OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
 const UNDELIVERED: &str = "SELECT count(*) FROM sales.orders WHERE status <> 'Delivered'";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_topics_are_rebuilt_with_the_same_events_and_every_order_goes_on() {
+async fn repair_rebuilds_lost_topics_with_the_same_events_and_orders_are_delivered() {
     let system = delivered(2).await;
     let world = &system.world;
-    // One that delivery-service has delivered, and status-consumer has heard nothing of.
+    // An order that delivery-service has delivered and status-consumer has not read.
     let (relay, delivery) = (system.start_relay(), system.start_delivery());
     accepted(&system).await;
     let done = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
     until(world, "it is reported", done, 3).await;
     delivery.stop().await;
-    // One that delivery-service has not heard of.
+    // An order that delivery-service has not read.
     accepted(&system).await;
     until(world, "it is published", IN_OUTBOX, 0).await;
     relay.stop().await;
@@ -77,11 +77,15 @@ async fn lost_topics_are_rebuilt_with_the_same_events_and_every_order_goes_on() 
     assert_eq!(verify(world, &[]).await.0, 3);
     let plan = answer(world, &["repair"]).await;
     assert_eq!((missing(&plan), &plan["published"]), ([4, 3, 3], &Value::from(0)));
-    assert_eq!(world.database.count(IN_OUTBOX).await, 0, "nothing was asked for");
+    assert_eq!(world.database.count(IN_OUTBOX).await, 0, "a dry run publishes nothing");
     let report = answer(world, &["repair", "--yes"]).await;
     assert_eq!((missing(&report), &report["published"]), ([4, 3, 3], &Value::from(10)));
     let again = answer(world, &["repair", "--yes"]).await;
-    assert_eq!((missing(&again), &again["published"]), ([0, 0, 0], &Value::from(0)), "they wait");
+    assert_eq!(
+        (missing(&again), &again["published"]),
+        ([0, 0, 0], &Value::from(0)),
+        "the outbox has them"
+    );
 
     let services = [system.start_relay(), system.start_delivery(), system.start_status()];
     until(world, "all are delivered", UNDELIVERED, 0).await;
@@ -97,14 +101,16 @@ async fn lost_topics_are_rebuilt_with_the_same_events_and_every_order_goes_on() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repair_that_is_killed_is_gone_on_with_by_the_next_one() {
+async fn a_killed_repair_is_completed_by_the_next_one() {
     let system = delivered(20).await;
     let world = &system.world;
     lose(world, &[&world.topics.order_events, &world.topics.delivery_events]).await;
-    // One event a second, so that it is killed long before its end.
-    let slow = Ongoing::start(world, &["repair", "--yes", "--rate", "1"]);
-    eventually("some wait", async || (world.database.count(IN_OUTBOX).await >= 2).then_some(()))
-        .await;
+    // One event per second, so that the kill comes long before the end.
+    let slow = RunningSalesctl::start(world, &["repair", "--yes", "--rate", "1"]);
+    eventually("some are queued", async || {
+        (world.database.count(IN_OUTBOX).await >= 2).then_some(())
+    })
+    .await;
     slow.kill();
     let report = answer(world, &["repair", "--yes"]).await;
     assert!((1..60).contains(&report["published"].as_u64().unwrap()), "{report:#}");
@@ -114,7 +120,7 @@ async fn a_repair_that_is_killed_is_gone_on_with_by_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_whose_second_step_was_put_aside_for_want_of_the_first_is_delivered() {
+async fn repair_delivers_an_order_whose_second_step_was_dead_lettered_without_the_first() {
     let system = System::start().await;
     let world = &system.world;
     let (relay, delivery) = (system.start_relay(), system.start_delivery());
@@ -125,7 +131,7 @@ async fn an_order_whose_second_step_was_put_aside_for_want_of_the_first_is_deliv
     lose(world, &[&world.topics.delivery_events]).await;
     report_step(world, &order, DeliveryStep::Delivered).await;
     let status = system.start_status();
-    eventually("the step is put aside", async || {
+    eventually("the step is dead-lettered", async || {
         read_all(&world.stack, &world.topics.delivery_events_dlq()).await.pop()
     })
     .await;
@@ -139,7 +145,7 @@ async fn an_order_whose_second_step_was_put_aside_for_want_of_the_first_is_deliv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_would_be_shipped_twice_is_left_and_one_that_is_unknown_is_an_error() {
+async fn repair_skips_orders_it_would_ship_twice_and_rejects_unknown_orders() {
     let system = delivered(2).await;
     let world = &system.world;
     let order = any_order(world).await;

@@ -1,4 +1,4 @@
-//! Each service works with the rights of its own role, and with no others.
+//! Each service works with the rights of its own role only.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use messaging::Publisher;
 use outbox_relay::Relay;
 use serde_json::json;
 use status_consumer::Reaper;
-use store::outbox::{ClaimedRow, claim, defer, extend, glance, release, share};
+use store::outbox::{ClaimedRow, claim, defer, extend, release, sample_status, share};
 use test_kit::{
     World, bearer_with, delete_topic, eventually, outbox_event, put_into_outbox, seconds_from_now,
 };
@@ -31,7 +31,7 @@ const TABLES: [&str; 11] = [
     "sales.outbox_shards",
 ];
 
-/// Role, table, and what the role may do with it; in parentheses the columns, where it is not all of them.
+/// Role, table and privileges. A column in parentheses limits a privilege to that column.
 const RIGHTS: &[(&str, &str, &[&str])] = &[
     ("sales_api", "sales.orders", &["SELECT", "INSERT"]),
     ("sales_api", "sales.order_items", &["SELECT", "INSERT"]),
@@ -128,7 +128,7 @@ async fn grant(world: &World) {
     assert!(migrated.as_array().unwrap().iter().all(|schema| schema["roles"] == true));
 }
 
-/// Becomes a new login that is a member of `role` and of nothing else, for what is configured from now on.
+/// Creates a login that is a member of `role` only. Everything configured from now on uses it.
 async fn become_member(world: &mut World, role: &str) {
     let login = format!("test_{role}_{}", Uuid::new_v4().simple());
     let create = format!("CREATE ROLE {login} LOGIN PASSWORD 'of-a-role' IN ROLE {role}");
@@ -139,7 +139,7 @@ async fn become_member(world: &mut World, role: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_service_carries_an_order_on_with_the_rights_of_its_role() {
+async fn each_service_processes_an_order_with_the_rights_of_its_role() {
     let mut world = world().await;
     become_member(&mut world, "sales_api").await;
     let mut system = System::start_in(world);
@@ -148,7 +148,7 @@ async fn each_service_carries_an_order_on_with_the_rights_of_its_role() {
     services.push(system.start_relay());
     become_member(&mut system.world, "status_consumer").await;
     services.push(system.start_status());
-    // Before delivery has heard of it.
+    // Before delivery-service has read the order.
     let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
     let order = String::from_utf8(placed.stdout).unwrap();
     let order = order.split_whitespace().next().unwrap();
@@ -194,8 +194,7 @@ async fn simulate(system: &System, order: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_the_rights_of_a_role()
-{
+async fn dead_lettering_redriving_and_cleanup_work_with_the_rights_of_a_role() {
     let mut world = world().await;
     let large = format!("\"{}\"", "x".repeat(1_100_000));
     put_into_outbox(&world, &[outbox_event(&world, OrderId::generate(), &large)]).await;
@@ -203,7 +202,7 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     let publisher = Publisher::new("test", &world.topics.order_events, &world.config()).unwrap();
     let mut relay = Relay::new(&world.config(), world.store(), publisher);
     assert_eq!(relay.run_once().await.unwrap().dead_lettered, 1);
-    // The announcement of it.
+    // The announcement of the dead letter.
     assert_eq!(relay.run_once().await.unwrap().published, 1);
 
     become_member(&mut world, "sales_operator").await;
@@ -213,7 +212,7 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
         VALUES (gen_random_uuid(), now(), 'too large')";
     world.database.execute(refused).await;
     assert_eq!(answer(&world, &["shipments", "redrive", "--yes"]).await["redriven"], 1);
-    // What cannot be published now is tried again later.
+    // The relay defers an event that it cannot publish now.
     become_member(&mut world, "outbox_relay").await;
     let mut connection = world.store().connection().await.unwrap();
     let successor = Uuid::new_v4();
@@ -229,8 +228,8 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
     assert_eq!(defer(&mut connection, &[place], "unavailable").await.unwrap(), 1);
     assert_eq!(extend(&mut connection, successor, 60_000).await.unwrap().held.len(), 64);
     release(&mut connection, successor).await.unwrap();
-    // What its metrics tell.
-    assert_eq!(glance(&mut connection).await.unwrap().dead_letters, 0);
+    // The query of the relay's metrics.
+    assert_eq!(sample_status(&mut connection).await.unwrap().dead_letters, 0);
 
     let old = "INSERT INTO sales.inbox SELECT gen_random_uuid(), now() - interval '9 days'
         FROM generate_series(1, 3)";
@@ -241,9 +240,9 @@ async fn what_goes_wrong_is_put_aside_and_back_and_what_is_old_forgotten_with_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_role_has_a_right_that_is_not_in_the_table_and_none_that_is_lacks() {
+async fn roles_have_exactly_the_listed_rights() {
     let world = world().await;
-    // What somebody has granted by hand is taken back, and what was taken is given.
+    // `migrate --roles` reverts manual grants and revokes.
     let by_hand = "GRANT ALL ON sales.orders TO status_consumer, sales_reader;
         REVOKE SELECT ON sales.orders FROM sales_api; CREATE TABLE sales.later (id int)";
     world.database.execute(by_hand).await;
@@ -277,7 +276,7 @@ async fn no_role_has_a_right_that_is_not_in_the_table_and_none_that_is_lacks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_role_has_no_right_to_is_refused_by_the_database() {
+async fn the_database_rejects_statements_outside_the_rights_of_a_role() {
     let mut world = world().await;
     let mut attempts = 0;
     for role in ROLES {
@@ -313,7 +312,7 @@ async fn what_a_role_has_no_right_to_is_refused_by_the_database() {
             refuses(statement).await;
         }
     }
-    // 6 roles, 11 tables and 6 attempts, without what they may.
+    // 6 roles, 11 tables and 6 statements, minus the allowed ones.
     let allowed: usize = RIGHTS
         .iter()
         .map(|(.., rights)| rights.iter().filter(|right| !right.contains('(')).count())

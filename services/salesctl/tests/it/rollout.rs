@@ -1,4 +1,4 @@
-//! Every instance of every service is replaced, one after the other, while orders are placed: what a new version does.
+//! A rolling update: every instance of every service is replaced, one after the other, under load.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,23 +16,25 @@ use tokio_util::sync::CancellationToken;
 use crate::processes::binary;
 use crate::system::answer;
 
-/// In the order in which they are replaced.
+/// The services in the order of their replacement.
 const SERVICES: [&str; 5] =
     ["inventory-mock", "sales-api", "outbox-relay", "delivery-service", "status-consumer"];
 const INSTANCES: usize = 2;
 const ORDERS_PER_SECOND: u32 = 30;
-/// Longer than the balancer takes to notice, and than a client keeps a connection that it does not use.
+/// Longer than the balancer needs to detect the change, and longer than the client keeps an idle
+/// connection.
 const SHUTDOWN_DELAY: Duration = Duration::from_millis(1500);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(35);
-/// Longer than a busy machine holds up a broker or a database. What is not answered in time is published again, and that is
-/// no fault of the rollout.
-const PATIENCE: Duration = Duration::from_secs(30);
-const KEPT_IDLE: Duration = Duration::from_millis(500);
-/// What is not given back is held for so long: more than this test waits for anything.
-const HELD: Duration = Duration::from_mins(5);
+/// Longer than a busy machine delays Kafka or PostgreSQL. A timeout causes a duplicate publish,
+/// which is not an error of the rollout.
+const DEPENDENCY_TIMEOUT: Duration = Duration::from_secs(30);
+const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The lease and session timeouts: longer than any wait of this test, so that a lease or group
+/// membership that is not released fails the test.
+const LEASE_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// What may not happen to anybody: a repeat, or a lease that ran out.
-const NEVER: [&str; 6] = [
+/// Counters that stay at 0 in every service: duplicates, lost leases and refused writes.
+const ALWAYS_ZERO: [&str; 6] = [
     "outbox_leases_lost_total",
     "delivery_leases_lost_total",
     "delivery_duplicates_total",
@@ -42,7 +44,7 @@ const NEVER: [&str; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_of_every_service_under_load_loses_nothing_and_answers_no_5xx() {
+async fn a_rolling_restart_of_every_service_under_load_loses_nothing_and_returns_no_5xx() {
     let mut fleet = Fleet::set_up().await;
     for service in SERVICES {
         for _ in 0..INSTANCES {
@@ -56,7 +58,11 @@ async fn a_rolling_restart_of_every_service_under_load_loses_nothing_and_answers
         }
     }
     let placed = load.end().await;
-    assert_eq!((fleet.inventory.lost(), fleet.api.lost()), (0, 0), "connections were lost");
+    assert_eq!(
+        (fleet.inventory.failed_connections(), fleet.api.failed_connections()),
+        (0, 0),
+        "connections were lost"
+    );
 
     let count =
         async |of: &str| fleet.world.database.count(&format!("SELECT count(*) FROM {of}")).await;
@@ -74,21 +80,21 @@ async fn a_rolling_restart_of_every_service_under_load_loses_nothing_and_answers
     }
 }
 
-/// All instances, and what leads to those that are asked something.
+/// All instances, and the balancers in front of the inventory and the API.
 struct Fleet {
     world: World,
     inventory: Balancer,
     api: Balancer,
     running: Vec<(&'static str, Process)>,
-    gone: Mutex<Vec<(&'static str, Log)>>,
+    stopped: Mutex<Vec<(&'static str, Log)>>,
 }
 
-/// A failure shows what those that have gone had logged, as it does of those that run.
+/// Prints the logs of stopped instances when the test fails. Running processes print their own.
 impl Drop for Fleet {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for (service, log) in self.gone.get_mut().unwrap() {
-                eprintln!("---- {service}, which has gone\n{}", log.text());
+            for (service, log) in self.stopped.get_mut().unwrap() {
+                eprintln!("---- {service} (stopped)\n{}", log.text());
             }
         }
     }
@@ -103,17 +109,17 @@ impl Fleet {
         world.set("SHUTDOWN_TIMEOUT", SHUTDOWN_TIMEOUT.as_millis());
         world.set("DELIVERY_MAX_DELAY", 300);
         for held in ["OUTBOX_LEASE", "DELIVERY_LEASE", "CONSUMER_SESSION_TIMEOUT"] {
-            world.set(held, HELD.as_millis());
+            world.set(held, LEASE_TIMEOUT.as_millis());
         }
         for patience in
             ["KAFKA_PUBLISH_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT", "DATABASE_CONNECT_TIMEOUT"]
         {
-            world.set(patience, PATIENCE.as_millis());
+            world.set(patience, DEPENDENCY_TIMEOUT.as_millis());
         }
-        Self { world, inventory, api, running: Vec::new(), gone: Mutex::default() }
+        Self { world, inventory, api, running: Vec::new(), stopped: Mutex::default() }
     }
 
-    /// One more instance, which is led to as soon as it is ready.
+    /// Starts an instance. The balancer uses it as soon as it is ready.
     async fn start(&mut self, service: &'static str) {
         let port = free_port();
         self.world.set("PORT", port);
@@ -124,50 +130,50 @@ impl Fleet {
         self.running.push((service, process));
     }
 
-    /// As a rollout does: the next one is ready before the oldest is told to go.
+    /// Starts a new instance, waits until it is ready, and stops the oldest one, as a rollout does.
     async fn replace(&mut self, service: &'static str) {
         self.start(service).await;
         let oldest = self.running.iter().position(|(it, _)| *it == service).unwrap();
         let (_, process) = self.running.remove(oldest);
         self.stop(service, process).await;
         if service == "outbox-relay" {
-            self.every_shard_is_free_or_of_a_live_relay().await;
+            self.assert_shards_are_free_or_owned_by_live_relays().await;
         }
     }
 
-    /// Whatever it is at, it says that it is not ready, and goes in time.
+    /// Stops an instance. It must become not ready and end in time with code 0.
     async fn stop(&self, service: &'static str, process: Process) {
-        nothing_happened(service, &process).await;
-        process.ask_to_stop();
+        assert_counters_are_zero(service, &process).await;
+        process.send_sigterm();
         let asked = Instant::now();
         let management_port = process.management_port();
         eventually("it is not ready", async || (!is_ready(management_port).await).then_some(()))
             .await;
-        self.gone.lock().unwrap().push((service, process.log()));
-        let status = timeout(SHUTDOWN_DELAY + SHUTDOWN_TIMEOUT, process.ended())
+        self.stopped.lock().unwrap().push((service, process.log()));
+        let status = timeout(SHUTDOWN_DELAY + SHUTDOWN_TIMEOUT, process.wait_for_exit())
             .await
             .unwrap_or_else(|_| panic!("{service} did not end in time"));
         assert_eq!(status.code(), Some(0), "{service}");
         if self.balancer(service).is_some() {
-            assert!(asked.elapsed() >= SHUTDOWN_DELAY, "{service} has not waited");
+            assert!(asked.elapsed() >= SHUTDOWN_DELAY, "{service} ended before SHUTDOWN_DELAY");
         }
     }
 
-    /// A relay that has gone is not there any more, and nobody has to wait until its lease is over.
-    async fn every_shard_is_free_or_of_a_live_relay(&self) {
+    /// A stopped relay leaves no registration and no lease that other relays must wait for.
+    async fn assert_shards_are_free_or_owned_by_live_relays(&self) {
         let live = self.running.iter().filter(|(service, _)| *service == "outbox-relay").count();
         let known = "SELECT count(*) FROM sales.outbox_relays";
         assert_eq!(self.world.database.count(known).await, i64::try_from(live).unwrap());
-        let held_by_nobody = "SELECT count(*) FROM sales.outbox_shards
+        let unowned = "SELECT count(*) FROM sales.outbox_shards
             WHERE owner IS NOT NULL AND owner NOT IN (SELECT relay_id FROM sales.outbox_relays)";
-        assert_eq!(self.world.database.count(held_by_nobody).await, 0);
+        assert_eq!(self.world.database.count(unowned).await, 0);
     }
 
-    /// Everybody goes; what was handled is committed.
+    /// Stops all instances and checks that the offsets of all handled records are committed.
     async fn end(&mut self) {
         let running = std::mem::take(&mut self.running);
         join_all(running.into_iter().map(|(service, process)| self.stop(service, process))).await;
-        self.every_shard_is_free_or_of_a_live_relay().await;
+        self.assert_shards_are_free_or_owned_by_live_relays().await;
         let topics = &self.world.topics;
         for (group, topic) in [
             (&topics.delivery_group, &topics.order_events),
@@ -176,7 +182,7 @@ impl Fleet {
             let group = Group::new(&self.world.stack, group, topic);
             let mut ends = group.ends().await;
             ends.retain(|_, end| *end > 0);
-            assert_eq!(group.committed().await, ends, "what was handled is committed");
+            assert_eq!(group.committed().await, ends, "the handled records are committed");
         }
     }
 
@@ -189,53 +195,56 @@ impl Fleet {
     }
 }
 
-async fn nothing_happened(service: &str, process: &Process) {
+async fn assert_counters_are_zero(service: &str, process: &Process) {
     let metrics = metrics(process.management_port()).await;
     for line in metrics.lines() {
-        if NEVER.iter().any(|name| line.starts_with(name)) {
+        if ALWAYS_ZERO.iter().any(|name| line.starts_with(name)) {
             assert!(line.ends_with(" 0"), "{service}: {line}");
         }
     }
 }
 
-/// Orders, placed at a steady rate by a client that keeps its connections.
+/// Orders placed at a steady rate by a client that reuses its connections.
 struct Load {
-    enough: CancellationToken,
+    stop_signal: CancellationToken,
     placing: tokio::task::JoinHandle<i64>,
 }
 
 impl Load {
     fn begin(url: String) -> Self {
-        let enough = CancellationToken::new();
-        let placing = tokio::spawn(place(url, enough.clone()));
-        Self { enough, placing }
+        let stop_signal = CancellationToken::new();
+        let placing = tokio::spawn(place(url, stop_signal.clone()));
+        Self { stop_signal, placing }
     }
 
-    /// Ends it, and returns how many were placed.
+    /// Stops the load and returns the number of placed orders.
     async fn end(self) -> i64 {
-        self.enough.cancel();
+        self.stop_signal.cancel();
         self.placing.await.expect("every order is placed")
     }
 }
 
-async fn place(url: String, enough: CancellationToken) -> i64 {
-    let client =
-        Client::builder().no_proxy().pool_idle_timeout(KEPT_IDLE).build().expect("a client");
+async fn place(url: String, stop_signal: CancellationToken) -> i64 {
+    let client = Client::builder()
+        .no_proxy()
+        .pool_idle_timeout(CLIENT_IDLE_TIMEOUT)
+        .build()
+        .expect("a client");
     let mut due = interval(Duration::from_secs(1) / ORDERS_PER_SECOND);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut orders, mut placed) = (JoinSet::new(), 0);
-    while enough.run_until_cancelled(due.tick()).await.is_some() {
+    while stop_signal.run_until_cancelled(due.tick()).await.is_some() {
         placed += 1;
         orders.spawn(place_one(client.clone(), url.clone(), format!("key-{placed}")));
         while let Some(order) = orders.try_join_next() {
-            order.expect("it is placed");
+            order.expect("the order is placed");
         }
     }
     orders.join_all().await;
     placed
 }
 
-/// As it is: no error of the connection is repeated, no other answer is as good as the one that was asked for.
+/// Places an order without a retry. Panics on a connection error and on any status but 201.
 async fn place_one(client: Client, url: String, key: String) {
     let item = json!({ "productId": "widget", "quantity": 2, "price": 29.99 });
     let request = client

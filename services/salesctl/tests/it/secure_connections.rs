@@ -1,5 +1,5 @@
-//! Every way that the services go to PostgreSQL and Kafka, encrypted and with passwords, and what becomes of those who
-//! trust the wrong ones or know the wrong password.
+//! Encrypted and authenticated connections to PostgreSQL and Kafka, and the behaviour with a wrong
+//! CA or wrong credentials.
 
 use std::fs;
 
@@ -12,8 +12,8 @@ use outbox_relay::{Relay, RelayError, Step};
 use service_kit::Chain;
 use store::{Database, DatabaseSettings};
 use test_kit::{
-    KAFKA_PASSWORD, KAFKA_USER, Running, SecureStack, Stack, World, eventually, metrics, read_all,
-    told, until_ready,
+    KAFKA_PASSWORD, KAFKA_USER, Running, SecureStack, Stack, World, eventually, get_json, metrics,
+    read_all, until_ready,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -23,8 +23,9 @@ use crate::system::{System, answer, salesctl};
 const LOGIN: &str = "SCRAM-SHA-512";
 
 #[test]
-fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() {
-    /// Each scenario has threads of its own: to end a client of Kafka, or to drop a database, blocks the thread it is on.
+fn orders_are_delivered_over_secured_connections_only() {
+    /// Gives each scenario its own threads, because closing a Kafka client or dropping a database
+    /// blocks its thread.
     fn run(scenario: impl Future<Output = ()>) {
         Runtime::new().expect("a runtime").block_on(scenario);
     }
@@ -33,7 +34,7 @@ fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() 
         scope.spawn(|| run(databases_are_verified(secure)));
         scope.spawn(|| run(brokers_are_verified(secure)));
         scope.spawn(|| run(clients_are_verified(secure)));
-        scope.spawn(|| run(who_is_not_let_in_waits(secure)));
+        scope.spawn(|| run(services_wait_while_authentication_fails(secure)));
         scope.spawn(|| run(certificates_are_replaced(secure)));
         scope.spawn(|| run(orders_are_delivered(secure, "PLAIN")));
         scope.spawn(|| run(orders_are_delivered(secure, "SCRAM-SHA-256")));
@@ -41,7 +42,7 @@ fn orders_are_delivered_over_secured_connections_and_nothing_goes_over_others() 
     });
 }
 
-/// The secured parts of a world, for those who know what to trust.
+/// A world with secured connections, the right CA and the right credentials.
 async fn world(secure: &SecureStack, mechanism: &str) -> World {
     let mut world = World::create_on(secure.addresses()).await;
     let url = format!("{}?sslmode=require", world.database.url());
@@ -64,8 +65,9 @@ async fn world(secure: &SecureStack, mechanism: &str) -> World {
 async fn databases_are_verified(secure: &SecureStack) {
     let plain = Stack::from_env().database_url;
     let url = secure.addresses().database_url;
-    let by_name = format!("{}?hostaddr=127.0.0.1&", url.replace("127.0.0.1", "localhost"));
-    let (ca, stranger) = (secure.ca_file(), secure.strange_ca_file());
+    let with_the_wrong_host =
+        format!("{}?hostaddr=127.0.0.1&", url.replace("127.0.0.1", "localhost"));
+    let (ca, wrong_ca) = (secure.ca_file(), secure.untrusted_ca_file());
     for (url, ca, fault) in [
         (format!("{url}?sslmode=require"), Some(&ca), None),
         (format!("{url}?sslmode=require&sslnegotiation=direct"), Some(&ca), None),
@@ -74,14 +76,10 @@ async fn databases_are_verified(secure: &SecureStack) {
         (url.clone(), None, None),
         (format!("{url}?sslmode=disable"), None, None),
         (plain.clone(), None, None),
-        (format!("{by_name}sslmode=prefer"), None, None),
-        (
-            format!("{url}?sslmode=require"),
-            Some(&stranger),
-            Some("is not signed by the CA that is trusted"),
-        ),
-        (format!("{url}?sslmode=require"), None, Some("is not signed by the CA that is trusted")),
-        (format!("{by_name}sslmode=require"), Some(&ca), Some("hostname mismatch")),
+        (format!("{with_the_wrong_host}sslmode=prefer"), None, None),
+        (format!("{url}?sslmode=require"), Some(&wrong_ca), Some("is not signed by a trusted CA")),
+        (format!("{url}?sslmode=require"), None, Some("is not signed by a trusted CA")),
+        (format!("{with_the_wrong_host}sslmode=require"), Some(&ca), Some("hostname mismatch")),
         (format!("{plain}?sslmode=require"), Some(&ca), Some("server does not support TLS")),
     ] {
         let mut variables = vec![("DATABASE_URL", url.as_str())];
@@ -98,13 +96,14 @@ async fn databases_are_verified(secure: &SecureStack) {
             ),
         }
     }
-    // What is preferred is done.
+    // The default `sslmode=prefer` encrypts the connection.
     let world = World::create_on(secure.addresses()).await;
     let _held = world.store().connection().await.unwrap();
     assert_eq!(encrypted(&world).await, (1, 0));
 }
 
-/// How many connections of the code under test are encrypted, and how many are not. The test's own have no name.
+/// The numbers of encrypted and plain connections of the code under test. The connections of the
+/// test have no application name.
 async fn encrypted(world: &World) -> (i64, i64) {
     let counts = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl)
         FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
@@ -117,32 +116,32 @@ async fn brokers_are_verified(secure: &SecureStack) {
     let mut world = world(secure, LOGIN).await;
     topics(&world).await.unwrap();
     let unverified = "certificate verify failed";
-    world.set("KAFKA_CA_FILE", secure.strange_ca_file());
-    let by_a_stranger = not_let_in(&world, unverified);
-    // Those of the system.
+    world.set("KAFKA_CA_FILE", secure.untrusted_ca_file());
+    let with_the_wrong_ca = assert_connection_is_rejected(&world, unverified);
+    // Trust the CAs of the system.
     world.unset("KAFKA_CA_FILE");
-    let by_the_system = not_let_in(&world, unverified);
+    let with_the_system_cas = assert_connection_is_rejected(&world, unverified);
     world.set("KAFKA_CA_FILE", secure.ca_file());
     world.set("KAFKA_BROKERS", secure.login_brokers().replace("127.0.0.1", "localhost"));
-    let by_name = not_let_in(&world, "not for this host");
-    tokio::join!(by_a_stranger, by_the_system, by_name);
+    let with_the_wrong_host = assert_connection_is_rejected(&world, "not for this host");
+    tokio::join!(with_the_wrong_ca, with_the_system_cas, with_the_wrong_host);
 }
 
 async fn clients_are_verified(secure: &SecureStack) {
     let mut world = world(secure, LOGIN).await;
     let mut wrongs = Vec::new();
-    for wrong in [("KAFKA_SASL_PASSWORD", "wrong"), ("KAFKA_SASL_USERNAME", "nobody")] {
+    for wrong in [("KAFKA_SASL_PASSWORD", "wrong"), ("KAFKA_SASL_USERNAME", "unknown")] {
         for mechanism in ["PLAIN", "SCRAM-SHA-256", LOGIN] {
             world.set("KAFKA_SASL_MECHANISM", mechanism).set("KAFKA_SASL_USERNAME", KAFKA_USER);
             world.set("KAFKA_SASL_PASSWORD", KAFKA_PASSWORD).set(wrong.0, wrong.1);
-            wrongs.push(not_let_in(&world, "Authentication failed"));
+            wrongs.push(assert_connection_is_rejected(&world, "Authentication failed"));
         }
     }
     join_all(wrongs).await;
     let refused = salesctl(&world, &["topics", "list"]).await;
     let report = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{report}");
-    assert!(report.contains("Kafka does not let this client in: "), "{report}");
+    assert!(report.contains("Kafka authentication failed: "), "{report}");
     assert!(!report.contains(KAFKA_PASSWORD), "{report}");
 
     // A password without encryption.
@@ -157,7 +156,7 @@ async fn clients_are_verified(secure: &SecureStack) {
     }
     world.set("KAFKA_SECURITY_PROTOCOL", "SSL").set("KAFKA_CA_FILE", secure.ca_file());
     world.set("KAFKA_BROKERS", secure.certificate_brokers());
-    // Without one the broker just hangs up, which may be anything.
+    // Without a certificate the broker closes the connection, so the cause is unknown.
     let publisher = Publisher::new("test", &world.topics.order_events, &world.config()).unwrap();
     let answer = publish(&publisher, event(&world)).await;
     assert!(answer.as_ref().is_err_and(PublishError::is_condition), "{answer:?}");
@@ -175,13 +174,16 @@ async fn topics(world: &World) -> Result<(), TopicAdminError> {
     topic_admin::list(&world.config()).await.map(|_| ())
 }
 
-/// Whoever looks is told the reason, and whoever publishes too: the record is not to blame.
-fn not_let_in(world: &World, reason: &'static str) -> impl Future<Output = ()> + use<> {
+/// Both the topic list and a publish report the reason, and the record does not count as invalid.
+fn assert_connection_is_rejected(
+    world: &World,
+    reason: &'static str,
+) -> impl Future<Output = ()> + use<> {
     let settings: KafkaSettings = world.config();
     let event = event(world);
     async move {
         let publisher = Publisher::new("test", &event.topic, &settings).unwrap();
-        // A busy broker may refuse nobody before the time for a list, or for a record, is up.
+        // A busy broker may reject the client only after the timeout of the list or the publish.
         let listed = async || {
             let listed = topic_admin::list(&settings).await;
             Some(listed).filter(|listed| !matches!(listed, Err(TopicAdminError::Unavailable(_))))
@@ -191,16 +193,18 @@ fn not_let_in(world: &World, reason: &'static str) -> impl Future<Output = ()> +
             Some(answer).filter(|answer| !matches!(answer, Err(PublishError::Unavailable(_))))
         };
         let (listed, answer) = tokio::join!(
-            eventually("it is told why nothing is listed", listed),
-            eventually("it is told why nothing is published", answered)
+            eventually("the list reports the reason", listed),
+            eventually("the publish reports the reason", answered)
         );
         match listed {
-            Err(TopicAdminError::NotLetIn(told)) => assert!(told.contains(reason), "{told}"),
+            Err(TopicAdminError::AuthenticationFailed(message)) => {
+                assert!(message.contains(reason), "{message}");
+            }
             other => panic!("{reason}: {other:?}"),
         }
         match &answer {
-            Err(error @ PublishError::NotLetIn(told)) => {
-                assert!(told.contains(reason) && error.is_condition(), "{told}");
+            Err(error @ PublishError::AuthenticationFailed(message)) => {
+                assert!(message.contains(reason) && error.is_condition(), "{message}");
             }
             other => panic!("{reason}: {other:?}"),
         }
@@ -235,16 +239,17 @@ async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {
     let (delivered, report) = system.demo(&["--orders", "3"]).await;
     assert!(delivered, "{report}");
     let (encrypted, plain) = encrypted(&system.world).await;
-    // Each of the four services, and the ones that listen and notify.
+    // One connection for each of the four services, and those that listen and notify.
     assert!(encrypted >= 6 && plain == 0, "{encrypted} {plain}");
-    // An order can be delivered a moment before its shipment says so; a service that stops finishes what it has in hand.
+    // An order can be delivered a moment before its shipment is updated. A service that stops
+    // finishes its current work first.
     for service in services {
         service.stop().await;
     }
     assert_eq!(answer(&system.world, &["verify", "--drained"]).await["orders"]["delivered"], 3);
 }
 
-async fn who_is_not_let_in_waits(secure: &SecureStack) {
+async fn services_wait_while_authentication_fails(secure: &SecureStack) {
     let mut system = System::start_in(world(secure, LOGIN).await);
     system.world.set("KAFKA_SASL_PASSWORD", "wrong");
     let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
@@ -252,7 +257,7 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
     let delivery = Running::start(|shutdown| delivery.run(shutdown));
     let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
     assert!(placed.status.success());
-    eventually("the consumer is not let in", async || {
+    eventually("the consumer fails to authenticate", async || {
         let metrics = metrics(port).await;
         metrics.contains("consumer_errors_total").then_some(())
     })
@@ -261,23 +266,24 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
     let publisher =
         Publisher::new("test", &system.world.topics.order_events, &system.world.config()).unwrap();
     let mut relay = Relay::new(&system.world.config(), system.world.store(), publisher);
-    eventually("the relay is told that it is not let in", async || match relay.run_once().await {
-        Err(RelayError::Kafka { source: PublishError::NotLetIn(_), .. }) => Some(()),
-        // A busy broker may reject the login only after the publish timeout, and then the relay renews its leases first.
+    eventually("the relay fails to authenticate", async || match relay.run_once().await {
+        Err(RelayError::Kafka { source: PublishError::AuthenticationFailed(_), .. }) => Some(()),
+        // A busy broker may reject the login only after the publish timeout. The relay then renews
+        // its leases first.
         Err(RelayError::Kafka { source: PublishError::Unavailable(_), .. })
         | Ok(Step { published: 0, dead_lettered: 0, .. }) => None,
         other => panic!("{other:?}"),
     })
     .await;
     drop(relay);
-    // The recorder is that of the whole process.
+    // All services in this process share one metrics recorder.
     let counted = metrics(port).await;
-    let outcome = "kafka_publish_records_total{outcome=\"not-let-in\"} ";
+    let outcome = "kafka_publish_records_total{outcome=\"authentication-failed\"} ";
     let count = counted.lines().find_map(|line| line.strip_prefix(outcome)).unwrap();
     assert_ne!(count, "0");
     delivery.stop().await;
     let database = &system.world.database;
-    // As if its leases had run out.
+    // Expires the relay's leases.
     let all_free = "UPDATE sales.outbox_shards SET owner = NULL, lease_until = '-infinity';
         DELETE FROM sales.outbox_relays";
     database.execute(all_free).await;
@@ -298,7 +304,7 @@ async fn who_is_not_let_in_waits(secure: &SecureStack) {
 
 async fn certificates_are_replaced(secure: &SecureStack) {
     let file = std::env::temp_dir().join(format!("ca-{}.pem", Uuid::new_v4()));
-    fs::copy(secure.strange_ca_file(), &file).unwrap();
+    fs::copy(secure.untrusted_ca_file(), &file).unwrap();
     let mut world = world(secure, LOGIN).await;
     for name in ["DATABASE_CA_FILE", "KAFKA_CA_FILE"] {
         world.set(name, file.display());
@@ -311,11 +317,11 @@ async fn certificates_are_replaced(secure: &SecureStack) {
         Running::start(|shutdown| delivery.run(shutdown)),
         system.start_status(),
     ];
-    eventually("nobody who is there is trusted", async || {
-        let (_, readiness) = told(port, "readyz").await;
+    eventually("both server certificates are rejected", async || {
+        let (_, readiness) = get_json(port, "readyz").await;
         let reason =
             |check: &str| readiness["reasons"][check].as_str().unwrap_or_default().to_owned();
-        let database = reason("postgres").contains("is not signed by the CA that is trusted");
+        let database = reason("postgres").contains("is not signed by a trusted CA");
         (database && reason("kafka").contains("certificate verify failed")).then_some(())
     })
     .await;

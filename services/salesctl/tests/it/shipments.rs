@@ -1,4 +1,4 @@
-//! Delivery steps that Kafka refused are listed and put back.
+//! Delivery steps that Kafka rejected are listed and redriven.
 
 use domain::OrderId;
 use serde_json::json;
@@ -7,7 +7,7 @@ use test_kit::World;
 use crate::system::{answer, salesctl};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_steps_are_listed_and_put_back_once_it_is_told_yes() {
+async fn dead_lettered_steps_are_listed_and_redriven_with_yes() {
     let world = World::create().await;
     let (first, second) = (OrderId::generate(), OrderId::generate());
     let refused = format!(

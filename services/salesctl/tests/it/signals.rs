@@ -1,4 +1,4 @@
-//! Signals, which the first process of a container gets only if it handles them.
+//! Signals. The kernel delivers them to the first process of a container only if it handles them.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use test_kit::free_port;
 
 #[test]
-fn a_command_that_waits_handles_the_signals_that_end_it() {
+fn a_waiting_command_handles_termination_signals() {
     for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
         let mut waiting = Command::new(env!("CARGO_BIN_EXE_salesctl"))
             .arg("migrate")
@@ -20,7 +20,7 @@ fn a_command_that_waits_handles_the_signals_that_end_it() {
         assert!(said.contains("waiting for it"), "{said}");
         let sent = Command::new("kill").args([signal, &waiting.id().to_string()]).status().unwrap();
         assert!(sent.success());
-        // None, if it was the signal that ended it.
+        // The code is `None` if the signal killed the process.
         assert_eq!(waiting.wait().unwrap().code(), Some(code), "{signal}");
     }
 }

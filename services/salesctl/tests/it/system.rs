@@ -1,9 +1,9 @@
-//! Every service in this process, through the same `build` and `run` as in its own.
+//! All services in this process, run through the same `build` and `run` as their binaries.
 
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
-use test_kit::{Running, World, run_to_end};
+use test_kit::{Running, World, run_until_exit};
 
 /// All five services and their world.
 pub(crate) struct System {
@@ -13,7 +13,7 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Inventory and API; the others are started as a test needs them.
+    /// Starts the inventory and the API. A test starts the other services when it needs them.
     pub(crate) async fn start() -> Self {
         Self::start_in(World::create().await)
     }
@@ -45,12 +45,12 @@ impl System {
         Running::start(|shutdown| status.run(shutdown))
     }
 
-    /// Runs `salesctl` to its end, while the services go on.
+    /// Runs `salesctl` to its end while the services run.
     pub(crate) async fn salesctl(&self, arguments: &[&str]) -> Output {
         salesctl(&self.world, arguments).await
     }
 
-    /// The demo's report, and whether it ended well.
+    /// Runs the demo. Returns whether it succeeded, and its report.
     pub(crate) async fn demo(&self, arguments: &[&str]) -> (bool, Value) {
         let output = self.salesctl(&[&["demo", "--json"], arguments].concat()).await;
         let text = String::from_utf8(output.stdout).unwrap();
@@ -60,18 +60,18 @@ impl System {
     }
 }
 
-/// Runs `salesctl` in a world, without any service.
+/// Runs `salesctl` in a world. No service needs to run.
 pub(crate) async fn salesctl(world: &World, arguments: &[&str]) -> Output {
     let (variables, arguments) =
         (world.variables().clone(), arguments.iter().map(|&it| it.to_owned()).collect::<Vec<_>>());
     let run = move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run_to_end(env!("CARGO_BIN_EXE_salesctl"), &arguments, &variables)
+        run_until_exit(env!("CARGO_BIN_EXE_salesctl"), &arguments, &variables)
     };
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-/// What `salesctl` printed as JSON; it has to end well.
+/// The JSON output of a `salesctl` call that must succeed.
 pub(crate) async fn answer(world: &World, arguments: &[&str]) -> Value {
     let output = salesctl(world, &[arguments, &["--json"]].concat()).await;
     let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
@@ -79,17 +79,17 @@ pub(crate) async fn answer(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A `salesctl` that is under way.
-pub(crate) struct Ongoing(Child);
+/// A running `salesctl`.
+pub(crate) struct RunningSalesctl(Child);
 
-impl Ongoing {
+impl RunningSalesctl {
     pub(crate) fn start(world: &World, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_salesctl"));
         command.args(arguments).env_clear().envs(world.variables());
         Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    /// Sends SIGKILL, which must find it still under way.
+    /// Sends SIGKILL. Panics if the process has already ended.
     pub(crate) fn kill(mut self) {
         assert!(self.0.try_wait().unwrap().is_none(), "it ended before it could be killed");
         self.0.kill().unwrap();

@@ -3,7 +3,7 @@ use test_kit::{World, eventually};
 
 use crate::system::{System, salesctl};
 
-/// What is said of a topic.
+/// The entry of a topic in `topics list`.
 async fn listed(world: &World, topic: &str) -> Value {
     let output = salesctl(world, &["topics", "list", "--json"]).await;
     let topics: Vec<Value> = serde_json::from_slice(&output.stdout)
@@ -13,7 +13,7 @@ async fn listed(world: &World, topic: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_are_listed_with_what_is_in_them_and_how_far_their_readers_are() {
+async fn topics_list_shows_the_records_and_the_lag_of_each_group() {
     let system = System::start().await;
     let (world, names) = (&system.world, &system.world.topics);
     for _ in 0..3 {
@@ -21,7 +21,7 @@ async fn topics_are_listed_with_what_is_in_them_and_how_far_their_readers_are() 
         assert!(system.salesctl(&order).await.status.success());
     }
     let _relay = system.start_relay();
-    let mut unread = eventually("all orders are in their topic", async || {
+    let mut unread = eventually("all orders are published", async || {
         let topic = listed(world, &names.order_events).await;
         (topic["records"] == 3).then_some(topic)
     })
@@ -42,7 +42,7 @@ async fn topics_are_listed_with_what_is_in_them_and_how_far_their_readers_are() 
         (&names.order_events, &names.delivery_group, 3),
         (&names.delivery_events, &names.status_group, 6),
     ] {
-        eventually("everything is read", async || {
+        eventually("all records are read", async || {
             (listed(world, topic).await["groups"] == group(reader, records, 0)).then_some(())
         })
         .await;
@@ -61,7 +61,7 @@ async fn topics_are_listed_with_what_is_in_them_and_how_far_their_readers_are() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_missing_is_said_to_be_and_those_of_others_are_listed_when_asked_for() {
+async fn topics_list_marks_missing_topics_and_lists_other_topics_with_all() {
     let (mut world, other) = tokio::join!(World::create(), World::create());
     world.set("DEAD_LETTERS_TOPIC", "no-such-topic");
     let table = async |arguments: &[&str]| {
@@ -77,10 +77,10 @@ async fn a_topic_that_is_missing_is_said_to_be_and_those_of_others_are_listed_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_the_list_ends_in_time() {
+async fn topics_list_times_out_without_a_broker() {
     let mut world = World::create().await;
     world.set("KAFKA_BROKERS", "127.0.0.1:1");
     let output = salesctl(&world, &["topics", "list"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka does not answer"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka is unavailable"));
 }

@@ -1,4 +1,5 @@
-//! One trace from the request of a client to the last status of its order, through four processes and two topics.
+//! One trace covers a client's request up to the last status of its order, across four processes
+//! and two topics.
 
 use std::net::TcpListener;
 
@@ -11,7 +12,7 @@ use crate::processes::{SERVICES, Shop};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
 
-/// Processes that send to a collector, soon.
+/// Processes that export spans to a collector after 20 ms.
 async fn shop(collector: &Collector, services: &[&str]) -> Shop {
     let mut world = World::create().await;
     world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()).set("OTEL_BSP_SCHEDULE_DELAY", 20);
@@ -23,8 +24,8 @@ async fn shop(collector: &Collector, services: &[&str]) -> Shop {
     shop
 }
 
-/// Places an order that the API cannot take, because the inventory does not answer.
-async fn refused_order(shop: &Shop) {
+/// Sends a create request that the API rejects because the inventory does not respond.
+async fn rejected_order(shop: &Shop) {
     let traceparent = format!("00-{TRACE}-{CLIENT}-01");
     let item = json!({ "productId": "widget", "quantity": 1, "price": 1 });
     let body = json!({ "customerId": "customer-1", "items": [item] }).to_string();
@@ -45,7 +46,7 @@ fn only<'a>(spans: &'a [CollectedSpan], service: &str, name: &str) -> &'a Collec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_trace_leads_from_the_request_to_the_last_status() {
+async fn one_trace_covers_the_request_up_to_the_last_status() {
     let collector = Collector::start().await;
     let shop = shop(&collector, &SERVICES).await;
     let order = shop.order(&format!("00-{TRACE}-{CLIENT}-01")).await;
@@ -111,7 +112,7 @@ async fn one_trace_leads_from_the_request_to_the_last_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_trace_that_its_client_does_not_record_nothing_is_sent() {
+async fn an_unsampled_trace_is_not_exported() {
     let collector = Collector::start().await;
     let mut shop = shop(&collector, &SERVICES).await;
     shop.order(&format!("00-{TRACE}-{CLIENT}-00")).await;
@@ -121,10 +122,10 @@ async fn of_a_trace_that_its_client_does_not_record_nothing_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_recorded_is_sent_before_a_service_ends() {
+async fn recorded_spans_are_exported_before_a_service_stops() {
     let collector = Collector::start().await;
     let mut shop = shop(&collector, &[]).await;
-    // Long after the test, so that nothing but the end makes them send.
+    // Longer than the test, so that only the shutdown exports the spans.
     shop.world.set("OTEL_BSP_SCHEDULE_DELAY", 3_600_000);
     for service in SERVICES {
         shop.start(service).await;
@@ -143,7 +144,7 @@ async fn records_that_are_processed_together_link_to_the_span_of_their_batch() {
     for number in 1..=20 {
         shop.order(&format!("00-{number:032x}-{CLIENT}-01")).await;
     }
-    // Everything is there before anybody reads.
+    // All records are in the topic before delivery-service starts to read.
     eventually("the outbox is empty", async || {
         let count = shop.world.database.count("SELECT count(*) FROM sales.outbox_events").await;
         (count == 0).then_some(())
@@ -151,7 +152,7 @@ async fn records_that_are_processed_together_link_to_the_span_of_their_batch() {
     .await;
     shop.start("delivery-service").await;
     let name = format!("process {}", shop.world.topics.order_events);
-    let spans = eventually("every record and a batch", async || {
+    let spans = eventually("all records and a batch have spans", async || {
         let spans = collector.spans();
         let (records, batches): (Vec<_>, Vec<_>) = spans
             .into_iter()
@@ -170,20 +171,20 @@ async fn records_that_are_processed_together_link_to_the_span_of_their_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_marked_as_failed_in_its_trace() {
+async fn failed_operations_are_marked_as_failed_in_their_trace() {
     let collector = Collector::start().await;
     let mut shop = shop(&collector, &["delivery-service"]).await;
-    // Nobody listens there.
+    // A port on which no process listens.
     shop.world.set("INVENTORY_URL", "http://127.0.0.1:1").set("CIRCUIT_BREAKER_TIMEOUT", 300);
     shop.start("sales-api").await;
-    refused_order(&shop).await;
-    // Without the headers of an event, but for its trace.
+    rejected_order(&shop).await;
+    // A record whose only header is its trace.
     let topic = &shop.world.topics.order_events;
     let headers = [("traceparent".to_owned(), format!("00-{TRACE}-{CLIENT}-01"))];
     produce(&shop.world.stack, topic, "no order", Some("{}"), &headers).await;
 
     let process = format!("process {topic}");
-    let spans = eventually("both failures", async || {
+    let spans = eventually("both failures have spans", async || {
         let spans = collector.trace(TRACE);
         ["POST /api/orders", &process]
             .iter()
@@ -194,14 +195,17 @@ async fn what_fails_is_marked_as_failed_in_its_trace() {
     let request = only(&spans, "sales-api", "POST /api/orders");
     assert!(request.failed, "{request:#?}");
     assert_eq!(request.attribute("http.response.status_code"), "503");
-    let questions = named(&spans, "sales-api", "POST");
-    assert!(questions.len() > 1, "{spans:#?}");
-    let mut reasons: Vec<_> = questions.iter().map(|it| it.attribute("error.type")).collect();
+    let requests = named(&spans, "sales-api", "POST");
+    assert!(requests.len() > 1, "{spans:#?}");
+    let mut reasons: Vec<_> = requests.iter().map(|it| it.attribute("error.type")).collect();
     reasons.sort_unstable();
-    for question in questions {
-        assert!(question.failed && question.parent_id == request.span_id, "{question:#?}");
+    for inventory_request in requests {
+        assert!(
+            inventory_request.failed && inventory_request.parent_id == request.span_id,
+            "{inventory_request:#?}"
+        );
     }
-    // The time can be up during the last question.
+    // The last request may end with a timeout.
     reasons.pop_if(|reason| *reason == "timeout");
     assert!(reasons.iter().all(|reason| *reason == "transport"), "{reasons:?}");
     let record = only(&spans, "delivery-service", &process);
@@ -210,26 +214,26 @@ async fn what_fails_is_marked_as_failed_in_its_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_without_an_answer_in_time_is_marked_as_failed() {
+async fn an_inventory_request_that_times_out_is_marked_as_failed() {
     let collector = Collector::start().await;
     let mut shop = shop(&collector, &[]).await;
-    // It takes connections and never answers.
+    // A server that accepts connections and never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     shop.world.set("INVENTORY_URL", url).set("CIRCUIT_BREAKER_TIMEOUT", 300);
     shop.start("sales-api").await;
-    refused_order(&shop).await;
-    let spans = eventually("the request", async || {
+    rejected_order(&shop).await;
+    let spans = eventually("the request has a span", async || {
         let spans = collector.trace(TRACE);
         let sent = spans.iter().any(|span| span.name == "POST /api/orders");
         sent.then_some(spans)
     })
     .await;
-    // The second one is asked when half of the time is over.
-    let questions = named(&spans, "sales-api", "POST");
-    assert_eq!(questions.len(), 2, "{spans:#?}");
-    for question in questions {
-        assert!(question.failed, "{question:#?}");
-        assert_eq!(question.attribute("error.type"), "timeout");
+    // The API sends the second request after half of the timeout.
+    let requests = named(&spans, "sales-api", "POST");
+    assert_eq!(requests.len(), 2, "{spans:#?}");
+    for inventory_request in requests {
+        assert!(inventory_request.failed, "{inventory_request:#?}");
+        assert_eq!(inventory_request.attribute("error.type"), "timeout");
     }
 }

@@ -1,4 +1,4 @@
-//! Whoever breaks a promise is found and named, and nobody else.
+//! `salesctl verify` reports every violation of an invariant, and no others.
 
 mod planted;
 mod running;
@@ -23,19 +23,20 @@ pub(crate) async fn verify(world: &World, arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
-/// The cases of a promise: which order, and what.
+/// The violations of an invariant: the order and the description.
 fn cases(report: &Value, invariant: &str) -> Vec<(Option<String>, String)> {
     let cases = report["invariants"][invariant]["violations"].as_array().unwrap();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     cases.iter().map(|case| (text(&case["orderId"]), text(&case["what"]).unwrap())).collect()
 }
 
-/// The promises that are broken.
+/// The violated invariants.
 fn broken(report: &Value) -> Vec<&'static str> {
     ALL.into_iter().filter(|it| report["invariants"][it]["count"] != 0).collect()
 }
 
-/// These promises are broken and no others; the first one by this order, in these words.
+/// Asserts that exactly these invariants are violated, the first one by this order and with this
+/// description.
 async fn assert_broken(
     world: &World,
     arguments: &[&str],
@@ -51,7 +52,7 @@ async fn assert_broken(
     assert!(named, "{order} {words}: {cases:?}");
 }
 
-/// A system that has delivered `orders` orders and was stopped then.
+/// A system that has delivered `orders` orders and whose background services were stopped.
 pub(crate) async fn delivered(orders: usize) -> System {
     let system = System::start().await;
     let services = [system.start_relay(), system.start_delivery(), system.start_status()];
@@ -63,7 +64,7 @@ pub(crate) async fn delivered(orders: usize) -> System {
     system
 }
 
-/// An order that was accepted, and of which nobody has heard yet.
+/// Creates an order. It is accepted but not published yet.
 pub(crate) async fn accepted(system: &System) -> String {
     let created = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
     let line = String::from_utf8(created.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! Which build a binary is.
+//! The version output of the binaries.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use service_kit::build_info;
 use crate::processes::{SERVICES, binary};
 
 #[test]
-fn every_binary_tells_its_name_and_its_build_without_any_setting() {
+fn every_binary_prints_its_name_and_version_without_settings() {
     for name in SERVICES.into_iter().chain(["inventory-mock", "salesctl"]) {
         let output = Command::new(binary(name)).arg("--version").env_clear().output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();

@@ -19,17 +19,17 @@ async fn both_steps_of_an_order_are_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_comes_again_changes_nothing() {
+async fn a_duplicate_event_changes_nothing() {
     let world = World::create().await;
     let order = place(&world).await;
-    // All of them are there before the consumer is, so that one batch holds several of one event.
+    // All are published before the consumer starts, so that one batch contains duplicates.
     for step in [Shipped, Shipped, Delivered, Shipped, Delivered] {
         report(&world, order, step).await;
     }
     let (service, port) = start_with_port(&world);
     until_processed(port, &world.topics.delivery_events, 5).await;
     until_delivered(&world, order).await;
-    // Then one by itself.
+    // Then a duplicate in a batch of its own.
     report(&world, order, Shipped).await;
     until_processed(port, &world.topics.delivery_events, 6).await;
     service.stop().await;
@@ -40,30 +40,30 @@ async fn an_event_that_comes_again_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_changes_nothing_is_counted() {
+async fn events_without_effect_are_counted() {
     let world = World::create().await;
     let order = place(&world).await;
-    // With a process of its own, the counts are those of this test alone.
+    // A separate process counts the events of this test alone.
     let process = Process::start(env!("CARGO_BIN_EXE_status-consumer"), &world).await;
     let port = process.management_port();
     for step in [Shipped, Delivered, Delivered] {
         report(&world, order, step).await;
     }
     until_processed(port, &world.topics.delivery_events, 3).await;
-    // A record that is read again after its event was forgotten.
+    // A record that is read again after its event was deleted from the inbox.
     world.database.execute("DELETE FROM sales.inbox").await;
     report(&world, order, Shipped).await;
     until_processed(port, &world.topics.delivery_events, 4).await;
 
     let metrics = metrics(port).await;
     for count in ["status_applied_total 2", "status_duplicates_total 1", "status_stale_total 1"] {
-        assert!(metrics.lines().any(|line| line == count), "not {count}");
+        assert!(metrics.lines().any(|line| line == count), "{count} is missing");
     }
     assert_eq!(history(&world, order).await, WHOLE_LIFE);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_read_again_from_its_beginning_changes_nothing() {
+async fn rereading_a_topic_changes_nothing() {
     let mut world = World::create().await;
     let order = place(&world).await;
     report(&world, order, Shipped).await;
@@ -82,7 +82,7 @@ async fn a_topic_that_is_read_again_from_its_beginning_changes_nothing() {
     assert_eq!(recorded(&world, order).await, before);
 }
 
-/// When this database wrote each step down.
+/// The times at which the steps were recorded.
 async fn recorded(world: &World, order: OrderId) -> Vec<String> {
     let query = format!(
         "SELECT recorded_at::text FROM sales.order_status_history WHERE order_id = '{order}' ORDER BY sequence"
@@ -91,7 +91,7 @@ async fn recorded(world: &World, order: OrderId) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_that_is_killed_leaves_its_work_to_the_next() {
+async fn another_consumer_continues_after_a_kill() {
     let world = World::create().await;
     let first = Process::start(env!("CARGO_BIN_EXE_status-consumer"), &world).await;
     let order = place(&world).await;
@@ -105,7 +105,7 @@ async fn a_consumer_that_is_killed_leaves_its_work_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_away_and_comes_back_ends_nothing_and_loses_nothing() {
+async fn a_database_outage_ends_no_consumer_and_loses_no_event() {
     let mut world = World::create().await;
     let order = place(&world).await;
     let proxy = world.proxy_database().await;

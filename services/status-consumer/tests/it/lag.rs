@@ -4,7 +4,7 @@ use test_kit::{Group, World, empty_topic, eventually, metrics, produce_all};
 
 use crate::shop::{place, start, start_with_port, step};
 
-/// The sum over all labels of a metric that belong to the topic; `None` where there is none.
+/// The sum of a metric over its series of the topic; `None` if there are none.
 async fn sum(port: u16, world: &World, metric: &str) -> Option<f64> {
     let prefix = format!("{metric}{{topic=\"{}\"", world.topics.delivery_events);
     let text = metrics(port).await;
@@ -15,7 +15,7 @@ async fn sum(port: u16, world: &World, metric: &str) -> Option<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lag_is_told_in_records_and_in_seconds() {
+async fn lag_is_reported_in_records_and_seconds() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
     let mut orders: Vec<OrderId> = Vec::new();
@@ -26,8 +26,8 @@ async fn lag_is_told_in_records_and_in_seconds() {
     produce_all(&world.stack, &world.topics.delivery_events, &records).await;
     proxy.cut();
     let (service, port) = start_with_port(&world);
-    // Of the partitions that were fetched before the wait began: at least of the one that is in hand.
-    eventually("some of it is behind, and gets older", async || {
+    // Covers the partitions that were fetched before the wait: at least the one being processed.
+    eventually("some records are behind, and get older", async || {
         let records = sum(port, &world, "consumer_lag_records").await?;
         let seconds = sum(port, &world, "consumer_lag_seconds").await?;
         (records >= 1.0 && seconds > 2.0).then_some(())
@@ -49,13 +49,13 @@ async fn lag_is_told_in_records_and_in_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_partition_says_so_though_it_is_behind_nothing() {
+async fn a_consumer_without_partitions_reports_zero_partitions() {
     let mut world = World::create().await;
     world.topics.delivery_events.push_str("-missing");
     let missing = world.topics.delivery_events.clone();
     world.set("DELIVERY_EVENTS_TOPIC", missing);
     let (service, port) = start_with_port(&world);
-    eventually("it misses its topic", async || {
+    eventually("the missing topic is reported", async || {
         (sum(port, &world, "consumer_errors_total").await? > 0.0).then_some(())
     })
     .await;
@@ -66,7 +66,7 @@ async fn who_has_no_partition_says_so_though_it_is_behind_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_were_retired_before_they_were_read_are_counted() {
+async fn records_removed_before_they_were_read_are_counted() {
     let world = World::create().await;
     let topic = world.topics.delivery_events.clone();
     let group = Group::new(&world.stack, &world.topics.status_group, &topic);
@@ -77,29 +77,29 @@ async fn records_that_were_retired_before_they_were_read_are_counted() {
         }
         produce_all(&world.stack, &topic, &records).await;
     };
-    // So many that each partition has some.
+    // Enough that each partition has some.
     report(40).await;
     let service = start(&world);
     group.until_all_is_committed().await;
     service.stop().await;
 
-    // Nothing comes after them.
+    // No records follow the deleted ones.
     report(8).await;
     empty_topic(&world.stack, &topic).await;
     let (service, port) = start_with_port(&world);
-    eventually("they are missed", async || {
+    eventually("the skipped records are counted", async || {
         let skipped = sum(port, &world, "consumer_skipped_records_total").await?;
         let behind = sum(port, &world, "consumer_lag_records").await?;
         ((skipped, behind) == (8.0, 0.0)).then_some(())
     })
     .await;
-    // The next owner does not come upon them again.
+    // The next owner of the partitions does not count them again.
     group.until_all_is_committed().await;
     report(40).await;
     group.until_all_is_committed().await;
     service.stop().await;
 
-    // Others come after them.
+    // Records follow the deleted ones.
     report(8).await;
     empty_topic(&world.stack, &topic).await;
     report(40).await;

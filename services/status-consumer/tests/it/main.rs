@@ -1,4 +1,4 @@
-//! The status consumer between a real Kafka and a real PostgreSQL.
+//! status-consumer with a real Kafka and a real PostgreSQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod apply;

@@ -8,7 +8,7 @@ use crate::shop::{place, step};
 const BINARY: &str = env!("CARGO_BIN_EXE_status-consumer");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn members_that_come_and_go_and_are_killed_apply_each_step_once() {
+async fn each_step_is_applied_once_while_members_join_leave_and_die() {
     let mut world = World::create().await;
     world.set("CONSUMER_SESSION_TIMEOUT", 6000);
     let group = Group::new(&world.stack, &world.topics.status_group, &world.topics.delivery_events);
@@ -39,7 +39,8 @@ async fn members_that_come_and_go_and_are_killed_apply_each_step_once() {
         (world.database.count(done).await == orders).then_some(())
     })
     .await;
-    // Pending, shipped, delivered: the key of the history allows each once, so none is missing and none came twice.
+    // The key of the history allows each of the three statuses once, so none is missing or
+    // duplicated.
     let steps = world.database.count("SELECT count(*) FROM sales.order_status_history").await;
     assert_eq!(steps, 3 * orders);
     assert_eq!(world.database.count("SELECT count(*) FROM sales.inbox").await, 2 * orders);

@@ -3,7 +3,7 @@ use domain::DeliveryStep::{Delivered, Shipped};
 use domain::OrderId;
 use messaging::Record;
 use test_kit::{
-    PlainRecord, World, eventually, produce_all, read_all, unreadable, until_processed,
+    PlainRecord, World, eventually, poison_variants, produce_all, read_all, until_processed,
 };
 
 use crate::shop::{
@@ -23,7 +23,7 @@ fn header<'a>(record: &'a Record, name: &str) -> &'a str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poison_record_becomes_one_dead_letter_and_holds_nobody_up() {
+async fn a_poison_record_becomes_one_dead_letter_without_delaying_others() {
     let world = World::create().await;
     let (order, other) = (place(&world).await, place(&world).await);
     let event = DeliveryEvent { order_id: order, step: Shipped, at: now() };
@@ -59,15 +59,15 @@ async fn a_poison_record_becomes_one_dead_letter_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_record_that_can_never_be_applied_says_why() {
+async fn each_dead_letter_contains_its_error_class() {
     let world = World::create().await;
     let service = start(&world);
     let (order, stranger) = (place(&world).await, OrderId::generate());
     let mut expected = Vec::new();
-    for (class, record) in unreadable(&step(order, Shipped)) {
+    for (class, record) in poison_variants(&step(order, Shipped)) {
         expected.push((class, record));
     }
-    // A step too far, and an order that nobody placed.
+    // A step that skips a status, and a step of an unknown order.
     expected.push(("status-gap", step(order, Delivered)));
     expected.push(("unknown-order", step(stranger, Shipped)));
     let records: Vec<PlainRecord> = expected.iter().map(|(_, record)| record.clone()).collect();
@@ -85,7 +85,7 @@ async fn each_record_that_can_never_be_applied_says_why() {
                 && headers.all(|(name, value)| letter.header(name) == Some(value.as_bytes()))
                 && header(letter, "dlq-error-class") == class
         });
-        assert!(found.is_some(), "no dead letter of class {class} is {record:?}");
+        assert!(found.is_some(), "no dead letter of class {class} for {record:?}");
     }
     assert_eq!(history(&world, order).await, ["Pending Shipment"]);
 }
@@ -98,7 +98,7 @@ async fn a_poison_record_delays_others_by_less_than_five_seconds() {
     let mut poison = 0;
     for number in 0..300 {
         records.push(step(place(&world).await, Shipped));
-        // What is no event, and what only the database can tell: neighbours, and by themselves.
+        // Unreadable records, and steps of unknown orders: adjacent ones and single ones.
         if [50, 51, 120, 299].contains(&number) {
             records.push(step(OrderId::generate(), Shipped));
             records.push(records[0].with_header("ce_type", None));
@@ -120,19 +120,19 @@ async fn a_poison_record_delays_others_by_less_than_five_seconds() {
         )
         .await;
     assert_eq!(applied[0].get::<_, i64>(0), 300);
-    // From the first record, poison or not, to the last effect of all.
+    // From the first record, poison or not, to the last step that was applied.
     let longest = applied[0].get::<_, i64>(1) - first_sent;
     assert!(longest < 5000, "{longest} ms");
     assert_eq!(dead_letters(&world, poison).await.len(), poison);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poison_record_as_large_as_a_broker_takes_is_put_aside_too() {
+async fn a_poison_record_of_maximum_size_is_dead_lettered() {
     let world = World::create().await;
     let service = start(&world);
     let order = place(&world).await;
     let event = DeliveryEvent { order_id: order, step: Shipped, at: now() };
-    // Ids do not compress to nothing, as a long row of one letter would.
+    // Ids hardly compress, unlike one repeated letter.
     let mut value = String::new();
     while value.len() < 1_040_000 {
         value.push_str(&OrderId::generate().to_string());

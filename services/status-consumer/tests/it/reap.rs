@@ -2,12 +2,12 @@ use domain::DeliveryStep::Shipped;
 use status_consumer::Reaper;
 use test_kit::World;
 
-use crate::shop::{place, report, start, until_forgotten};
+use crate::shop::{place, report, start, until_inbox_contains};
 
 const INBOX: &str = "SELECT count(*) FROM sales.inbox";
 
-/// Puts events into the inbox that were received so many seconds before or after the moment at which they are 8 days
-/// old.
+/// Inserts events into the inbox that were received `seconds_younger` seconds after the time 8 days
+/// ago.
 async fn receive(world: &World, events: u32, seconds_younger: i32) {
     let insert = format!(
         "INSERT INTO sales.inbox
@@ -18,7 +18,7 @@ async fn receive(world: &World, events: u32, seconds_younger: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_is_older_than_the_topics_is_reaped() {
+async fn only_events_older_than_the_retention_are_reaped() {
     let world = World::create().await;
     receive(&world, 20, -1).await;
     receive(&world, 30, 60).await;
@@ -29,20 +29,20 @@ async fn only_what_is_older_than_the_topics_is_reaped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_inbox_is_reaped_in_small_batches_by_as_many_as_there_are() {
+async fn reapers_work_concurrently_in_small_batches() {
     let world = World::create().await;
     receive(&world, 2500, -1).await;
     let reapers = [(); 2].map(|()| Reaper::new(&world.config(), world.store()));
     let (first, second) = tokio::join!(reapers[0].run_once(), reapers[1].run_once());
     let both = (first.unwrap(), second.unwrap());
-    // At once, each takes what the other one has not.
+    // Concurrent reapers delete different events.
     assert_eq!(both, (1000, 1000));
     assert_eq!(reapers[0].run_once().await.unwrap(), 500);
     assert_eq!(world.database.count(INBOX).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reaping_walks_along_its_index() {
+async fn reaping_uses_its_index() {
     let world = World::create().await;
     let plan = world
         .database
@@ -55,13 +55,13 @@ async fn reaping_walks_along_its_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_service_reaps_by_itself() {
+async fn a_running_service_reaps_its_inbox() {
     let world = World::create().await;
     receive(&world, 2500, -1).await;
     let service = start(&world);
     let order = place(&world).await;
     report(&world, order, Shipped).await;
-    // All that is old, and not what has just come.
-    until_forgotten(&world, 1).await;
+    // All old events are deleted, and the new one is not.
+    until_inbox_contains(&world, 1).await;
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Orders that wait for their status, and the events that bring it.
+//! Creates orders, and publishes delivery events for them.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ pub(crate) fn start_with_port(world: &World) -> (Running, u16) {
     (Running::start(|shutdown| application.run(shutdown)), port)
 }
 
-/// Puts an order into the database, as the API would.
+/// Inserts an order into the database, as the API would.
 pub(crate) async fn place(world: &World) -> OrderId {
     let id = OrderId::generate();
     let line = OrderLine {
@@ -63,7 +63,7 @@ pub(crate) async fn place(world: &World) -> OrderId {
     id
 }
 
-/// Reports a step, as delivery would.
+/// Publishes a step, as delivery-service would.
 pub(crate) async fn report(world: &World, order: OrderId, step_taken: DeliveryStep) {
     let record = step(order, step_taken);
     produce_all(&world.stack, &world.topics.delivery_events, &[record]).await;
@@ -120,9 +120,9 @@ pub(crate) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
 }
 
-/// Waits until the inbox remembers just so many events.
-pub(crate) async fn until_forgotten(world: &World, left: i64) {
-    eventually("the rest is forgotten", async || {
+/// Waits until the inbox contains exactly `left` events.
+pub(crate) async fn until_inbox_contains(world: &World, left: i64) {
+    eventually("the other events are deleted", async || {
         (world.database.count("SELECT count(*) FROM sales.inbox").await == left).then_some(())
     })
     .await;

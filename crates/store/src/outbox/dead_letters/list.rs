@@ -1,4 +1,4 @@
-//! Looking at dead letters.
+//! Reads dead letters.
 
 use chrono::{DateTime, Utc};
 use diesel::OptionalExtension;
@@ -13,50 +13,50 @@ use crate::outbox::OutboxEvent;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// An event that was put aside, without its payload, which may be the reason.
+/// A dead letter without the event's payload, which may be large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Names the dead letter; later ones have larger numbers.
+    /// The dead letter's id; later dead letters have larger ids.
     pub id: i64,
     /// `ce_id` of the event.
     pub event_id: Uuid,
-    /// The order.
+    /// The order's id.
     pub order_id: OrderId,
-    /// Where it should have gone.
+    /// The topic that the event was for.
     pub topic: String,
     /// `ce_type`.
     pub event_type: String,
-    /// How often it was tried.
+    /// Number of attempts to publish it.
     pub attempts: i16,
-    /// Why it was given up.
+    /// The reason for the dead letter.
     pub reason: String,
-    /// When it was given up.
+    /// When the event was dead-lettered.
     pub dead_lettered_at: DateTime<Utc>,
-    /// When it was put back; `None` while it waits.
+    /// When the event was redriven; `None` if it was not.
     pub redriven_at: Option<DateTime<Utc>>,
-    /// How often the event was put back, this time included.
+    /// How often the event was redriven, including this redrive.
     pub redrive_count: i32,
 }
 
-/// A dead letter with everything that there is.
+/// A dead letter with its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WholeDeadLetter {
-    /// What happened to it.
+pub struct DeadLetterDetails {
+    /// The dead letter.
     pub letter: DeadLetter,
     /// The event, as it would be published.
     pub event: OutboxEvent,
-    /// When it came into the outbox.
+    /// When the event was inserted into the outbox.
     pub enqueued_at: DateTime<Utc>,
 }
 
-/// Which dead letters are meant; all of them by default.
+/// Selects dead letters; all by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
-    /// Only this one.
+    /// Only the dead letter with this id.
     pub id: Option<i64>,
-    /// Only those for this topic.
+    /// Only events for this topic.
     pub topic: Option<String>,
-    /// Only those of this order.
+    /// Only events of this order.
     pub order: Option<OrderId>,
 }
 
@@ -87,7 +87,7 @@ statement! {
      ORDER BY id DESC LIMIT " {BigInt = limit}
 }
 
-/// The latest dead letters, newest first: those that wait, and with `redriven` those that were put back too.
+/// The latest `limit` dead letters, newest first. Includes redriven ones only if `redriven` is set.
 pub async fn list(
     connection: &mut Connection,
     filter: &DeadLetterFilter,
@@ -108,11 +108,11 @@ statement! {
      FROM sales.outbox_dead_letters WHERE id = " {BigInt = id}
 }
 
-/// One dead letter, whole.
+/// The dead letter with this id, with its event.
 pub async fn find(
     connection: &mut Connection,
     id: i64,
-) -> Result<Option<WholeDeadLetter>, StoreError> {
+) -> Result<Option<DeadLetterDetails>, StoreError> {
     type Content = (String, serde_json::Value, DateTime<Utc>, DateTime<Utc>);
     let row: Option<(Row, Content)> = Find { id: &id }.get_result(connection).await.optional()?;
     let Some((row, (payload, headers, occurred_at, enqueued_at))) = row else { return Ok(None) };
@@ -126,7 +126,7 @@ pub async fn find(
         headers: serde_json::from_value(headers).map_err(StoreError::corrupt("outbox header"))?,
         occurred_at,
     };
-    Ok(Some(WholeDeadLetter { letter, event, enqueued_at }))
+    Ok(Some(DeadLetterDetails { letter, event, enqueued_at }))
 }
 
 impl From<Row> for DeadLetter {

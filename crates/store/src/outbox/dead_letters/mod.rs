@@ -1,7 +1,7 @@
-//! Events that Kafka refused for good: put aside whole, looked at, put back.
+//! Dead letters of the outbox: events that Kafka rejected permanently.
 //!
-//! A row stays when its event is put back, as the record of what was done. An event that is refused again gets a row of
-//! its own; how often it was put back is counted in the event, which carries the number from the one to the other.
+//! A redrive keeps the row of the dead letter as an audit record. If the event is rejected again,
+//! it gets a new row. The outbox row carries the redrive count from one dead letter to the next.
 
 mod list;
 mod redrive;
@@ -13,13 +13,13 @@ use super::{ClaimedRow, HeldShard, OutboxEvent, enqueue};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-pub use list::{DeadLetter, DeadLetterFilter, WholeDeadLetter, find, list};
+pub use list::{DeadLetter, DeadLetterDetails, DeadLetterFilter, find, list};
 pub use redrive::{Redrive, RedriveGroup, RedrivePlan, plan, redrive};
 
 statement! {
-    /// One statement, so that the event is always in exactly one of the two tables. The shard is locked, so that no other
-    /// relay takes it over meanwhile, and publishes what is put aside here.
-    struct PutAside { shard: i16, seq: i64, token: i64, reason: str } -> ();
+    /// One statement, so that the event is always in exactly one of the two tables. The lock on the
+    /// shard keeps another relay from taking it over and publishing the event at the same time.
+    struct MoveToDeadLetters { shard: i16, seq: i64, token: i64, reason: str } -> ();
     "WITH held AS MATERIALIZED (
         SELECT shard FROM sales.outbox_shards
         WHERE shard = " {SmallInt = shard} " AND token = " {BigInt = token} " FOR SHARE
@@ -37,8 +37,9 @@ statement! {
      FROM refused"
 }
 
-/// Moves a row to the dead letters, whole, with the reason, and puts `announcement` in the outbox, in one
-/// transaction. Returns whether the lease still held; if it did not, nothing was done.
+/// Moves a row unchanged to the dead letters, with the reason, and inserts `announcement` into the
+/// outbox, in one transaction. Returns whether the lease was still valid; if not, nothing was
+/// changed.
 pub async fn dead_letter(
     connection: &mut Connection,
     row: ClaimedRow,
@@ -48,7 +49,8 @@ pub async fn dead_letter(
     let HeldShard { shard, token } = row.held;
     connection
         .transaction(async |connection| {
-            let statement = PutAside { shard: &shard, seq: &row.seq, token: &token, reason };
+            let statement =
+                MoveToDeadLetters { shard: &shard, seq: &row.seq, token: &token, reason };
             let moved = statement.execute(connection).await? == 1;
             if let (true, Some(event)) = (moved, announcement) {
                 enqueue(connection, std::slice::from_ref(event)).await?;

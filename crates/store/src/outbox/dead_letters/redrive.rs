@@ -1,7 +1,8 @@
-//! Putting dead letters back into the outbox.
+//! Redrives dead letters: moves their events back into the outbox.
 //!
-//! A row is marked and its event put back by one statement, so a redrive that ends anywhere has neither lost nor doubled
-//! anything, and the next one goes on where it ended. Two at once share the work: each passes over what the other holds.
+//! One statement marks the dead letter and inserts its event. So a redrive that is interrupted
+//! neither loses nor duplicates an event, and the next redrive continues where it stopped.
+//! Concurrent redrives wait for each other's rows, and redrive each dead letter once.
 
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -12,15 +13,15 @@ use super::DeadLetterFilter;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// The most dead letters that a plan looks at.
-const LOOK_AT_MOST: i64 = 100_000;
+/// Maximum number of dead letters that a plan counts.
+const MAX_PLANNED: i64 = 100_000;
 
-/// What is to be put back.
+/// Selects the dead letters to redrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
-    /// Which dead letters.
+    /// The filter.
     pub filter: DeadLetterFilter,
-    /// An event that was put back so often is left alone.
+    /// Events that were redriven this often are skipped.
     pub max_redrives: i32,
 }
 
@@ -29,22 +30,22 @@ pub struct Redrive {
 pub struct RedrivePlan {
     /// The dead letters by topic and reason, the largest group first.
     pub groups: Vec<RedriveGroup>,
-    /// Whether that is all; otherwise only the oldest were counted.
+    /// Whether all dead letters were counted; otherwise only the oldest ones.
     pub complete: bool,
-    /// The newest dead letter there is: what comes back during a redrive has a larger number.
+    /// The largest id. An event that is dead-lettered again during the redrive gets a larger id.
     pub newest: i64,
 }
 
-/// Dead letters that have topic and reason in common.
+/// Dead letters with the same topic and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedriveGroup {
-    /// Where the events should have gone.
+    /// The topic that the events were for.
     pub topic: String,
-    /// Why they did not.
+    /// The reason for the dead letters.
     pub reason: String,
-    /// Whether they were put back too often already.
+    /// Whether they have reached the maximum number of redrives.
     pub too_often: bool,
-    /// How many there are.
+    /// Number of dead letters in the group.
     pub count: i64,
 }
 
@@ -67,13 +68,13 @@ statement! {
 }
 
 statement! {
-    /// Up to a number, so that it takes a look at the end of an index and not at the table.
+    /// The condition on `id` makes the planner read the end of an index instead of the table.
     struct Newest { most: i64 } -> BigInt;
     "SELECT COALESCE(max(id), 0) FROM sales.outbox_dead_letters
      WHERE redriven_at IS NULL AND id <= " {BigInt = most}
 }
 
-/// Counts what a redrive would put back and what it would leave.
+/// Counts the dead letters that a redrive would move and those it would skip.
 pub async fn plan(
     connection: &mut Connection,
     redrive: &Redrive,
@@ -86,21 +87,21 @@ pub async fn plan(
         topic: &filter.topic,
         order: &order,
         max_redrives,
-        limit: &LOOK_AT_MOST,
+        limit: &MAX_PLANNED,
     };
     let rows: Vec<(String, String, bool, i64)> = statement.load(connection).await?;
     let groups: Vec<RedriveGroup> = rows
         .into_iter()
         .map(|(topic, reason, too_often, count)| RedriveGroup { topic, reason, too_often, count })
         .collect();
-    let complete = groups.iter().map(|group| group.count).sum::<i64>() < LOOK_AT_MOST;
+    let complete = groups.iter().map(|group| group.count).sum::<i64>() < MAX_PLANNED;
     Ok(RedrivePlan { groups, complete, newest })
 }
 
 statement! {
-    /// Sequence numbers are given in the order of the rows, and nobody gets past a row that another redrive is putting
-    /// back: so the events of an order keep their order.
-    struct PutBack {
+    /// Sequence numbers are assigned in the order of the rows, and a redrive waits for a row that
+    /// another redrive has locked. So the events of an order keep their order.
+    struct RedriveBatch {
         id: Option<i64>, topic: Option<String>, order: Option<Uuid>, max_redrives: i32, newest: i64, limit: i64,
     } -> ();
     "WITH chosen AS (
@@ -123,8 +124,8 @@ statement! {
      FROM redriven ORDER BY id"
 }
 
-/// Puts the oldest `limit` dead letters back, none newer than `newest`, and returns how many that were; 0 when there are
-/// no more.
+/// Redrives the oldest `limit` dead letters with an id up to `newest`. Returns their number; 0 if
+/// there are no more.
 pub async fn redrive(
     connection: &mut Connection,
     redrive: &Redrive,
@@ -133,7 +134,7 @@ pub async fn redrive(
 ) -> Result<usize, StoreError> {
     let Redrive { filter, max_redrives } = redrive;
     let order = filter.order.map(OrderId::as_uuid);
-    let statement = PutBack {
+    let statement = RedriveBatch {
         id: &filter.id,
         topic: &filter.topic,
         order: &order,

@@ -1,4 +1,4 @@
-//! Tokens of an issuer that has several keys.
+//! Tokens of an issuer with several keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::{
-    NO_SIGNED_JWT, WRONG_ALGORITHM, WRONG_SIGNATURE, accepted, api_with, good_claims, refused,
-    refuses_bad_claims, with_tokens,
+    NOT_A_SIGNED_JWT, WRONG_ALGORITHM, WRONG_SIGNATURE, api_with, assert_accepted,
+    assert_bad_claims_refused, assert_refused, good_claims, with_tokens,
 };
 use crate::api::Api;
 use crate::keys::{KeyPair, bearer};
 
-const UNKNOWN: &str = "the token's kid is not that of a key which is known here";
-const NONE: &str = "the token names no kid, which says what key it is signed with";
+const UNKNOWN_KID: &str = "the token's kid does not match a known key";
+const MISSING_KID: &str = "the token has no kid, which selects its key";
 
 fn set_of(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// A file that is gone with this value.
+/// A key set file. Dropping this value deletes the file.
 struct KeyFile(PathBuf);
 
 impl KeyFile {
@@ -49,47 +49,48 @@ impl Drop for KeyFile {
 }
 
 async fn api_of(keys: &[Value]) -> Api {
-    // What was read of it counts, though it is gone.
+    // The API keeps the keys that it has read after the file is deleted.
     api_with("JWT_JWKS_FILE", KeyFile::of(keys).0.display()).await
 }
 
-/// An issuer that shows its keys under a URL, and counts how often.
+/// An issuer that serves its keys under a URL and counts the requests.
 struct Issuer {
     url: String,
     set: Arc<Mutex<Option<String>>>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Issuer {
-    /// One that is away until it has keys.
+    /// Starts an issuer that is unavailable until it gets keys.
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        let (set, asked) = (Arc::<Mutex<Option<String>>>::default(), Arc::<AtomicUsize>::default());
-        let (shown, counter) = (set.clone(), asked.clone());
+        let (set, requests) =
+            (Arc::<Mutex<Option<String>>>::default(), Arc::<AtomicUsize>::default());
+        let (shown, counter) = (set.clone(), requests.clone());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let _ = client.read(&mut [0; 4096]).await;
                 let Some(set) = shown.lock().unwrap().clone() else { continue };
                 counter.fetch_add(1, Ordering::SeqCst);
                 let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
-                let answer = format!("{head} {}\r\n\r\n{set}", set.len());
-                client.write_all(answer.as_bytes()).await.unwrap();
+                let response = format!("{head} {}\r\n\r\n{set}", set.len());
+                client.write_all(response.as_bytes()).await.unwrap();
             }
         });
-        Self { url, set, asked }
+        Self { url, set, requests }
     }
 
-    fn show(&self, keys: &[Value]) {
+    fn publish(&self, keys: &[Value]) {
         *self.set.lock().unwrap() = Some(set_of(keys));
     }
 
-    fn leave(&self) {
+    fn go_down(&self) {
         *self.set.lock().unwrap() = None;
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -98,94 +99,94 @@ async fn status(api: &Api, token: String) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_cannot_be_used_keeps_no_other_one_from_being_used() {
+async fn an_unusable_key_does_not_disable_the_others() {
     let key = KeyPair::ed25519();
     let mut padded = KeyPair::p256().jwk("padded");
     padded["x"] = json!(format!("{}=", padded["x"].as_str().unwrap()));
-    let mut listless = KeyPair::p256().jwk("listless");
-    listless["key_ops"] = json!("verify");
-    let mut nameless = KeyPair::p256().jwk("");
-    nameless.as_object_mut().unwrap().remove("kid");
-    let doubled = KeyPair::ed25519().jwk("good");
-    let api = api_of(&[padded, listless, nameless, key.jwk("good"), doubled]).await;
-    accepted(&api, key.bearer_named("good", &good_claims())).await;
+    let mut bad_key_ops = KeyPair::p256().jwk("bad_key_ops");
+    bad_key_ops["key_ops"] = json!("verify");
+    let mut without_kid = KeyPair::p256().jwk("");
+    without_kid.as_object_mut().unwrap().remove("kid");
+    let duplicate = KeyPair::ed25519().jwk("good");
+    let api = api_of(&[padded, bad_key_ops, without_kid, key.jwk("good"), duplicate]).await;
+    assert_accepted(&api, key.bearer_named("good", &good_claims())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_keys_is_read_again_when_it_changes_and_what_is_no_set_changes_nothing() {
+async fn a_changed_key_file_is_reloaded_and_an_invalid_one_is_ignored() {
     let (old, new) = (KeyPair::p256(), KeyPair::p256());
     let file = KeyFile::of(&[old.jwk("old")]);
     let api = api_with("JWT_JWKS_FILE", file.0.display()).await;
-    refused(&api, new.bearer_named("new", &good_claims()), UNKNOWN).await;
+    assert_refused(&api, new.bearer_named("new", &good_claims()), UNKNOWN_KID).await;
     file.write("half a se");
-    accepted(&api, old.bearer_named("old", &good_claims())).await;
+    assert_accepted(&api, old.bearer_named("old", &good_claims())).await;
     file.write(&set_of(&[new.jwk("new")]));
-    eventually("the new key counts", async || {
+    eventually("the new key is in use", async || {
         (status(&api, new.bearer_named("new", &good_claims())).await == 404).then_some(())
     })
     .await;
-    refused(&api, old.bearer_named("old", &good_claims()), UNKNOWN).await;
+    assert_refused(&api, old.bearer_named("old", &good_claims()), UNKNOWN_KID).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_away_is_waited_for_and_its_keys_outlast_it() {
+async fn issuer_keys_are_awaited_and_outlast_an_issuer_outage() {
     let (issuer, old) = (Issuer::start().await, KeyPair::p256());
     let api = api_with("JWT_JWKS_URL", &issuer.url).await;
-    // It is away.
+    // The issuer is unavailable.
     let early = with_tokens(&api, &[old.bearer_named("old", &good_claims())]).await;
     assert_eq!(early.problem(), (503, "TOKEN_KEYS_UNAVAILABLE".to_owned()));
     assert_eq!(early.header("retry-after"), Some("1"));
     assert!(!is_ready(api.management_port).await);
 
-    issuer.show(&[old.jwk("old")]);
+    issuer.publish(&[old.jwk("old")]);
     until_ready(api.management_port).await;
-    accepted(&api, old.bearer_named("old", &good_claims())).await;
-    issuer.leave();
-    accepted(&api, old.bearer_named("old", &good_claims())).await;
+    assert_accepted(&api, old.bearer_named("old", &good_claims())).await;
+    issuer.go_down();
+    assert_accepted(&api, old.bearer_named("old", &good_claims())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_is_accepted_at_once_and_made_up_ones_ask_the_issuer_once() {
+async fn a_new_key_is_accepted_at_once_and_unknown_kids_cause_no_refetch() {
     let (issuer, old, new) = (Issuer::start().await, KeyPair::p256(), KeyPair::p256());
-    issuer.show(&[old.jwk("old")]);
+    issuer.publish(&[old.jwk("old")]);
     let api = api_with("JWT_JWKS_URL", &issuer.url).await;
     until_ready(api.management_port).await;
-    issuer.show(&[old.jwk("old"), new.jwk("new")]);
-    accepted(&api, new.bearer_named("new", &good_claims())).await;
-    let asked = issuer.asked();
+    issuer.publish(&[old.jwk("old"), new.jwk("new")]);
+    assert_accepted(&api, new.bearer_named("new", &good_claims())).await;
+    let requests = issuer.requests();
     for made_up in 0..10 {
         let token = new.bearer_named(&format!("made-up-{made_up}"), &good_claims());
-        refused(&api, token, UNKNOWN).await;
+        assert_refused(&api, token, UNKNOWN_KID).await;
     }
-    assert_eq!(issuer.asked(), asked);
+    assert_eq!(issuer.requests(), requests);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_old_and_the_new_key_of_an_issuer_are_accepted_side_by_side() {
+async fn old_and_new_issuer_keys_are_accepted_during_a_rotation() {
     let (old, new) = (KeyPair::rsa(), KeyPair::ed25519());
     let api = api_of(&[old.jwk("2026-10"), new.jwk("2026-11")]).await;
-    refuses_bad_claims(&api, |claims| old.bearer_named("2026-10", claims)).await;
-    refuses_bad_claims(&api, |claims| new.bearer_named("2026-11", claims)).await;
+    assert_bad_claims_refused(&api, |claims| old.bearer_named("2026-10", claims)).await;
+    assert_bad_claims_refused(&api, |claims| new.bearer_named("2026-11", claims)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_does_not_name_its_own_key_of_the_set_is_refused() {
+async fn a_token_with_a_missing_or_wrong_kid_is_refused() {
     let (one, other) = (KeyPair::p256(), KeyPair::p256());
     let api = api_of(&[one.jwk("one"), other.jwk("other")]).await;
-    accepted(&api, one.bearer_named("one", &good_claims())).await;
+    assert_accepted(&api, one.bearer_named("one", &good_claims())).await;
     for (token, reason) in [
-        (one.bearer(&good_claims()), NONE),
-        (one.bearer_named("", &good_claims()), UNKNOWN),
-        (one.bearer_named("unknown", &good_claims()), UNKNOWN),
+        (one.bearer(&good_claims()), MISSING_KID),
+        (one.bearer_named("", &good_claims()), UNKNOWN_KID),
+        (one.bearer_named("unknown", &good_claims()), UNKNOWN_KID),
         (one.bearer_named("other", &good_claims()), WRONG_SIGNATURE),
         (KeyPair::p256().bearer_named("one", &good_claims()), WRONG_SIGNATURE),
     ] {
-        refused(&api, token, reason).await;
+        assert_refused(&api, token, reason).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_the_set_is_used_with_its_own_algorithm_only() {
+async fn a_key_of_the_set_is_used_only_with_its_own_algorithm() {
     let key = KeyPair::rsa();
     let mut pss = key.jwk("pss");
     pss["alg"] = json!("PS256");
@@ -194,17 +195,17 @@ async fn a_key_of_the_set_is_used_with_its_own_algorithm_only() {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(algorithm) };
         bearer(&header, &good_claims(), private)
     };
-    accepted(&api, token("pss", Algorithm::PS256, &key.private)).await;
+    assert_accepted(&api, token("pss", Algorithm::PS256, &key.private)).await;
     let secret = EncodingKey::from_secret(key.public_pem.as_bytes());
     for token in [
         token("rsa", Algorithm::PS256, &key.private),
         token("pss", Algorithm::RS256, &key.private),
         token("rsa", Algorithm::HS256, &secret),
     ] {
-        refused(&api, token, WRONG_ALGORITHM).await;
+        assert_refused(&api, token, WRONG_ALGORITHM).await;
     }
     // {"alg":"none","kid":"rsa"}
     let unsigned =
         "Bearer eyJhbGciOiJub25lIiwia2lkIjoicnNhIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0.";
-    refused(&api, unsigned.to_owned(), NO_SIGNED_JWT).await;
+    assert_refused(&api, unsigned.to_owned(), NOT_A_SIGNED_JWT).await;
 }

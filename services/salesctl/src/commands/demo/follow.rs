@@ -1,4 +1,4 @@
-//! Following the orders until they are Delivered.
+//! Follows the orders until they are Delivered.
 
 use std::time::Duration;
 
@@ -12,31 +12,32 @@ use tokio::time::{Instant, sleep};
 use super::place::Placed;
 use crate::api::{Api, ApiError};
 
+/// Maximum number of concurrent requests.
 const CONCURRENCY: usize = 8;
-/// Between two looks at one order.
+/// Interval between two polls of an order.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// An order as it was last seen.
+/// An order, as of its last poll.
 pub(crate) struct Followed {
     pub(crate) id: OrderId,
-    /// How long the create took.
+    /// Duration of the create.
     pub(crate) create_took: Duration,
-    /// From the create to the first look that found it Delivered.
+    /// Time from the create to the first poll that returned Delivered.
     pub(crate) delivered_after: Option<Duration>,
-    /// What was seen last; nothing if the API never answered.
+    /// The last response; `None` if the API never responded.
     pub(crate) last: Option<OrderDetails>,
-    /// Why there was no answer to the last look.
+    /// The error of the last poll, if it failed.
     pub(crate) error: Option<ApiError>,
 }
 
 impl Followed {
-    /// Where the order is, as far as anybody knows.
+    /// The last known status of the order.
     pub(crate) fn status(&self) -> Option<OrderStatus> {
         self.last.as_ref().map(|order| order.status)
     }
 }
 
-/// Looks again and again at those that are not there yet, until all are or the time is up.
+/// Polls the orders until all are Delivered or `time_limit` has elapsed.
 pub(crate) async fn follow(
     api: &Api,
     placed: Vec<Placed>,
@@ -48,19 +49,19 @@ pub(crate) async fn follow(
     let mut done = Vec::with_capacity(waiting.len());
     let mut outage = Outage::of("sales API");
     while !waiting.is_empty() && Instant::now() < deadline {
-        let looked: Vec<_> = stream::iter(waiting)
-            .map(|(placed, followed)| look(api, placed, followed))
+        let polled: Vec<_> = stream::iter(waiting)
+            .map(|(placed, followed)| poll(api, placed, followed))
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
-        match looked.iter().find_map(|(_, order)| order.error.as_ref()) {
+        match polled.iter().find_map(|(_, order)| order.error.as_ref()) {
             Some(error) => {
                 outage.failed(error);
             }
             None => outage.over(),
         }
         let (delivered, rest): (Vec<_>, Vec<_>) =
-            looked.into_iter().partition(|(_, order)| order.delivered_after.is_some());
+            polled.into_iter().partition(|(_, order)| order.delivered_after.is_some());
         done.extend(delivered.into_iter().map(|(_, order)| order));
         waiting = rest;
         bar.set_position(done.len() as u64);
@@ -68,7 +69,7 @@ pub(crate) async fn follow(
             .iter()
             .filter(|(_, order)| order.status() == Some(OrderStatus::Shipped))
             .count();
-        bar.set_message(format!("delivered, {shipped} on their way"));
+        bar.set_message(format!("delivered, {shipped} shipped"));
         if !waiting.is_empty() {
             sleep(INTERVAL).await;
         }
@@ -88,7 +89,7 @@ fn unseen(placed: Placed) -> (Placed, Followed) {
     (placed, followed)
 }
 
-async fn look(api: &Api, placed: Placed, mut order: Followed) -> (Placed, Followed) {
+async fn poll(api: &Api, placed: Placed, mut order: Followed) -> (Placed, Followed) {
     match api.order(order.id).await {
         Ok(seen) => {
             if seen.status == OrderStatus::Delivered {
@@ -97,7 +98,7 @@ async fn look(api: &Api, placed: Placed, mut order: Followed) -> (Placed, Follow
             order.last = Some(seen);
             order.error = None;
         }
-        // A look that fails is repeated like any other; it counts only if it stays the last.
+        // The next poll clears the error, so only an error of the last poll is reported.
         Err(error) => order.error = Some(error),
     }
     (placed, order)

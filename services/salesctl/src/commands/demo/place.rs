@@ -1,4 +1,4 @@
-//! Placing the orders.
+//! Places the orders.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use crate::api::{Api, ApiError};
 
-/// Requests that are under way at once.
+/// Maximum number of concurrent requests.
 const CONCURRENCY: usize = 8;
 
 /// An order that was accepted.
 pub(crate) struct Placed {
     pub(crate) id: OrderId,
     pub(crate) at: Instant,
-    /// How long the answer took.
+    /// Duration of the create.
     pub(crate) took: Duration,
 }
 
@@ -26,12 +26,12 @@ pub(crate) struct Placed {
 pub(crate) async fn place(
     api: &Api,
     count: usize,
-    patience: Duration,
+    max_wait: Duration,
     bar: &ProgressBar,
 ) -> Result<Vec<Placed>, ApiError> {
     let run = Uuid::new_v4();
     stream::iter(0..count)
-        .map(|number| place_one(api, run, number, patience))
+        .map(|number| place_one(api, run, number, max_wait))
         .buffer_unordered(CONCURRENCY)
         .inspect_ok(|_| bar.inc(1))
         .try_collect()
@@ -42,7 +42,7 @@ async fn place_one(
     api: &Api,
     run: Uuid,
     number: usize,
-    patience: Duration,
+    max_wait: Duration,
 ) -> Result<Placed, ApiError> {
     let order = CreateOrder {
         customer_id: format!("customer-{}", number % 5 + 1),
@@ -52,7 +52,7 @@ async fn place_one(
         ],
     };
     let at = Instant::now();
-    let created = api.create(&order, &format!("demo-{run}-{number}"), patience).await?;
+    let created = api.create(&order, &format!("demo-{run}-{number}"), max_wait).await?;
     Ok(Placed { id: created.order_id, at, took: at.elapsed() })
 }
 
@@ -61,7 +61,7 @@ fn item(product: &str, quantity: i64, cents: u32) -> CreateOrderItem {
     CreateOrderItem {
         product_id: product.to_owned(),
         quantity,
-        // Digits with a point are a number.
+        // Digits with a point are always a number, so the fallback is never used.
         price: price.parse().unwrap_or_else(|_| cents.into()),
     }
 }

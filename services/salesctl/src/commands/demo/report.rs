@@ -1,4 +1,4 @@
-//! What became of the orders, and how long it took.
+//! The outcome of the orders, and the duration of each step.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ struct Step {
     latency: Option<Summary>,
 }
 
-/// An order that did not arrive in time.
+/// An order that was not Delivered in time.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Missing {
@@ -43,7 +43,7 @@ impl Report {
         let (created, shipped, arrived) =
             (OrderStatus::PendingShipment, OrderStatus::Shipped, OrderStatus::Delivered);
         let steps = [
-            ("answer to the create", summarize(orders.iter().map(|order| order.create_took))?),
+            ("response to the create", summarize(orders.iter().map(|order| order.create_took))?),
             ("created to shipped", summarize(between(created, shipped))?),
             ("shipped to delivered", summarize(between(shipped, arrived))?),
             (
@@ -63,7 +63,7 @@ impl Report {
         })
     }
 
-    /// Whether every order arrived.
+    /// Whether every order was Delivered.
     pub(crate) fn complete(&self) -> bool {
         self.delivered == self.placed
     }
@@ -81,7 +81,7 @@ impl Report {
         for Missing { order_id, stopped_at, look_at } in &self.missing {
             let stopped_at = stopped_at.unwrap_or("unknown");
             lines.push(format!(
-                "\nnot delivered in time: {order_id}, stopped at {stopped_at}\n  {look_at}"
+                "\nnot delivered in time: {order_id}, last status {stopped_at}\n  {look_at}"
             ));
         }
         lines.join("\n")
@@ -91,13 +91,13 @@ impl Report {
 impl Missing {
     fn of(order: &Followed) -> Self {
         let look_at = match (&order.error, order.status()) {
-            (Some(error), _) => format!("the last look failed: {}", Chain(error)),
+            (Some(error), _) => format!("the last poll failed: {}", Chain(error)),
             (None, Some(OrderStatus::PendingShipment)) => {
-                "no order.shipped was applied: look at outbox-relay, delivery-service and status-consumer, in this order"
+                "no order.shipped was applied: check outbox-relay, delivery-service and status-consumer, in this order"
                     .to_owned()
             }
             (None, _) => {
-                "no order.delivered was applied: look at delivery-service, then at status-consumer".to_owned()
+                "no order.delivered was applied: check delivery-service, then status-consumer".to_owned()
             }
         };
         let stopped_at = order.status().map(OrderStatus::as_str);
@@ -105,7 +105,7 @@ impl Missing {
     }
 }
 
-/// By the clocks of the services that reported the two.
+/// Time between two statuses, by the clocks of the services that reported them.
 fn between(order: &Followed, from: OrderStatus, to: OrderStatus) -> Option<Duration> {
     let history = &order.last.as_ref()?.status_history;
     let at = |status| history.iter().find(|change| change.status == status).map(|change| change.at);

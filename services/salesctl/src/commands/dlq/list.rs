@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use conf::Conf;
 use messaging::KafkaSettings;
-use messaging::reader::{Span, TopicReader};
+use messaging::reader::{OffsetRange, TopicReader};
 use messaging::redrive::{self, Letter};
 use serde::Serialize;
 
@@ -12,8 +12,8 @@ use super::{TopicNames, topics};
 use crate::failure::Failure;
 use crate::output;
 
-/// The most records of one topic that are read to count their classes.
-const LOOK_AT_MOST: u64 = 100_000;
+/// Maximum number of records of one topic that are read to count their classes.
+const MAX_RECORDS_READ: u64 = 100_000;
 
 #[derive(Conf)]
 pub(super) struct List {
@@ -32,13 +32,13 @@ pub(super) struct List {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     topic: String,
-    /// Those that were not sent back.
+    /// Records that were not sent back.
     waiting: u64,
-    /// Everything in the topic.
+    /// All records in the topic.
     kept: u64,
-    /// Those that wait, by error class.
+    /// Waiting records by error class.
     classes: BTreeMap<String, u64>,
-    /// Otherwise the classes of only the oldest were counted.
+    /// `false` if only the oldest records were read to count the classes.
     exact: bool,
 }
 
@@ -62,21 +62,21 @@ async fn count(kafka: &KafkaSettings, topic: String) -> Result<Listed, Failure> 
     let waiting = redrive::waiting(&kept, &reader).await?;
     reader.begin(&waiting)?;
     let (mut classes, mut read) = (BTreeMap::<String, u64>::new(), 0);
-    while read < LOOK_AT_MOST
+    while read < MAX_RECORDS_READ
         && let Some(record) = reader.next().await?
     {
         read += 1;
-        // An announcement has none.
+        // An announcement has no class.
         if let Some(class) = Letter(&record).class() {
             *classes.entry(class.to_owned()).or_default() += 1;
         }
     }
-    let count = |spans: &[Span]| spans.iter().map(Span::count).sum::<u64>();
+    let count = |ranges: &[OffsetRange]| ranges.iter().map(OffsetRange::count).sum::<u64>();
     Ok(Listed {
         waiting: count(&waiting),
         kept: count(&kept),
         classes,
-        exact: read < LOOK_AT_MOST,
+        exact: read < MAX_RECORDS_READ,
         topic,
     })
 }
@@ -86,7 +86,7 @@ impl Listed {
         let mut lines = vec![format!("{:>9} {:>9}  {}", self.waiting, self.kept, self.topic)];
         lines.extend(self.classes.iter().map(|(class, count)| format!("{count:>9}  {class}")));
         if !self.exact {
-            lines.push(format!("{:>9}  (classes of the oldest {LOOK_AT_MOST} only)", ""));
+            lines.push(format!("{:>9}  (classes of the oldest {MAX_RECORDS_READ} only)", ""));
         }
         lines.join("\n")
     }

@@ -15,11 +15,11 @@ use crate::output;
 use crate::progress;
 use crate::throttle::Throttle;
 
-/// The most records that are sent together.
+/// Maximum number of records that are sent together.
 const BATCH: u32 = 500;
 
-/// How long brokers keep the offsets of a group that does nothing, unless they are told otherwise.
-const OFFSETS_LAST: TimeDelta = TimeDelta::days(7);
+/// Kafka's default retention of the offsets of an inactive group.
+const OFFSET_RETENTION: TimeDelta = TimeDelta::days(7);
 
 #[derive(Conf)]
 pub(super) struct Redrive {
@@ -33,7 +33,7 @@ pub(super) struct Redrive {
     #[conf(flatten)]
     settings: RedriveSettings,
 
-    /// Only those of this error class
+    /// Only records of this error class
     #[conf(long)]
     class: Option<String>,
 
@@ -47,8 +47,8 @@ fn parse_topic(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err(
-            "must be the dead letter topic of a group, as in TOPIC.GROUP.dlq (events that could not be published are \
-             put back by `salesctl outbox redrive`)",
+            "must be the dead letter topic of a group, as in TOPIC.GROUP.dlq (for events that could not be published, \
+             use `salesctl outbox redrive`)",
         )
     }
 }
@@ -58,14 +58,15 @@ fn parse_topic(text: &str) -> Result<String, &'static str> {
 struct Report {
     topic: String,
     dry_run: bool,
-    /// What was to be sent.
+    /// Records to send.
     planned: u64,
     sent: u64,
-    /// Written to the end of the dead letter topic again.
+    /// Records that were written to the end of the dead letter topic again.
     kept: u64,
     refused: Vec<Refused>,
     classes: Vec<Class>,
-    /// Where the broker knows of no redrive, how old the oldest letter is, if it is older than such an offset is kept.
+    /// Time of the oldest dead letter in a partition without a committed offset of a redrive, if
+    /// the offset may have expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     uncommitted_since: Option<DateTime<Utc>>,
 }
@@ -77,7 +78,7 @@ struct Refused {
     reason: String,
 }
 
-/// Everything that waited, by what is done with it.
+/// The waiting records of one error class, by what is done with them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Class {
@@ -109,7 +110,7 @@ impl Redrive {
         if self.settings.yes {
             report.dry_run = false;
             if let Err(error) = self.send(&mut redrive, &plan, &mut report).await {
-                eprintln!("{} records were sent; run it again to go on", report.sent);
+                eprintln!("{} records were sent; run the redrive again to continue", report.sent);
                 return Err(error);
             }
         }
@@ -163,7 +164,7 @@ impl Report {
             classes: plan.classes.iter().map(class).collect(),
             uncommitted_since: plan
                 .oldest_without_offset
-                .filter(|oldest| *oldest < Utc::now() - OFFSETS_LAST),
+                .filter(|oldest| *oldest < Utc::now() - OFFSET_RETENTION),
         }
     }
 
@@ -172,7 +173,7 @@ impl Report {
         if !self.classes.is_empty() {
             lines.push(format!(
                 "{:<24} {:>9} {:>10} {:>9} {:>9} {:>9}",
-                "class", "eligible", "not asked", "too often", "stray", "truncated"
+                "class", "eligible", "unselected", "too often", "stray", "truncated"
             ));
         }
         lines.extend(self.classes.iter().map(|it| {
@@ -186,13 +187,16 @@ impl Report {
         }));
         lines.extend(self.uncommitted_since.map(|oldest| {
             format!(
-                "The broker knows of no redrive of letters from {} on. If there was one, its offset has expired, and what it \
-                 sent is sent again: set offsets.retention.minutes to 40320.",
+                "The broker has no redrive offset for dead letters since {}. If there was a redrive, its offset has expired, \
+                 and its records are sent again: set offsets.retention.minutes to 40320.",
                 timestamp_text(oldest)
             )
         }));
         lines.push(if self.dry_run {
-            format!("{} records would be sent. Nothing was done: --yes does it.", self.planned)
+            format!(
+                "{} records would be sent. Nothing was changed: use --yes to apply.",
+                self.planned
+            )
         } else {
             format!("{} records were sent back.", self.sent)
         });

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use chrono::DateTime;
 use conf::Conf;
 use contracts::timestamp_text;
-use messaging::reader::{Span, TopicReader};
+use messaging::reader::{OffsetRange, TopicReader};
 use messaging::{KafkaSettings, Record, redrive};
 use serde::Serialize;
 use service_kit::config::number_in;
@@ -28,7 +28,7 @@ pub(super) struct Show {
     #[conf(long)]
     topic: Option<String>,
 
-    /// Most records of each topic
+    /// Maximum number of records of each topic
     #[conf(long, default_value = "10", value_parser = parse_limit)]
     limit: usize,
 
@@ -36,11 +36,11 @@ pub(super) struct Show {
     #[conf(long)]
     partition: Option<i32>,
 
-    /// Begins at this offset, whether the records were sent back or not
+    /// Begins at this offset; includes records that were sent back
     #[conf(long)]
     offset: Option<i64>,
 
-    /// Also those that were sent back
+    /// Also records that were sent back
     #[conf(long)]
     all: bool,
 
@@ -56,7 +56,7 @@ fn parse_limit(text: &str) -> Result<usize, String> {
 impl Show {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         if self.topic.is_none() && (self.partition.is_some() || self.offset.is_some()) {
-            eprintln!("error: --partition and --offset say where in a topic: name it with --topic");
+            eprintln!("error: --partition and --offset require --topic");
             return Ok(ExitCode::from(2));
         }
         let names = match &self.topic {
@@ -79,13 +79,13 @@ impl Show {
     async fn read(&self, topic: &str) -> Result<Vec<Record>, Failure> {
         let mut reader = TopicReader::new(&self.kafka, topic, &redrive::group_of(topic))?;
         let kept = reader.kept().await?;
-        let mut spans = match self.offset {
-            Some(offset) => kept.iter().map(|span| from(*span, offset)).collect(),
+        let mut ranges = match self.offset {
+            Some(offset) => kept.iter().map(|range| from(*range, offset)).collect(),
             None if self.all => kept,
             None => redrive::waiting(&kept, &reader).await?,
         };
-        spans.retain(|span| self.partition.is_none_or(|partition| partition == span.partition));
-        reader.begin(&spans)?;
+        ranges.retain(|range| self.partition.is_none_or(|partition| partition == range.partition));
+        reader.begin(&ranges)?;
         let mut records = Vec::new();
         while records.len() < self.limit
             && let Some(record) = reader.next().await?
@@ -96,8 +96,8 @@ impl Show {
     }
 }
 
-fn from(span: Span, offset: i64) -> Span {
-    Span { from: offset.clamp(span.from, span.to), ..span }
+fn from(range: OffsetRange, offset: i64) -> OffsetRange {
+    OffsetRange { from: offset.clamp(range.from, range.to), ..range }
 }
 
 #[derive(Serialize)]
@@ -106,11 +106,11 @@ struct Shown {
     partition: i32,
     offset: i64,
     timestamp: Option<String>,
-    /// What the dead letter says about itself.
+    /// The `dlq-` headers.
     dlq: Vec<Named>,
     key: Option<Bytes>,
     value: Option<Bytes>,
-    /// The headers that the record came with.
+    /// The headers of the original record.
     headers: Vec<Named>,
 }
 
@@ -121,7 +121,7 @@ struct Named {
     value: Option<Bytes>,
 }
 
-/// Bytes of anybody, so that they can be read and yet none is lost.
+/// Arbitrary bytes, readable and without loss: text if they are UTF-8, otherwise base64.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Bytes {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_text_lose_nothing() {
+    fn bytes_that_are_not_utf8_are_shown_as_base64() {
         assert_eq!(text(Some(&b"{}".to_vec().into())), "{}");
         assert_eq!(text(Some(&vec![0xff, 0].into())), "base64:/wA=");
     }

@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection, and the requests that go over it one after the other.
+//! A keep-alive HTTP/1.1 connection that carries one request at a time.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -24,44 +24,44 @@ use uuid::Uuid;
 use super::tally::Outcome;
 use crate::failure::Failure;
 
-/// How long an answer may take, a new connection included.
+/// Timeout of a request, including a new connection.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How many customers the orders are spread over.
+/// Number of customers that the orders are distributed over.
 const CUSTOMERS: usize = 1000;
-/// More than any problem document has.
-const LONGEST_PROBLEM: usize = 1 << 20;
+/// Maximum size of a problem document, in bytes; no real one is that large.
+const MAX_PROBLEM_SIZE: usize = 1 << 20;
 
-/// Why a request has no answer.
+/// Why a request has no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
-    #[error("no connection")]
+    #[error("connecting failed")]
     Connect(#[from] std::io::Error),
     #[error("the connection broke")]
     Http(#[from] hyper::Error),
-    #[error("the answer's body broke off")]
+    #[error("the response body could not be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("no answer in time")]
+    #[error("the request timed out")]
     Timeout,
-    #[error("the key does not fit into a header")]
+    #[error("the idempotency key is not a valid header value")]
     Key(#[from] InvalidHeaderValue),
 }
 
 impl TransportError {
-    /// Whether the server, which may close what is idle, did so before it saw the request.
+    /// Whether the server closed the idle connection before it received the request.
     fn is_unsent(&self) -> bool {
         matches!(self, Self::Http(error) if error.is_canceled() || error.is_closed())
     }
 }
 
-/// Where requests go, and everything about them that is known beforehand.
+/// The server, and the parts of a request that are prepared in advance.
 pub(crate) struct Target {
     addresses: Vec<SocketAddr>,
     uri: Uri,
     headers: HeaderMap,
     key_header: HeaderName,
-    /// One a customer.
+    /// One body per customer.
     bodies: Vec<Bytes>,
-    /// Keys of two runs must not meet.
+    /// Keeps the idempotency keys of two runs apart.
     run: Uuid,
 }
 
@@ -127,20 +127,20 @@ impl Open {
             sender.ready().await?;
             outcome(sender.send_request(request).await?).await
         });
-        // In one task with the connection, so that no request has to wake another one.
+        // The connection is polled in the same task, so a request wakes no other task.
         tokio::select! {
             biased;
             answer = &mut answering => answer,
             _ = connection => {
                 *ended = true;
-                // The last thing that it carried may be the answer.
+                // The response may have arrived before the connection ended.
                 answering.await
             }
         }
     }
 }
 
-/// A place for one connection, which is made when a request needs it.
+/// A connection that is opened when a request needs it.
 pub(crate) struct Channel<'a> {
     target: &'a Target,
     open: Option<Open>,
@@ -151,10 +151,10 @@ impl<'a> Channel<'a> {
         Self { target, open: None }
     }
 
-    /// Notices, while nothing is sent, that the server closes the connection.
+    /// Detects that the server closes the idle connection. Never returns.
     pub(crate) async fn watch(&mut self) -> Infallible {
         if let Some(open) = &mut self.open {
-            // However it ended, the next request makes another.
+            // However the connection ended, the next request opens a new one.
             let _ = (&mut open.connection).await;
             self.open = None;
         }
@@ -181,7 +181,7 @@ impl<'a> Channel<'a> {
         self.keep(open, answer)
     }
 
-    /// A connection is used again only when its last answer came whole.
+    /// Keeps the connection for the next request if the last response was complete.
     fn keep(
         &mut self,
         open: Open,
@@ -203,11 +203,12 @@ async fn outcome(answer: Response<Incoming>) -> Result<Outcome, TransportError> 
         let replayed = head.headers.contains_key(IDEMPOTENT_REPLAYED);
         return Ok(if replayed { Outcome::Replayed } else { Outcome::Created });
     }
-    let body = Limited::new(body, LONGEST_PROBLEM).collect().await.map_err(TransportError::Body)?;
+    let body =
+        Limited::new(body, MAX_PROBLEM_SIZE).collect().await.map_err(TransportError::Body)?;
     let problem = serde_json::from_slice::<Problem>(&body.to_bytes());
     Ok(Outcome::Failed(match problem {
         Ok(problem) => problem.code,
-        // A proxy's answer, perhaps.
+        // Possibly the response of a proxy.
         Err(_) => format!("HTTP {}", head.status.as_u16()),
     }))
 }

@@ -1,4 +1,4 @@
-//! The load itself: every connection takes the next turn as soon as it is free.
+//! Runs the load: each connection takes the next slot as soon as it is free.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,19 +17,19 @@ use super::schedule::Schedule;
 use super::tally::{Outcome, TRANSPORT, Tally};
 use crate::failure::Failure;
 
-/// Between two looks at the clock, for the progress bar.
+/// Interval between two updates of the progress bar.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
-/// After a failure of the transport, so that an API that is away costs no whole core.
+/// Pause after a transport error, so that an unavailable API does not use a whole core.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What to do.
+/// The parameters of the load.
 pub(crate) struct Plan {
     pub(crate) schedule: Schedule,
     pub(crate) connections: usize,
     pub(crate) repeat_percent: u8,
 }
 
-/// What the connections share. All run on one thread.
+/// State that the connections share. All run on one thread.
 struct Shared {
     started: Instant,
     pacer: Pacer,
@@ -40,21 +40,21 @@ struct Shared {
     outage: RefCell<Outage>,
 }
 
-/// What came of it.
-pub(crate) struct Driven {
+/// The result of the load.
+pub(crate) struct LoadResult {
     pub(crate) tally: Tally,
-    /// How long was measured: what was planned, or less when it was interrupted.
+    /// Duration of the measurement: as planned, or less if it was interrupted.
     pub(crate) measured: Duration,
     pub(crate) interrupted: bool,
 }
 
-/// Runs the load on this thread until it is over, or until it is interrupted: then what is under way gets its answer.
-pub(crate) fn run(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Driven, Failure> {
+/// Runs the load on this thread until its end or an interrupt. Requests in progress are completed.
+pub(crate) fn run(plan: Plan, target: Target, bar: &ProgressBar) -> Result<LoadResult, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, drive(plan, target, bar))
 }
 
-async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Driven, Failure> {
+async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<LoadResult, Failure> {
     let started = Instant::now();
     let shared = Rc::new(Shared {
         started,
@@ -79,7 +79,7 @@ async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Driven, 
             },
             interrupt = ctrl_c() => {
                 interrupt?;
-                // Who is impatient does not wait for the answers.
+                // A second interrupt does not wait for the responses.
                 if shared.schedule.borrow().is_stopped() {
                     connections.abort_all();
                 }
@@ -92,15 +92,15 @@ async fn drive(plan: Plan, target: Target, bar: &ProgressBar) -> Result<Driven, 
             }
         }
     }
-    let shared = Rc::into_inner(shared).ok_or("a connection is still at work")?;
+    let shared = Rc::into_inner(shared).ok_or("a connection is still in use")?;
     shared.pacer.join();
     let (mut tally, schedule) = (shared.tally.into_inner(), shared.schedule.into_inner());
-    tally.left_over(schedule.left_over());
-    Ok(Driven { tally, measured: schedule.measured(), interrupted: schedule.is_stopped() })
+    tally.unsent(schedule.unsent());
+    Ok(LoadResult { tally, measured: schedule.measured(), interrupted: schedule.is_stopped() })
 }
 
 impl Shared {
-    /// One connection's work until no turn is left.
+    /// Runs one connection until no slot is left.
     async fn work(self: Rc<Self>) {
         let mut channel = Channel::new(&self.target);
         loop {
@@ -109,7 +109,7 @@ impl Shared {
                 () = self.pacer.due() => {}
                 never = channel.watch() => match never {},
             }
-            let Some(turn) = self.schedule.borrow_mut().take(self.started.elapsed()) else {
+            let Some(slot) = self.schedule.borrow_mut().take(self.started.elapsed()) else {
                 return;
             };
             let order = self.orders.borrow_mut().next();
@@ -122,7 +122,7 @@ impl Shared {
             if !matches!(outcome, Outcome::Failed(_)) {
                 self.orders.borrow_mut().placed(order);
             }
-            self.tally.borrow_mut().ended(turn, order, outcome, now);
+            self.tally.borrow_mut().ended(slot, order, outcome, now);
             if let Some(error) = broken {
                 self.outage.borrow_mut().failed(&error);
                 sleep(PAUSE).await;

@@ -1,50 +1,51 @@
-//! Which order the next request places: a new one, or one that was placed before.
+//! Chooses the order of the next request: a new one, or a replay of an earlier one.
 
 use std::collections::VecDeque;
 
-/// How many of the orders that were placed are kept to be repeated.
+/// Number of placed orders that are kept for replays.
 const KEPT: usize = 1000;
 
-/// What one request places. The number makes the key and the body, so a repeat has those of the first.
+/// The order of one request. Its number determines the key and the body, so a replay has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) number: u64,
-    /// Whether the order was placed before, so that the answer has to be a replay.
-    pub(crate) repeat: bool,
+    /// Whether the order was placed before, so that the response must be a replay.
+    pub(crate) is_replay: bool,
 }
 
-/// Deals out orders so that the wanted share of them are repeats.
+/// Hands out orders, of which the configured share are replays.
 #[derive(Debug)]
 pub(crate) struct Orders {
     repeat_percent: u8,
     new: u64,
-    repeats: u64,
+    replays: u64,
     placed: VecDeque<u64>,
 }
 
 impl Orders {
     pub(crate) fn new(repeat_percent: u8) -> Self {
-        Self { repeat_percent, new: 0, repeats: 0, placed: VecDeque::with_capacity(KEPT) }
+        Self { repeat_percent, new: 0, replays: 0, placed: VecDeque::with_capacity(KEPT) }
     }
 
-    /// The next one. Only what has been answered is repeated; a repeat that finds nothing yet is made up for later.
+    /// The next order. Only an order with a response is replayed. If there is none yet, replays
+    /// catch up later.
     pub(crate) fn next(&mut self) -> Order {
-        let dealt = self.new + self.repeats + 1;
-        let repeats_due = dealt * u64::from(self.repeat_percent) / 100;
-        if self.repeats < repeats_due
+        let handed_out = self.new + self.replays + 1;
+        let replays_due = handed_out * u64::from(self.repeat_percent) / 100;
+        if self.replays < replays_due
             && let Some(number) = self.placed.pop_front()
         {
             self.placed.push_back(number);
-            self.repeats += 1;
-            return Order { number, repeat: true };
+            self.replays += 1;
+            return Order { number, is_replay: true };
         }
         self.new += 1;
-        Order { number: self.new, repeat: false }
+        Order { number: self.new, is_replay: false }
     }
 
-    /// Notes that an order has been accepted.
+    /// Records that an order was accepted.
     pub(crate) fn placed(&mut self, order: Order) {
-        if self.repeat_percent == 0 || order.repeat {
+        if self.repeat_percent == 0 || order.is_replay {
             return;
         }
         if self.placed.len() == KEPT {
@@ -58,7 +59,7 @@ impl Orders {
 mod tests {
     use super::*;
 
-    fn deal(orders: &mut Orders, count: usize) -> Vec<Order> {
+    fn hand_out(orders: &mut Orders, count: usize) -> Vec<Order> {
         (0..count)
             .map(|_| {
                 let order = orders.next();
@@ -69,30 +70,30 @@ mod tests {
     }
 
     #[test]
-    fn the_wanted_share_repeats_orders_that_were_placed() {
+    fn the_configured_share_replays_placed_orders() {
         let mut orders = Orders::new(25);
-        let dealt = deal(&mut orders, 400);
-        assert_eq!(dealt.iter().filter(|order| order.repeat).count(), 100);
-        for (place, order) in dealt.iter().enumerate() {
-            let first = Order { number: order.number, repeat: false };
-            assert_eq!(dealt[..place].contains(&first), order.repeat, "{order:?}");
+        let handed_out = hand_out(&mut orders, 400);
+        assert_eq!(handed_out.iter().filter(|order| order.is_replay).count(), 100);
+        for (place, order) in handed_out.iter().enumerate() {
+            let first = Order { number: order.number, is_replay: false };
+            assert_eq!(handed_out[..place].contains(&first), order.is_replay, "{order:?}");
         }
     }
 
     #[test]
-    fn what_has_no_answer_yet_is_not_repeated_and_the_repeats_are_made_up_for() {
+    fn orders_without_a_response_are_not_replayed_and_replays_catch_up() {
         let mut orders = Orders::new(50);
         let waiting: Vec<_> = (0..10).map(|_| orders.next()).collect();
-        assert!(waiting.iter().all(|order| !order.repeat));
+        assert!(waiting.iter().all(|order| !order.is_replay));
         orders.placed(waiting[3]);
         let next: Vec<_> = (0..10).map(|_| orders.next()).collect();
-        assert_eq!(next, [Order { number: 4, repeat: true }; 10]);
+        assert_eq!(next, [Order { number: 4, is_replay: true }; 10]);
     }
 
     #[test]
-    fn without_repeats_every_order_is_new() {
+    fn without_replays_every_order_is_new() {
         let mut orders = Orders::new(0);
-        let numbers: Vec<_> = deal(&mut orders, 3).iter().map(|order| order.number).collect();
+        let numbers: Vec<_> = hand_out(&mut orders, 3).iter().map(|order| order.number).collect();
         assert_eq!(numbers, [1, 2, 3]);
     }
 }

@@ -1,7 +1,7 @@
-//! Letting requests go when they are due.
+//! Releases requests when they are due.
 //!
-//! A timer of tokio rounds up to the next millisecond, which would be a good part of a latency. A thread that sleeps
-//! is woken within about 50 microseconds, on every system.
+//! A tokio timer rounds up to the next millisecond, which would be a large part of a latency. A
+//! sleeping thread is woken within about 50 microseconds, on every system.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,26 +12,27 @@ use tokio::sync::Semaphore;
 
 use super::schedule::{Pace, Schedule};
 
-/// The least time between two looks at the clock: what is due meanwhile goes together. Each look costs a switch of
-/// threads.
+/// Minimum interval between two checks of the clock. Requests that become due meanwhile are
+/// released together. Each check costs a thread switch.
 const TICK: Duration = Duration::from_micros(200);
 
-/// Lets one request go for each permit.
+/// Releases one request for each permit.
 pub(crate) struct Pacer {
     permits: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pacer {
-    /// Without a rate, nobody has to wait.
+    /// Starts the pacer. Without a rate, no request waits.
     pub(crate) fn start(schedule: &Schedule, started: Instant, connections: usize) -> Self {
         let permits = Arc::new(Semaphore::new(0));
         let Pace::PerSecond(rate) = schedule.pace() else {
             permits.close();
             return Self { permits, thread: None };
         };
-        let (schedule, theirs) = (schedule.clone(), Arc::clone(&permits));
-        let thread = thread::spawn(move || release(&schedule, rate, started, &theirs, connections));
+        let (schedule, thread_permits) = (schedule.clone(), Arc::clone(&permits));
+        let thread =
+            thread::spawn(move || release(&schedule, rate, started, &thread_permits, connections));
         Self { permits, thread: Some(thread) }
     }
 
@@ -42,15 +43,15 @@ impl Pacer {
         }
     }
 
-    /// Lets everybody go.
+    /// Releases all requests.
     pub(crate) fn stop(&self) {
         self.permits.close();
     }
 
-    /// Waits for the thread, which ends with the last request.
+    /// Waits for the thread, which ends after it has released the last request.
     pub(crate) fn join(self) {
         if let Some(thread) = self.thread {
-            // It has nothing to say, and cannot panic.
+            // The thread returns nothing and cannot panic.
             let _ = thread.join();
         }
     }
@@ -70,9 +71,9 @@ fn release(
         let due = schedule.due_by(started.elapsed(), rate);
         permits.add_permits(usize::try_from(due - released).unwrap_or(0));
         released = due;
-        // A slow rate needs no tick, but a part of its interval: what matters is when the next one is due.
+        // At a slow rate, a fraction of the interval between two requests is precise enough.
         thread::sleep(TICK.max(interval / 20).min(Duration::from_millis(5)));
     }
-    // One for each connection, so that it sees that nothing is left.
+    // One permit for each connection, so that each finds that no slot is left.
     permits.add_permits(connections);
 }

@@ -1,4 +1,4 @@
-//! What the load shows.
+//! The report of the load.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,18 +12,18 @@ use crate::latency::Tail;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// What was asked for; nothing when it was as fast as it goes.
+    /// The requested rate; `None` with `--max`.
     target_rate: Option<NonZeroU32>,
     concurrency: usize,
     duration_seconds: f64,
     /// `succeeded` and all `errors`.
     requests: u64,
-    /// Replays included.
+    /// Including replays.
     succeeded: u64,
     replayed: u64,
-    /// Successes a second.
+    /// Successful requests per second.
     rate: f64,
-    /// Of the successes; nothing when there was none.
+    /// Latencies of the successful requests; `None` if there were none.
     latency: Option<Tail>,
     errors: BTreeMap<String, u64>,
 }
@@ -70,7 +70,7 @@ impl Report {
             lines.push(format!(
                 "\n{:<12} {:>9} {:>9} {:>9} {:>9} {:>9}\n\
                  {:<12} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {p999_ms:>9.2} {max_ms:>9.2}",
-                "milliseconds", "p50", "p95", "p99", "p99.9", "max", "answer"
+                "milliseconds", "p50", "p95", "p99", "p99.9", "max", "response"
             ));
         }
         if !self.errors.is_empty() {

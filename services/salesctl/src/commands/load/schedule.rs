@@ -1,34 +1,34 @@
-//! When each request is due, whatever became of those before it.
+//! When each request is due, independent of the requests before it.
 //!
-//! At a fixed rate the times are set before the first request is sent, and a latency counts from then. A generator that
-//! waits for slow answers before it sends, and measures from the sending, leaves out just the requests that would have
-//! waited longest (coordinated omission).
+//! At a fixed rate, the due times are set before the first request is sent, and a latency starts at
+//! the due time. A generator that waits for slow responses before it sends, and measures from the
+//! send, omits the requests that would have waited longest (coordinated omission).
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long requests that were due in time may still be sent after the end.
+/// Time after the end in which requests that are due before the end may still be sent.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How fast requests follow each other.
+/// The rate of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// As fast as connections are free.
     Unlimited,
-    /// So many a second, at equal distances.
+    /// This many per second, at equal intervals.
     PerSecond(NonZeroU32),
 }
 
-/// One request's place in time. All times are since the start of the load.
+/// The slot of one request. All times are relative to the start of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// Where its latency counts from.
+pub(crate) struct Slot {
+    /// The start of its latency.
     pub(crate) due: Duration,
-    /// Whether it is measured, or warms up.
+    /// Whether the request is measured; `false` during the warm-up.
     pub(crate) counted: bool,
 }
 
-/// Hands out the turns in order.
+/// Hands out the slots in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     pace: Pace,
@@ -47,12 +47,12 @@ impl Schedule {
         self.pace
     }
 
-    /// When the measuring begins.
+    /// When the measurement begins.
     pub(crate) fn warm_up(&self) -> Duration {
         self.warm_up
     }
 
-    /// Ends it before its time: there are no more turns.
+    /// Ends the schedule early: there are no more slots.
     pub(crate) fn stop(&mut self, now: Duration) {
         self.end = self.end.min(now);
         self.stopped = true;
@@ -62,13 +62,13 @@ impl Schedule {
         self.stopped
     }
 
-    /// How long is measured.
+    /// The duration of the measurement.
     pub(crate) fn measured(&self) -> Duration {
         self.end.saturating_sub(self.warm_up)
     }
 
-    /// The next turn; `None` when all are taken or the time is up.
-    pub(crate) fn take(&mut self, now: Duration) -> Option<Turn> {
+    /// The next slot; `None` if all are taken or the time is over.
+    pub(crate) fn take(&mut self, now: Duration) -> Option<Slot> {
         if self.stopped {
             return None;
         }
@@ -83,17 +83,17 @@ impl Schedule {
             Pace::Unlimited | Pace::PerSecond(_) => return None,
         };
         self.taken += 1;
-        Some(Turn { due, counted: due >= self.warm_up })
+        Some(Slot { due, counted: due >= self.warm_up })
     }
 
-    /// How many turns were due to be measured and were never taken.
-    pub(crate) fn left_over(&self) -> u64 {
+    /// Number of slots that were due in the measurement and were never taken.
+    pub(crate) fn unsent(&self) -> u64 {
         let Pace::PerSecond(rate) = self.pace else { return 0 };
         let begun = self.taken.max(self.due_by(self.warm_up, rate));
         self.due_by(self.end, rate).saturating_sub(begun)
     }
 
-    /// How many requests are due before `time`, or before the end if that is earlier.
+    /// Number of requests that are due before `time`, or before the end if that is earlier.
     pub(crate) fn due_by(&self, time: Duration, rate: NonZeroU32) -> u64 {
         let nanos = time.min(self.end).as_nanos() * u128::from(rate.get());
         u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_due_at_its_time_however_late_it_is_taken() {
+    fn a_slot_taken_late_is_due_at_its_scheduled_time() {
         let mut schedule = Schedule::new(per_second(4), Duration::ZERO, SECOND);
         let due: Vec<_> = [0, 250, 5000, 5000]
             .map(|now| schedule.take(at(now)).unwrap().due.as_millis())
@@ -129,53 +129,53 @@ mod tests {
             .collect();
         assert_eq!(due, [0, 250, 500, 750]);
         assert_eq!(schedule.take(at(5000)), None);
-        assert_eq!(schedule.left_over(), 0);
+        assert_eq!(schedule.unsent(), 0);
     }
 
     #[test]
-    fn what_is_not_sent_long_after_the_end_is_left_over() {
+    fn slots_not_taken_within_the_grace_period_are_unsent() {
         let mut schedule = Schedule::new(per_second(10), SECOND, SECOND);
-        assert_eq!(schedule.left_over(), 10, "those that warm up are nobody's loss");
+        assert_eq!(schedule.unsent(), 10, "the slots of the warm-up do not count");
         for _ in 0..12 {
             schedule.take(at(1500)).unwrap();
         }
         assert_eq!(schedule.take(2 * SECOND + GRACE), None);
-        assert_eq!(schedule.left_over(), 8);
+        assert_eq!(schedule.unsent(), 8);
     }
 
     #[test]
-    fn a_schedule_that_is_stopped_has_no_more_turns_and_measures_what_was() {
+    fn a_stopped_schedule_has_no_more_slots_and_a_shorter_measurement() {
         let mut schedule = Schedule::new(per_second(10), SECOND, 5 * SECOND);
         for _ in 0..12 {
             schedule.take(at(1500)).unwrap();
         }
         schedule.stop(at(1500));
         assert_eq!(schedule.take(at(1500)), None);
-        assert_eq!((schedule.measured(), schedule.left_over()), (at(500), 3));
+        assert_eq!((schedule.measured(), schedule.unsent()), (at(500), 3));
 
         let mut schedule = Schedule::new(per_second(10), SECOND, 5 * SECOND);
         schedule.stop(at(500));
-        assert_eq!((schedule.measured(), schedule.left_over()), (Duration::ZERO, 0));
+        assert_eq!((schedule.measured(), schedule.unsent()), (Duration::ZERO, 0));
     }
 
     #[test]
-    fn turns_are_counted_from_the_end_of_the_warm_up() {
+    fn slots_are_counted_from_the_end_of_the_warm_up() {
         let mut schedule = Schedule::new(per_second(2), SECOND, SECOND);
         let counted: Vec<_> = (0..4).map(|_| schedule.take(at(0)).unwrap().counted).collect();
         assert_eq!(counted, [false, false, true, true]);
     }
 
     #[test]
-    fn without_a_rate_a_turn_is_due_when_it_is_taken_until_the_end() {
+    fn without_a_rate_a_slot_is_due_when_it_is_taken() {
         let mut schedule = Schedule::new(Pace::Unlimited, SECOND, SECOND);
-        assert_eq!(schedule.take(at(10)), Some(Turn { due: at(10), counted: false }));
-        assert_eq!(schedule.take(at(1999)), Some(Turn { due: at(1999), counted: true }));
+        assert_eq!(schedule.take(at(10)), Some(Slot { due: at(10), counted: false }));
+        assert_eq!(schedule.take(at(1999)), Some(Slot { due: at(1999), counted: true }));
         assert_eq!(schedule.take(at(2000)), None);
-        assert_eq!(schedule.left_over(), 0);
+        assert_eq!(schedule.unsent(), 0);
     }
 
     #[test]
-    fn a_turn_is_released_when_it_is_due_and_not_before() {
+    fn a_request_is_released_when_due_and_not_before() {
         let rate = NonZeroU32::new(3).unwrap();
         let schedule = Schedule::new(Pace::PerSecond(rate), Duration::ZERO, SECOND);
         for number in 0..3 {

@@ -1,18 +1,18 @@
-//! What became of the requests.
+//! Counts the outcomes of the requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::orders::Order;
-use super::schedule::{Schedule, Turn};
+use super::schedule::{Schedule, Slot};
 use crate::failure::Failure;
 use crate::latency::{Latencies, Tail};
 
-/// No answer came: no connection, a broken one, or too long a wait.
+/// No response: no connection, a broken connection, or a timeout.
 pub(crate) const TRANSPORT: &str = "transport";
-/// Due in time, but no connection became free until long after the end.
+/// Due in time, but no connection became free before the grace period ended.
 const UNSENT: &str = "unsent";
-/// An order that had been placed was placed again: its key did not protect it.
+/// A replay was not recognized as such: the API created the order again.
 const NOT_REPLAYED: &str = "not-replayed";
 
 /// How one request ended.
@@ -20,13 +20,13 @@ const NOT_REPLAYED: &str = "not-replayed";
 pub(crate) enum Outcome {
     /// The order was accepted.
     Created,
-    /// The order had been accepted before; this is the first answer again.
+    /// The order had been accepted before; the response is a replay of the first one.
     Replayed,
     /// The `code` of the problem, or [`TRANSPORT`].
     Failed(String),
 }
 
-/// Counts what is measured and leaves out what warms up.
+/// Counts the measured requests, without the warm-up.
 pub(crate) struct Tally {
     begins: Duration,
     last_answer: Duration,
@@ -34,7 +34,7 @@ pub(crate) struct Tally {
     succeeded: u64,
     replayed: u64,
     errors: BTreeMap<String, u64>,
-    /// Of the requests that succeeded: a refusal can be quick.
+    /// Only of successful requests: a rejection can be fast.
     latencies: Latencies,
 }
 
@@ -51,26 +51,26 @@ impl Tally {
         })
     }
 
-    /// Counts one request that has ended now.
-    pub(crate) fn ended(&mut self, turn: Turn, order: Order, outcome: Outcome, now: Duration) {
-        if !turn.counted {
+    /// Counts a request that ended at `now`.
+    pub(crate) fn ended(&mut self, slot: Slot, order: Order, outcome: Outcome, now: Duration) {
+        if !slot.counted {
             return;
         }
         self.requests += 1;
         self.last_answer = now;
         match outcome {
             Outcome::Failed(code) => self.failed(code, 1),
-            Outcome::Created if order.repeat => self.failed(NOT_REPLAYED.to_owned(), 1),
+            Outcome::Created if order.is_replay => self.failed(NOT_REPLAYED.to_owned(), 1),
             Outcome::Created | Outcome::Replayed => {
                 self.succeeded += 1;
                 self.replayed += u64::from(outcome == Outcome::Replayed);
-                self.latencies.record(now.saturating_sub(turn.due));
+                self.latencies.record(now.saturating_sub(slot.due));
             }
         }
     }
 
-    /// Counts what was due and never sent.
-    pub(crate) fn left_over(&mut self, requests: u64) {
+    /// Counts requests that were due and never sent.
+    pub(crate) fn unsent(&mut self, requests: u64) {
         self.requests += requests;
         if requests > 0 {
             self.failed(UNSENT.to_owned(), requests);
@@ -101,7 +101,7 @@ impl Tally {
         self.latencies.tail()
     }
 
-    /// How long the measuring took: longer than was planned when the last answers came late.
+    /// Duration of the measurement: longer than planned if the last responses were late.
     pub(crate) fn took(&self, planned: Duration) -> Duration {
         self.last_answer.saturating_sub(self.begins).max(planned)
     }
@@ -115,12 +115,12 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const NEW: Order = Order { number: 1, repeat: false };
-    const REPEAT: Order = Order { number: 1, repeat: true };
+    const NEW: Order = Order { number: 1, is_replay: false };
+    const REPLAY: Order = Order { number: 1, is_replay: true };
 
-    fn turn(due_ms: u64) -> Turn {
+    fn slot(due_ms: u64) -> Slot {
         let due = Duration::from_millis(due_ms);
-        Turn { due, counted: due >= SECOND }
+        Slot { due, counted: due >= SECOND }
     }
 
     fn tally() -> Tally {
@@ -129,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_waited_for_a_connection_is_late_from_when_it_was_due() {
+    fn latency_includes_the_wait_for_a_connection() {
         let mut tally = tally();
-        tally.ended(turn(1000), NEW, Outcome::Created, Duration::from_millis(1800));
-        tally.ended(turn(1100), NEW, Outcome::Created, Duration::from_millis(1802));
+        tally.ended(slot(1000), NEW, Outcome::Created, Duration::from_millis(1800));
+        tally.ended(slot(1100), NEW, Outcome::Created, Duration::from_millis(1802));
         let latency = tally.latency().unwrap();
         assert!((latency.p50_ms - 702.0).abs() < 1.0, "{latency:?}");
         assert!((latency.max_ms - 800.0).abs() < 1.0, "{latency:?}");
@@ -144,31 +144,31 @@ mod tests {
         let overloaded = || Outcome::Failed("OVERLOADED".to_owned());
         for (order, outcome) in [
             (NEW, Outcome::Created),
-            (REPEAT, Outcome::Replayed),
-            (REPEAT, Outcome::Created),
+            (REPLAY, Outcome::Replayed),
+            (REPLAY, Outcome::Created),
             (NEW, overloaded()),
             (NEW, overloaded()),
         ] {
-            tally.ended(turn(1000), order, outcome, SECOND);
+            tally.ended(slot(1000), order, outcome, SECOND);
         }
-        tally.left_over(7);
+        tally.unsent(7);
         assert_eq!((tally.requests(), tally.succeeded(), tally.replayed()), (12, 2, 1));
         let errors: Vec<_> = tally.errors().iter().map(|(code, n)| (code.as_str(), *n)).collect();
         assert_eq!(errors, [("OVERLOADED", 2), ("not-replayed", 1), ("unsent", 7)]);
     }
 
     #[test]
-    fn what_warms_up_is_not_counted() {
+    fn warm_up_requests_are_not_counted() {
         let mut tally = tally();
-        tally.ended(turn(999), NEW, Outcome::Created, SECOND);
+        tally.ended(slot(999), NEW, Outcome::Created, SECOND);
         assert_eq!((tally.requests(), tally.latency()), (0, None));
     }
 
     #[test]
-    fn late_answers_lengthen_the_time_that_the_rate_is_taken_over() {
+    fn late_responses_extend_the_measurement() {
         let mut tally = tally();
         assert_eq!(tally.took(SECOND), SECOND);
-        tally.ended(turn(1900), NEW, Outcome::Created, Duration::from_millis(3500));
+        tally.ended(slot(1900), NEW, Outcome::Created, Duration::from_millis(3500));
         assert_eq!(tally.took(SECOND), Duration::from_millis(2500));
     }
 }

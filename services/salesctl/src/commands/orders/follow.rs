@@ -1,4 +1,4 @@
-//! `salesctl orders follow`: each change of an order, as it happens.
+//! `salesctl orders follow`: prints each status change of an order as it happens.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::failure::Failure;
 use crate::output;
 
-/// Between two looks.
+/// Interval between two polls.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Conf)]
@@ -25,15 +25,15 @@ pub(super) struct Follow {
     #[conf(flatten)]
     access: Access,
 
-    /// The orders' ids
+    /// Ids of the orders
     #[conf(repeat, pos)]
     pub(super) ids: Vec<OrderId>,
 
-    /// Seconds until every order has to be Delivered
+    /// Maximum time in seconds until every order is Delivered
     #[conf(long, default_value = "120", value_parser = parse_timeout)]
     timeout: u64,
 
-    /// Prints one JSON object a line
+    /// Prints one JSON object per line
     #[conf(long)]
     json: bool,
 }
@@ -42,7 +42,7 @@ fn parse_timeout(text: &str) -> Result<u64, String> {
     number_in(text, 1..=86_400)
 }
 
-/// An order as it was last seen, and how much of its history was printed.
+/// An order as of its last poll, with the number of printed history entries.
 struct Followed {
     id: OrderId,
     printed: usize,
@@ -57,16 +57,16 @@ impl Followed {
 
 impl Follow {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        let patience = Duration::from_secs(self.timeout);
-        let api = self.access.api("salesctl", true, TOKEN_LIFE + patience)?;
+        let max_wait = Duration::from_secs(self.timeout);
+        let api = self.access.api("salesctl", true, TOKEN_LIFE + max_wait)?;
         let unseen = |id: &OrderId| Followed { id: *id, printed: 0, status: None };
         let mut orders: Vec<Followed> = self.ids.iter().map(unseen).collect();
-        if let Ok(followed) = timeout(patience, self.follow(&api, &mut orders)).await {
+        if let Ok(followed) = timeout(max_wait, self.follow(&api, &mut orders)).await {
             followed?;
             return Ok(ExitCode::SUCCESS);
         }
         for order in orders.iter().filter(|order| !order.is_delivered()) {
-            let status = order.status.map_or("not known", OrderStatus::as_str);
+            let status = order.status.map_or("unknown", OrderStatus::as_str);
             eprintln!(
                 "error: {} was not Delivered within {} s; its last status is {status}",
                 order.id, self.timeout
@@ -75,13 +75,13 @@ impl Follow {
         Ok(ExitCode::FAILURE)
     }
 
-    /// Looks again and again, until all are Delivered. While the API cannot answer, nothing is missed: an order has its
-    /// history with it.
+    /// Polls until all orders are Delivered. An outage of the API hides no change: an order
+    /// includes its history.
     async fn follow(&self, api: &Api, orders: &mut [Followed]) -> Result<(), Failure> {
         loop {
             for order in orders.iter_mut().filter(|order| !order.is_delivered()) {
                 let seen = api
-                    .order_within(order.id, self.access.patience())
+                    .order_with_retry(order.id, self.access.max_wait())
                     .await
                     .map_err(|error| format!("order {}: {}", order.id, Chain(&error)))?;
                 for change in seen.status_history.iter().skip(order.printed) {

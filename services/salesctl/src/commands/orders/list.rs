@@ -12,7 +12,7 @@ use super::{Access, TOKEN_LIFE};
 use crate::failure::Failure;
 use crate::output;
 
-/// The most orders that the API gives at once.
+/// Maximum page size of the API.
 const PAGE: u16 = 100;
 
 #[derive(Conf)]
@@ -24,15 +24,15 @@ pub(super) struct List {
     #[conf(long)]
     customer: Option<String>,
 
-    /// Only orders that are there now: Pending Shipment, Shipped or Delivered
+    /// Only orders with this status: Pending Shipment, Shipped or Delivered
     #[conf(long)]
     status: Option<OrderStatus>,
 
-    /// How many to list, the newest first
+    /// Maximum number of orders to list
     #[conf(long, default_value = "20", value_parser = parse_limit)]
     limit: usize,
 
-    /// Lists all there are, whatever the limit
+    /// Lists all orders, regardless of --limit
     #[conf(long)]
     all: bool,
 
@@ -54,10 +54,11 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Page by page. One of them can be short, or empty, before the last: only a missing cursor is the end.
+    /// Reads page by page. A page before the last can be short or empty: only a missing cursor
+    /// marks the end.
     async fn orders(&self) -> Result<Vec<OrderSummary>, Failure> {
         let wanted = if self.all { usize::MAX } else { self.limit };
-        // An operator sees every order, whoever placed it.
+        // An operator sees the orders of all owners.
         let api = self.access.api("salesctl", true, TOKEN_LIFE)?;
         let mut query = ListOrders {
             customer_id: self.customer.clone(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use service_kit::config::number_in;
 use store::DatabaseSettings;
 use store::outbox::EventHeaders;
-use store::outbox::dead_letters::{self, DeadLetter, DeadLetterFilter, WholeDeadLetter};
+use store::outbox::dead_letters::{self, DeadLetter, DeadLetterDetails, DeadLetterFilter};
 
 use super::connect;
 use crate::failure::Failure;
@@ -18,19 +18,19 @@ pub(super) struct DeadLetters {
     #[conf(flatten)]
     database: DatabaseSettings,
 
-    /// Most dead letters to list
+    /// Maximum number of dead letters to list
     #[conf(long, default_value = "20", value_parser = parse_limit)]
     limit: i64,
 
-    /// Only those for this topic
+    /// Only dead letters for this topic
     #[conf(long)]
     topic: Option<String>,
 
-    /// Only those of this order
+    /// Only dead letters of this order
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Also those that were put back
+    /// Also dead letters that were put back
     #[conf(long)]
     all: bool,
 
@@ -44,13 +44,13 @@ pub(super) struct DeadLetters {
 
 #[derive(Subcommands)]
 enum Command {
-    /// Shows one with its headers, its payload and the reason
+    /// Shows one dead letter with its headers, its payload and the reason
     Show(Show),
 }
 
 #[derive(Conf)]
 struct Show {
-    /// The number that the list shows
+    /// Id of the dead letter, as in the list
     #[conf(pos)]
     id: i64,
 
@@ -86,7 +86,7 @@ struct Whole {
     occurred_at: String,
     enqueued_at: String,
     headers: EventHeaders,
-    /// As text: what it holds is to be seen as it is.
+    /// As text, byte for byte.
     payload: String,
 }
 
@@ -127,8 +127,8 @@ impl From<DeadLetter> for Listed {
     }
 }
 
-impl From<WholeDeadLetter> for Whole {
-    fn from(whole: WholeDeadLetter) -> Self {
+impl From<DeadLetterDetails> for Whole {
+    fn from(whole: DeadLetterDetails) -> Self {
         Self {
             listed: whole.letter.into(),
             occurred_at: timestamp_text(whole.event.occurred_at),
@@ -142,7 +142,7 @@ impl From<WholeDeadLetter> for Whole {
 impl Listed {
     fn text(&self) -> String {
         let redriven = match (&self.redriven_at, self.redrive_count) {
-            (Some(at), count) => format!(", put back {at} ({count}.)"),
+            (Some(at), count) => format!(", put back {at} (redrive {count})"),
             (None, 0) => String::new(),
             (None, count) => format!(", was put back {count} times"),
         };

@@ -13,7 +13,7 @@ use crate::output;
 use crate::progress;
 use crate::throttle::Throttle;
 
-/// The most events that one statement puts back.
+/// Maximum number of events that one statement puts back.
 const BATCH: u32 = 500;
 
 #[derive(Conf)]
@@ -28,11 +28,11 @@ pub(super) struct Redrive {
     #[conf(long)]
     id: Option<i64>,
 
-    /// Only those for this topic
+    /// Only dead letters for this topic
     #[conf(long)]
     topic: Option<String>,
 
-    /// Only those of this order
+    /// Only dead letters of this order
     #[conf(long)]
     order: Option<OrderId>,
 
@@ -45,10 +45,10 @@ pub(super) struct Redrive {
 #[serde(rename_all = "camelCase")]
 struct Report {
     dry_run: bool,
-    /// What could be put back before anything was.
+    /// Dead letters that could be put back before the redrive.
     eligible: i64,
     too_often: i64,
-    /// Otherwise only the oldest dead letters were counted.
+    /// `false` if only the oldest dead letters were counted.
     exact: bool,
     redriven: u64,
     groups: Vec<Group>,
@@ -78,7 +78,10 @@ impl Redrive {
             report.dry_run = false;
             let result = self.put_back(&redrive, newest, &mut report).await;
             if let Err(error) = result {
-                eprintln!("{} events were put back; run it again to go on", report.redriven);
+                eprintln!(
+                    "{} events were put back; run the redrive again to continue",
+                    report.redriven
+                );
                 return Err(error);
             }
         }
@@ -135,7 +138,7 @@ impl Report {
             lines.push(format!("{:>9}  topic, reason", "count"));
         }
         lines.extend(self.groups.iter().map(|Group { topic, reason, count, too_often }| {
-            let left = if *too_often { " (was put back too often: left alone)" } else { "" };
+            let left = if *too_often { " (put back too often; skipped)" } else { "" };
             format!("{count:>9}  {topic}{left}\n{:>9}  {reason}", "")
         }));
         if !self.exact {
@@ -143,11 +146,11 @@ impl Report {
         }
         lines.push(if self.dry_run {
             format!(
-                "{} events would be put back, {} left alone. Nothing was done: --yes does it.",
+                "{} events would be put back, {} skipped. Nothing was changed: use --yes to apply.",
                 self.would_redrive, self.too_often
             )
         } else {
-            format!("{} events were put back, {} left alone.", self.redriven, self.too_often)
+            format!("{} events were put back, {} skipped.", self.redriven, self.too_often)
         });
         lines.join("\n")
     }

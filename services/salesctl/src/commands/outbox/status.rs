@@ -33,13 +33,13 @@ struct Report {
     unheld_shards: i64,
 }
 
-/// A count that stops somewhere, so that a huge backlog can be looked at.
+/// A bounded count, so that a large backlog takes no longer.
 #[derive(Serialize)]
 struct Count {
     count: i64,
-    /// Otherwise there are at least so many.
+    /// `false` if `count` is a lower bound.
     exact: bool,
-    /// What the table's statistics say, where the count is not exact.
+    /// Estimate from the statistics of the table, if the count is not exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<i64>,
 }
@@ -137,13 +137,13 @@ impl Report {
         ];
         if let Some(estimate) = self.waiting.estimate {
             lines.push(format!(
-                "\nOnly the oldest events of each shard were counted; the table's statistics say {estimate}."
+                "\nOnly the oldest events of each shard were counted; the table statistics estimate {estimate}."
             ));
         }
         if !self.topics.is_empty() {
             lines.push(format!(
                 "\n{:>9} {:>9} {:>12} {:>12}  topic",
-                "waiting", "refused", "oldest", "claimable"
+                "waiting", "deferred", "oldest", "claimable"
             ));
         }
         lines.extend(self.topics.iter().map(|topic| {

@@ -1,8 +1,8 @@
-//! Sample orders for a system to try: some in every status, with all their events.
+//! Sample orders in every status, with all their events.
 //!
-//! They take the way of every order. The transaction that stores them also stores their events in the outbox: the relay
-//! publishes these, and status-consumer moves the orders on. Each order has a shipment whose next step is weeks away, so
-//! delivery-service leaves it in its status.
+//! They are processed like all orders. The transaction that stores them also stores their events in
+//! the outbox; the relay publishes the events, and status-consumer updates the orders. The next
+//! step of each shipment is due weeks later, so delivery-service leaves the order in its status.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::failure::Failure;
 
 /// The default subject of `salesctl token`, so that its token lists them.
 const OWNER: &str = "demo";
-/// The same number in every status.
+/// Number of sample orders; each status has a third of them.
 pub(crate) const ORDERS: u32 = 51;
 const CUSTOMERS: u32 = 8;
 const PRODUCTS: [(&str, &str); 6] = [
@@ -31,9 +31,9 @@ const PRODUCTS: [(&str, &str); 6] = [
     ("flange", "0.85"),
     ("cable-2m", "7.90"),
 ];
-/// How long delivery-service leaves them alone.
+/// Time until the next delivery step is due.
 const NEXT_STEP_IN: Duration = Duration::from_hours(30 * 24);
-/// Between two polls of their statuses.
+/// Interval between two polls of the statuses.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The topics that the events go to.
@@ -52,7 +52,7 @@ struct Unfinished {
     orders: usize,
 }
 
-/// Adds the orders that are missing and returns how many those were.
+/// Adds the sample orders that are missing and returns their number.
 pub(crate) async fn add(
     connection: &mut Connection,
     topics: &Topics<'_>,
@@ -63,13 +63,13 @@ pub(crate) async fn add(
     Ok(insert_samples(connection, &samples, NEXT_STEP_IN).await?)
 }
 
-/// Waits until every sample order has reached its status, or gone past it.
-pub(crate) async fn reach_their_statuses(
+/// Waits until every sample order has reached its status or a later one.
+pub(crate) async fn wait_for_statuses(
     connection: &mut Connection,
-    patience: Duration,
+    max_wait: Duration,
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + max_wait;
     loop {
         let orders = unfinished(connection).await?;
         progress.set_position(u64::from(ORDERS) - orders as u64);

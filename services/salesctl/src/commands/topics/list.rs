@@ -1,4 +1,4 @@
-//! `salesctl topics list`: what is in the topics, and how much of it nobody has read.
+//! `salesctl topics list`: the records of the topics, and the lag of the consumer groups.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use chrono::Utc;
 use conf::Conf;
 use contracts::topics::Names;
 use messaging::KafkaSettings;
-use messaging::reader::{ReadError, Span, committed, kept, read};
+use messaging::reader::{OffsetRange, ReadError, committed, kept, read};
 use messaging::topic_admin;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ pub(super) struct List {
     #[conf(flatten)]
     names: TopicSettings,
 
-    /// Lists the cluster's other topics too
+    /// Also lists the other topics of the cluster
     #[conf(long)]
     all: bool,
 
@@ -34,22 +34,22 @@ pub(super) struct List {
 #[derive(Serialize)]
 struct Listed {
     topic: String,
-    /// None, where there is no such topic.
+    /// 0 if the topic does not exist.
     partitions: usize,
-    /// Of the partition that has the fewest.
+    /// Smallest number of replicas of a partition.
     replicas: usize,
     records: u64,
     groups: Vec<Group>,
 }
 
-/// How far a group is in a topic.
+/// The progress of a group in a topic.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Group {
     group: String,
     /// The committed offsets of all partitions, summed.
     committed: i64,
-    /// Records that are not done with.
+    /// Records that the group has not processed.
     lag: u64,
     oldest_unread_seconds: Option<f64>,
 }
@@ -69,20 +69,20 @@ impl List {
         let mut listed = Vec::with_capacity(topics.len());
         for topic in topics {
             let replicas = replicas.get(&topic).copied().unwrap_or_default();
-            listed.push(look(&self.kafka, &names, topic, replicas).await?);
+            listed.push(read_topic(&self.kafka, &names, topic, replicas).await?);
         }
         output::print(self.json, &listed, |listed| text(listed))
     }
 }
 
-async fn look(
+async fn read_topic(
     kafka: &KafkaSettings,
     names: &Names,
     topic: String,
     replicas: usize,
 ) -> Result<Listed, Failure> {
-    let spans = match kept(kafka, &topic).await {
-        Ok(spans) => spans,
+    let ranges = match kept(kafka, &topic).await {
+        Ok(ranges) => ranges,
         Err(ReadError::UnknownTopic(topic)) => {
             return Ok(Listed { topic, partitions: 0, replicas, records: 0, groups: Vec::new() });
         }
@@ -94,27 +94,29 @@ async fn look(
     ];
     let mut groups = Vec::new();
     for (_, group) in readers.into_iter().filter(|(read, _)| **read == topic) {
-        groups.push(look_at_group(kafka, &topic, group, &spans).await?);
+        groups.push(read_group(kafka, &topic, group, &ranges).await?);
     }
-    let records = spans.iter().map(Span::count).sum();
-    Ok(Listed { topic, partitions: spans.len(), replicas, records, groups })
+    let records = ranges.iter().map(OffsetRange::count).sum();
+    Ok(Listed { topic, partitions: ranges.len(), replicas, records, groups })
 }
 
-async fn look_at_group(
+async fn read_group(
     kafka: &KafkaSettings,
     topic: &str,
     group: &str,
-    spans: &[Span],
+    ranges: &[OffsetRange],
 ) -> Result<Group, Failure> {
-    let partitions = spans.iter().map(|span| span.partition);
+    let partitions = ranges.iter().map(|range| range.partition);
     let committed = committed(kafka, topic, group, partitions).await?;
     // A group that has committed nothing begins with the first record.
-    let unread = |span: &Span| {
-        let done = committed.get(&span.partition).copied().unwrap_or_default();
-        Span { from: done.max(span.from), ..*span }
+    let unread = |range: &OffsetRange| {
+        let done = committed.get(&range.partition).copied().unwrap_or_default();
+        OffsetRange { from: done.max(range.from), ..*range }
     };
-    let unread: Vec<Span> = spans.iter().map(unread).filter(|span| span.count() > 0).collect();
-    let next: Vec<Span> = unread.iter().map(|span| Span { to: span.from + 1, ..*span }).collect();
+    let unread: Vec<OffsetRange> =
+        ranges.iter().map(unread).filter(|range| range.count() > 0).collect();
+    let next: Vec<OffsetRange> =
+        unread.iter().map(|range| OffsetRange { to: range.from + 1, ..*range }).collect();
     let mut oldest = None;
     read(kafka, topic, &next, |record| {
         oldest = oldest.into_iter().chain(record.timestamp_ms).min();
@@ -128,7 +130,7 @@ async fn look_at_group(
     Ok(Group {
         group: group.to_owned(),
         committed: committed.values().sum(),
-        lag: unread.iter().map(Span::count).sum(),
+        lag: unread.iter().map(OffsetRange::count).sum(),
         oldest_unread_seconds: oldest.map(|at| age(at).as_secs_f64()),
     })
 }

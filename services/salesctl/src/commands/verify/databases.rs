@@ -1,18 +1,18 @@
-//! Reading the databases into the ledger.
+//! Reads the databases into the ledger.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{OrderId, OrderStatus};
 use indicatif::ProgressBar;
-use store::audit::{self, Piece, Scope};
+use store::audit::{self, Scope, SnapshotPart};
 use store::{Database, StoreError};
 
 use super::findings::Findings;
 use super::judge;
 use super::ledger::Ledger;
 
-/// Reads the orders in `scope` as they are at one moment, and returns when that was.
+/// Reads a snapshot of the orders in `scope`, and returns the time of the snapshot.
 pub(crate) async fn read_orders(
     sales: &Database,
     scope: &Scope,
@@ -22,32 +22,40 @@ pub(crate) async fn read_orders(
 ) -> Result<DateTime<Utc>, StoreError> {
     let mut moment = DateTime::default();
     audit::snapshot(&mut *sales.connection().await?, scope, |piece| match piece {
-        Piece::Begin { at, orders } => {
+        SnapshotPart::Begin { at, orders } => {
             moment = at;
             ledger.reserve(orders);
             bar.set_length(orders);
         }
-        Piece::Orders(orders) => {
+        SnapshotPart::Orders(orders) => {
             for order in &orders {
                 judge::history(order, findings);
                 ledger.add(order);
             }
             bar.inc(orders.len() as u64);
         }
-        Piece::Waiting(events) => events.iter().for_each(|event| ledger.wait(event)),
+        SnapshotPart::Waiting(events) => {
+            for event in &events {
+                ledger.add_outbox_event(event);
+            }
+        }
     })
     .await?;
     Ok(moment)
 }
 
-/// Looks once more which events wait in the outbox.
+/// Reads again which events are in the outbox.
 pub(crate) async fn read_outbox(sales: &Database, ledger: &mut Ledger) -> Result<(), StoreError> {
     let mut connection = sales.connection().await?;
-    audit::waiting(&mut connection, |events| events.iter().for_each(|event| ledger.wait(event)))
-        .await
+    audit::waiting(&mut connection, |events| {
+        for event in &events {
+            ledger.add_outbox_event(event);
+        }
+    })
+    .await
 }
 
-/// Reads the shipments in `scope`, and returns those of orders that are not in the ledger.
+/// Reads the shipments in `scope`. Returns the orders of those that are not in the ledger.
 pub(crate) async fn read_shipments(
     delivery: &Database,
     scope: &Scope,
@@ -55,14 +63,15 @@ pub(crate) async fn read_shipments(
 ) -> Result<Vec<OrderId>, StoreError> {
     let mut unknown = Vec::new();
     audit::shipments(&mut *delivery.connection().await?, scope, |shipments| {
-        let strangers = shipments.iter().filter(|shipment| !ledger.ship(shipment));
-        unknown.extend(strangers.map(|shipment| shipment.order_id));
+        let unmatched_shipments =
+            shipments.iter().filter(|shipment| !ledger.add_shipment(shipment));
+        unknown.extend(unmatched_shipments.map(|shipment| shipment.order_id));
     })
     .await?;
     Ok(unknown)
 }
 
-/// Where these orders are now; one that is missing does not exist.
+/// The current statuses of these orders; an order that is missing does not exist.
 pub(crate) async fn statuses(
     sales: &Database,
     orders: &[OrderId],

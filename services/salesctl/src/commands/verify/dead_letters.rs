@@ -1,7 +1,7 @@
-//! Whether dead letters are whole.
+//! I7: whether each dead letter is complete.
 //!
-//! The dead letters are read before the topics they come from: whatever has become one was in its topic before. What is
-//! kept of each is a digest of every part, until its original comes by.
+//! The dead letters are read before their original topics, so the original of each was in its topic
+//! before. A digest of each part of a dead letter is kept until its original is read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -53,22 +53,22 @@ impl Digests {
     }
 }
 
-/// With its length, so that two parts are told from one; nothing is told from an empty part.
+/// Adds the length too: two parts differ from one, and a missing part differs from an empty one.
 fn add(hash: &mut Sha256, bytes: Option<&[u8]>) {
     hash.update(bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
     hash.update(bytes.unwrap_or_default());
 }
 
-/// Where a record stood before it was put aside.
+/// Position of a record before it was dead-lettered.
 type Origin = (Stream, i32, i64);
 
-/// Every dead letter of the services, by the place of its original.
+/// Every dead letter of the consumers, by the position of its original.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetters(HashMap<Origin, Letters>);
 
 #[derive(Debug, Default)]
 struct Letters {
-    /// The dead letters of this one record: its offset, and what it holds of the original.
+    /// The dead letters of one record: the offset of each, and what it holds of the original.
     copies: Vec<(i64, Kept)>,
     compared: bool,
 }
@@ -77,7 +77,7 @@ struct Letters {
 #[derive(Debug)]
 enum Kept {
     All(Digests),
-    /// The beginning, and the digest of the whole value.
+    /// Only the beginning, with the digest of the complete value.
     Beginning(String),
 }
 
@@ -92,7 +92,7 @@ impl Kept {
 }
 
 impl DeadLetters {
-    /// Takes in a dead letter of `stream`'s reader, whose original stood in `topic`.
+    /// Adds a dead letter of the consumer of `stream`, whose original was in `topic`.
     pub(crate) fn add(
         &mut self,
         stream: Stream,
@@ -108,7 +108,7 @@ impl DeadLetters {
             .collect();
         if !missing.is_empty() {
             findings.violation(Invariant::DeadLetters, order, || {
-                format!("{} has no {}", named(letter), missing.join(", "))
+                format!("{} has no {}", location(letter), missing.join(", "))
             });
             return;
         }
@@ -120,11 +120,11 @@ impl DeadLetters {
             letter.header(header::ORIGINAL_TOPIC) == Some(topic.as_bytes()),
         ) else {
             findings.violation(Invariant::DeadLetters, order, || {
-                format!("{} names no place in {topic}", named(letter))
+                format!("{} names no position in {topic}", location(letter))
             });
             return;
         };
-        // A record that was redriven brings such headers along; the last ones are those of this letter.
+        // A redriven record already has such headers; the last ones belong to this dead letter.
         let added = letter.headers.iter().rposition(|(name, _)| name == header::ORIGINAL_TOPIC);
         let original = added.map_or(&letter.headers[..], |added| &letter.headers[..added]);
         let letters = self.0.entry((stream, partition, offset)).or_default();
@@ -136,12 +136,15 @@ impl DeadLetters {
         letters.copies.push((letter.offset, kept));
         if letters.copies.len() > 1 {
             findings.doubled_dead_letters.add(order, || {
-                format!("{topic} {partition}/{offset} was put aside {} times", letters.copies.len())
+                format!(
+                    "{topic} {partition}/{offset} was dead-lettered {} times",
+                    letters.copies.len()
+                )
             });
         }
     }
 
-    /// Compares a record with what was put aside of it. Returns whether anything was.
+    /// Compares a record with its dead letters. Returns whether it has any.
     pub(crate) fn compare(
         &mut self,
         stream: Stream,
@@ -156,15 +159,18 @@ impl DeadLetters {
             if !differences.is_empty() {
                 findings.violation(Invariant::DeadLetters, order_of(original), || {
                     let what = differences.join(" and ");
-                    format!("dead letter {offset} differs from {} in its {what}", named(original))
+                    format!(
+                        "dead letter {offset} differs from {} in its {what}",
+                        location(original)
+                    )
                 });
             }
         }
         true
     }
 
-    /// Judges what nothing could be compared with. `first` says where each partition of the stream begins now, which is
-    /// its end where everything has left it.
+    /// Judges the dead letters without an original. `first` has the first offset of each partition
+    /// of the stream, which is the end offset if the partition is empty.
     pub(crate) fn finish(
         &self,
         stream: Stream,
@@ -192,13 +198,13 @@ impl DeadLetters {
     }
 }
 
-/// The order that the key names.
+/// The order id in the key.
 pub(crate) fn order_of(record: &Record) -> Option<OrderId> {
     Uuid::try_parse_ascii(record.key.as_deref()?).ok().map(Into::into)
 }
 
-/// A record, by its place.
-pub(crate) fn named(record: &Record) -> String {
+/// Topic, partition and offset of a record.
+pub(crate) fn location(record: &Record) -> String {
     format!("{} {}/{}", record.topic, record.partition, record.offset)
 }
 

@@ -1,19 +1,18 @@
-//! What was found, promise by promise.
+//! The findings, by invariant.
 //!
-//! Of a promise that is broken a million times the first hundred cases tell as much as all of them, so that is what is
-//! kept, with a count.
+//! Only the first hundred cases of an invariant are kept, with a count of all.
 
 use domain::OrderId;
 use serde::Serialize;
 
-/// Cases that are told one by one.
-const TOLD: usize = 100;
+/// Maximum number of cases that are listed.
+const MAX_LISTED: usize = 100;
 
-/// What always holds.
+/// An invariant of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invariant {
     Events,
-    Causes,
+    OrderExists,
     Keys,
     Transitions,
     Order,
@@ -24,7 +23,7 @@ pub(crate) enum Invariant {
 impl Invariant {
     pub(crate) const ALL: [Self; 7] = [
         Self::Events,
-        Self::Causes,
+        Self::OrderExists,
         Self::Keys,
         Self::Transitions,
         Self::Order,
@@ -35,7 +34,7 @@ impl Invariant {
     pub(crate) const fn id(self) -> &'static str {
         match self {
             Self::Events => "I1",
-            Self::Causes => "I2",
+            Self::OrderExists => "I2",
             Self::Keys => "I3",
             Self::Transitions => "I4",
             Self::Order => "I5",
@@ -44,26 +43,28 @@ impl Invariant {
         }
     }
 
-    /// What is counted as checked, and what holds of it.
+    /// The items that are checked, and the guarantee for each.
     pub(crate) const fn promise(self, drained: bool) -> (&'static str, &'static str) {
         match self {
             Self::Events => {
-                ("events", "each is in its topic, in the outbox or a dead letter of it")
+                ("events", "each is in its topic, in the outbox or an outbox dead letter")
             }
-            Self::Causes => ("records", "each tells of an order that exists"),
-            Self::Keys => ("orders", "each has its idempotency key for itself"),
-            Self::Transitions => ("orders", "each transition happened once, each shipment is one"),
+            Self::OrderExists => ("records", "each names an order that exists"),
+            Self::Keys => ("orders", "each has a unique owner and idempotency key"),
+            Self::Transitions => {
+                ("orders", "each transition happened once, each shipment is consistent")
+            }
             Self::Order => ("orders", "none went backwards, in the database or in a topic"),
             Self::Account if drained => {
-                ("orders", "each is delivered or dead-lettered, none is on its way")
+                ("orders", "each is delivered or dead-lettered, none is pending")
             }
-            Self::Account => ("orders", "each is delivered, dead-lettered or on its way"),
-            Self::DeadLetters => ("dead letters", "each is its original, byte for byte"),
+            Self::Account => ("orders", "each is delivered, dead-lettered or pending"),
+            Self::DeadLetters => ("dead letters", "each equals its original, byte for byte"),
         }
     }
 }
 
-/// One case.
+/// One violation or warning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Case {
@@ -71,38 +72,38 @@ pub(crate) struct Case {
     pub(crate) what: String,
 }
 
-/// Cases of one kind: how many, and the first of them.
+/// Cases of one kind: the number of all, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cases {
     pub(crate) count: u64,
-    pub(crate) told: Vec<Case>,
+    pub(crate) listed: Vec<Case>,
 }
 
 impl Cases {
     pub(crate) fn add(&mut self, order: Option<OrderId>, what: impl FnOnce() -> String) {
         self.count += 1;
-        if self.told.len() < TOLD {
-            self.told.push(Case { order_id: order.map(|order| order.to_string()), what: what() });
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(Case { order_id: order.map(|order| order.to_string()), what: what() });
         }
     }
 }
 
-/// How one promise stands.
+/// The result for one invariant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) checked: u64,
-    /// Too old, or too new, to be told.
+    /// Too old or too new to be judged.
     pub(crate) not_judged: u64,
     pub(crate) violations: Cases,
 }
 
-/// How all of them stand, and what is worth knowing beside.
+/// The results for all invariants, and the warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     verdicts: [Verdict; Invariant::ALL.len()],
-    /// Steps that were reported with an earlier time than the step before: clocks differ.
-    pub(crate) clocks: Cases,
-    /// Records that have become more than one dead letter.
+    /// Steps with an earlier time than the step before, because of clock skew.
+    pub(crate) clock_skew: Cases,
+    /// Records with more than one dead letter.
     pub(crate) doubled_dead_letters: Cases,
 }
 
@@ -128,7 +129,7 @@ impl Findings {
         self.verdicts[invariant as usize].violations.add(order.into(), what);
     }
 
-    /// How many promises are broken, and how often.
+    /// Number of violations of all invariants.
     pub(crate) fn violations(&self) -> u64 {
         self.verdicts.iter().map(|verdict| verdict.violations.count).sum()
     }
@@ -139,14 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_hundred_cases_are_told_and_all_are_counted() {
+    fn the_first_hundred_cases_are_listed_and_all_are_counted() {
         let mut findings = Findings::default();
         for number in 0..250 {
             findings.violation(Invariant::Keys, OrderId::MIN, || number.to_string());
         }
         let violations = &findings.of(Invariant::Keys).violations;
-        assert_eq!((violations.count, violations.told.len()), (250, 100));
-        assert_eq!(violations.told[99].what, "99");
+        assert_eq!((violations.count, violations.listed.len()), (250, 100));
+        assert_eq!(violations.listed[99].what, "99");
         assert_eq!(findings.violations(), 250);
         assert_eq!(findings.of(Invariant::Events), &Verdict::default());
     }

@@ -1,8 +1,9 @@
-//! Holding what was read against what was promised.
+//! Checks the invariants on the data that was read.
 //!
-//! Nothing is read here. What was read is not of one moment, but in an order that makes each judgement safe: the orders
-//! first, then how far the readers are, then what these readers had to do, and the topics last. So an event that is
-//! missing was missing when its order was read, and an effect that is missing had been passed over before.
+//! This module reads nothing. The data is not from one moment, but the order of the reads makes
+//! each judgement safe: first the orders, then the progress of the consumers, then the effects of
+//! the consumers, and last the topics. So a missing event was missing when its order was read, and
+//! the event of a missing effect had been consumed before.
 
 mod account;
 mod history;
@@ -12,33 +13,35 @@ use std::collections::HashSet;
 
 use domain::{OrderId, OrderStatus};
 
-pub(crate) use self::account::{Account, Demands, account, lost};
+pub(crate) use self::account::{Account, Criteria, account, lost};
 pub(crate) use self::history::history;
 pub(crate) use self::republish::{Plan, plan};
 use super::findings::{Findings, Invariant};
 use super::ledger::{Entry, Ledger, Stream, event_type};
 
-/// How far the clock that dated an order can be ahead of the one that dated its record, in milliseconds.
-const CLOCKS_APART: i64 = 3_600_000;
+/// Maximum lead of the clock that dated an order over the clock that dated its record, in
+/// milliseconds.
+const MAX_CLOCK_LEAD_MS: i64 = 3_600_000;
 
-/// How far back each topic reaches: records of orders from before this moment may have left it; in milliseconds since 1970.
+/// For each topic: records of orders from before this time may have expired. In milliseconds since
+/// 1970.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Horizons(pub(crate) [Option<i64>; 2]);
 
 impl Horizons {
-    /// Whether the record of the event may have left its topic.
-    fn is_out_of_sight(self, entry: &Entry, event: OrderStatus) -> bool {
+    /// Whether the record of the event may have expired.
+    fn may_have_expired(self, entry: &Entry, event: OrderStatus) -> bool {
         let horizon = self.0[Stream::of(event) as usize];
-        horizon.is_some_and(|at| entry.id.unix_millis() <= at.saturating_add(CLOCKS_APART))
+        horizon.is_some_and(|at| entry.id.unix_millis() <= at.saturating_add(MAX_CLOCK_LEAD_MS))
     }
 
-    /// Whether the event should be where it is not.
+    /// Whether the event is not in its topic and cannot have expired.
     fn is_missing(self, entry: &Entry, event: OrderStatus) -> bool {
-        !entry.is_seen(event) && !self.is_out_of_sight(entry, event)
+        !entry.is_in_topic(event) && !self.may_have_expired(entry, event)
     }
 }
 
-/// Orders whose keys have the same hash as another's.
+/// Orders whose idempotency keys have the same hash as the key of another order.
 pub(crate) fn key_suspects(ledger: &Ledger) -> Vec<OrderId> {
     let mut hashes: Vec<(i64, OrderId)> =
         ledger.entries().iter().map(|entry| (entry.key_hash, entry.id)).collect();
@@ -57,16 +60,16 @@ pub(crate) fn keys(ledger: &Ledger, doubled: &HashSet<OrderId>, findings: &mut F
     }
 }
 
-/// The events of an order that have to be in a topic.
+/// The events of an order that must be in a topic.
 fn expected(entry: &Entry) -> impl Iterator<Item = OrderStatus> {
-    let kept = |event| entry.is_waiting(event) || entry.is_refused(event);
+    let kept = |event| entry.is_in_outbox(event) || entry.is_outbox_dead_letter(event);
     OrderStatus::ALL.into_iter().filter(move |event| {
-        // The database has a step because its event came from the topic.
+        // A step is in the database because its event was read from the topic.
         *event <= entry.status && (*event != OrderStatus::PendingShipment || !kept(*event))
     })
 }
 
-/// Whether any event is missing as things stand.
+/// Whether any event is missing.
 pub(crate) fn is_any_missing(ledger: &Ledger, horizons: Horizons) -> bool {
     let missing = |entry: &Entry| expected(entry).any(|it| horizons.is_missing(entry, it));
     ledger.entries().iter().any(missing)
@@ -77,8 +80,8 @@ pub(crate) fn events(ledger: &Ledger, horizons: Horizons, findings: &mut Finding
     for entry in ledger.entries() {
         let all = OrderStatus::ALL.into_iter().filter(|event| *event <= entry.status).count();
         let mut not_judged = 0;
-        for event in expected(entry).filter(|event| !entry.is_seen(*event)) {
-            if horizons.is_out_of_sight(entry, event) {
+        for event in expected(entry).filter(|event| !entry.is_in_topic(*event)) {
+            if horizons.may_have_expired(entry, event) {
                 not_judged += 1;
                 continue;
             }
@@ -99,23 +102,23 @@ pub(crate) fn shipments(ledger: &Ledger, horizons: Horizons, findings: &mut Find
     for entry in ledger.entries() {
         let created = OrderStatus::PendingShipment;
         let Some(state) = entry.shipment else {
-            let to_come = entry.is_ahead(created) || entry.is_waiting(created);
-            let taken = entry.is_seen(created) && !entry.is_put_aside(Stream::Orders);
-            let long_ago = entry.status == OrderStatus::Delivered
-                && !entry.is_seen(created)
-                && !entry.is_refused(created);
-            if !to_come && (taken || long_ago) {
+            let pending = entry.is_unread(created) || entry.is_in_outbox(created);
+            let consumed = entry.is_in_topic(created) && !entry.has_dead_letter_in(Stream::Orders);
+            let expired = entry.status == OrderStatus::Delivered
+                && !entry.is_in_topic(created)
+                && !entry.is_outbox_dead_letter(created);
+            if !pending && (consumed || expired) {
                 findings.violation(Invariant::Transitions, entry.id, || {
-                    "has no shipment, though delivery-service has passed its order.created"
+                    "has no shipment, though delivery-service has consumed its order.created"
                         .to_owned()
                 });
             }
             continue;
         };
         for step in OrderStatus::ALL {
-            // What the history says too is told with the events. One that was put aside was in the topic.
-            let untold = entry.status < step && !entry.is_put_aside(Stream::of(step));
-            if untold && step <= state && horizons.is_missing(entry, step) {
+            // A step in the history is reported under I1. A dead-lettered event was in the topic.
+            let unreported = entry.status < step && !entry.has_dead_letter_in(Stream::of(step));
+            if unreported && step <= state && horizons.is_missing(entry, step) {
                 findings.violation(Invariant::Transitions, entry.id, || {
                     format!("its shipment is {state}, and {} is not in its topic", event_type(step))
                 });
@@ -127,12 +130,14 @@ pub(crate) fn shipments(ledger: &Ledger, horizons: Horizons, findings: &mut Find
 /// I5, of the topics.
 pub(crate) fn order(ledger: &Ledger, findings: &mut Findings) {
     for entry in ledger.entries() {
-        for stream in Stream::ALL.into_iter().filter(|stream| entry.has_strayed(*stream)) {
+        for stream in
+            Stream::ALL.into_iter().filter(|stream| entry.is_in_several_partitions(*stream))
+        {
             findings.violation(Invariant::Order, entry.id, || {
                 format!("is in more than one partition of the topic that {} reads", stream.reader())
             });
         }
-        if entry.is_overtaken() && !entry.has_strayed(Stream::Deliveries) {
+        if entry.is_out_of_order() && !entry.is_in_several_partitions(Stream::Deliveries) {
             findings.violation(Invariant::Order, entry.id, || {
                 "its first order.delivered comes before its first order.shipped".to_owned()
             });

@@ -1,4 +1,4 @@
-//! What is known of each order, in as few bytes as will do: a million of them are looked at in one run.
+//! The data about each order, in few bytes: one run may read a million orders.
 
 use contracts::delivery_events::{ORDER_DELIVERED, ORDER_SHIPPED};
 use contracts::order_events::ORDER_CREATED;
@@ -10,7 +10,7 @@ const NO_PARTITION: i32 = -1;
 /// Later than any record.
 const NEVER: i64 = i64::MAX;
 
-/// A topic of events that orders are followed through.
+/// A topic of order events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Stream {
     /// `order.created`, read by delivery-service.
@@ -22,7 +22,7 @@ pub(crate) enum Stream {
 impl Stream {
     pub(crate) const ALL: [Self; 2] = [Self::Orders, Self::Deliveries];
 
-    /// Where the event is published that leads to this status.
+    /// The topic of the event that leads to this status.
     pub(crate) const fn of(event: OrderStatus) -> Self {
         match event {
             OrderStatus::PendingShipment => Self::Orders,
@@ -62,33 +62,33 @@ pub(crate) struct Entry {
     /// When the database stored that it was shipped, in milliseconds since 1970.
     shipped_at: i64,
     partitions: [i32; 2],
-    /// Where it was when everything was read.
+    /// The status when the orders were read.
     pub(crate) status: OrderStatus,
-    /// Where it was later, if somebody looked again.
-    moved_to: Option<OrderStatus>,
+    /// The status of a later read, if there was one.
+    later_status: Option<OrderStatus>,
     /// The last step that its shipment has reported, if it has one.
     pub(crate) shipment: Option<OrderStatus>,
-    /// The next step of the shipment lies ahead.
-    pub(crate) on_its_way: bool,
+    /// The next step of the shipment is scheduled and not due yet.
+    pub(crate) step_scheduled: bool,
     /// Kafka has refused the next step of the shipment.
-    pub(crate) halted: bool,
+    pub(crate) step_refused: bool,
     seen: [bool; 3],
-    ahead: [bool; 3],
+    unread: [bool; 3],
     waiting: [bool; 3],
     refused: [bool; 3],
-    put_aside: [bool; 3],
-    strayed: [bool; 2],
-    overtaken: bool,
+    dead_letter: [bool; 3],
+    in_several_partitions: [bool; 2],
+    out_of_order: bool,
 }
 
 /// A record of an event.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sighting {
+pub(crate) struct EventRecord {
     pub(crate) partition: i32,
     /// When it was published, in milliseconds since 1970.
     pub(crate) published_at: Option<i64>,
-    /// The reader of the topic is yet to come to it.
-    pub(crate) is_ahead: bool,
+    /// The consumer has not processed it yet.
+    pub(crate) is_unread: bool,
 }
 
 impl Entry {
@@ -102,83 +102,84 @@ impl Entry {
             shipped_at: shipped.map_or(NEVER, recorded),
             partitions: [NO_PARTITION; 2],
             status: order.status,
-            moved_to: None,
+            later_status: None,
             shipment: None,
-            on_its_way: false,
-            halted: false,
+            step_scheduled: false,
+            step_refused: false,
             seen: [false; 3],
-            ahead: [false; 3],
+            unread: [false; 3],
             waiting: [false; 3],
             refused: [false; 3],
-            put_aside: [false; 3],
-            strayed: [false; 2],
-            overtaken: false,
+            dead_letter: [false; 3],
+            in_several_partitions: [false; 2],
+            out_of_order: false,
         }
     }
 
-    /// Where it was when somebody looked last. What it needs for that may have come after the topics were read.
+    /// The status of the last read. The events that led to it may have arrived after the topics
+    /// were read.
     pub(crate) fn last_status(&self) -> OrderStatus {
-        self.moved_to.unwrap_or(self.status)
+        self.later_status.unwrap_or(self.status)
     }
 
     /// A record of the event is in its topic.
-    pub(crate) fn is_seen(&self, event: OrderStatus) -> bool {
+    pub(crate) fn is_in_topic(&self, event: OrderStatus) -> bool {
         self.seen[event as usize]
     }
 
-    /// A record of the event is in its topic, and its reader is yet to come to it.
-    pub(crate) fn is_ahead(&self, event: OrderStatus) -> bool {
-        self.ahead[event as usize]
+    /// A record of the event is in its topic, and the consumer has not processed it yet.
+    pub(crate) fn is_unread(&self, event: OrderStatus) -> bool {
+        self.unread[event as usize]
     }
 
     /// The event is in the outbox.
-    pub(crate) fn is_waiting(&self, event: OrderStatus) -> bool {
+    pub(crate) fn is_in_outbox(&self, event: OrderStatus) -> bool {
         self.waiting[event as usize]
     }
 
     /// The event is a dead letter of the outbox.
-    pub(crate) fn is_refused(&self, event: OrderStatus) -> bool {
+    pub(crate) fn is_outbox_dead_letter(&self, event: OrderStatus) -> bool {
         self.refused[event as usize]
     }
 
-    /// A record of the order is a dead letter of this topic's reader.
-    pub(crate) fn is_put_aside(&self, stream: Stream) -> bool {
-        stream.events().any(|event| self.is_event_put_aside(event))
+    /// A record of the order is a dead letter of the consumer of this topic.
+    pub(crate) fn has_dead_letter_in(&self, stream: Stream) -> bool {
+        stream.events().any(|event| self.has_dead_letter_of(event))
     }
 
-    /// A record of the event is a dead letter of the topic's reader.
-    pub(crate) fn is_event_put_aside(&self, event: OrderStatus) -> bool {
-        self.put_aside[event as usize]
+    /// A record of the event is a dead letter of the consumer of its topic.
+    pub(crate) fn has_dead_letter_of(&self, event: OrderStatus) -> bool {
+        self.dead_letter[event as usize]
     }
 
-    /// Any of its events is a dead letter of anybody.
+    /// Any of its events is a dead letter, of the outbox, a consumer or delivery-service.
     pub(crate) fn is_dead_lettered(&self) -> bool {
-        self.halted || self.refused.contains(&true) || self.put_aside.contains(&true)
+        self.step_refused || self.refused.contains(&true) || self.dead_letter.contains(&true)
     }
 
     /// Its records in this topic are in more than one partition.
-    pub(crate) fn has_strayed(&self, stream: Stream) -> bool {
-        self.strayed[stream as usize]
+    pub(crate) fn is_in_several_partitions(&self, stream: Stream) -> bool {
+        self.in_several_partitions[stream as usize]
     }
 
-    /// The first `order.delivered` stands before the first `order.shipped`, which has not left the topic.
-    pub(crate) fn is_overtaken(&self) -> bool {
-        self.overtaken
+    /// The first `order.delivered` is before the first `order.shipped`, which has not expired.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        self.out_of_order
     }
 }
 
-/// What a record is to the ledger.
+/// How a record relates to the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// The first of its event.
     First,
-    /// A repeat.
+    /// A duplicate.
     Again,
     /// Of an order that is not in the ledger.
     Unknown,
 }
 
-/// All orders that are looked at, by ascending id.
+/// All selected orders, by ascending id.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Vec<Entry>);
 
@@ -202,7 +203,7 @@ impl Ledger {
         self.0.get_mut(place)
     }
 
-    pub(crate) fn wait(&mut self, event: &WaitingEvent) {
+    pub(crate) fn add_outbox_event(&mut self, event: &WaitingEvent) {
         let known =
             OrderStatus::ALL.into_iter().find(|status| event_type(*status) == event.event_type);
         if let (Some(event_of), Some(entry)) = (known, self.get_mut(event.order_id)) {
@@ -212,51 +213,57 @@ impl Ledger {
     }
 
     /// Returns whether the shipment's order is in the ledger.
-    pub(crate) fn ship(&mut self, shipment: &AuditedShipment) -> bool {
+    pub(crate) fn add_shipment(&mut self, shipment: &AuditedShipment) -> bool {
         let entry = self.get_mut(shipment.order_id);
         entry.is_some_and(|entry| {
             entry.shipment = Some(shipment.state);
-            entry.on_its_way = shipment.on_its_way;
-            entry.halted = shipment.refused;
+            entry.step_scheduled = shipment.step_scheduled;
+            entry.step_refused = shipment.refused;
             true
         })
     }
 
-    /// Notes a dead letter. One that does not say of what event it is may be of any in its stream.
-    pub(crate) fn put_aside(&mut self, id: OrderId, stream: Stream, type_header: Option<&[u8]>) {
+    /// Adds a dead letter. Without a known event type, it may be of any event of its stream.
+    pub(crate) fn dead_letter(&mut self, id: OrderId, stream: Stream, type_header: Option<&[u8]>) {
         let is_of = |event: &OrderStatus| type_header == Some(event_type(*event).as_bytes());
         let known = stream.events().find(is_of);
         if let Some(entry) = self.get_mut(id) {
             for event in stream.events().filter(|event| known.is_none_or(|known| known == *event)) {
-                entry.put_aside[event as usize] = true;
+                entry.dead_letter[event as usize] = true;
             }
         }
     }
 
-    pub(crate) fn move_to(&mut self, id: OrderId, status: OrderStatus) {
+    pub(crate) fn set_later_status(&mut self, id: OrderId, status: OrderStatus) {
         if let Some(entry) = self.get_mut(id) {
-            entry.moved_to = Some(status);
+            entry.later_status = Some(status);
         }
     }
 
-    /// Notes a record of the event that leads to a status. The records of a partition come in their order.
-    pub(crate) fn see(&mut self, id: OrderId, event: OrderStatus, sighting: Sighting) -> Seen {
+    /// Adds a record of the event that leads to a status. The records of a partition must be added
+    /// in order.
+    pub(crate) fn add_record(
+        &mut self,
+        id: OrderId,
+        event: OrderStatus,
+        event_record: EventRecord,
+    ) -> Seen {
         let Some(entry) = self.get_mut(id) else { return Seen::Unknown };
-        let Sighting { partition, published_at, is_ahead } = sighting;
+        let EventRecord { partition, published_at, is_unread } = event_record;
         let stream = Stream::of(event) as usize;
         if entry.partitions[stream] == NO_PARTITION {
             entry.partitions[stream] = partition;
         }
-        entry.strayed[stream] |= entry.partitions[stream] != partition;
-        entry.ahead[event as usize] |= is_ahead;
+        entry.in_several_partitions[stream] |= entry.partitions[stream] != partition;
+        entry.unread[event as usize] |= is_unread;
         if entry.seen[event as usize] {
             return Seen::Again;
         }
         entry.seen[event as usize] = true;
-        // One from after the step was stored repeats another, which has left the topic.
+        // A record from after the step was stored is a duplicate of one that has expired.
         let is_first = published_at.is_none_or(|at| at <= entry.shipped_at);
-        entry.overtaken |=
-            event == OrderStatus::Shipped && is_first && entry.is_seen(OrderStatus::Delivered);
+        entry.out_of_order |=
+            event == OrderStatus::Shipped && is_first && entry.is_in_topic(OrderStatus::Delivered);
         Seen::First
     }
 }
@@ -273,16 +280,16 @@ pub(crate) mod tests {
         AuditedOrder { id, status, key_hash: 0, history: Vec::new() }
     }
 
-    pub(crate) fn sighting(partition: i32) -> Sighting {
-        Sighting { partition, published_at: None, is_ahead: true }
+    pub(crate) fn event_record(partition: i32) -> EventRecord {
+        EventRecord { partition, published_at: None, is_unread: true }
     }
 
     impl Ledger {
-        /// The reader of the topic is done with everything.
-        pub(crate) fn pass(&mut self, stream: Stream) {
+        /// The consumer of the topic has processed all records.
+        pub(crate) fn consume_all(&mut self, stream: Stream) {
             for entry in &mut self.0 {
                 for event in stream.events() {
-                    entry.ahead[event as usize] = false;
+                    entry.unread[event as usize] = false;
                 }
             }
         }
@@ -294,55 +301,60 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_first_record_counts_and_repeats_are_told_apart() {
+    fn duplicate_and_unknown_records_are_recognized() {
         let mut ledger = Ledger::default();
         let order = order(7, OrderStatus::Shipped);
         ledger.add(&order);
-        assert_eq!(ledger.see(order.id, OrderStatus::Shipped, sighting(1)), Seen::First);
-        assert_eq!(ledger.see(order.id, OrderStatus::Shipped, sighting(1)), Seen::Again);
-        assert_eq!(ledger.see(OrderId::MAX, OrderStatus::Shipped, sighting(1)), Seen::Unknown);
+        assert_eq!(ledger.add_record(order.id, OrderStatus::Shipped, event_record(1)), Seen::First);
+        assert_eq!(ledger.add_record(order.id, OrderStatus::Shipped, event_record(1)), Seen::Again);
+        assert_eq!(
+            ledger.add_record(OrderId::MAX, OrderStatus::Shipped, event_record(1)),
+            Seen::Unknown
+        );
         let entry = &ledger.entries()[0];
-        assert!(entry.is_seen(OrderStatus::Shipped) && !entry.is_seen(OrderStatus::Delivered));
-        assert!(!entry.has_strayed(Stream::Deliveries));
+        assert!(
+            entry.is_in_topic(OrderStatus::Shipped) && !entry.is_in_topic(OrderStatus::Delivered)
+        );
+        assert!(!entry.is_in_several_partitions(Stream::Deliveries));
     }
 
     #[test]
-    fn an_order_in_two_partitions_of_a_topic_has_strayed_there_alone() {
+    fn records_in_several_partitions_are_detected_per_topic() {
         let mut ledger = Ledger::default();
         let order = order(7, OrderStatus::Delivered);
         ledger.add(&order);
-        ledger.see(order.id, OrderStatus::PendingShipment, sighting(0));
-        ledger.see(order.id, OrderStatus::Shipped, sighting(1));
-        assert!(!ledger.entries()[0].has_strayed(Stream::Deliveries));
-        ledger.see(order.id, OrderStatus::Delivered, sighting(2));
-        assert!(ledger.entries()[0].has_strayed(Stream::Deliveries));
-        assert!(!ledger.entries()[0].has_strayed(Stream::Orders));
+        ledger.add_record(order.id, OrderStatus::PendingShipment, event_record(0));
+        ledger.add_record(order.id, OrderStatus::Shipped, event_record(1));
+        assert!(!ledger.entries()[0].is_in_several_partitions(Stream::Deliveries));
+        ledger.add_record(order.id, OrderStatus::Delivered, event_record(2));
+        assert!(ledger.entries()[0].is_in_several_partitions(Stream::Deliveries));
+        assert!(!ledger.entries()[0].is_in_several_partitions(Stream::Orders));
     }
 
     #[test]
-    fn only_the_first_records_tell_whether_a_step_was_overtaken() {
+    fn only_first_records_decide_whether_steps_are_out_of_order() {
         use OrderStatus::{Delivered, Shipped};
-        for (events, overtaken) in [
+        for (events, out_of_order) in [
             (&[Shipped, Delivered, Shipped][..], false),
             (&[Shipped, Shipped, Delivered, Delivered], false),
             (&[Delivered, Shipped, Delivered], true),
-            // The first `order.shipped` may have left the topic.
+            // The first `order.shipped` may have expired.
             (&[Delivered], false),
         ] {
             let mut ledger = Ledger::default();
             let order = order(7, Delivered);
             ledger.add(&order);
             for event in events {
-                ledger.see(order.id, *event, sighting(0));
+                ledger.add_record(order.id, *event, event_record(0));
             }
-            assert_eq!(ledger.entries()[0].is_overtaken(), overtaken, "{events:?}");
+            assert_eq!(ledger.entries()[0].is_out_of_order(), out_of_order, "{events:?}");
         }
     }
 
     #[test]
-    fn a_step_that_is_published_again_after_it_was_stored_was_not_overtaken() {
+    fn a_step_republished_after_it_was_stored_is_not_out_of_order() {
         let stored = DateTime::from_timestamp_millis(1_000).unwrap();
-        for (published_at, overtaken) in [(999, true), (1_000, true), (1_001, false)] {
+        for (published_at, out_of_order) in [(999, true), (1_000, true), (1_001, false)] {
             let mut ledger = Ledger::default();
             let mut order = order(7, OrderStatus::Delivered);
             order.history.push(HistoryRow {
@@ -353,10 +365,10 @@ pub(crate) mod tests {
                 recorded_at: stored,
             });
             ledger.add(&order);
-            ledger.see(order.id, OrderStatus::Delivered, sighting(0));
-            let shipped = Sighting { published_at: Some(published_at), ..sighting(0) };
-            ledger.see(order.id, OrderStatus::Shipped, shipped);
-            assert_eq!(ledger.entries()[0].is_overtaken(), overtaken, "{published_at}");
+            ledger.add_record(order.id, OrderStatus::Delivered, event_record(0));
+            let shipped = EventRecord { published_at: Some(published_at), ..event_record(0) };
+            ledger.add_record(order.id, OrderStatus::Shipped, shipped);
+            assert_eq!(ledger.entries()[0].is_out_of_order(), out_of_order, "{published_at}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! `salesctl verify`: holds a running system against what it promises.
+//! `salesctl verify`: checks the invariants of a running system.
 //!
-//! A test can look at what it has made; whoever runs the system wants to know of the orders that are in it now. So this
-//! reads both databases and the topics, changes nothing, and names each order that breaks a promise.
+//! A test checks only the orders that it has created. This command checks the orders that are in
+//! the system now: it reads both databases and the topics, changes nothing, and names each order
+//! that violates an invariant.
 
 mod databases;
 mod dead_letters;
@@ -31,13 +32,13 @@ use super::topics::TopicSettings;
 use crate::failure::Failure;
 use crate::output;
 
-/// A promise is broken.
+/// The exit code for violations.
 const VIOLATED: u8 = 3;
 
-/// Seconds after which an order has been on its way for long.
+/// Default of `--stuck-after`, in seconds.
 const STUCK_AFTER: u64 = 300;
 
-/// Where everything is, and what of it is looked at.
+/// The databases, the topics, and the selection of orders.
 #[derive(Conf)]
 pub(super) struct Sources {
     #[conf(flatten)]
@@ -58,12 +59,12 @@ pub(crate) struct Verify {
     #[conf(flatten)]
     sources: Sources,
 
-    /// Seconds without a change after which an order on its way is mentioned, with where it is; 300 when unset, 0 with
-    /// --order
+    /// Seconds without a change after which a pending order is a warning, with what it waits for;
+    /// 300 when unset, 0 with --order
     #[conf(long, value_parser = parse_stuck_after)]
     stuck_after: Option<u64>,
 
-    /// Says that nothing is on its way any more: an order that is, is a violation
+    /// Expect a drained system: a pending order is a violation
     #[conf(long)]
     drained: bool,
 
@@ -77,7 +78,7 @@ fn parse_stuck_after(text: &str) -> Result<u64, String> {
 }
 
 impl Sources {
-    /// The only order that is looked at.
+    /// The only selected order.
     pub(super) const fn order(&self) -> Option<OrderId> {
         self.selected.order
     }

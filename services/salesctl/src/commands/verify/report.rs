@@ -1,4 +1,4 @@
-//! What is told of a run.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use super::findings::{Case, Cases, Findings, Invariant};
 use super::judge::Account;
 use super::topics::Counts;
 
-/// Everything, for people or for programs.
+/// The report, printed as text or as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     /// When the orders were read.
     at: String,
     violations: u64,
-    invariants: BTreeMap<&'static str, Stand>,
+    invariants: BTreeMap<&'static str, InvariantResult>,
     orders: Orders,
     topics: Vec<Counts>,
     warnings: Warnings,
@@ -25,7 +25,7 @@ pub(crate) struct Report {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Stand {
+struct InvariantResult {
     promise: String,
     checked: u64,
     not_judged: u64,
@@ -43,23 +43,23 @@ struct Orders {
     lost: u64,
 }
 
-/// What breaks no promise.
+/// Findings that violate no invariant.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Warnings {
-    stuck: Told,
-    doubled_dead_letters: Told,
-    clocks_apart: Told,
+    stuck: Warning,
+    doubled_dead_letters: Warning,
+    clocks_apart: Warning,
 }
 
 #[derive(Debug, Serialize)]
-struct Told {
+struct Warning {
     count: u64,
     cases: Vec<Case>,
 }
 
-impl From<Cases> for Told {
-    fn from(Cases { count, told: cases }: Cases) -> Self {
+impl From<Cases> for Warning {
+    fn from(Cases { count, listed: cases }: Cases) -> Self {
         Self { count, cases }
     }
 }
@@ -72,23 +72,23 @@ impl Report {
         topics: Vec<Counts>,
         drained: bool,
     ) -> Self {
-        let stand = |invariant: Invariant| {
+        let result = |invariant: Invariant| {
             let (things, promise) = invariant.promise(drained);
             let verdict = findings.of(invariant).clone();
-            let stand = Stand {
+            let result = InvariantResult {
                 promise: format!("{things}: {promise}"),
                 checked: verdict.checked,
                 not_judged: verdict.not_judged,
                 count: verdict.violations.count,
-                violations: verdict.violations.told,
+                violations: verdict.violations.listed,
             };
-            (invariant.id(), stand)
+            (invariant.id(), result)
         };
         let Account { delivered, dead_lettered, pending, lost, stuck } = account;
         Self {
             at: timestamp_text(at),
             violations: findings.violations(),
-            invariants: Invariant::ALL.into_iter().map(stand).collect(),
+            invariants: Invariant::ALL.into_iter().map(result).collect(),
             orders: Orders {
                 accepted: delivered + dead_lettered + pending + lost,
                 delivered,
@@ -100,7 +100,7 @@ impl Report {
             warnings: Warnings {
                 stuck: stuck.into(),
                 doubled_dead_letters: findings.doubled_dead_letters.into(),
-                clocks_apart: findings.clocks.into(),
+                clocks_apart: findings.clock_skew.into(),
             },
         }
     }
@@ -109,7 +109,7 @@ impl Report {
         self.violations == 0
     }
 
-    /// Whether there was no order to look at.
+    /// Whether no order was selected.
     pub(crate) const fn is_empty(&self) -> bool {
         self.orders.accepted == 0
     }
@@ -126,24 +126,24 @@ impl Report {
             ));
         }
         let Warnings { stuck, doubled_dead_letters, clocks_apart } = &self.warnings;
-        for (kind, told) in [
+        for (kind, listed) in [
             ("stuck", stuck),
-            ("doubled dead letter", doubled_dead_letters),
-            ("clocks apart", clocks_apart),
+            ("duplicate dead letter", doubled_dead_letters),
+            ("clock skew", clocks_apart),
         ] {
-            list(&mut lines, &format!("warning, {kind}"), told.count, &told.cases);
+            list(&mut lines, &format!("warning, {kind}"), listed.count, &listed.cases);
         }
-        for (id, stand) in &self.invariants {
-            list(&mut lines, id, stand.count, &stand.violations);
+        for (id, result) in &self.invariants {
+            list(&mut lines, id, result.count, &result.violations);
         }
         lines.join("\n")
     }
 }
 
-fn line((id, stand): (&&'static str, &Stand)) -> String {
-    let Stand { promise, checked, not_judged, count, .. } = stand;
+fn line((id, result): (&&'static str, &InvariantResult)) -> String {
+    let InvariantResult { promise, checked, not_judged, count, .. } = result;
     let result = match (count, checked, not_judged) {
-        // A promise of which nothing could be checked is not kept for that.
+        // An invariant is not `ok` if nothing could be checked.
         (0, 0, 1..) => "not judged".to_owned(),
         (0, ..) => "ok".to_owned(),
         _ => format!("{count} VIOLATED"),
@@ -158,8 +158,8 @@ fn list(lines: &mut Vec<String>, name: &str, count: u64, cases: &[Case]) {
         let order = order_id.as_deref().map(|order| format!("order {order} ")).unwrap_or_default();
         format!("{name}: {order}{what}")
     }));
-    let untold = count - cases.len() as u64;
-    if untold > 0 {
-        lines.push(format!("{name}: and {untold} more"));
+    let not_listed = count - cases.len() as u64;
+    if not_listed > 0 {
+        lines.push(format!("{name}: and {not_listed} more"));
     }
 }

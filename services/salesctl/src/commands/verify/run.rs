@@ -1,4 +1,4 @@
-//! Reading everything, in the order that makes the judgement safe.
+//! Reads all data, in the order that makes the judgement safe.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use store::{Database, audit};
 use super::databases::{read_orders, read_outbox, read_shipments, statuses};
 use super::dead_letters::DeadLetters;
 use super::findings::{Findings, Invariant};
-use super::judge::{self, Demands, Horizons};
+use super::judge::{self, Criteria, Horizons};
 use super::ledger::{Ledger, Stream};
 use super::report::Report;
 use super::scope::Selection;
-use super::topics::{Books, Counts, Reading, Topics};
+use super::topics::{Collected, Counts, Reading, Topics};
 use crate::failure::Failure;
 use crate::progress::bar;
 
-/// What is examined.
+/// The databases, the topics and the orders to examine.
 pub(crate) struct Run {
     pub(crate) sales: Database,
     pub(crate) delivery: Database,
@@ -29,7 +29,7 @@ pub(crate) struct Run {
     pub(crate) selection: Selection,
 }
 
-/// Everything that was read.
+/// All data that was read.
 pub(crate) struct Examined {
     pub(crate) ledger: Ledger,
     pub(crate) horizons: Horizons,
@@ -41,13 +41,16 @@ pub(crate) struct Examined {
 }
 
 impl Run {
-    /// Each thing is read after that which it must not lag behind:
+    /// Reads the data in this order:
     ///
-    /// 1. orders, history and outbox, as they are at one moment: what they tell of is in the topics by then;
-    /// 2. how far delivery-service is, then the shipments: whatever it has passed has its shipment;
-    /// 3. how far status-consumer is, then the dead letters: whatever was passed and not applied is one;
-    /// 4. the topics, up to where they end now;
-    /// 5. what looks missing or unknown, once more.
+    /// 1. a snapshot of orders, history and outbox: the events of the history are in the topics by
+    ///    then;
+    /// 2. the progress of delivery-service, then the shipments: each event that it has consumed
+    ///    has a shipment by then;
+    /// 3. the progress of status-consumer, then the dead letters: each event that it has consumed
+    ///    and not applied is a dead letter by then;
+    /// 4. the topics, up to their current end;
+    /// 5. again, what is missing or unknown.
     pub(crate) async fn examine(&self) -> Result<Examined, Failure> {
         let scope = &self.selection.scope;
         let topics = Topics { kafka: &self.kafka, names: &self.names, selection: &self.selection };
@@ -59,42 +62,42 @@ impl Run {
         progress.finish();
 
         let orders = topics.begin(Stream::Orders).await?;
-        let strangers = read_shipments(&self.delivery, scope, &mut ledger).await?;
+        let unmatched_shipments = read_shipments(&self.delivery, scope, &mut ledger).await?;
         let deliveries = topics.begin(Stream::Deliveries).await?;
         let mut readings = [orders, deliveries];
 
         let progress = bar("records", 0);
-        let mut books = Books {
+        let mut collected = Collected {
             ledger: &mut ledger,
             letters: &mut letters,
             findings: &mut findings,
             unknown: &mut unknown,
         };
         for reading in &mut readings {
-            topics.read_dead_letters(reading, &mut books).await?;
+            topics.read_dead_letters(reading, &mut collected).await?;
         }
         for reading in &mut readings {
-            topics.read_events(reading, &mut books, &progress).await?;
+            topics.read_events(reading, &mut collected, &progress).await?;
         }
-        let announcements = topics.read_announcements(&mut books).await?;
+        let announcements = topics.read_announcements(&mut collected).await?;
 
         let horizons =
             |readings: &[Reading; 2]| Horizons(readings.each_ref().map(Reading::horizon));
-        if judge::is_any_missing(books.ledger, horizons(&readings)) {
-            // A broker that has just taken over a partition can be behind with its end for a moment.
-            read_outbox(&self.sales, books.ledger).await?;
+        if judge::is_any_missing(collected.ledger, horizons(&readings)) {
+            // A broker that has just taken over a partition may briefly report an old end offset.
+            read_outbox(&self.sales, collected.ledger).await?;
             for reading in &mut readings {
-                topics.read_events(reading, &mut books, &progress).await?;
+                topics.read_events(reading, &mut collected, &progress).await?;
             }
         }
         progress.finish();
-        self.judge_strangers(&strangers, unknown, &mut findings).await?;
-        self.bring_up_to_date(&mut ledger).await?;
+        self.judge_unknown_orders(&unmatched_shipments, unknown, &mut findings).await?;
+        self.refresh_statuses(&mut ledger).await?;
         let horizons = horizons(&readings);
         Ok(Examined { ledger, horizons, at, findings, letters, readings, announcements })
     }
 
-    /// Holds what was read against what was promised.
+    /// Checks the invariants.
     pub(crate) async fn verify(
         &self,
         stuck_after: Duration,
@@ -110,16 +113,17 @@ impl Run {
             letters.finish(reading.stream, &reading.beginnings(), &mut findings);
         }
         let stuck_after = i64::try_from(stuck_after.as_millis()).unwrap_or(i64::MAX);
-        let demands = Demands { now: at.timestamp_millis(), stuck_after, drained };
-        let account = judge::account(&ledger, demands, &mut findings);
+        let criteria = Criteria { now: at.timestamp_millis(), stuck_after, drained };
+        let account = judge::account(&ledger, criteria, &mut findings);
         let [orders, deliveries] = readings.map(|reading| reading.counts);
         let topics = vec![orders, deliveries, announcements];
         Ok(Report::new(at, findings, account, topics, drained))
     }
 
-    /// Events and shipments whose orders came after the orders were read, are somebody else's, or do not exist. An event
-    /// is published after its order was committed, so an order that is not there now never was.
-    async fn judge_strangers(
+    /// Judges events and shipments whose orders are not in the ledger: such an order was created
+    /// after the read, has another owner, or does not exist. An event is published after its order
+    /// was committed, so an order that does not exist now never existed.
+    async fn judge_unknown_orders(
         &self,
         shipments: &[OrderId],
         records: HashMap<OrderId, String>,
@@ -129,8 +133,8 @@ impl Run {
         asked.sort_unstable();
         let known = statuses(&self.sales, &asked).await?;
         for order in asked.iter().filter(|order| !known.contains_key(order)) {
-            findings.violation(Invariant::Causes, *order, || {
-                format!("{} tells of an order that does not exist", records[order])
+            findings.violation(Invariant::OrderExists, *order, || {
+                format!("{} names an order that does not exist", records[order])
             });
         }
         let known = statuses(&self.sales, shipments).await?;
@@ -142,20 +146,21 @@ impl Run {
         Ok(())
     }
 
-    /// Orders that nothing seems to move on may have been moved on since they were read.
-    async fn bring_up_to_date(&self, ledger: &mut Ledger) -> Result<(), Failure> {
+    /// Reads the statuses of lost orders again: they may have changed since the first read.
+    async fn refresh_statuses(&self, ledger: &mut Ledger) -> Result<(), Failure> {
         let lost = judge::lost(ledger);
         for (order, status) in statuses(&self.sales, &lost).await? {
-            ledger.move_to(order, status);
+            ledger.set_later_status(order, status);
         }
         Ok(())
     }
 
-    /// What has the same hash is compared by the database.
+    /// I3: the database compares the idempotency keys that have the same hash.
     async fn judge_keys(&self, ledger: &Ledger, findings: &mut Findings) -> Result<(), Failure> {
         let suspects = judge::key_suspects(ledger);
-        let doubled = audit::doubled(&mut *self.sales.connection().await?, &suspects).await?;
-        judge::keys(ledger, &doubled, findings);
+        let duplicate_keys =
+            audit::duplicate_keys(&mut *self.sales.connection().await?, &suspects).await?;
+        judge::keys(ledger, &duplicate_keys, findings);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Which orders are looked at.
+//! Selects orders.
 //!
-//! An id carries the moment of its order, so a span of time is a range of ids. In a topic there can be ids of any kind,
-//! also of orders that never existed; those that carry no moment are looked at whatever the span is.
+//! An order id contains the time of its creation, so a time range is a range of ids. A topic may
+//! contain other ids, also of orders that never existed. An id without a time is always selected.
 
 use chrono::{DateTime, Utc};
 use conf::Conf;
@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 #[derive(Default, Conf)]
 pub(crate) struct Selected {
-    /// Only orders of this instant and later ones, as in 2026-03-01T12:00:00Z
+    /// Only orders created at or after this instant, as in 2026-03-01T12:00:00Z
     #[conf(long, value_parser = parse_instant)]
     since: Option<DateTime<Utc>>,
 
-    /// Only earlier orders than this instant
+    /// Only orders created before this instant
     #[conf(long, value_parser = parse_instant)]
     until: Option<DateTime<Utc>>,
 
@@ -29,7 +29,7 @@ pub(crate) struct Selected {
     owner: Option<Owner>,
 }
 
-/// What was selected.
+/// The selected orders.
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) scope: Scope,
@@ -53,8 +53,8 @@ impl Selected {
 }
 
 impl Selection {
-    /// Whether a record with this order in its key is looked at.
-    pub(crate) fn concerns(&self, order: Option<OrderId>) -> bool {
+    /// Whether a record with this order in its key is selected.
+    pub(crate) fn includes(&self, order: Option<OrderId>) -> bool {
         match (self.only, order) {
             (Some(only), order) => order == Some(only),
             (None, None) => true,
@@ -86,7 +86,7 @@ mod tests {
 
     fn of(instant: &str) -> OrderId {
         let least = OrderId::least_at(parse_instant(instant).unwrap().timestamp_millis());
-        // As a generated id of that moment is marked.
+        // With the version of a generated id.
         Uuid::from_u128(least.as_uuid().as_u128() | 7 << 76).into()
     }
 
@@ -100,18 +100,18 @@ mod tests {
             ("2026-03-01T12:59:59.999Z", true),
             ("2026-03-01T13:00:00Z", false),
         ] {
-            assert_eq!(selection.concerns(Some(of(instant))), inside, "{instant}");
+            assert_eq!(selection.includes(Some(of(instant))), inside, "{instant}");
         }
         let undated = Uuid::from_u128(0x0190_0000_0000_4000_8000_0000_0000_0001);
-        assert!(selection.concerns(Some(undated.into())) && selection.concerns(None));
+        assert!(selection.includes(Some(undated.into())) && selection.includes(None));
     }
 
     #[test]
-    fn one_order_is_all_that_is_looked_at() {
+    fn with_an_order_id_only_that_order_is_selected() {
         let order = OrderId::generate();
         let selection = select(None, None, Some(order));
-        assert!(selection.concerns(Some(order)));
-        assert!(!selection.concerns(Some(OrderId::generate())) && !selection.concerns(None));
+        assert!(selection.includes(Some(order)));
+        assert!(!selection.includes(Some(OrderId::generate())) && !selection.includes(None));
         assert_eq!(
             selection.scope.before.as_uuid().as_u128() - selection.scope.since.as_uuid().as_u128(),
             1

@@ -1,4 +1,4 @@
-//! Reading the topics into the ledger.
+//! Reads the topics into the ledger.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,40 +8,40 @@ use contracts::order_events::OrderEvent;
 use contracts::topics::Names;
 use domain::{OrderId, OrderStatus};
 use indicatif::ProgressBar;
-use messaging::reader::{ReadError, Span, TopicReader, committed, kept, read};
+use messaging::reader::{OffsetRange, ReadError, TopicReader, committed, kept, read};
 use messaging::redrive;
 use messaging::{KafkaSettings, Record};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::dead_letters::{DeadLetters, named, order_of};
+use super::dead_letters::{DeadLetters, location, order_of};
 use super::findings::{Findings, Invariant};
-use super::ledger::{Ledger, Seen, Sighting, Stream};
+use super::ledger::{EventRecord, Ledger, Seen, Stream};
 use super::scope::Selection;
 
-/// What was counted in a topic.
+/// The counts of one topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     pub(crate) topic: String,
     pub(crate) records: u64,
-    /// Records with a `ce_id` that had come before.
+    /// Records with a `ce_id` that an earlier record has.
     pub(crate) duplicates: u64,
-    /// Records that are no event of this system.
+    /// Records that are not events of this system.
     pub(crate) unreadable: u64,
 }
 
-/// A topic of events while it is read.
+/// The state of reading a topic of order events.
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) stream: Stream,
     pub(crate) counts: Counts,
     /// The first record of each partition: its offset and timestamp.
     first: BTreeMap<i32, (i64, Option<i64>)>,
-    /// Where each partition ended when it was asked.
+    /// The end offset of each partition, as of the last read.
     ends: BTreeMap<i32, i64>,
-    /// The offset of each partition below which the group is done.
-    passed: BTreeMap<i32, i64>,
-    /// Every dead letter of the group is still there to be found.
+    /// The committed offset of the consumer group in each partition.
+    consumed: BTreeMap<i32, i64>,
+    /// Whether no dead letter of the group has expired.
     letters_complete: bool,
 }
 
@@ -52,12 +52,12 @@ pub(crate) struct Topics<'a> {
     pub(crate) selection: &'a Selection,
 }
 
-/// What is found on the way through the topics.
-pub(crate) struct Books<'a> {
+/// Where the data from the topics is collected.
+pub(crate) struct Collected<'a> {
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) letters: &'a mut DeadLetters,
     pub(crate) findings: &'a mut Findings,
-    /// Orders that the ledger doesn't have, with a record of each.
+    /// Orders that are not in the ledger, with a record of each.
     pub(crate) unknown: &'a mut HashMap<OrderId, String>,
 }
 
@@ -76,98 +76,99 @@ impl Topics<'_> {
         }
     }
 
-    /// Asks how far the reader of a topic is.
+    /// Reads the progress of the consumer of a topic.
     pub(crate) async fn begin(&self, stream: Stream) -> Result<Reading, ReadError> {
         let group = match stream {
             Stream::Orders => &self.names.delivery_group,
             Stream::Deliveries => &self.names.status_group,
         };
         let topic = self.name(stream);
-        let partitions = kept(self.kafka, topic).await?.into_iter().map(|span| span.partition);
+        let partitions = kept(self.kafka, topic).await?.into_iter().map(|range| range.partition);
         Ok(Reading {
             stream,
             counts: Counts { topic: topic.to_owned(), ..Counts::default() },
             first: BTreeMap::new(),
             ends: BTreeMap::new(),
-            passed: committed(self.kafka, topic, group, partitions).await?,
+            consumed: committed(self.kafka, topic, group, partitions).await?,
             letters_complete: true,
         })
     }
 
-    /// Reads the dead letters of a topic's reader; after it was asked how far that is.
+    /// Reads the dead letters of the consumer of a topic. Its progress must have been read before.
     pub(crate) async fn read_dead_letters(
         &self,
         reading: &mut Reading,
-        books: &mut Books<'_>,
+        collected: &mut Collected<'_>,
     ) -> Result<(), ReadError> {
         let (stream, topic) = (reading.stream, self.dead_letter_topic(reading.stream));
-        let spans = kept(self.kafka, &topic).await?;
-        reading.letters_complete = spans.iter().all(|span| span.from == 0);
-        // What was sent back is nobody's excuse any more.
+        let ranges = kept(self.kafka, &topic).await?;
+        reading.letters_complete = ranges.iter().all(|range| range.from == 0);
+        // A dead letter that was sent back no longer accounts for its order.
         let reader = TopicReader::new(self.kafka, &topic, &redrive::group_of(&topic))?;
-        let waiting = redrive::waiting(&spans, &reader).await?;
+        let waiting = redrive::waiting(&ranges, &reader).await?;
         let waits = |letter: &Record| {
-            let mut of_partition = waiting.iter().filter(|span| span.partition == letter.partition);
-            of_partition.any(|span| letter.offset >= span.from)
+            let mut of_partition =
+                waiting.iter().filter(|range| range.partition == letter.partition);
+            of_partition.any(|range| letter.offset >= range.from)
         };
-        read(self.kafka, &topic, &spans, |letter| {
-            if !self.selection.concerns(order_of(&letter)) {
+        read(self.kafka, &topic, &ranges, |letter| {
+            if !self.selection.includes(order_of(&letter)) {
                 return;
             }
-            books.letters.add(stream, self.name(stream), &letter, books.findings);
+            collected.letters.add(stream, self.name(stream), &letter, collected.findings);
             if let Some(order) = order_of(&letter).filter(|_| waits(&letter)) {
-                books.ledger.put_aside(order, stream, letter.header("ce_type"));
+                collected.ledger.dead_letter(order, stream, letter.header("ce_type"));
             }
         })
         .await
     }
 
-    /// Reads what was added to a topic since it was read last, up to where it ends now.
+    /// Reads the records that were added since the last read, up to the current end of the topic.
     pub(crate) async fn read_events(
         &self,
         reading: &mut Reading,
-        books: &mut Books<'_>,
+        collected: &mut Collected<'_>,
         bar: &ProgressBar,
     ) -> Result<(), ReadError> {
         let topic = self.name(reading.stream);
-        let mut spans = kept(self.kafka, topic).await?;
-        for Span { partition, from, to } in &mut spans {
+        let mut ranges = kept(self.kafka, topic).await?;
+        for OffsetRange { partition, from, to } in &mut ranges {
             let known = reading.ends.insert(*partition, *to);
             *from = (*from).max(known.unwrap_or_default());
         }
-        let to_come: u64 = spans.iter().map(Span::count).sum();
-        bar.inc_length(to_come);
-        read(self.kafka, topic, &spans, |record| {
-            reading.note(&record, self.selection, books);
+        let new_records: u64 = ranges.iter().map(OffsetRange::count).sum();
+        bar.inc_length(new_records);
+        read(self.kafka, topic, &ranges, |record| {
+            reading.note(&record, self.selection, collected);
             bar.inc(1);
         })
         .await
     }
 
-    /// Reads the announcements of dead letters, which are about orders too.
+    /// Reads the announcements of dead letters, which also name orders.
     pub(crate) async fn read_announcements(
         &self,
-        books: &mut Books<'_>,
+        collected: &mut Collected<'_>,
     ) -> Result<Counts, ReadError> {
         let topic = &self.names.dead_letters;
         let mut counts = Counts { topic: topic.clone(), ..Counts::default() };
         let mut ids = std::collections::HashSet::new();
-        let spans = kept(self.kafka, topic).await?;
-        read(self.kafka, topic, &spans, |record| {
+        let ranges = kept(self.kafka, topic).await?;
+        read(self.kafka, topic, &ranges, |record| {
             let order = order_of(&record);
-            if !self.selection.concerns(order) {
+            if !self.selection.includes(order) {
                 return;
             }
             counts.records += 1;
-            books.findings.checked(Invariant::Causes, 1);
+            collected.findings.checked(Invariant::OrderExists, 1);
             let id = record.header("ce_id").and_then(|id| Uuid::try_parse_ascii(id).ok());
             let (Some(order), Some(id)) = (order, id) else {
                 counts.unreadable += 1;
                 return;
             };
             counts.duplicates += u64::from(!ids.insert(id));
-            if books.ledger.get_mut(order).is_none() {
-                books.unknown.entry(order).or_insert_with(|| named(&record));
+            if collected.ledger.get_mut(order).is_none() {
+                collected.unknown.entry(order).or_insert_with(|| location(&record));
             }
         })
         .await?;
@@ -176,7 +177,8 @@ impl Topics<'_> {
 }
 
 impl Reading {
-    /// How far back every partition reaches, in milliseconds since 1970: records of orders from before may be gone.
+    /// The time that all partitions reach back to, in milliseconds since 1970: records of earlier
+    /// orders may have expired. `None` if no record has expired.
     pub(crate) fn horizon(&self) -> Option<i64> {
         let first = |(partition, end): (&i32, &i64)| match self.first.get(partition) {
             Some((0, _)) => None,
@@ -186,7 +188,7 @@ impl Reading {
         self.ends.iter().filter_map(first).max()
     }
 
-    /// Where each partition begins now.
+    /// The first offset of each partition.
     pub(crate) fn beginnings(&self) -> BTreeMap<i32, i64> {
         let begin = |partition: &i32, end: &i64| {
             self.first.get(partition).map_or(*end, |(offset, _)| *offset)
@@ -194,20 +196,20 @@ impl Reading {
         self.ends.iter().map(|(partition, end)| (*partition, begin(partition, end))).collect()
     }
 
-    fn note(&mut self, record: &Record, selection: &Selection, books: &mut Books<'_>) {
+    fn note(&mut self, record: &Record, selection: &Selection, collected: &mut Collected<'_>) {
         self.first.entry(record.partition).or_insert((record.offset, record.timestamp_ms));
-        if !selection.concerns(order_of(record)) {
+        if !selection.includes(order_of(record)) {
             return;
         }
         self.counts.records += 1;
-        books.findings.checked(Invariant::Causes, 1);
-        let put_aside = books.letters.compare(self.stream, record, books.findings);
+        collected.findings.checked(Invariant::OrderExists, 1);
+        let dead_letter = collected.letters.compare(self.stream, record, collected.findings);
         match decode(self.stream, record) {
-            Ok((order, event)) => self.note_event(record, (order, event), put_aside, books),
+            Ok((order, event)) => self.note_event(record, (order, event), dead_letter, collected),
             Err(error) => {
                 self.counts.unreadable += 1;
-                if !put_aside {
-                    self.note_unreadable(record, error.class(), books);
+                if !dead_letter {
+                    self.note_unreadable(record, error.class(), collected);
                 }
             }
         }
@@ -217,47 +219,50 @@ impl Reading {
         &mut self,
         record: &Record,
         (order, event): (OrderId, OrderStatus),
-        put_aside: bool,
-        books: &mut Books<'_>,
+        dead_letter: bool,
+        collected: &mut Collected<'_>,
     ) {
-        if put_aside && self.stream == Stream::Deliveries {
-            // Nobody acted on it: the order goes its way as if it were not there.
+        if dead_letter && self.stream == Stream::Deliveries {
+            // A dead-lettered step had no effect on the order.
             return;
         }
-        let sighting = Sighting {
+        let event_record = EventRecord {
             partition: record.partition,
             published_at: record.timestamp_ms,
-            is_ahead: !self.is_passed(record),
+            is_unread: !self.is_consumed(record),
         };
-        match books.ledger.see(order, event, sighting) {
+        match collected.ledger.add_record(order, event, event_record) {
             Seen::First => {}
             Seen::Again => self.counts.duplicates += 1,
-            Seen::Unknown if put_aside => {}
+            Seen::Unknown if dead_letter => {}
             Seen::Unknown => {
-                books.unknown.entry(order).or_insert_with(|| named(record));
+                collected.unknown.entry(order).or_insert_with(|| location(record));
             }
         }
     }
 
-    /// The group is done with it.
-    fn is_passed(&self, record: &Record) -> bool {
-        self.passed.get(&record.partition).is_some_and(|passed| record.offset < *passed)
+    /// Whether the consumer group has processed the record.
+    fn is_consumed(&self, record: &Record) -> bool {
+        self.consumed.get(&record.partition).is_some_and(|consumed| record.offset < *consumed)
     }
 
-    /// A record that nobody can read becomes a dead letter when its turn comes.
-    fn note_unreadable(&self, record: &Record, class: &str, books: &mut Books<'_>) {
-        if self.is_passed(record) && self.letters_complete {
-            books.findings.violation(Invariant::DeadLetters, order_of(record), || {
+    /// An unreadable record becomes a dead letter when the consumer reaches it.
+    fn note_unreadable(&self, record: &Record, class: &str, collected: &mut Collected<'_>) {
+        if self.is_consumed(record) && self.letters_complete {
+            collected.findings.violation(Invariant::DeadLetters, order_of(record), || {
                 let reader = self.stream.reader();
-                format!("{} ({class}) was passed by {reader} and is no dead letter", named(record))
+                format!(
+                    "{} ({class}) was consumed by {reader} and is not a dead letter",
+                    location(record)
+                )
             });
         } else {
-            books.findings.not_judged(Invariant::DeadLetters, 1);
+            collected.findings.not_judged(Invariant::DeadLetters, 1);
         }
     }
 }
 
-/// The order, and the status that the event leads to; as the services read it.
+/// The order, and the status that the event leads to, decoded as in the services.
 fn decode(stream: Stream, record: &Record) -> Result<(OrderId, OrderStatus), DecodeError> {
     fn envelope<E: Event>(record: &Record) -> Result<Envelope<E>, DecodeError> {
         let header = |name: &str| record.header(name);

@@ -1,4 +1,4 @@
-//! What each service shows when it has done nothing yet is what the catalogue says.
+//! At startup, each service exposes exactly the metrics of the catalogue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,25 +7,25 @@ use futures::future::join_all;
 use service_kit::metrics::catalogue::{ALL, CATALOGUE, Kind, Metric};
 use test_kit::{Process, World, eventually, metrics};
 
-/// Name and kind, with the labels that any series of it has.
-type Shown = BTreeMap<String, (String, BTreeSet<String>)>;
+/// Metrics by name, each with its kind and the labels of all its series.
+type Exposed = BTreeMap<String, (String, BTreeSet<String>)>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_service_shows_what_the_catalogue_says_before_anything_has_happened() {
+async fn every_service_exposes_its_catalogue_metrics_at_startup() {
     let world = World::create().await;
-    join_all(ALL.iter().map(|service| shows_its_part(service, &world))).await;
+    join_all(ALL.iter().map(|service| check_exposed_metrics(service, &world))).await;
 }
 
-/// A process of its own each: what runs together shows its metrics together.
-async fn shows_its_part(service: &str, world: &World) {
+/// Runs the service in its own process, because services in one process share a metrics recorder.
+async fn check_exposed_metrics(service: &str, world: &World) {
     let binary = Path::new(env!("CARGO_BIN_EXE_salesctl")).with_file_name(service);
     let process = Process::start(binary.to_str().unwrap(), world).await;
     let expected = expected(service);
-    // Some of it comes with the first word of the broker, a second later.
+    // Some metrics appear with the first statistics of the Kafka client, a second later.
     let mut last = String::new();
-    eventually(&format!("{service} shows everything"), async || {
-        let shown = shown(&metrics(process.management_port()).await);
-        let differing = differing(&expected, &shown);
+    eventually(&format!("{service} exposes all metrics"), async || {
+        let exposed = exposed(&metrics(process.management_port()).await);
+        let differing = differing(&expected, &exposed);
         if differing != last {
             eprintln!("{service}: {differing}");
             last.clone_from(&differing);
@@ -35,8 +35,9 @@ async fn shows_its_part(service: &str, world: &World) {
     .await;
 }
 
-/// What other systems than Linux don't say of a process is not asked for there; nor, without certificates, their last days.
-fn expected(service: &str) -> Shown {
+/// The metrics of a service in the catalogue, without those that only Linux reports (on other
+/// systems) and without the certificate metric, because no certificate is configured.
+fn expected(service: &str) -> Exposed {
     let of_service = CATALOGUE.iter().filter(|it| it.services.contains(&service));
     of_service
         .filter(|it| cfg!(target_os = "linux") || it.name != "process_virtual_memory_max_bytes")
@@ -53,28 +54,28 @@ fn expected(service: &str) -> Shown {
         .collect()
 }
 
-/// Reads Prometheus' text format, and insists on a help text for each metric.
-fn shown(text: &str) -> Shown {
-    let mut shown = Shown::new();
+/// Parses the Prometheus text format. Panics if a metric has no help text.
+fn exposed(text: &str) -> Exposed {
+    let mut exposed = Exposed::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help text");
-            shown.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
+            exposed.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
         } else if !line.is_empty() && !line.starts_with('#') {
             let (name, labels) = series(line);
             let metric = ["", "_bucket", "_sum", "_count"]
                 .iter()
-                .find_map(|part| shown.get_key_value(name.strip_suffix(part)?))
+                .find_map(|part| exposed.get_key_value(name.strip_suffix(part)?))
                 .map(|(metric, _)| metric.clone());
             let metric = metric.unwrap_or_else(|| panic!("{name} has no type"));
-            shown.get_mut(&metric).unwrap().1.extend(labels);
+            exposed.get_mut(&metric).unwrap().1.extend(labels);
         }
     }
-    shown
+    exposed
 }
 
-/// Name and labels of a line; `le` is no label of ours.
+/// The name and the labels of a line, without the histogram label `le`.
 fn series(line: &str) -> (&str, Vec<String>) {
     let Some((name, rest)) = line.split_once('{') else {
         return (line.split(' ').next().unwrap(), Vec::new());
@@ -84,9 +85,9 @@ fn series(line: &str) -> (&str, Vec<String>) {
     (name, names.filter(|label| label != "le").collect())
 }
 
-fn differing(expected: &Shown, shown: &Shown) -> String {
-    let missing = expected.iter().filter(|(name, kind)| shown.get(*name) != Some(*kind));
-    let unknown = shown.keys().filter(|name| !expected.contains_key(*name));
+fn differing(expected: &Exposed, exposed: &Exposed) -> String {
+    let missing = expected.iter().filter(|(name, kind)| exposed.get(*name) != Some(*kind));
+    let unknown = exposed.keys().filter(|name| !expected.contains_key(*name));
     let missing = missing.map(|(name, kind)| format!("expected {name} {kind:?}"));
     missing.chain(unknown.map(|name| format!("unknown {name}"))).collect::<Vec<_>>().join(", ")
 }

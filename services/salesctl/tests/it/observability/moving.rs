@@ -1,4 +1,4 @@
-//! What counts work counts it: all that can grow has grown once an order is delivered, but for what goes wrong.
+//! After one delivered order, every counter and histogram has grown, except those of errors.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use test_kit::{World, eventually, metrics};
 
 use crate::processes::{SERVICES, Shop};
 
-/// What an order that goes well leaves alone, in a system that has just begun.
-const AT_REST: &[&str] = &[
+/// Metrics that a successful order in a new system does not change.
+const UNCHANGED: &[&str] = &[
     "consumer_dead_letters_total",
     "consumer_errors_total",
     "consumer_lost_dead_letters_total",
@@ -33,8 +33,8 @@ const AT_REST: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_counts_work_grows_with_the_first_order() {
-    assert!(AT_REST.iter().all(|name| CATALOGUE.iter().any(|it| it.name == *name)));
+async fn counters_grow_with_the_first_order() {
+    assert!(UNCHANGED.iter().all(|name| CATALOGUE.iter().any(|it| it.name == *name)));
     let mut shop = Shop::set_up(World::create().await);
     for service in SERVICES {
         shop.start(service).await;
@@ -42,13 +42,13 @@ async fn what_counts_work_grows_with_the_first_order() {
     shop.order("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").await;
     shop.until_delivered(1).await;
     for (service, process) in SERVICES.iter().zip(&shop.processes) {
-        // The status is written before it is counted.
+        // status-consumer writes the status before it counts the record.
         let mut last = BTreeSet::new();
         eventually(&format!("{service} has counted the order"), async || {
             let text = metrics(process.management_port()).await;
             let of_service = CATALOGUE.iter().filter(|it| it.services.contains(service));
             let still: BTreeSet<&str> = of_service
-                .filter(|it| it.kind != Kind::Gauge && !AT_REST.contains(&it.name))
+                .filter(|it| it.kind != Kind::Gauge && !UNCHANGED.contains(&it.name))
                 .filter(|it| total(&text, it) == 0.0)
                 .map(|it| it.name)
                 .collect();
@@ -63,7 +63,7 @@ async fn what_counts_work_grows_with_the_first_order() {
     shop.end().await;
 }
 
-/// What it has counted over all labels.
+/// The sum of a metric over all labels.
 fn total(text: &str, metric: &Metric) -> f64 {
     let name = match metric.kind {
         Kind::Histogram => format!("{}_count", metric.name),

@@ -1,4 +1,4 @@
-//! What a query asks for.
+//! The metrics and labels in a `PromQL` query.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,13 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use service_kit::metrics::catalogue::{CATALOGUE, Kind, Metric};
 
-/// What Prometheus adds to every series.
+/// Labels that Prometheus adds to every series.
 const TARGET: [&str; 2] = ["job", "instance"];
 
-/// Panics unless the query can be read and all that it names is there, and returns the metrics that it names.
+/// Returns the metrics in a query. Panics if the query cannot be parsed, or if a metric, label or
+/// label value in it does not exist.
 pub(super) fn check(query: &str) -> BTreeSet<&'static str> {
-    // Grafana's variables.
+    // Replaces Grafana's variables.
     let plain = query.replace("$__rate_interval", "5m").replace("$job", ".*");
     let expression = parser::parse(&plain).unwrap_or_else(|fault| panic!("{query}: {fault}"));
     let mut found = Found::default();
@@ -21,7 +22,7 @@ pub(super) fn check(query: &str) -> BTreeSet<&'static str> {
         let known = TARGET.contains(&&**name)
             || (name == "le" && found.metrics.iter().any(|it| it.kind == Kind::Histogram))
             || found.metrics.iter().flat_map(labels).any(|label| label == name);
-        assert!(known, "{query}: nothing in it has the label {name}");
+        assert!(known, "{query}: no metric in it has the label {name}");
     }
     found.metrics.iter().map(|metric| metric.name).collect()
 }
@@ -58,11 +59,11 @@ impl ExprVisitor for Found {
 impl Found {
     fn select(&mut self, selector: &VectorSelector) -> Result<(), String> {
         let name = selector.name.as_deref().ok_or("a selector without a name")?;
-        // Prometheus makes this one itself.
+        // Prometheus generates this metric itself.
         if name == "up" {
             return Ok(());
         }
-        let metric = series_of(name).ok_or_else(|| format!("no service shows {name}"))?;
+        let metric = series_of(name).ok_or_else(|| format!("no service exposes {name}"))?;
         for matcher in &selector.matchers.matchers {
             let label = metric.labels.iter().find(|(label, _)| *label == matcher.name);
             let (_, values) = match label {
@@ -80,7 +81,8 @@ impl Found {
     }
 }
 
-/// A histogram is three kinds of series, and none that has its own name.
+/// Finds the metric of a series. A histogram has the series `_bucket`, `_sum` and `_count`, and
+/// none under its own name.
 fn series_of(name: &str) -> Option<&'static Metric> {
     CATALOGUE.iter().find(|metric| match metric.kind {
         Kind::Histogram => name
@@ -91,7 +93,7 @@ fn series_of(name: &str) -> Option<&'static Metric> {
 }
 
 #[test]
-fn a_query_that_asks_for_something_else_is_refused() {
+fn a_query_with_unknown_metrics_or_labels_is_rejected() {
     check("sum by (topic, job) (rate(consumer_records_total[5m]))");
     for wrong in [
         "sum(rate(consumer_recrods_total[5m]))",

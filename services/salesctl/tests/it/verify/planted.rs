@@ -1,8 +1,8 @@
-//! Each promise, broken by hand.
+//! Each invariant, violated on purpose.
 
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
-use messaging::dead_letter::{DeadLetters, Verdict};
+use messaging::dead_letter::{DeadLetterReason, DeadLetters};
 use test_kit::{World, eventually, produce, read_all};
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::{accepted, any_order, assert_broken, cases, delivered, report_step, v
 use crate::system::{System, answer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_vanished_from_the_outbox_is_missed() {
+async fn an_event_missing_from_topic_and_outbox_is_a_violation() {
     let system = delivered(2).await;
     let order = accepted(&system).await;
     assert_eq!(verify(&system.world, &[]).await.0, 0);
@@ -20,7 +20,7 @@ async fn an_event_that_vanished_from_the_outbox_is_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_without_its_event_is_missed() {
+async fn a_step_without_its_event_is_a_violation() {
     let system = delivered(2).await;
     let order = accepted(&system).await;
     let event = event_id(order.parse().unwrap(), "order.shipped");
@@ -35,18 +35,18 @@ async fn a_step_without_its_event_is_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_about_an_order_that_does_not_exist_is_found() {
+async fn a_record_of_an_unknown_order_is_a_violation() {
     let system = delivered(2).await;
     let order = OrderId::generate().to_string();
     report_step(&system.world, &order, DeliveryStep::Shipped).await;
-    let words = "tells of an order that does not exist";
+    let words = "names an order that does not exist";
     assert_broken(&system.world, &[], &["I2"], &order, words).await;
     assert_broken(&system.world, &["--order", &order], &["I2"], &order, words).await;
     let before = ["--until", "2020-01-01T00:00:00Z"];
-    assert_eq!(verify(&system.world, &before).await.0, 0, "it is of another time");
-    // status-consumer puts it aside: then somebody has been told.
+    assert_eq!(verify(&system.world, &before).await.0, 0, "the order is outside the period");
+    // status-consumer dead-letters the record. A dead-lettered record is not a violation.
     let status = system.start_status();
-    eventually("the stranger is put aside", async || {
+    eventually("the record is dead-lettered", async || {
         read_all(&system.world.stack, &system.world.topics.delivery_events_dlq()).await.pop()
     })
     .await;
@@ -55,7 +55,7 @@ async fn a_record_about_an_order_that_does_not_exist_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_orders_under_one_key_are_both_named() {
+async fn two_orders_with_one_idempotency_key_are_both_reported() {
     let system = delivered(2).await;
     let (order, double) = (any_order(&system.world).await, Uuid::now_v7());
     let doubled = format!(
@@ -72,7 +72,7 @@ async fn two_orders_under_one_key_are_both_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_the_history_does_not_have_is_missed() {
+async fn a_step_missing_from_the_history_is_a_violation() {
     let system = delivered(2).await;
     let order = any_order(&system.world).await;
     let delete = format!(
@@ -84,28 +84,28 @@ async fn a_step_that_the_history_does_not_have_is_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shipments_that_are_missing_ahead_of_their_events_or_of_no_order_are_named() {
+async fn missing_premature_and_orphaned_shipments_are_violations() {
     let system = delivered(2).await;
     let (world, order) = (&system.world, any_order(&system.world).await);
     let row =
         format!("CREATE TABLE kept AS SELECT * FROM delivery.shipments WHERE order_id = '{order}'");
     let gone = format!("{row}; DELETE FROM delivery.shipments WHERE order_id = '{order}'");
     world.database.execute(&gone).await;
-    let words = "has no shipment, though delivery-service has passed its order.created";
+    let words = "has no shipment, though delivery-service has consumed its order.created";
     assert_broken(world, &[], &["I4"], &order, words).await;
     world.database.execute("INSERT INTO delivery.shipments SELECT * FROM kept").await;
     assert_eq!(verify(world, &[]).await.0, 0);
 
-    let stranger = Uuid::now_v7();
+    let unknown_order = Uuid::now_v7();
     let insert = format!(
-        "INSERT INTO delivery.shipments (order_id, next_step_at) VALUES ('{stranger}', now() + interval '1 day')"
+        "INSERT INTO delivery.shipments (order_id, next_step_at) VALUES ('{unknown_order}', now() + interval '1 day')"
     );
     world.database.execute(&insert).await;
     let words = "has a shipment, and the order does not exist";
-    assert_broken(world, &[], &["I4"], &stranger.to_string(), words).await;
+    assert_broken(world, &[], &["I4"], &unknown_order.to_string(), words).await;
     world
         .database
-        .execute(&format!("DELETE FROM delivery.shipments WHERE order_id = '{stranger}'"))
+        .execute(&format!("DELETE FROM delivery.shipments WHERE order_id = '{unknown_order}'"))
         .await;
 
     let order = accepted(&system).await;
@@ -118,7 +118,7 @@ async fn shipments_that_are_missing_ahead_of_their_events_or_of_no_order_are_nam
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_went_backwards_is_named() {
+async fn statuses_stored_out_of_order_are_a_violation() {
     let system = delivered(2).await;
     let (world, order) = (&system.world, any_order(&system.world).await);
     let earlier = format!(
@@ -130,7 +130,7 @@ async fn an_order_that_went_backwards_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn steps_that_changed_places_in_their_topic_are_named() {
+async fn steps_out_of_order_in_their_topic_are_a_violation() {
     let system = delivered(2).await;
     let order = accepted(&system).await;
     report_step(&system.world, &order, DeliveryStep::Delivered).await;
@@ -141,34 +141,34 @@ async fn steps_that_changed_places_in_their_topic_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_nobody_will_move_on_is_lost() {
+async fn an_order_without_pending_work_is_lost() {
     let system = System::start().await;
     let (relay, delivery) = (system.start_relay(), system.start_delivery());
     let order = accepted(&system).await;
     let state = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
-    eventually("all is reported", async || {
+    eventually("all steps are published", async || {
         (system.world.database.count(state).await == 1).then_some(())
     })
     .await;
     let status = system.start_status();
     let status_of = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
-    eventually("all is applied", async || {
+    eventually("all steps are applied", async || {
         (system.world.database.count(status_of).await == 1).then_some(())
     })
     .await;
-    // They commit what they have done as they stop.
+    // A service commits its offsets when it stops.
     for service in [relay, delivery, status] {
         service.stop().await;
     }
     let undo = "UPDATE sales.orders SET status = 'Shipped';
         DELETE FROM sales.order_status_history WHERE sequence = 3";
     system.world.database.execute(undo).await;
-    let words = "is Shipped, and nothing is left that would move it on";
+    let words = "is Shipped, and no pending event or step can advance it";
     assert_broken(&system.world, &[], &["I6"], &order, words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_that_is_not_whole_is_found() {
+async fn an_incomplete_or_altered_dead_letter_is_a_violation() {
     let system = delivered(2).await;
     let (stack, topics) = (&system.world.stack, &system.world.topics);
     let own = [("x".to_owned(), "y".to_owned())];
@@ -208,7 +208,7 @@ async fn a_dead_letter_that_is_not_whole_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_excuses_its_order_only_until_it_is_sent_back() {
+async fn a_dead_letter_accounts_for_its_order_only_until_it_is_redriven() {
     let mut world = World::create().await;
     world.set("DELIVERY_MIN_DELAY", 3_600_000).set("DELIVERY_MAX_DELAY", 3_600_000);
     let system = System::start_in(world);
@@ -218,7 +218,7 @@ async fn a_dead_letter_excuses_its_order_only_until_it_is_sent_back() {
     eventually("it is published", async || (world.database.count(outbox).await == 0).then_some(()))
         .await;
     relay.stop().await;
-    // delivery-service reads the order, and loses its shipment.
+    // delivery-service reads the order, and its shipment is deleted.
     let lose = async || {
         let delivery = system.start_delivery();
         let shipments = "SELECT count(*) FROM delivery.shipments";
@@ -233,9 +233,10 @@ async fn a_dead_letter_excuses_its_order_only_until_it_is_sent_back() {
     let topics = &world.topics;
     let letters =
         DeadLetters::new(&world.config(), &topics.order_events, &topics.delivery_group).unwrap();
-    let verdict = Verdict { class: "panic", message: "no".to_owned(), quotes_record: false };
+    let reason =
+        DeadLetterReason { class: "panic", message: "no".to_owned(), quotes_record: false };
     let record = read_all(&world.stack, &world.topics.order_events).await.remove(0);
-    letters.store(&record, &verdict).await.unwrap();
+    letters.store(&record, &reason).await.unwrap();
     let (code, report) = verify(world, &[]).await;
     assert_eq!(code, 0, "{report:#}");
 

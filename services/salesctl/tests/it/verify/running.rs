@@ -18,13 +18,13 @@ async fn a_system_that_has_drained_breaks_no_invariant() {
     ] {
         produce(&world.stack, topic, "poison", Some("{"), &[("x".into(), "y".into())]).await;
         letters.push(
-            eventually("the poison is put aside", async || {
+            eventually("the poison is dead-lettered", async || {
                 read_all(&world.stack, &letter_topic).await.pop()
             })
             .await,
         );
     }
-    // An event that is published again is the same event.
+    // A duplicate of an event is not a violation.
     report_step(world, &any_order(world).await, DeliveryStep::Shipped).await;
 
     let (code, report) = verify(world, &["--drained"]).await;
@@ -42,7 +42,7 @@ async fn a_system_that_has_drained_breaks_no_invariant() {
     };
     assert_eq!([counts(0), counts(1), counts(2)], [[11, 0, 1], [22, 1, 1], [0, 0, 0]]);
 
-    // A consumer that ended before it has committed puts a record aside once more.
+    // A consumer that stops before its commit dead-letters the record a second time.
     copy(world, &letters[0]).await;
     let output = system.salesctl(&["verify", "--drained"]).await;
     let text = String::from_utf8(output.stdout).unwrap();
@@ -51,13 +51,13 @@ async fn a_system_that_has_drained_breaks_no_invariant() {
         text.contains("10 accepted = 10 delivered + 0 dead-lettered + 0 pending + 0 lost"),
         "{text}"
     );
-    assert!(text.contains("warning, doubled dead letter"), "{text}");
+    assert!(text.contains("warning, duplicate dead letter"), "{text}");
     for service in services {
         service.stop().await;
     }
 }
 
-/// Writes a record again.
+/// Publishes a copy of a record.
 async fn copy(world: &World, record: &Record) {
     let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
     let headers: Vec<_> =
@@ -67,26 +67,26 @@ async fn copy(world: &World, record: &Record) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_while_it_is_verified_breaks_no_invariant() {
+async fn verify_finds_no_violation_while_orders_are_processed() {
     const ORDERS: i64 = 6_000;
     let system = System::start().await;
     let orders = ORDERS.to_string();
     assert!(system.salesctl(&["seed", "--yes", "--waiting", &orders]).await.status.success());
     let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
     let delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
-    let mut on_their_way = 0;
+    let mut runs_with_pending_orders = 0;
     while system.world.database.count(delivered).await < ORDERS {
         let (code, report) = verify(&system.world, &[]).await;
         assert_eq!(code, 0, "{report:#}");
-        on_their_way += u32::from(report["orders"]["pending"] != 0);
+        runs_with_pending_orders += u32::from(report["orders"]["pending"] != 0);
     }
-    assert!(on_their_way > 0);
+    assert!(runs_with_pending_orders > 0);
     let (code, report) = verify(&system.world, &["--drained"]).await;
     assert_eq!((code, &report["orders"]["delivered"]), (0, &ORDERS.into()), "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_waits_is_a_warning_and_a_violation_only_when_nothing_may_wait() {
+async fn a_waiting_order_is_a_warning_and_with_drained_a_violation() {
     let system = delivered(1).await;
     let order = accepted(&system).await;
     let (code, report) = verify(&system.world, &["--stuck-after", "0"]).await;
@@ -105,7 +105,7 @@ async fn an_order_that_waits_is_a_warning_and_a_violation_only_when_nothing_may_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_have_left_the_topics_is_not_judged() {
+async fn events_that_retention_may_have_deleted_are_not_judged() {
     let system = delivered(3).await;
     let topics = &system.world.topics;
     for topic in [&topics.order_events, &topics.delivery_events] {
@@ -118,7 +118,7 @@ async fn what_may_have_left_the_topics_is_not_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_orders_that_are_asked_for_are_looked_at() {
+async fn verify_checks_only_the_selected_orders() {
     let system = delivered(3).await;
     let (world, order) = (&system.world, any_order(&system.world).await);
     let accepted = async |arguments: &[&str]| {
@@ -133,7 +133,7 @@ async fn only_the_orders_that_are_asked_for_are_looked_at() {
     assert_eq!(output.status.code(), Some(1), "{report}");
     assert!(report.contains(&format!("no order {unknown} was found")), "{report}");
     assert_eq!(accepted(&["--owner", "demo"]).await, 3);
-    assert_eq!(accepted(&["--owner", "nobody"]).await, 0);
+    assert_eq!(accepted(&["--owner", "unknown"]).await, 0);
     assert_eq!(accepted(&["--since", "2100-01-01T00:00:00Z"]).await, 0);
     assert_eq!(
         accepted(&["--since", "2020-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z"]).await,
@@ -141,7 +141,7 @@ async fn only_the_orders_that_are_asked_for_are_looked_at() {
     );
     assert_eq!(salesctl(world, &["verify", "--since", "yesterday"]).await.status.code(), Some(2));
 
-    // Of one order it is said where it is.
+    // With --order, an order that waits is listed as stuck.
     let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
     let waits = String::from_utf8(placed.stdout).unwrap();
     let (code, report) = verify(world, &["--order", waits.split(' ').next().unwrap()]).await;
@@ -162,20 +162,24 @@ async fn the_two_schemas_may_be_in_two_databases() {
         service.stop().await;
     }
     let (code, report) = verify(&system.world, &[]).await;
-    assert_eq!((code, broken(&report)), (3, vec!["I4"]), "the shipments are elsewhere: {report:#}");
+    assert_eq!(
+        (code, broken(&report)),
+        (3, vec!["I4"]),
+        "the shipments are in the other database: {report:#}"
+    );
     system.world.set("DELIVERY_DATABASE_URL", delivery.url());
     assert_eq!(verify(&system.world, &["--drained"]).await.0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_checked_is_no_violation() {
+async fn an_unavailable_dependency_is_an_error_and_not_a_violation() {
     let mut world = World::create().await;
     let original = world.topics.delivery_events.clone();
     for (variable, value, words) in [
         (
             "DATABASE_URL",
             "postgres://sales:sales@127.0.0.1:1/sales",
-            "no connection to the database",
+            "cannot connect to the database",
         ),
         ("DELIVERY_EVENTS_TOPIC", "no-such-topic", "there is no topic no-such-topic"),
     ] {
@@ -188,5 +192,5 @@ async fn what_cannot_be_checked_is_no_violation() {
         world.set(variable, before);
     }
     assert_eq!(world.variables()["DELIVERY_EVENTS_TOPIC"], original);
-    assert_eq!(verify(&world, &["--drained"]).await.0, 0, "an empty system is in order");
+    assert_eq!(verify(&world, &["--drained"]).await.0, 0, "an empty system has no violation");
 }

@@ -27,7 +27,7 @@ const ADDED: [(&str, &str); 8] = [
     ("dlq-redrive-count", "0"),
 ];
 
-/// Takes in a dead letter and then its original, which differ as `change` makes them differ.
+/// Adds a dead letter, to which `change` was applied, and compares it with its original.
 fn compared(headers: &[(&str, &str)], added: &[(&str, &str)], change: fn(&mut Record)) -> Findings {
     let (mut letters, mut findings) = (DeadLetters::default(), Findings::default());
     let mut letter = record("dlq", 0, 5, &[headers, added].concat());
@@ -39,19 +39,19 @@ fn compared(headers: &[(&str, &str)], added: &[(&str, &str)], change: fn(&mut Re
     findings
 }
 
-fn told(findings: &Findings) -> Vec<&str> {
-    let told = &findings.of(Invariant::DeadLetters).violations.told;
-    told.iter().map(|case| case.what.as_str()).collect()
+fn listed(findings: &Findings) -> Vec<&str> {
+    let listed = &findings.of(Invariant::DeadLetters).violations.listed;
+    listed.iter().map(|case| case.what.as_str()).collect()
 }
 
 #[test]
-fn a_whole_dead_letter_breaks_nothing() {
+fn a_complete_dead_letter_is_no_violation() {
     let headers = [("ce_id", "1"), ("ce_id", "2")];
-    assert!(told(&compared(&headers, &ADDED, |_| {})).is_empty());
-    assert!(told(&compared(&[], &ADDED, |_| {})).is_empty());
-    // One that was redriven and failed again: its first failure and its count were with it.
+    assert!(listed(&compared(&headers, &ADDED, |_| {})).is_empty());
+    assert!(listed(&compared(&[], &ADDED, |_| {})).is_empty());
+    // A redriven record that failed again already had its first failure and its count.
     let redriven = [("dlq-first-failed-at", "then"), ("dlq-redrive-count", "1")];
-    assert!(told(&compared(&redriven, &ADDED[..6], |_| {})).is_empty());
+    assert!(listed(&compared(&redriven, &ADDED[..6], |_| {})).is_empty());
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn a_truncated_dead_letter_is_compared_by_the_digest_of_the_whole_value() {
             it.headers.remove(0);
         })
     };
-    assert!(told(&truncated(&digest)).is_empty());
-    assert_eq!(told(&truncated("00")), ["dead letter 5 differs from events 2/17 in its value"]);
+    assert!(listed(&truncated(&digest)).is_empty());
+    assert_eq!(listed(&truncated("00")), ["dead letter 5 differs from events 2/17 in its value"]);
 }
 
 #[test]
-fn each_difference_is_named() {
+fn each_difference_is_reported() {
     let headers = [("ce_id", "1")];
     for (change, words) in [
         ((|it| it.key = None) as fn(&mut Record), "key"),
@@ -79,36 +79,36 @@ fn each_difference_is_named() {
     ] {
         let findings = compared(&headers, &ADDED, change);
         let differs = format!("dead letter 5 differs from events 2/17 in its {words}");
-        assert_eq!(told(&findings), [differs]);
+        assert_eq!(listed(&findings), [differs]);
     }
 }
 
 #[test]
-fn missing_headers_and_a_place_that_is_none_are_named() {
+fn missing_headers_and_invalid_positions_are_reported() {
     assert_eq!(
-        told(&compared(&[], &ADDED[..6], |_| {})),
+        listed(&compared(&[], &ADDED[..6], |_| {})),
         ["dlq 0/5 has no dlq-first-failed-at, dlq-redrive-count"]
     );
-    for (place, value) in [(0, "another"), (1, "two"), (2, "")] {
+    for (header, value) in [(0, "another"), (1, "two"), (2, "")] {
         let mut added = ADDED;
-        added[place].1 = value;
-        assert_eq!(told(&compared(&[], &added, |_| {})), ["dlq 0/5 names no place in events"]);
+        added[header].1 = value;
+        assert_eq!(listed(&compared(&[], &added, |_| {})), ["dlq 0/5 names no position in events"]);
     }
 }
 
 #[test]
-fn what_is_put_aside_twice_is_worth_a_word_and_no_more() {
+fn a_record_with_two_dead_letters_is_a_warning() {
     let (mut letters, mut findings) = (DeadLetters::default(), Findings::default());
     for offset in [5, 6] {
         letters.add(Stream::Orders, TOPIC, &record("dlq", 0, offset, &ADDED), &mut findings);
     }
     let doubled = &findings.doubled_dead_letters;
     assert_eq!((doubled.count, findings.violations()), (1, 0));
-    assert_eq!(doubled.told[0].what, "events 2/17 was put aside 2 times");
+    assert_eq!(doubled.listed[0].what, "events 2/17 was dead-lettered 2 times");
 }
 
 #[test]
-fn without_an_original_only_retention_is_an_excuse() {
+fn a_missing_original_is_a_violation_unless_it_expired() {
     for (first, not_judged, violations) in
         [(Some(18), 1, 0), (Some(17), 0, 1), (Some(0), 0, 1), (None, 0, 1)]
     {

@@ -1,32 +1,32 @@
-//! Where every order is, and whether anything will move it on.
+//! I6: the state of every order, and what each pending order waits for.
 
 use domain::{OrderId, OrderStatus};
 
 use crate::commands::verify::findings::{Cases, Findings, Invariant};
 use crate::commands::verify::ledger::{Entry, Ledger};
 
-/// What is asked of orders on their way.
+/// The criteria for pending orders.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Demands {
+pub(crate) struct Criteria {
     /// When the orders were read, in milliseconds since 1970.
     pub(crate) now: i64,
-    /// How long nothing may happen to an order before it is mentioned, in milliseconds.
+    /// Time without a change after which a pending order is reported as stuck, in milliseconds.
     pub(crate) stuck_after: i64,
-    /// Nothing may be on its way.
+    /// No order may be pending.
     pub(crate) drained: bool,
 }
 
-/// What will move an order on.
+/// What a pending order waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mover {
+enum WaitsFor {
     Relay,
     Intake,
     Shipment,
     Status,
 }
 
-impl Mover {
-    const fn words(self) -> &'static str {
+impl WaitsFor {
+    const fn description(self) -> &'static str {
         match self {
             Self::Relay => "its next event waits in the outbox for outbox-relay",
             Self::Intake => "order.created waits in its topic for delivery-service",
@@ -40,45 +40,46 @@ fn next(status: OrderStatus) -> Option<OrderStatus> {
     OrderStatus::ALL.into_iter().find(|next| *next > status)
 }
 
-fn mover(entry: &Entry, next: OrderStatus) -> Option<Mover> {
+fn waits_for(entry: &Entry, next: OrderStatus) -> Option<WaitsFor> {
     let created = OrderStatus::PendingShipment;
-    if entry.is_ahead(next) {
-        return Some(Mover::Status);
+    if entry.is_unread(next) {
+        return Some(WaitsFor::Status);
     }
-    if entry.is_waiting(next) {
-        return Some(Mover::Relay);
+    if entry.is_in_outbox(next) {
+        return Some(WaitsFor::Relay);
     }
-    if entry.is_seen(next) {
+    if entry.is_in_topic(next) {
         return None;
     }
     match entry.shipment {
-        Some(state) => (state < next && !entry.halted).then_some(Mover::Shipment),
-        None if entry.is_waiting(created) => Some(Mover::Relay),
-        None => entry.is_ahead(created).then_some(Mover::Intake),
+        Some(state) => (state < next && !entry.step_refused).then_some(WaitsFor::Shipment),
+        None if entry.is_in_outbox(created) => Some(WaitsFor::Relay),
+        None => entry.is_unread(created).then_some(WaitsFor::Intake),
     }
 }
 
-/// Orders that nothing seems to move on. Their status may be out of date: who applied the event may have done so after
-/// the orders were read. They are to be looked at again.
+/// Orders without a pending event or step. Their statuses must be read again: an event may have been
+/// applied after the orders were read.
 pub(crate) fn lost(ledger: &Ledger) -> Vec<OrderId> {
-    let is_lost =
-        |entry: &&Entry| next(entry.last_status()).is_some_and(|next| mover(entry, next).is_none());
+    let is_lost = |entry: &&Entry| {
+        next(entry.last_status()).is_some_and(|next| waits_for(entry, next).is_none())
+    };
     ledger.entries().iter().filter(is_lost).map(|entry| entry.id).collect()
 }
 
-/// Where all orders are.
+/// The number of orders in each state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) delivered: u64,
     pub(crate) dead_lettered: u64,
     pub(crate) pending: u64,
     pub(crate) lost: u64,
-    /// Those of the pending ones to which nothing has happened for long.
+    /// Pending orders without a change for longer than `stuck_after`.
     pub(crate) stuck: Cases,
 }
 
 /// I6.
-pub(crate) fn account(ledger: &Ledger, demands: Demands, findings: &mut Findings) -> Account {
+pub(crate) fn account(ledger: &Ledger, criteria: Criteria, findings: &mut Findings) -> Account {
     let mut account = Account::default();
     findings.checked(Invariant::Account, ledger.entries().len() as u64);
     for entry in ledger.entries() {
@@ -87,26 +88,26 @@ pub(crate) fn account(ledger: &Ledger, demands: Demands, findings: &mut Findings
             account.delivered += 1;
             continue;
         };
-        match mover(entry, next) {
-            Some(mover) => {
+        match waits_for(entry, next) {
+            Some(waits_for) => {
                 account.pending += 1;
-                let words = || format!("is {status}: {}", mover.words());
-                if demands.drained {
-                    findings.violation(Invariant::Account, entry.id, words);
+                let description = || format!("is {status}: {}", waits_for.description());
+                if criteria.drained {
+                    findings.violation(Invariant::Account, entry.id, description);
                 }
-                let idle = demands.now - entry.changed_at;
-                let due = mover != Mover::Shipment || !entry.on_its_way;
-                if due && idle > demands.stuck_after {
-                    account
-                        .stuck
-                        .add(Some(entry.id), || format!("{}, for {} s", words(), idle / 1000));
+                let idle = criteria.now - entry.changed_at;
+                let due = waits_for != WaitsFor::Shipment || !entry.step_scheduled;
+                if due && idle > criteria.stuck_after {
+                    account.stuck.add(Some(entry.id), || {
+                        format!("{}, for {} s", description(), idle / 1000)
+                    });
                 }
             }
             None if entry.is_dead_lettered() => account.dead_lettered += 1,
             None => {
                 account.lost += 1;
                 findings.violation(Invariant::Account, entry.id, || {
-                    format!("is {status}, and nothing is left that would move it on")
+                    format!("is {status}, and no pending event or step can advance it")
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! What the database says of an order's life, by itself.
+//! Checks the history of an order in the database.
 
 use contracts::event_id::event_id;
 use domain::OrderStatus;
@@ -7,7 +7,7 @@ use store::audit::AuditedOrder;
 use crate::commands::verify::findings::{Findings, Invariant};
 use crate::commands::verify::ledger::event_type;
 
-/// I4 and I5, of what the database says of an order's life.
+/// I4 and I5, of the history in the database.
 pub(crate) fn history(order: &AuditedOrder, findings: &mut Findings) {
     findings.checked(Invariant::Transitions, 1);
     findings.checked(Invariant::Order, 1);
@@ -23,15 +23,18 @@ pub(crate) fn history(order: &AuditedOrder, findings: &mut Findings) {
         let event_type = event_type(row.status);
         if row.status > order.status {
             findings.violation(Invariant::Transitions, order.id, || {
-                format!("is {}, and its history says {}", order.status, row.status)
+                format!("is {}, and its history has {}", order.status, row.status)
             });
         } else if row.sequence != row.status.sequence() {
             findings.violation(Invariant::Transitions, order.id, || {
-                format!("its history has {} in place {}", row.status, row.sequence)
+                format!("its history has {} at position {}", row.status, row.sequence)
             });
         } else if row.event_id != event_id(order.id, event_type) {
             findings.violation(Invariant::Transitions, order.id, || {
-                format!("became {} by {}, which is not its {event_type}", row.status, row.event_id)
+                format!(
+                    "became {} by event {}, which is not its {event_type}",
+                    row.status, row.event_id
+                )
             });
         }
     }
@@ -43,7 +46,7 @@ pub(crate) fn history(order: &AuditedOrder, findings: &mut Findings) {
             });
         }
         if after.occurred_at < before.occurred_at {
-            findings.clocks.add(Some(order.id), || {
+            findings.clock_skew.add(Some(order.id), || {
                 format!("{} is dated before {}", after.status, before.status)
             });
         }
@@ -64,7 +67,7 @@ pub(crate) mod tests {
         DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
     }
 
-    /// An order with its whole history.
+    /// An order with a complete history.
     pub(crate) fn order(status: OrderStatus) -> AuditedOrder {
         let mut order = bare_order(OrderId::generate().as_uuid().as_u128(), status);
         let row = |reached: OrderStatus| HistoryRow {
@@ -85,7 +88,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_whole_history_breaks_nothing() {
+    fn a_complete_history_is_no_violation() {
         for status in OrderStatus::ALL {
             let findings = of_history(&order(status));
             assert_eq!(findings.violations(), 0, "{findings:?}");
@@ -94,7 +97,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_fault_of_a_history_is_named() {
+    fn each_error_in_a_history_is_reported() {
         type Fault = fn(&mut AuditedOrder);
         let transitions: [(Fault, &str); 5] = [
             (
@@ -107,8 +110,8 @@ pub(crate) mod tests {
                 |it| it.history.push(it.history[2]),
                 "is Delivered, and its history has 2 rows for Delivered",
             ),
-            (|it| it.status = Shipped, "is Shipped, and its history says Delivered"),
-            (|it| it.history[2].sequence = 2, "its history has Delivered in place 2"),
+            (|it| it.status = Shipped, "is Shipped, and its history has Delivered"),
+            (|it| it.history[2].sequence = 2, "its history has Delivered at position 2"),
             (|it| it.history[1].event_id = uuid::Uuid::nil(), "which is not its order.shipped"),
         ];
         for (fault, words) in transitions {
@@ -116,25 +119,25 @@ pub(crate) mod tests {
             fault(&mut order);
             let violations = &of_history(&order).of(Invariant::Transitions).violations.clone();
             assert_eq!(violations.count, 1, "{words}: {violations:?}");
-            assert!(violations.told[0].what.contains(words), "{violations:?}");
-            assert_eq!(violations.told[0].order_id, Some(order.id.to_string()));
+            assert!(violations.listed[0].what.contains(words), "{violations:?}");
+            assert_eq!(violations.listed[0].order_id, Some(order.id.to_string()));
         }
     }
 
     #[test]
-    fn only_the_databases_own_clock_tells_that_an_order_went_backwards() {
+    fn only_recorded_at_decides_whether_an_order_went_backwards() {
         let mut backwards = order(Delivered);
         backwards.history[2].recorded_at = second(1);
         let findings = of_history(&backwards);
         assert_eq!(
-            findings.of(Invariant::Order).violations.told[0].what,
+            findings.of(Invariant::Order).violations.listed[0].what,
             "Delivered was stored before Shipped"
         );
-        assert_eq!(findings.clocks.count, 0);
+        assert_eq!(findings.clock_skew.count, 0);
 
-        let mut clocks = order(Delivered);
-        clocks.history[2].occurred_at = second(1);
-        let findings = of_history(&clocks);
-        assert_eq!((findings.violations(), findings.clocks.count), (0, 1));
+        let mut clock_skew = order(Delivered);
+        clock_skew.history[2].occurred_at = second(1);
+        let findings = of_history(&clock_skew);
+        assert_eq!((findings.violations(), findings.clock_skew.count), (0, 1));
     }
 }

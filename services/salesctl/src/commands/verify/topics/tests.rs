@@ -31,58 +31,58 @@ fn reading(ends: &[(i32, i64)]) -> Reading {
         counts: Counts::default(),
         first: BTreeMap::new(),
         ends: ends.iter().copied().collect(),
-        passed: BTreeMap::from([(0, 10)]),
+        consumed: BTreeMap::from([(0, 10)]),
         letters_complete: true,
     }
 }
 
-/// Reads the records, and returns what was found, and which orders were unknown.
+/// Reads the records, and returns the findings and the number of unknown orders.
 fn note(reading: &mut Reading, records: &[Record]) -> (Findings, usize) {
     let selection = Selected::default().selection();
     let (mut ledger, mut letters) = (Ledger::default(), DeadLetters::default());
     let (mut findings, mut unknown) = (Findings::default(), HashMap::new());
-    let mut books = Books {
+    let mut collected = Collected {
         ledger: &mut ledger,
         letters: &mut letters,
         findings: &mut findings,
         unknown: &mut unknown,
     };
     for record in records {
-        reading.note(record, &selection, &mut books);
+        reading.note(record, &selection, &mut collected);
     }
     (findings, unknown.len())
 }
 
 #[test]
-fn a_poison_record_that_was_passed_has_to_be_a_dead_letter() {
+fn a_consumed_poison_record_must_be_a_dead_letter() {
     let mut it = reading(&[(0, 20)]);
     let (findings, _) = note(&mut it, &[poison(9), poison(10)]);
     let verdict = findings.of(Invariant::DeadLetters);
     assert_eq!((verdict.violations.count, verdict.not_judged, it.counts.unreadable), (1, 1, 2));
     assert_eq!(
-        verdict.violations.told[0].what,
-        "events 0/9 (invalid-value) was passed by status-consumer and is no dead letter"
+        verdict.violations.listed[0].what,
+        "events 0/9 (invalid-value) was consumed by status-consumer and is not a dead letter"
     );
-    // Whose time is over can't be found any more.
+    // An expired dead letter cannot be found.
     let mut it = Reading { letters_complete: false, ..reading(&[(0, 20)]) };
     let (findings, _) = note(&mut it, &[poison(9)]);
     assert_eq!((findings.violations(), findings.of(Invariant::DeadLetters).not_judged), (0, 1));
 }
 
 #[test]
-fn an_unknown_order_is_asked_for() {
+fn an_order_that_is_not_in_the_ledger_is_unknown() {
     let (findings, unknown) = note(&mut reading(&[(0, 20)]), &[example("order.shipped", 0, 1)]);
-    assert_eq!((findings.of(Invariant::Causes).checked, unknown), (1, 1));
+    assert_eq!((findings.of(Invariant::OrderExists).checked, unknown), (1, 1));
 }
 
 #[test]
-fn a_topic_reaches_back_as_far_as_its_youngest_beginning() {
+fn the_horizon_is_the_latest_first_record_of_the_partitions() {
     for (ends, firsts, horizon) in [
-        // Nothing has ever left.
+        // No record has expired.
         (&[(0, 20), (1, 20), (2, 0)][..], &[(0, 0), (1, 0)][..], None),
-        // The first records there are.
+        // The first records have expired.
         (&[(0, 20), (1, 20)], &[(0, 5), (1, 7)], Some(1_007)),
-        // One partition has lost all.
+        // All records of one partition have expired.
         (&[(0, 20), (1, 20)], &[(0, 0)], Some(i64::MAX)),
     ] {
         let mut it = reading(ends);

@@ -1,4 +1,4 @@
-//! Waiting for something that is still starting.
+//! Retries while a server is unavailable.
 
 use std::time::Duration;
 
@@ -6,21 +6,22 @@ use service_kit::config::number_in;
 use service_kit::outage::Outage;
 use tokio::time::Instant;
 
-/// Tries until it works, until the failure is one that waiting can't mend, or until the time is up.
+/// Retries `attempt` until it succeeds, until `is_transient` rejects its error, or until `max_wait` has
+/// elapsed.
 pub(crate) async fn wait_for<T, E: std::error::Error + 'static>(
     mut outage: Outage,
-    patience: Duration,
-    passing: impl Fn(&E) -> bool,
+    max_wait: Duration,
+    is_transient: impl Fn(&E) -> bool,
     mut attempt: impl AsyncFnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + max_wait;
     loop {
         match attempt().await {
             Ok(value) => {
                 outage.over();
                 return Ok(value);
             }
-            Err(error) if passing(&error) && Instant::now() < deadline => {
+            Err(error) if is_transient(&error) && Instant::now() < deadline => {
                 let wait = outage.failed(&error);
                 tokio::time::sleep(wait.min(deadline.saturating_duration_since(Instant::now())))
                     .await;
@@ -30,7 +31,7 @@ pub(crate) async fn wait_for<T, E: std::error::Error + 'static>(
     }
 }
 
-/// Reads how many seconds to wait.
+/// Parses a wait in seconds.
 pub(crate) fn parse_wait(text: &str) -> Result<u64, String> {
     number_in(text, 0..=86_400)
 }
