@@ -67,8 +67,8 @@ impl RunnerOptions {
             .set("max.poll.interval.ms", millis(self.max_poll_interval))
             // Prefetch a few batches, whatever the backlog. The default is 64 MB or more.
             .set("queued.min.messages", "5000")
-            .set("queued.max.messages.kbytes", "3072")
-            .set("fetch.max.bytes", "2097152")
+            .set("queued.max.messages.kbytes", "2048")
+            .set("fetch.max.bytes", "1048576")
             // Pause of fetching while the prefetch queue is full. The default of one second is much
             // longer than the prefetched records last.
             .set("fetch.queue.backoff.ms", "50")
