@@ -12,7 +12,9 @@ fn root() -> PathBuf {
 
 /// The code in the documents: the lines of code blocks, and inline code.
 fn code() -> Vec<String> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let entries =
+        ["docs", "docs/decisions"].map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let docs = entries.into_iter().flatten().map(|entry| entry.unwrap().path());
     let documents = docs.filter(|path| path.extension().is_some_and(|it| it == "md"));
     let mut pieces = Vec::new();
     let others =
