@@ -32,7 +32,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let _lock = system::lock()?;
     let json = settings.json;
     let outcome = runtime.block_on(async {
-        let (stop, runtime) = (service_kit::shutdown::on_signal()?, Handle::current());
+        let (stop, runtime) = (service_kit::lifecycle::shutdown::on_signal()?, Handle::current());
         let work = move || {
             let mut table = Table::new();
             let outcome = measure(&mut table, &chosen, stop, runtime, &settings);

@@ -215,7 +215,7 @@ pub struct Done {
 /// The response to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
-    /// Whether the database responds. Independent of the inventory.
+    /// Whether the database is available. Independent of the inventory.
     pub status: HealthStatus,
     /// The current time.
     #[serde(with = "timestamp")]
@@ -230,7 +230,7 @@ pub struct Health {
 /// The state of each component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthServices {
-    /// Whether the database responds.
+    /// Whether the database is available: it responds and accepts writes.
     pub database: DatabaseHealth,
     /// Always `up`: the API responded.
     pub api: ApiHealth,
@@ -248,7 +248,7 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
-/// Whether the database responds.
+/// Whether the database is available: it responds and accepts writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseHealth {

@@ -60,12 +60,12 @@ impl AuthFailure {
         }
     }
 
-    /// The reason of the last failure, unless a broker has responded since.
+    /// The reason of the last failure, unless a record was acknowledged or read since.
     pub(crate) fn reason(&self) -> Option<String> {
         self.lock().clone()
     }
 
-    /// Clears the failure, after a broker has responded.
+    /// Clears the failure, after a record was acknowledged or read.
     pub(crate) fn over(&self) {
         *self.lock() = None;
     }

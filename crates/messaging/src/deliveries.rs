@@ -53,10 +53,10 @@ impl Batch {
         }
     }
 
-    /// Waits until every ticket is dropped, or no report arrives for `max_wait`.
-    pub(crate) async fn all_or_idle(&self, max_wait: Duration) {
+    /// Waits until every ticket is dropped, or no report arrives for `idle_timeout`.
+    pub(crate) async fn all_or_idle(&self, idle_timeout: Duration) {
         let mut reported = 0;
-        while timeout(max_wait, self.all()).await.is_err() {
+        while timeout(idle_timeout, self.all()).await.is_err() {
             let now = self.lock().len();
             if now == reported {
                 return;

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::BaseRecord;
 use service_kit::Chain;
-use service_kit::recorder::RecordedSpan;
+use service_kit::telemetry::recorder::RecordedSpan;
 use tokio::time::timeout;
 
 use crate::deliveries::Batch;
@@ -91,9 +91,9 @@ impl Sent {
         self.batch.all().await;
     }
 
-    /// Waits until every record has a delivery report, or none arrives for `max_wait`.
-    pub(crate) async fn all_or_idle(&self, max_wait: Duration) {
-        self.batch.all_or_idle(max_wait).await;
+    /// Waits until every record has a delivery report, or none arrives for `idle_timeout`.
+    pub(crate) async fn all_or_idle(&self, idle_timeout: Duration) {
+        self.batch.all_or_idle(idle_timeout).await;
     }
 
     /// Waits until there is an outcome to take, or every record has a delivery report.
@@ -188,17 +188,17 @@ impl<T> InFlight<T> {
         self.events.iter().flatten().map(|(_, event)| event.publication.payload.len()).sum()
     }
 
-    /// Waits until every event has a delivery report, or none arrives for `max_wait`. Returns the
+    /// Waits until every event has a delivery report, or none arrives for `idle_timeout`. Returns the
     /// reports since the last call.
-    pub async fn reports_within(&mut self, max_wait: Duration) -> DeliveryReports<T> {
-        self.sent.all_or_idle(max_wait).await;
+    pub async fn reports_within(&mut self, idle_timeout: Duration) -> DeliveryReports<T> {
+        self.sent.all_or_idle(idle_timeout).await;
         self.take()
     }
 
-    /// Waits until every event has a delivery report, but after `max_wait` only for the next
-    /// report. Returns the reports since the last call.
-    pub async fn reports(&mut self, max_wait: Duration) -> DeliveryReports<T> {
-        if timeout(max_wait, self.sent.all()).await.is_err() {
+    /// Waits for every delivery report, but after `wait_for_all` only for the next one. Returns the
+    /// reports since the last call.
+    pub async fn reports(&mut self, wait_for_all: Duration) -> DeliveryReports<T> {
+        if timeout(wait_for_all, self.sent.all()).await.is_err() {
             self.sent.any().await;
         }
         self.take()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
-use service_kit::credentials::Stamp;
+use service_kit::config::credentials::Stamp;
 
 use crate::context::{AuthFailure, QuietContext};
 

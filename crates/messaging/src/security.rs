@@ -7,7 +7,7 @@ use conf::Conf;
 use rdkafka::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::all_of;
-use service_kit::credentials::{CaFile, certificate_file, key_file};
+use service_kit::config::credentials::{CaFile, certificate_file, key_file};
 
 /// Encryption and authentication of connections to Kafka.
 #[derive(Clone, Debug, Conf)]
@@ -245,8 +245,8 @@ mod tests {
                 "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
             ),
             (&[protocol("SSL"), ("KAFKA_CA_FILE", "/nowhere.pem")], "/nowhere.pem cannot be read"),
-            (&[protocol("SSL"), ("KAFKA_CA_FILE", &path)], "no certificate in it"),
-            (&[protocol("SSL"), ("KAFKA_KEY_FILE", &path)], "no private key in it"),
+            (&[protocol("SSL"), ("KAFKA_CA_FILE", &path)], "contains no certificate"),
+            (&[protocol("SSL"), ("KAFKA_KEY_FILE", &path)], "contains no unencrypted private key"),
         ] {
             let report = parse(settings).unwrap_err();
             assert!(report.contains(message), "{report}");

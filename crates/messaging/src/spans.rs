@@ -7,7 +7,7 @@
 use contracts::cloud_events::{TraceContext, is_sampled};
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
 use opentelemetry::{KeyValue, Value};
-use service_kit::recorder::{RecordedSpan, Recorder, recorder};
+use service_kit::telemetry::recorder::{RecordedSpan, Recorder, recorder};
 
 use crate::in_flight::PendingEvent;
 use crate::{Publication, Record};

@@ -12,7 +12,7 @@ use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 use service_kit::Chain;
-use service_kit::credentials::{CaFile, Stamp};
+use service_kit::config::credentials::{CaFile, Stamp};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
@@ -94,7 +94,7 @@ impl Connector {
                 }
                 Err(fault) => {
                     tracing::error!(
-                        fault,
+                        error = fault,
                         "cannot reload the database CA file; keeping the previous certificates"
                     );
                 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
-use service_kit::metrics::{catalogue, on_scrape};
+use service_kit::telemetry::metrics::{catalogue, on_scrape};
 
 /// Reports the size and use of a pool on each scrape, until the pool is dropped.
 pub(crate) fn show(name: &'static str, pool: &Pool<AsyncPgConnection>) {

@@ -1,6 +1,6 @@
 //! A service that runs inside the test's process.
 
-use service_kit::tasks::ServiceError;
+use service_kit::lifecycle::tasks::ServiceError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

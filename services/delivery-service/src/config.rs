@@ -6,10 +6,10 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, ServiceConfig, all_of, millis, parse_port, timeout_millis,
 };
+use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
 /// delivery-service: ships and delivers every new order, and publishes each step

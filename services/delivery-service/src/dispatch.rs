@@ -12,7 +12,7 @@ use messaging::{
     DeliveryReports, InFlightBatch, InFlightBatches, PoisonBreaker, Publication, PublishError,
     Publisher, REPORT_WAIT,
 };
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use service_kit::{Chain, Heartbeat};
 use store::shipments::{self, DueShipment, StepDone};
 use store::{Database, StoreError};

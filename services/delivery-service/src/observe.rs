@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::Utc;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use store::horizon::{self, HeldBack};
 use store::shipments::{self, Overdue};
 use store::{Database, StoreError};

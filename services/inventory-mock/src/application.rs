@@ -8,11 +8,11 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
-use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::config::{IntakeSettings, ServiceConfig};
 use service_kit::health::Readiness;
-use service_kit::management::{self, Management};
-use service_kit::tasks::{ServiceError, Tasks};
+use service_kit::health::management::{self, Management};
+use service_kit::lifecycle::close_connections::{Stopping, close_connections, set_max_age};
+use service_kit::lifecycle::tasks::{ServiceError, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::behaviour::Behaviour;

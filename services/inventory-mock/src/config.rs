@@ -1,10 +1,10 @@
 //! The settings of inventory-mock.
 
 use conf::Conf;
-use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_port, ports_differ,
 };
+use service_kit::telemetry::build_info;
 
 use crate::behaviour::Behaviour;
 

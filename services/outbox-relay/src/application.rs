@@ -6,8 +6,8 @@ use std::time::Duration;
 use messaging::Publisher;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
-use service_kit::management::Management;
-use service_kit::tasks::{ServiceError, Tasks};
+use service_kit::health::management::Management;
+use service_kit::lifecycle::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 

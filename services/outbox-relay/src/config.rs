@@ -5,10 +5,10 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::{KafkaSettings, PoisonSettings};
-use service_kit::build_info;
 use service_kit::config::{
     CommonSettings, ServiceConfig, all_of, number_in, parse_port, timeout_millis,
 };
+use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
 /// outbox-relay: publishes events from the outbox in Postgres to Kafka, in sequence per order

@@ -14,7 +14,7 @@ use futures::future::pending;
 use messaging::{
     DeliveryReports, InFlightBatch, PoisonBreaker, PublishError, Publisher, REPORT_WAIT,
 };
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use service_kit::{Chain, Heartbeat};
 use store::Database;
 use store::outbox::{self, Claimed, ClaimedRow, OutboxRow};

@@ -23,7 +23,8 @@ pub(crate) struct Leases {
 }
 
 /// The shards held until some are given back. Their leases are renewed meanwhile, with records in
-/// flight.
+/// flight. The window ends when shards have to be given back, a lease was lost or the relay stops,
+/// not when the leases expire.
 #[derive(Debug)]
 pub(crate) struct LeaseWindow {
     leased: Mutex<Leased>,

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::Utc;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use store::horizon::{self, HeldBack};
 use store::outbox::{self, Status};
 use store::{Database, StoreError};

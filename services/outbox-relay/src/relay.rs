@@ -7,7 +7,7 @@ use futures::future::join_all;
 use messaging::{PoisonBreaker, Publisher};
 use service_kit::Chain;
 use service_kit::Heartbeat;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use store::Database;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};

@@ -1,5 +1,5 @@
-//! Settles events after the response of the broker: marks what it accepted, defers for a condition,
-//! and dead-letters what it can never accept.
+//! Settles events after the response of the broker: marks accepted events, returns those that
+//! failed because of a condition, and dead-letters those that can never be accepted.
 
 use contracts::cloud_events::{data_schema, trace_id};
 use contracts::event_id::event_id;

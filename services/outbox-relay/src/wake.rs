@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use store::outbox::{Listener, Notification, Shards};
 use store::{Database, StoreError};
 use tokio::sync::Notify;

@@ -7,27 +7,27 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpServer, web};
-use service_kit::close_connections::{Stopping, close_connections, set_max_age};
+use service_kit::config::open_files;
 use service_kit::config::{IntakeSettings, ServiceConfig};
 use service_kit::health::Readiness;
-use service_kit::management::{self, Management};
-use service_kit::open_files;
-use service_kit::tasks::{ServiceError, Tasks};
+use service_kit::health::management::{self, Management};
+use service_kit::lifecycle::close_connections::{Stopping, close_connections, set_max_age};
+use service_kit::lifecycle::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::auth::TokenVerifier;
 use crate::auth::fetch_missing_key;
-use crate::config::Origins;
-use crate::cors::cors;
-use crate::order_writer::{Heartbeats, OrderWriter, OrderWriterThread};
-use crate::outbox_notifier::OutboxNotifier;
-use crate::request_metrics::init_error_series;
-use crate::request_scope::request_scope;
-use crate::routes::{self, ROUTES};
-use crate::shared::Shared;
-use crate::tokens::TokenVerifier;
-use crate::unread_body::hold_unread_body;
+use crate::http::middleware::cors::Origins;
+use crate::http::middleware::cors::cors;
+use crate::http::middleware::request_metrics::init_error_series;
+use crate::http::middleware::request_scope::request_scope;
+use crate::http::middleware::unread_body::hold_unread_body;
+use crate::http::routes::{self, ROUTES};
+use crate::http::shared::Shared;
+use crate::orders::outbox_notifier::OutboxNotifier;
+use crate::orders::writer::{Heartbeats, OrderWriter, OrderWriterThread};
 
 /// The API with its management endpoint, ready to run.
 pub struct Application {

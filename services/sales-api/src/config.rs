@@ -1,22 +1,20 @@
 //! The settings of sales-api.
 
-use std::num::NonZeroU32;
-use std::str::FromStr;
-use std::time::Duration;
-
 use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
-use service_kit::build_info;
 use service_kit::config::{
-    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_base_url,
-    parse_jwt_secret, parse_port, ports_differ, timeout_millis,
+    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_jwt_secret, parse_port,
+    ports_differ,
 };
+use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
-use url::Url;
 use uuid::Uuid;
 
-use crate::tokens::{Caller, KeyFile, VerificationKey, parse_url};
+use crate::auth::TokenSettings;
+use crate::http::middleware::settings::LimitSettings;
+use crate::inventory::InventorySettings;
+use crate::orders::simulate::Simulators;
 
 /// sales-api: accepts orders over HTTP
 #[derive(Clone, Debug, Conf)]
@@ -71,142 +69,6 @@ pub struct Config {
     pub(crate) cursor_secret: Option<SecretString>,
 }
 
-/// Load limits of one process.
-#[derive(Clone, Debug, Conf)]
-#[conf(validation_predicate = LimitSettings::check)]
-pub(crate) struct LimitSettings {
-    /// Maximum number of concurrent requests; further requests get a 503 at once, and requests of a
-    /// subject that already has half of the permits get a 429
-    #[conf(env, default_value = "512", value_parser = parse_permits)]
-    pub(crate) max_concurrent_requests: usize,
-
-    /// Maximum time to receive the head of a request, and separately its body, in milliseconds
-    #[conf(env, default_value = "5000", value_parser = timeout_millis)]
-    pub(crate) request_read_timeout: Duration,
-
-    /// Maximum average number of requests per second of one subject to one instance; unlimited when
-    /// unset
-    #[conf(env, value_parser = parse_rate)]
-    pub(crate) rate_limit_per_second: Option<NonZeroU32>,
-
-    /// Maximum number of requests that one subject may send at once after a pause;
-    /// `RATE_LIMIT_PER_SECOND` when unset
-    #[conf(env, value_parser = parse_rate)]
-    pub(crate) rate_limit_burst: Option<NonZeroU32>,
-
-    /// Web origins whose pages may call the API from a browser, separated by commas; none when
-    /// unset
-    #[conf(env, value_parser = parse_origins)]
-    pub(crate) cors_allowed_origins: Option<Origins>,
-}
-
-impl LimitSettings {
-    fn check(&self) -> Result<(), &'static str> {
-        if self.rate_limit_burst.is_some() && self.rate_limit_per_second.is_none() {
-            return Err("RATE_LIMIT_BURST requires RATE_LIMIT_PER_SECOND");
-        }
-        Ok(())
-    }
-}
-
-/// Upper bound of the rate settings: more requests per second than one process can serve.
-const LARGEST_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
-
-/// Web origins (RFC 6454), as browsers send them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origins(pub(crate) Vec<String>);
-
-/// Who may simulate a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Simulators {
-    /// The order's owner and operators.
-    Owner,
-    /// Operators.
-    Operator,
-    /// No caller.
-    Disabled,
-}
-
-impl Simulators {
-    pub(crate) fn include(self, caller: &Caller) -> bool {
-        match self {
-            Self::Owner => true,
-            Self::Operator => caller.is_operator(),
-            Self::Disabled => false,
-        }
-    }
-}
-
-impl FromStr for Simulators {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "owner" => Ok(Self::Owner),
-            "operator" => Ok(Self::Operator),
-            "nobody" => Ok(Self::Disabled),
-            _ => Err("must be owner, operator or nobody"),
-        }
-    }
-}
-
-/// Verification of tokens. The key comes from exactly one of the first four settings.
-#[derive(Clone, Debug, Conf)]
-#[conf(one_of_fields(jwt_secret, jwt_public_key, jwt_jwks_file, jwt_jwks_url))]
-pub(crate) struct TokenSettings {
-    /// Secret that tokens are signed with (HS256), at least 32 bytes; set exactly one of
-    /// `JWT_SECRET`, `JWT_PUBLIC_KEY`, `JWT_JWKS_FILE` and `JWT_JWKS_URL`
-    #[conf(env, secret, value_parser = parse_jwt_secret)]
-    pub(crate) jwt_secret: Option<SecretString>,
-
-    // Marked as a secret, so that a private key that is set by mistake is not shown.
-    /// Public key that verifies tokens, in PEM, whose line ends may be written as `\n`: RSA
-    /// (RS256), EC P-256 (ES256) or Ed25519 (`EdDSA`)
-    #[conf(env, secret, value_parser = VerificationKey::from_pem)]
-    pub(crate) jwt_public_key: Option<VerificationKey>,
-
-    /// Path of a JWK Set with the public keys that verify tokens, selected by `kid`; read again
-    /// when it changes
-    #[conf(env, value_parser = KeyFile::read)]
-    pub(crate) jwt_jwks_file: Option<KeyFile>,
-
-    /// URL of the issuer's JWK Set, with https; read again when a token names an unknown `kid`
-    #[conf(env, value_parser = parse_url)]
-    pub(crate) jwt_jwks_url: Option<Url>,
-
-    /// Interval between two reads of `JWT_JWKS_URL`, in milliseconds
-    #[conf(env, default_value = "300000", value_parser = timeout_millis)]
-    pub(crate) jwt_jwks_refresh_interval: Duration,
-
-    /// Issuer that a token must name (`iss`); any issuer when unset
-    #[conf(env)]
-    pub(crate) jwt_issuer: Option<String>,
-
-    /// Audience that a token must name (`aud`); any audience when unset
-    #[conf(env)]
-    pub(crate) jwt_audience: Option<String>,
-}
-
-/// The inventory service and its circuit breaker.
-#[derive(Clone, Debug, Conf)]
-pub(crate) struct InventorySettings {
-    /// Base URL of the inventory service, without a query
-    #[conf(env, default_value = "http://127.0.0.1:3001", value_parser = parse_base_url)]
-    pub(crate) inventory_url: Url,
-
-    /// Maximum duration of one inventory check, retries included, in milliseconds
-    #[conf(env, default_value = "5000", value_parser = timeout_millis)]
-    pub(crate) circuit_breaker_timeout: Duration,
-
-    /// Number of consecutive failed inventory checks that open the circuit breaker
-    #[conf(env, default_value = "5", value_parser = parse_threshold)]
-    pub(crate) circuit_breaker_failure_threshold: u32,
-
-    /// Time after which an open circuit breaker lets one trial request through, in milliseconds
-    #[conf(env, default_value = "30000", value_parser = timeout_millis)]
-    pub(crate) circuit_breaker_reset_timeout: Duration,
-}
-
 impl Config {
     fn check(&self) -> Result<(), String> {
         all_of(&[ports_differ(self.port, self.management_port)])
@@ -237,32 +99,6 @@ impl ServiceConfig for Config {
 
 fn parse_workers(text: &str) -> Result<usize, String> {
     number_in(text, 1..=256)
-}
-
-fn parse_permits(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=100_000)
-}
-
-fn parse_origins(text: &str) -> Result<Origins, String> {
-    let origins = text.split(',').map(|origin| {
-        let origin = origin.trim();
-        // Browsers send an origin without path, trailing slash and default port.
-        let canonical = Url::parse(origin).ok().map(|url| url.origin().ascii_serialization());
-        if canonical.as_deref() == Some(origin) {
-            Ok(origin.to_owned())
-        } else {
-            Err(format!("{origin:?} is not an origin such as https://shop.example"))
-        }
-    });
-    origins.collect::<Result<_, _>>().map(Origins)
-}
-
-fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
-    number_in(text, NonZeroU32::MIN..=LARGEST_RATE)
-}
-
-fn parse_threshold(text: &str) -> Result<u32, String> {
-    number_in(text, 1..=1_000_000)
 }
 
 #[cfg(test)]

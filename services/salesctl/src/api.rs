@@ -10,7 +10,7 @@ use contracts::problem::Problem;
 use domain::OrderId;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use url::Url;
 
 use crate::failure::Failure;

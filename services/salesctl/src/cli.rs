@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
-use service_kit::build_info;
+use service_kit::telemetry::build_info;
 
 use crate::commands::{
     contracts, demo, dlq, load, migrate, orders, outbox, repair, seed, shipments, token, topics,
@@ -52,7 +52,7 @@ enum Command {
     /// for each million selected orders. --since and --until select fewer orders; topics are always
     /// read completely. Exit codes: 0 no violation, 1 the check failed, 3 violations were found.
     Verify(verify::Verify),
-    /// Publishes again the events that the topics have lost, or that a consumer has skipped
+    /// Publishes again the events that the topics have lost, or that a consumer has consumed without effect
     ///
     /// The events are found in the same way as by `verify`, with the same cost. They have the same
     /// ids as before: a consumer that has applied one ignores it. Without --yes, they are only

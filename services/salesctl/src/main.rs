@@ -16,8 +16,13 @@ mod token;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use service_kit::Chain;
 use service_kit::config::environment;
-use service_kit::{Chain, usage};
+use service_kit::config::usage;
+
+/// As in the services.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The exit code for wrong usage or a wrong setting.
 const WRONG_USAGE: u8 = 2;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service_kit::config::number_in;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use tokio::time::Instant;
 
 /// Retries `attempt` until it succeeds, until `is_transient` rejects its error, or until `max_wait` has

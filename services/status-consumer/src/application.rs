@@ -7,8 +7,8 @@ use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
 use service_kit::Heartbeat;
 use service_kit::config::ServiceConfig;
 use service_kit::health::Readiness;
-use service_kit::management::Management;
-use service_kit::tasks::{ServiceError, Tasks};
+use service_kit::health::management::Management;
+use service_kit::lifecycle::tasks::{ServiceError, Tasks};
 use store::Database;
 use tokio_util::sync::CancellationToken;
 

@@ -6,8 +6,8 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::build_info;
 use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, parse_port};
+use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
 /// status-consumer: applies delivery events to the status of orders, each event once

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use service_kit::Heartbeat;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use store::{Database, StoreError, inbox};
 use tokio_util::sync::CancellationToken;
 

@@ -68,7 +68,7 @@ impl Lag {
         lagging
     }
 
-    /// Deleted records that were expected next, and are not in the fetch queue. Reported when two
+    /// Deleted records that were expected next, while the fetch queue is empty. Reported when two
     /// consecutive statistics show them, because a fetch can be in progress.
     fn gone(&self, partition: &Partition, assignment: &Assignment) -> Option<Skipped> {
         let committed = Some(partition.committed_offset).filter(|offset| *offset >= 0);

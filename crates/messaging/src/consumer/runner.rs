@@ -9,11 +9,11 @@ use contracts::envelope::Envelope;
 use futures::FutureExt;
 use rdkafka::error::KafkaError;
 use service_kit::Chain;
-use service_kit::credentials::Watched;
+use service_kit::config::credentials::Watched;
 use service_kit::health::ProbeFuture;
-use service_kit::metrics::catalogue;
-use service_kit::outage::Outage;
-use service_kit::recorder::{RecordedSpan, recorder};
+use service_kit::retry::outage::Outage;
+use service_kit::telemetry::metrics::catalogue;
+use service_kit::telemetry::recorder::{RecordedSpan, recorder};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

@@ -16,7 +16,7 @@ use messaging::consumer::{
     ConsumerSettings, Handler, HandlerError, MAX_POLL_INTERVAL, Runner, RunnerOptions,
 };
 use service_kit::Heartbeat;
-use service_kit::tasks::{ServiceError, Tasks};
+use service_kit::lifecycle::tasks::{ServiceError, Tasks};
 use test_kit::{Group, PlainRecord, Running, World, eventually, produce_all};
 use tokio::sync::RwLock;
 

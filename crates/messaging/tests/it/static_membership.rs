@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use conf::Conf;
+use service_kit::health::management::Management;
 use service_kit::health::{Readiness, ReadinessSettings};
-use service_kit::management::Management;
 use test_kit::{GroupMember, Running, World, eventually, metrics};
 
 use crate::recorder::{Choice, Recorder, group, produce, start};

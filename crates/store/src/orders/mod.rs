@@ -36,7 +36,7 @@ pub struct NewOrder {
     pub fingerprint: Fingerprint,
     /// The requested order.
     pub draft: OrderDraft,
-    /// The time of acceptance, in milliseconds.
+    /// The time of acceptance, with millisecond precision.
     pub created_at: DateTime<Utc>,
     /// The event to publish.
     pub event: OutboxEvent,

@@ -17,7 +17,7 @@ pub struct Origin<'a> {
     pub source: &'a str,
     /// The topic to publish to.
     pub topic: &'a str,
-    /// `ce_correlationid`.
+    /// `ce_correlationid`: identifies everything that one request caused.
     pub correlation_id: Option<String>,
     /// The trace of the request.
     pub trace: Option<TraceContext>,

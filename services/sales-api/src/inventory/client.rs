@@ -18,13 +18,13 @@ use opentelemetry::trace::{SpanBuilder, SpanKind};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use service_kit::Chain;
-use service_kit::recorder::{RecordedSpan, recorder};
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
+use service_kit::telemetry::recorder::{RecordedSpan, recorder};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use super::breaker::{Breaker, BreakerState, InventoryError};
-use crate::config::InventorySettings;
+use super::settings::InventorySettings;
 
 /// Why the stock of an order was not confirmed.
 #[derive(Debug, thiserror::Error)]

@@ -28,7 +28,7 @@ async fn without_its_database_the_api_is_alive_but_not_ready() {
     eventually("not ready", async || (management("/readyz").await == 503).then_some(())).await;
     let (_, ready) = get_json(api.management_port, "readyz").await;
     let reason = ready["reasons"]["postgres"].as_str().unwrap();
-    assert!(reason.contains("connection"), "{ready}");
+    assert!(reason.contains("to the database"), "{ready}");
     assert_eq!(management("/livez").await, 200);
     assert_eq!(api.get("/health").await.status, 503);
     proxy.heal();

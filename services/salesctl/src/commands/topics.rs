@@ -11,7 +11,7 @@ use messaging::KafkaSettings;
 use messaging::topic_admin::{self, Creation, Replication, TopicAdminError};
 use serde::Serialize;
 use service_kit::config::number_in;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 
 use crate::failure::Failure;
 use crate::max_wait::{parse_wait, wait_for};

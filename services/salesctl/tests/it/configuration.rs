@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use conf::Conf;
 use conf::introspection::ProgramOptionMeta;
-use service_kit::usage;
+use service_kit::config::usage;
 use test_kit::run_until_exit;
 
 const SALESCTL: &str = "salesctl";

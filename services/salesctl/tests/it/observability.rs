@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use service_kit::metrics::catalogue::CATALOGUE;
+use service_kit::telemetry::metrics::catalogue::CATALOGUE;
 
 use crate::configuration;
 
@@ -147,7 +147,7 @@ fn every_alert_is_tested_to_fire_and_to_be_silent() {
 fn prometheus_scrapes_every_service_by_its_name_in_compose() {
     let config = yaml("deploy/observability/prometheus/prometheus.yml");
     let compose = yaml("docker-compose.yml");
-    for service in service_kit::metrics::catalogue::ALL {
+    for service in service_kit::telemetry::metrics::catalogue::ALL {
         let jobs = list(&config, "/scrape_configs");
         let job = jobs.iter().find(|it| it["job_name"] == *service).expect(service);
         assert_eq!(text(job, "/dns_sd_configs/0/names/0"), *service);

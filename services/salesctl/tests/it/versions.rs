@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use service_kit::build_info;
+use service_kit::telemetry::build_info;
 
 use crate::processes::{SERVICES, binary};
 

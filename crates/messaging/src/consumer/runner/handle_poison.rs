@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service_kit::Chain;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use tokio_util::sync::CancellationToken;
 
 use super::super::handler::Handler;

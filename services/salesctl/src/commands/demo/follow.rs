@@ -6,7 +6,7 @@ use contracts::http::OrderDetails;
 use domain::{OrderId, OrderStatus};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use tokio::time::{Instant, sleep};
 
 use super::place::Placed;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use service_kit::outage::Outage;
+use service_kit::retry::outage::Outage;
 use tokio::signal::ctrl_c;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{interval, sleep};

@@ -50,7 +50,7 @@ impl Invariant {
                 ("events", "each is in its topic, in the outbox or an outbox dead letter")
             }
             Self::OrderExists => ("records", "each names an order that exists"),
-            Self::Keys => ("orders", "each has a unique owner and idempotency key"),
+            Self::Keys => ("orders", "each has its own pair of owner and idempotency key"),
             Self::Transitions => {
                 ("orders", "each transition happened once, each shipment is consistent")
             }

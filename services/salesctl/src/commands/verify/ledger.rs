@@ -224,7 +224,12 @@ impl Ledger {
     }
 
     /// Adds a dead letter. Without a known event type, it may be of any event of its stream.
-    pub(crate) fn dead_letter(&mut self, id: OrderId, stream: Stream, type_header: Option<&[u8]>) {
+    pub(crate) fn add_dead_letter(
+        &mut self,
+        id: OrderId,
+        stream: Stream,
+        type_header: Option<&[u8]>,
+    ) {
         let is_of = |event: &OrderStatus| type_header == Some(event_type(*event).as_bytes());
         let known = stream.events().find(is_of);
         if let Some(entry) = self.get_mut(id) {

@@ -117,7 +117,7 @@ impl Topics<'_> {
             }
             collected.letters.add(stream, self.name(stream), &letter, collected.findings);
             if let Some(order) = order_of(&letter).filter(|_| waits(&letter)) {
-                collected.ledger.dead_letter(order, stream, letter.header("ce_type"));
+                collected.ledger.add_dead_letter(order, stream, letter.header("ce_type"));
             }
         })
         .await

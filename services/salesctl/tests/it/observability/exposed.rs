@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures::future::join_all;
-use service_kit::metrics::catalogue::{ALL, CATALOGUE, Kind, Metric};
+use service_kit::telemetry::metrics::catalogue::{ALL, CATALOGUE, Kind, Metric};
 use test_kit::{Process, World, eventually, metrics};
 
 /// Metrics by name, each with its kind and the labels of all its series.

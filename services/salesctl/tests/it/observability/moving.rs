@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use service_kit::metrics::catalogue::{CATALOGUE, Kind, Metric};
+use service_kit::telemetry::metrics::catalogue::{CATALOGUE, Kind, Metric};
 use test_kit::{World, eventually, metrics};
 
 use crate::processes::{SERVICES, Shop};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
-use service_kit::metrics::catalogue::{CATALOGUE, Kind, Metric};
+use service_kit::telemetry::metrics::catalogue::{CATALOGUE, Kind, Metric};
 
 /// Labels that Prometheus adds to every series.
 const TARGET: [&str; 2] = ["job", "instance"];

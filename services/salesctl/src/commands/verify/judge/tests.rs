@@ -150,7 +150,7 @@ fn an_order_with_a_dead_letter_is_accounted_for() {
     let refused = Case::of(PendingShipment).in_outbox(PendingShipment, true);
     let mut dead_letter =
         Case::of(PendingShipment).published(&[PendingShipment]).consumed(Stream::Orders);
-    dead_letter.ledger.dead_letter(dead_letter.id, Stream::Orders, None);
+    dead_letter.ledger.add_dead_letter(dead_letter.id, Stream::Orders, None);
     let mut step_refused = Case::of(Shipped).published(&[PendingShipment, Shipped]);
     step_refused.ledger.add_shipment(&AuditedShipment {
         order_id: step_refused.id,
@@ -308,15 +308,19 @@ fn no_event_of_a_pending_order_is_republished() {
 fn lost_and_unapplied_events_are_republished_unless_an_order_would_ship_twice() {
     let all = &OrderStatus::ALL[..];
     let mut gap = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
-    gap.ledger.dead_letter(gap.id, Stream::Deliveries, Some(b"order.delivered"));
+    gap.ledger.add_dead_letter(gap.id, Stream::Deliveries, Some(b"order.delivered"));
     let mut poison = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
-    poison.ledger.dead_letter(poison.id, Stream::Deliveries, Some(b"order.shipped"));
-    poison.ledger.dead_letter(poison.id, Stream::Deliveries, Some(b"order.delivered"));
+    poison.ledger.add_dead_letter(poison.id, Stream::Deliveries, Some(b"order.shipped"));
+    poison.ledger.add_dead_letter(poison.id, Stream::Deliveries, Some(b"order.delivered"));
     let mut expired_gap = Case::of(PendingShipment).published(&all[..1]).shipment(Delivered);
-    expired_gap.ledger.dead_letter(expired_gap.id, Stream::Deliveries, Some(b"order.delivered"));
+    expired_gap.ledger.add_dead_letter(
+        expired_gap.id,
+        Stream::Deliveries,
+        Some(b"order.delivered"),
+    );
     expired_gap.horizons.0 = [None, Some(i64::MAX)];
     let mut begun_and_dead_lettered = Case::of(PendingShipment);
-    begun_and_dead_lettered.ledger.dead_letter(
+    begun_and_dead_lettered.ledger.add_dead_letter(
         begun_and_dead_lettered.id,
         Stream::Deliveries,
         Some(b"order.delivered"),

@@ -1,0 +1,83 @@
+//! Authentication: a bearer token in the `Authorization` header (RFC 6750).
+
+use std::future::{Ready, ready};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
+
+use crate::auth::{Caller, TokenError, TokenVerifier};
+use crate::http::middleware::admission::Subject;
+use crate::http::middleware::rate_limit::{RateExceeded, RateLimit};
+use crate::http::problem::ApiError;
+
+/// Maximum length of an `Authorization` header: many times a usual token, and cheap to verify.
+const MAX_HEADER_BYTES: usize = 8192;
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let verifier = request.app_data::<web::Data<TokenVerifier>>();
+        let caller = bearer_token(request).and_then(|token| {
+            verifier.ok_or(TokenError::Invalid).and_then(|verifier| verifier.verify(token))
+        });
+        if let Ok(caller) = &caller {
+            request.extensions_mut().insert(Subject(caller.owner.clone()));
+        }
+        let caller = caller.map_err(|error| match error {
+            TokenError::NoKeys => ApiError::KeysUnavailable,
+            error => ApiError::Unauthorized(error),
+        });
+        ready(caller.and_then(|caller| check_rate_limit(request, caller)))
+    }
+}
+
+/// Middleware for all routes: fetches the key of a token, if it is unknown, before the extractors
+/// verify the token.
+pub(crate) async fn fetch_missing_key<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    if let Some(verifier) = request.app_data::<web::Data<TokenVerifier>>()
+        && let Ok(token) = bearer_token(request.request())
+    {
+        verifier.fetch_key_of(token).await;
+    }
+    next.call(request).await
+}
+
+/// Applies the rate limit. The response reports the remaining quota.
+fn check_rate_limit(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
+    let limit = request.app_data::<web::Data<RateLimit>>();
+    let count = limit.map_or(Ok(None), |limit| limit.count(&caller.owner));
+    match count {
+        Ok(allowance) => {
+            allowance.map(|allowance| request.extensions_mut().insert(allowance));
+            Ok(caller)
+        }
+        Err(RateExceeded { allowance, retry_after }) => {
+            request.extensions_mut().insert(allowance);
+            Err(ApiError::RateLimited { retry_after })
+        }
+    }
+}
+
+fn bearer_token(request: &HttpRequest) -> Result<&str, TokenError> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next().ok_or(TokenError::Missing)?;
+    // A proxy in front of the service may have verified the other one.
+    if headers.next().is_some() {
+        return Err(TokenError::Ambiguous);
+    }
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(TokenError::TooLong);
+    }
+    match header.to_str().ok().and_then(|value| value.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(TokenError::Missing),
+    }
+}

@@ -1,0 +1,14 @@
+//! Parses requests. A response lists all errors of a request, each with its location.
+
+pub(crate) mod body;
+mod body_reader;
+pub(crate) mod cursor;
+mod idempotency_key;
+pub(crate) mod json;
+mod listing;
+mod order;
+mod simulation;
+
+pub(crate) use listing::{ListingRequest, listing};
+pub(crate) use order::order_request;
+pub(crate) use simulation::simulated_step;

@@ -1,0 +1,94 @@
+//! `GET /api/orders/{orderId}`.
+
+use actix_web::http::header::{
+    CACHE_CONTROL, ContentType, ETag, EntityTag, Header, IF_NONE_MATCH, IfNoneMatch,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::http::{OrderDetails, StatusChange, Success};
+use sha2::{Digest, Sha256};
+use store::Database;
+use store::orders::{self, Order};
+
+use crate::auth::Caller;
+use crate::http::middleware::admission::Permit;
+use crate::http::openapi::examples;
+use crate::http::problem::ApiError;
+
+/// Returns an order with its history
+#[utoipa::path(
+    get,
+    path = "/api/orders/{orderId}",
+    tag = "orders",
+    security(("bearer" = [])),
+    params(
+        ("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001"),
+        (
+            "If-None-Match" = Option<String>, Header,
+            description = "The ETag of the last response",
+            nullable = false,
+            example = r#"W/"q83vASNFZ4mrze8B""#
+        )
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The order with its current status",
+            body = Success<OrderDetails>,
+            headers(("ETag" = String, description = "Identifies this state of the order")),
+            example = json!(examples::order())
+        ),
+        (
+            status = 304,
+            description = "The order has not changed since the response with this ETag",
+            headers(("ETag" = String, description = "Identifies this state of the order"))
+        )
+    )
+)]
+pub(crate) async fn get_order(
+    caller: Caller,
+    _permit: Permit,
+    request: HttpRequest,
+    order_id: web::Path<String>,
+    database: web::Data<Database>,
+) -> Result<HttpResponse, ApiError> {
+    // No order has a malformed id.
+    let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
+    let mut connection = database.connection().await?;
+    let found = orders::find(&mut connection, order_id, caller.owner_filter()).await?;
+    let (order, history) = found.ok_or(ApiError::NoOrder)?;
+    let body = serde_json::to_string(&Success::new(details(order, history)))
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    Ok(conditional_response(&request, body))
+}
+
+/// 304 if the client has this state already (RFC 9110, section 13.1.2). The tag is weak, because
+/// compressed and uncompressed responses have the same tag.
+fn conditional_response(request: &HttpRequest, body: String) -> HttpResponse {
+    let digest = Sha256::digest(&body);
+    let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(&digest[..12]));
+    let known = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => request.headers().contains_key(IF_NONE_MATCH),
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(ETag(tag)).insert_header((CACHE_CONTROL, "private, no-cache"));
+    if known { response.finish() } else { response.content_type(ContentType::json()).body(body) }
+}
+
+fn details(order: Order, history: Vec<orders::StatusChange>) -> OrderDetails {
+    OrderDetails {
+        order_id: order.id,
+        status: order.status,
+        customer_id: order.customer_id,
+        items: order.lines.iter().map(Into::into).collect(),
+        total_amount: order.total,
+        created_at: order.created_at,
+        status_history: history
+            .into_iter()
+            .map(|change| StatusChange { status: change.status, at: change.at })
+            .collect(),
+    }
+}

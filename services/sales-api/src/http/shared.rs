@@ -1,0 +1,82 @@
+//! The state of the handlers, shared by all HTTP worker threads.
+
+use std::io;
+
+use actix_web::web::{Data, ServiceConfig};
+use store::Database;
+
+use crate::Config;
+use crate::auth::TokenVerifier;
+use crate::http::extract::body::BodyTimeout;
+use crate::http::extract::cursor::Cursors;
+use crate::http::middleware::admission::Admission;
+use crate::http::middleware::rate_limit::RateLimit;
+use crate::http::routes::DatabaseStatus;
+use crate::inventory::Inventory;
+use crate::orders::create::CreateOrder;
+use crate::orders::outbox_notifier::OutboxNotifier;
+use crate::orders::simulate::SimulateDelivery;
+use crate::orders::simulate::Simulators;
+use crate::orders::writer::OrderWriter;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    admission: Data<Admission>,
+    body_timeout: Data<BodyTimeout>,
+    create_order: CreateOrder,
+    cursors: Data<Cursors>,
+    database: Data<Database>,
+    database_status: Data<DatabaseStatus>,
+    pub(crate) rate_limit: Data<RateLimit>,
+    simulate_delivery: Data<SimulateDelivery>,
+    simulators: Data<Simulators>,
+    pub(crate) verifier: Data<TokenVerifier>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &Config,
+        verifier: TokenVerifier,
+        database: &Database,
+        writer: OrderWriter,
+        notifier: &OutboxNotifier,
+    ) -> io::Result<Self> {
+        let create_order = CreateOrder {
+            inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
+            writer,
+            topic: config.order_events_topic.clone(),
+        };
+        let simulate_delivery = SimulateDelivery {
+            database: database.clone(),
+            topic: config.delivery_events_topic.clone(),
+            notifier: notifier.clone(),
+        };
+        Ok(Self {
+            admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
+            body_timeout: Data::new(BodyTimeout(config.limits.request_read_timeout)),
+            create_order,
+            cursors: Data::new(Cursors::new(&config.cursor_secret())),
+            database: Data::new(database.clone()),
+            database_status: Data::new(DatabaseStatus::new(database.clone())),
+            rate_limit: Data::new(RateLimit::new(&config.limits)),
+            simulate_delivery: Data::new(simulate_delivery),
+            simulators: Data::new(config.simulate_delivery),
+            verifier: Data::new(verifier),
+        })
+    }
+
+    /// Registers the state with the app of one worker thread.
+    pub(crate) fn register(&self, app: &mut ServiceConfig) {
+        app.app_data(self.admission.clone())
+            .app_data(self.body_timeout.clone())
+            .app_data(Data::new(self.create_order.of_this_thread()))
+            .app_data(self.cursors.clone())
+            .app_data(self.database.clone())
+            .app_data(self.database_status.clone())
+            .app_data(self.rate_limit.clone())
+            .app_data(self.simulate_delivery.clone())
+            .app_data(self.simulators.clone())
+            .app_data(self.verifier.clone());
+    }
+}
