@@ -31,6 +31,10 @@ use service_kit::config::environment;
 
 use settings::Settings;
 
+/// The allocator of the services, so that the baselines are measured with the same one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let settings = match Settings::try_parse_from(std::env::args_os(), environment()) {
         Ok(settings) => settings,

@@ -44,12 +44,13 @@ struct BrokerUnreachable {
     source: KafkaError,
 }
 
-/// A publisher whose producers are idempotent and wait for all in-sync replicas. Cheap to clone.
+/// A publisher whose producers wait for all in-sync replicas. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    /// Collects the records of all callers into record batches.
+    /// Collects the records of all callers into record batches. Idempotent.
     batched: Arc<RenewedProducer>,
-    /// Sends each record as its own record batch.
+    /// Sends each record as its own record batch. Not idempotent: a broker that refuses one record
+    /// would refuse those behind it too, for the gap in their sequence. Each is of another order.
     individual: Arc<RenewedProducer>,
     /// The topic whose metadata a probe requests.
     topic: Arc<str>,
@@ -99,7 +100,11 @@ impl Publisher {
             .set("message.timeout.ms", &timeout)
             .set("request.timeout.ms", &timeout);
         let mut config_individual = config.clone();
-        config_individual.set("batch.num.messages", "1").set("linger.ms", "0");
+        config_individual
+            .set("enable.idempotence", "false")
+            .set("acks", "all")
+            .set("batch.num.messages", "1")
+            .set("linger.ms", "0");
         let files = settings.security.files();
         let batched = RenewedProducer::new(config, files.clone());
         // Fails on settings that the client rejects.

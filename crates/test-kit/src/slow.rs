@@ -1,11 +1,11 @@
-//! A broker with slow responses.
+//! A broker that becomes slow.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::{PrivateStack, Proxy, Stack, free_port};
 
-/// A stack whose broker has two listeners: a direct one and one with a delay.
+/// A stack whose broker has two listeners: a direct one, and one that can be slowed down.
 #[derive(Debug)]
 pub struct SlowStack {
     stack: PrivateStack,
@@ -13,10 +13,10 @@ pub struct SlowStack {
 }
 
 impl SlowStack {
-    /// Starts a stack whose slow listener delays every response by `delay`.
-    pub async fn start(name: &'static str, delay: Duration) -> Self {
+    /// Starts a stack, which is not slow yet.
+    pub async fn start(name: &'static str) -> Self {
         let port = free_port();
-        let proxy = Proxy::delaying(format!("127.0.0.1:{port}"), delay).await;
+        let proxy = Proxy::to(format!("127.0.0.1:{port}")).await;
         // The slow listener advertises the proxy, so its clients stay on it.
         let properties = format!(
             "listeners=CLIENT://127.0.0.1:@CLIENT_PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,SLOW://127.0.0.1:{port}
@@ -35,6 +35,11 @@ listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,SLOW:PLAINT
     /// The addresses without the delay.
     pub fn addresses(&self) -> Stack {
         self.stack.addresses()
+    }
+
+    /// From now on, the slow listener delays every response by `delay`.
+    pub fn slow_down(&self, delay: Duration) {
+        self.proxy.delay_responses(delay);
     }
 
     /// The slow listener of Kafka.

@@ -60,7 +60,7 @@ async fn read_shipments(database: &Database) -> Result<Observation, StoreError> 
     let mut connection = database.connection().await?;
     Ok(Observation {
         overdue: shipments::overdue(&mut connection).await?,
-        refused: shipments::count_refused(&mut connection, MAX_COUNTED).await?,
+        refused: shipments::count_refused(&mut connection, None, MAX_COUNTED).await?,
         held_back: horizon::held_back(&mut connection).await?,
     })
 }

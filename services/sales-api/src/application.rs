@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::auth::TokenVerifier;
-use crate::auth::fetch_missing_key;
+use crate::http::extract::caller::fetch_missing_key;
 use crate::http::middleware::cors::Origins;
 use crate::http::middleware::cors::cors;
 use crate::http::middleware::request_metrics::init_error_series;

@@ -1,4 +1,4 @@
-//! Dead letters of shipments: steps that Kafka rejected permanently.
+//! Dead letters of shipments: steps that Kafka refused permanently.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::step_after;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// A step that Kafka rejected permanently and that was not redriven.
+/// A step that Kafka refused permanently and that was not redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedStep {
     /// The order's id.
@@ -21,7 +21,7 @@ pub struct RefusedStep {
     pub step: DeliveryStep,
     /// The time of the step, and of its event.
     pub at: DateTime<Utc>,
-    /// Why Kafka rejected it.
+    /// Why Kafka refused it.
     pub reason: String,
 }
 
@@ -71,27 +71,36 @@ pub async fn refused(
 }
 
 statement! {
-    struct Count { limit: i64 } -> BigInt;
+    struct Count { order: Option<Uuid>, limit: i64 } -> BigInt;
     "SELECT count(*) FROM (
-         SELECT FROM delivery.shipments WHERE refused_step_at IS NOT NULL LIMIT " {BigInt = limit} "
+         SELECT FROM delivery.shipments
+         WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
+         LIMIT " {BigInt = limit} "
      ) refused"
 }
 
-/// Counts refused steps, at most `most`.
-pub async fn count_refused(connection: &mut Connection, most: i64) -> Result<i64, StoreError> {
-    Ok(Count { limit: &most }.get_result(connection).await?)
+/// Counts the refused steps, or that of one order, at most `most`.
+pub async fn count_refused(
+    connection: &mut Connection,
+    order: Option<OrderId>,
+    most: i64,
+) -> Result<i64, StoreError> {
+    let statement = Count { order: &order.map(OrderId::as_uuid), limit: &most };
+    Ok(statement.get_result(connection).await?)
 }
 
 statement! {
-    struct Redrive { orders: Vec<Uuid> } -> ();
+    struct Redrive { order: Option<Uuid> } -> ();
     "UPDATE delivery.shipments
      SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
-     WHERE order_id = ANY(" {Array<SqlUuid> = orders} ") AND refused_step_at IS NOT NULL"
+     WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)"
 }
 
-/// Redrives refused steps: makes them due again at their original times. Returns the number of
-/// redriven steps.
-pub async fn redrive(connection: &mut Connection, orders: &[OrderId]) -> Result<usize, StoreError> {
-    let orders = orders.iter().map(|order| order.as_uuid()).collect();
-    Ok(Redrive { orders: &orders }.execute(connection).await?)
+/// Redrives the refused steps, or that of one order: makes them due again at their original times.
+/// Returns the number of redriven steps.
+pub async fn redrive(
+    connection: &mut Connection,
+    order: Option<OrderId>,
+) -> Result<usize, StoreError> {
+    Ok(Redrive { order: &order.map(OrderId::as_uuid) }.execute(connection).await?)
 }

@@ -2,7 +2,6 @@
 //!
 //! The header of a token selects the key of the set, and nothing else.
 
-mod extractor;
 mod issuer_keys;
 mod jwks;
 mod keys;
@@ -20,9 +19,7 @@ use serde_json::Value;
 use service_kit::health::ProbeFuture;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::extractor::fetch_missing_key;
 use self::issuer_keys::IssuerKeys;
-
 use self::jwks::KeySet;
 use self::keys::VerificationKey;
 pub(crate) use self::settings::TokenSettings;

@@ -1,11 +1,16 @@
 //! The use case behind a list: a page, and the cursor of the next one.
 
 use openssl::error::ErrorStack;
-use store::orders::{self, Page};
+use store::orders::{self, Listing, Page};
 use store::{Database, StoreError};
 
-use crate::http::extract::ListingRequest;
-use crate::http::extract::cursor::{CursorError, Cursors};
+use crate::orders::cursor::{CursorError, Cursors};
+
+/// The filters of a list, and the cursor at which to continue.
+pub(crate) struct ListingRequest {
+    pub(crate) listing: Listing,
+    pub(crate) cursor: Option<String>,
+}
 
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]

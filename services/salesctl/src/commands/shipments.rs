@@ -14,12 +14,6 @@ use super::databases::Databases;
 use crate::failure::Failure;
 use crate::output;
 
-/// Maximum number of steps that one statement puts back.
-const PAGE: i64 = 1_000;
-
-/// Steps are counted up to this number.
-const MAX_COUNTED: i64 = 1_000_000;
-
 #[derive(Conf)]
 pub(crate) struct Shipments {
     #[conf(subcommands)]
@@ -32,8 +26,7 @@ enum Command {
     DeadLetters(DeadLetters),
     /// Makes these steps due again for delivery-service; a dry run unless --yes is given
     ///
-    /// The events are the same as before. A redrive that is stopped or killed loses nothing: run it
-    /// again to continue.
+    /// The events are the same as before. All steps are put back, or, if the command fails, none.
     Redrive(Redrive),
 }
 
@@ -91,7 +84,7 @@ struct Listed {
 struct Report {
     dry_run: bool,
     /// Steps that were dead letters before the redrive.
-    eligible: usize,
+    eligible: i64,
     redriven: usize,
 }
 
@@ -124,19 +117,10 @@ impl Redrive {
     async fn run(self) -> Result<(), Failure> {
         let (_, delivery) = self.databases.open();
         let mut connection = delivery.connection().await?;
-        let eligible = match self.order {
-            Some(_) => shipments::refused(&mut connection, self.order, 1).await?.len(),
-            None => shipments::count_refused(&mut connection, MAX_COUNTED).await?.try_into()?,
-        };
+        let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;
         let mut report = Report { dry_run: !self.yes, eligible, redriven: 0 };
-        // A step that is refused again meanwhile is left to the next redrive.
-        while self.yes && report.redriven < eligible {
-            let page = shipments::refused(&mut connection, self.order, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            let orders: Vec<OrderId> = page.iter().map(|step| step.order_id).collect();
-            report.redriven += shipments::redrive(&mut connection, &orders).await?;
+        if self.yes {
+            report.redriven = shipments::redrive(&mut connection, self.order).await?;
         }
         output::print(self.json, &report, Report::text)
     }

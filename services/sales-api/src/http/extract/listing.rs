@@ -15,14 +15,9 @@ use url::form_urlencoded;
 
 use crate::auth::Caller;
 use crate::http::problem::ApiError;
+use crate::orders::list::ListingRequest;
 
 const LARGEST_LIMIT: u16 = 100;
-
-/// The filters of a list, and the cursor at which to continue.
-pub(crate) struct ListingRequest {
-    pub(crate) listing: Listing,
-    pub(crate) cursor: Option<String>,
-}
 
 /// Parses a query string. Each parameter may appear once, and an unknown one is an error, so that a
 /// misspelled filter does not list everything.
@@ -42,7 +37,7 @@ pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, Ap
     let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let read = if seen.insert(name.clone()) {
-            request.set(&name, value)
+            set(&mut request, &name, value)
         } else {
             Err("appears more than once".to_owned())
         };
@@ -53,24 +48,22 @@ pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, Ap
     if errors.is_empty() { Ok(request) } else { Err(ApiError::Invalid(errors)) }
 }
 
-impl ListingRequest {
-    fn set(&mut self, name: &str, value: Cow<'_, str>) -> Result<(), String> {
-        let listing = &mut self.listing;
-        match name {
-            "customerId" => {
-                listing.customer_id = Some(with_message(CustomerId::try_from(value.into_owned()))?);
-            }
-            "status" => listing.status = Some(with_message(value.parse())?),
-            "createdAfter" => listing.since = least_id_at(&value)?,
-            "createdBefore" => listing.before = least_id_at(&value)?,
-            "limit" => {
-                listing.limit = number_in(&value, 1..=LARGEST_LIMIT)?;
-            }
-            "cursor" => self.cursor = Some(value.into_owned()),
-            _ => return Err("is not a known parameter".to_owned()),
+fn set(request: &mut ListingRequest, name: &str, value: Cow<'_, str>) -> Result<(), String> {
+    let listing = &mut request.listing;
+    match name {
+        "customerId" => {
+            listing.customer_id = Some(with_message(CustomerId::try_from(value.into_owned()))?);
         }
-        Ok(())
+        "status" => listing.status = Some(with_message(value.parse())?),
+        "createdAfter" => listing.since = least_id_at(&value)?,
+        "createdBefore" => listing.before = least_id_at(&value)?,
+        "limit" => {
+            listing.limit = number_in(&value, 1..=LARGEST_LIMIT)?;
+        }
+        "cursor" => request.cursor = Some(value.into_owned()),
+        _ => return Err("is not a known parameter".to_owned()),
     }
+    Ok(())
 }
 
 /// The smallest id at a time. Ids have millisecond precision, so the time is rounded up.

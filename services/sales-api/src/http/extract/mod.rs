@@ -2,13 +2,13 @@
 
 pub(crate) mod body;
 mod body_reader;
-pub(crate) mod cursor;
+pub(crate) mod caller;
 mod idempotency_key;
 pub(crate) mod json;
 mod listing;
 mod order;
 mod simulation;
 
-pub(crate) use listing::{ListingRequest, listing};
+pub(crate) use listing::listing;
 pub(crate) use order::order_request;
 pub(crate) use simulation::simulated_step;
