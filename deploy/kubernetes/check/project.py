@@ -2,7 +2,7 @@
 
 Nothing is duplicated here. Settings come from docs/CONFIGURATION.md, whose tables are generated from
 the code, ports from the code and the Dockerfile, topics and partitions from `contracts`, and secrets
-from docs/OPERATIONS.md.
+from docs/DEPLOYMENT.md.
 """
 
 import re
@@ -102,8 +102,8 @@ class Project:
 
     @cached_property
     def documented_secrets(self):
-        """{(secret, key)} from the table in docs/OPERATIONS.md."""
-        return set(re.findall(r"^\| `([\w-]+)` \| `([\w.-]+)` \|", self.read("docs/OPERATIONS.md"), re.M))
+        """{(secret, key)} from the table in docs/DEPLOYMENT.md."""
+        return set(re.findall(r"^\| `([\w-]+)` \| `([\w.-]+)` \|", self.read("docs/DEPLOYMENT.md"), re.M))
 
     @property
     def alert_rules(self):

@@ -226,11 +226,11 @@ def references(environment, project):
             elif not held and environment.name == "local":
                 yield f"{title(pod.owner)}: Secret {secret} does not exist"
             elif not held and (plain_name(secret), key) not in project.documented_secrets:
-                yield f"{title(pod.owner)}: key {key} of Secret {secret} is not in docs/OPERATIONS.md"
+                yield f"{title(pod.owner)}: key {key} of Secret {secret} is not in docs/DEPLOYMENT.md"
     if environment.name != "local":
         asked = {it for pod in environment.pods for it in referenced_secrets(pod, optional=True)}
         for secret, key in sorted(project.documented_secrets - asked):
-            yield f"docs/OPERATIONS.md lists key {key} of Secret {secret}, which no pod uses"
+            yield f"docs/DEPLOYMENT.md lists key {key} of Secret {secret}, which no pod uses"
 
 
 def referenced_secrets(pod, optional=False):
