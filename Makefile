@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .PHONY: help demo dev run up down status logs build release up-release test coverage bench
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
 .PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
-.PHONY: observability-check prometheus-check contracts configuration lint fmt clean prerequisites
+.PHONY: observability-check prometheus-check contracts configuration doc lint fmt clean prerequisites
 
 # The cargo profile (debug for dev), for example: PROFILE=release make demo
 PROFILE ?= debug
@@ -23,6 +23,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 local := deploy/local
 salesctl := $(local)/salesctl
+pages := $(or $(CARGO_TARGET_DIR),target)/doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,9 +139,16 @@ contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAP
 configuration: prerequisites ## generate docs/CONFIGURATION.md and .env.example from the settings in the code
 	UPDATE_DOCS=1 cargo test --locked --package salesctl --test it configuration::
 
-lint: prerequisites ## check the formatting and run clippy; a warning fails
+doc: prerequisites ## write the pages of the code, which lead along the path of an order; a broken link fails
+	@# rustdoc links to another crate only if the folder of its pages exists.
+	@mkdir -p $(addprefix $(pages)/,$(subst -,_,$(notdir $(wildcard crates/* services/*))))
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+	@echo "Open $(pages)/guide/index.html"
+
+lint: prerequisites ## check the formatting, run clippy and build the pages of the code; a warning fails
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(MAKE) doc
 
 fmt: ## format the code
 	cargo fmt --all

@@ -1,7 +1,4 @@
-//! Measures the speed of the system and of its baselines on a private stack: `make bench`.
-//!
-//! Each measurement is a file that returns rows of the table, each with its target. To add one,
-//! write it like [`creates`] and list it in `run::MEASUREMENTS`.
+#![doc = include_str!("../README.md")]
 
 mod bare_producer;
 mod big_tables;

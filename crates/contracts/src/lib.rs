@@ -1,7 +1,4 @@
-//! The interfaces between processes: events and their headers, topic names, HTTP bodies.
-//!
-//! Other processes depend on these definitions. Fields are only added, and only as optional fields.
-//! Readers ignore unknown fields.
+#![doc = include_str!("../README.md")]
 
 pub mod catalogue;
 pub mod cloud_events;

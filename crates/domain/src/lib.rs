@@ -1,7 +1,4 @@
-//! The business rules, without database, HTTP, Kafka or JSON.
-//!
-//! Every value is validated when it is constructed (`Quantity::try_from(3)`), so other code does
-//! not check it again. The status of an order changes only through [`OrderStatus::progress`].
+#![doc = include_str!("../README.md")]
 
 mod fingerprint;
 mod line;

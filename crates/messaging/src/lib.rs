@@ -1,6 +1,4 @@
-//! Kafka clients of the services: a publisher that reports the outcome of each record, a consumer
-//! runner that does retries, dead letters and offsets for its handlers, redrives, and topic
-//! administration.
+#![doc = include_str!("../README.md")]
 
 pub mod consumer;
 mod context;

@@ -1,5 +1,4 @@
-//! What every service needs around its own work: configuration, telemetry, a management endpoint,
-//! startup, shutdown, and retries during an outage.
+#![doc = include_str!("../README.md")]
 
 pub mod config;
 pub mod health;

@@ -1,7 +1,4 @@
-//! Access to PostgreSQL, with one module per group of tables. This crate contains all SQL.
-//!
-//! Functions take a connection, so the caller decides which calls share a transaction. A
-//! transaction never stays open during a network call to anything but the database.
+#![doc = include_str!("../README.md")]
 
 pub mod audit;
 mod connect;

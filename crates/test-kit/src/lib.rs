@@ -1,10 +1,5 @@
-//! Test support: a real PostgreSQL and a real Kafka, with isolated resources for each test.
-//!
-//! Each test gets its own database, cloned from a migrated template, and its own topics and
-//! consumer groups, so all tests run in parallel. Tests wait with [`eventually`], which polls a
-//! condition, instead of sleeping for a fixed time.
-//!
-//! An error in the test support ends the test, so this crate panics where the others return errors.
+#![doc = include_str!("../README.md")]
+// An error in the test support ends the test, so this crate panics where the others return errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod balancer;

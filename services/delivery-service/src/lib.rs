@@ -1,7 +1,4 @@
-//! delivery-service: ships and delivers every new order, and publishes each step.
-//!
-//! The timer of an order is a row, not a task, so it survives a kill at any point. Any number of
-//! instances share the due rows.
+#![doc = include_str!("../README.md")]
 
 mod application;
 mod config;

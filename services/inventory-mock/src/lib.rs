@@ -1,5 +1,4 @@
-//! inventory-mock: stands in for the inventory of a shop. Its failures and delays can be changed at
-//! run time.
+#![doc = include_str!("../README.md")]
 
 mod application;
 mod behaviour;

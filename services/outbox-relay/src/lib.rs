@@ -1,8 +1,4 @@
-//! outbox-relay: publishes events from the outbox in Postgres to Kafka, in sequence per order.
-//!
-//! Any number of relays share the outbox's 64 shards. An event is published at least once: if a
-//! relay dies between the acknowledgement and the mark, another relay publishes the row again, with
-//! the same id.
+#![doc = include_str!("../README.md")]
 
 mod application;
 mod batch;

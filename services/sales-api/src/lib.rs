@@ -1,7 +1,4 @@
-//! sales-api: accepts orders over HTTP. An accepted order is never lost.
-//!
-//! The routes in `http` translate a request, a use case in `orders` decides on it, and `store` persists
-//! the decision.
+#![doc = include_str!("../README.md")]
 
 mod application;
 mod auth;

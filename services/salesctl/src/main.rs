@@ -1,5 +1,4 @@
-//! The operator's tool: prepares databases and topics, places and follows orders, verifies the
-//! system, and redrives dead letters.
+#![doc = include_str!("../README.md")]
 
 mod api;
 mod cli;

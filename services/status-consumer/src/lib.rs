@@ -1,4 +1,4 @@
-//! status-consumer: applies delivery events to the status of orders, each event once.
+#![doc = include_str!("../README.md")]
 
 mod application;
 mod apply;
