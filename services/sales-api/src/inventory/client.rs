@@ -19,7 +19,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use service_kit::Chain;
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
-use service_kit::telemetry::recorder::{RecordedSpan, recorder};
+use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
@@ -174,7 +174,7 @@ impl Inventory {
         trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
         // The span ends with this future, also if the future is dropped.
-        let mut span = recorder().and_then(|it| it.begin(trace, || self.span()));
+        let mut span = batch_tracer().and_then(|it| it.begin(trace, || self.span()));
         let http_request = self.client.post(self.availability.clone()).json(request);
         let below = span.as_ref().and_then(RecordedSpan::trace);
         let http_request = match below.as_ref().or(trace) {

@@ -7,7 +7,7 @@ use contracts::cloud_events::TraceContext;
 use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderStatus, Owner};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
-use service_kit::telemetry::recorder::recorder;
+use service_kit::telemetry::batch_tracer::batch_tracer;
 use service_kit::telemetry::trace;
 use store::orders::{NewOrder, Order};
 use store::outbox::Origin;
@@ -92,7 +92,7 @@ impl CreateOrder {
         let accepted_order = accepted(&order);
         trace::note("order_id", &order.id);
         let written = {
-            let _span = recorder().and_then(|it| it.begin(request.trace.as_ref(), insert_span));
+            let _span = batch_tracer().and_then(|it| it.begin(request.trace.as_ref(), insert_span));
             self.writer.accept(order).await?
         };
         if written {
