@@ -7,7 +7,6 @@ use store::Database;
 
 use crate::Config;
 use crate::auth::TokenVerifier;
-use crate::http::extract::body::BodyTimeout;
 use crate::http::middleware::admission::Admission;
 use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::routes::DatabaseStatus;
@@ -23,7 +22,6 @@ use crate::orders::writer::OrderWriter;
 #[derive(Clone)]
 pub(crate) struct Shared {
     admission: Data<Admission>,
-    body_timeout: Data<BodyTimeout>,
     create_order: CreateOrder,
     cursors: Data<Cursors>,
     database: Data<Database>,
@@ -52,9 +50,10 @@ impl Shared {
             topic: config.delivery_events_topic.clone(),
             notifier: notifier.clone(),
         };
+        let limits = &config.limits;
+        let admission = Admission::new(limits.max_concurrent_requests, limits.request_read_timeout);
         Ok(Self {
-            admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
-            body_timeout: Data::new(BodyTimeout(config.limits.request_read_timeout)),
+            admission: Data::new(admission),
             create_order,
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
@@ -69,7 +68,6 @@ impl Shared {
     /// Registers the state with the app of one worker thread.
     pub(crate) fn register(&self, app: &mut ServiceConfig) {
         app.app_data(self.admission.clone())
-            .app_data(self.body_timeout.clone())
             .app_data(Data::new(self.create_order.of_this_thread()))
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
