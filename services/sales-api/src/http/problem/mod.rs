@@ -2,6 +2,7 @@
 
 mod catalogue;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -246,6 +247,11 @@ pub(crate) fn framework_response(
         _ => ApiError::Internal(format!("the framework responded with {status}").into()),
     };
     error.response(path, correlation_id)
+}
+
+/// An error at a place in the request.
+pub(crate) fn fault(pointer: &str, detail: &impl Display) -> Fault {
+    Fault { pointer: pointer.to_owned(), detail: detail.to_string() }
 }
 
 /// Whole seconds, at least one.
