@@ -9,13 +9,12 @@ use crate::Config;
 use crate::auth::TokenVerifier;
 use crate::http::middleware::admission::Admission;
 use crate::http::middleware::rate_limit::RateLimit;
-use crate::http::routes::DatabaseStatus;
+use crate::http::routes::health::DatabaseStatus;
 use crate::inventory::Inventory;
 use crate::orders::create::CreateOrder;
 use crate::orders::cursor::Cursors;
 use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::simulate::SimulateDelivery;
-use crate::orders::simulate::Simulators;
 use crate::orders::writer::OrderWriter;
 
 /// Cheap to clone.
@@ -28,7 +27,6 @@ pub(crate) struct Shared {
     database_status: Data<DatabaseStatus>,
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
-    simulators: Data<Simulators>,
     pub(crate) verifier: Data<TokenVerifier>,
 }
 
@@ -49,6 +47,7 @@ impl Shared {
             database: database.clone(),
             topic: config.delivery_events_topic.clone(),
             notifier: notifier.clone(),
+            permitted: config.simulate_delivery,
         };
         let limits = &config.limits;
         let admission = Admission::new(limits.max_concurrent_requests, limits.request_read_timeout);
@@ -58,9 +57,8 @@ impl Shared {
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
             database_status: Data::new(DatabaseStatus::new(database.clone())),
-            rate_limit: Data::new(RateLimit::new(&config.limits)),
+            rate_limit: Data::new(RateLimit::new(limits)),
             simulate_delivery: Data::new(simulate_delivery),
-            simulators: Data::new(config.simulate_delivery),
             verifier: Data::new(verifier),
         })
     }
@@ -74,7 +72,6 @@ impl Shared {
             .app_data(self.database_status.clone())
             .app_data(self.rate_limit.clone())
             .app_data(self.simulate_delivery.clone())
-            .app_data(self.simulators.clone())
             .app_data(self.verifier.clone());
     }
 }
