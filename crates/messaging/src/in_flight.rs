@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::BaseRecord;
 use service_kit::Chain;
-use service_kit::telemetry::recorder::RecordedSpan;
+use service_kit::telemetry::batch_tracer::RecordedSpan;
 use tokio::time::timeout;
 
 use crate::deliveries::Batch;

@@ -7,7 +7,7 @@
 use contracts::cloud_events::{TraceContext, is_sampled};
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
 use opentelemetry::{KeyValue, Value};
-use service_kit::telemetry::recorder::{RecordedSpan, Recorder, recorder};
+use service_kit::telemetry::batch_tracer::{BatchTracer, RecordedSpan, batch_tracer};
 
 use crate::in_flight::PendingEvent;
 use crate::{Publication, Record};
@@ -16,7 +16,7 @@ use crate::{Publication, Record};
 /// headers.
 pub(crate) fn begin_send(mut publication: Publication) -> PendingEvent {
     let trace = publication.attributes.trace.as_ref();
-    let span = recorder().and_then(|it| it.begin(trace, || send_span(&publication)));
+    let span = batch_tracer().and_then(|it| it.begin(trace, || send_span(&publication)));
     if let Some(span) = &span {
         publication.attributes.trace = span.trace();
     }
@@ -44,7 +44,7 @@ pub(crate) fn sampled_trace(record: &Record) -> Option<TraceContext> {
 
 /// Begins the span of processing a record.
 pub(crate) fn begin_process(
-    recorder: &Recorder,
+    tracer: &BatchTracer,
     record: &Record,
     trace: &TraceContext,
     group: &str,
@@ -74,13 +74,13 @@ pub(crate) fn begin_process(
         span("process", &record.topic, SpanKind::Consumer, attributes)
             .with_links(links.into_iter().collect())
     };
-    recorder.begin(Some(trace), builder)
+    tracer.begin(Some(trace), builder)
 }
 
 /// Begins the span of records that are processed together. It is the root of a separate trace: the
 /// records belong to several traces, and their spans link to it.
 pub(crate) fn begin_batch(
-    recorder: &Recorder,
+    tracer: &BatchTracer,
     topic: &str,
     group: &str,
     count: usize,
@@ -90,7 +90,7 @@ pub(crate) fn begin_batch(
         KeyValue::new("messaging.consumer.group.name", group.to_owned()),
         KeyValue::new("messaging.batch.message_count", i64::try_from(count).unwrap_or(i64::MAX)),
     ]);
-    recorder.begin_root(span("process", topic, SpanKind::Consumer, attributes))
+    tracer.begin_root(span("process", topic, SpanKind::Consumer, attributes))
 }
 
 fn span(

@@ -18,16 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::auth::TokenVerifier;
+use crate::http::extract::body::hold_unread_body;
 use crate::http::extract::caller::fetch_missing_key;
 use crate::http::middleware::cors::Origins;
 use crate::http::middleware::cors::cors;
 use crate::http::middleware::request_metrics::init_error_series;
 use crate::http::middleware::request_scope::request_scope;
-use crate::http::middleware::unread_body::hold_unread_body;
-use crate::http::routes::{self, ROUTES};
-use crate::http::shared::Shared;
+use crate::http::router::{self, ROUTES};
 use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::writer::{Heartbeats, OrderWriter, OrderWriterThread};
+use crate::shared::Shared;
 
 /// The API with its management endpoint, ready to run.
 pub struct Application {
@@ -67,7 +67,9 @@ impl Application {
                 .watching(heartbeats.lookups.clone());
         let (writer, writer_thread) =
             OrderWriter::start(&config.database, notifier.clone(), heartbeats)?;
-        init_error_series(&ROUTES);
+        for route in &ROUTES {
+            init_error_series(route.path, route.methods);
+        }
         Ok(Self {
             management,
             listener: management::bind(&config.common.host, config.port)?,
@@ -125,7 +127,7 @@ impl Application {
             App::new()
                 .configure(|app| shared.register(app))
                 .app_data(stopping.clone())
-                .configure(routes::configure)
+                .configure(router::configure)
                 .wrap(Compress::default())
                 .wrap(Condition::new(!origins.0.is_empty(), cors(&origins)))
                 .wrap(Condition::new(shared.verifier.can_fetch(), from_fn(fetch_missing_key)))

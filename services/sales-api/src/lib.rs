@@ -6,6 +6,7 @@ mod config;
 mod http;
 mod inventory;
 mod orders;
+mod shared;
 
 pub use application::Application;
 pub use config::Config;

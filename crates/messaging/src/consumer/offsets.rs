@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use service_kit::telemetry::recorder::RecordedSpan;
+use service_kit::telemetry::batch_tracer::RecordedSpan;
 use tokio::sync::Notify;
 
 use crate::Record;

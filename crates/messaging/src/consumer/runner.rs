@@ -12,8 +12,8 @@ use service_kit::Chain;
 use service_kit::config::credentials::Watched;
 use service_kit::health::ProbeFuture;
 use service_kit::retry::outage::Outage;
+use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
 use service_kit::telemetry::metrics::catalogue;
-use service_kit::telemetry::recorder::{RecordedSpan, recorder};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -203,22 +203,18 @@ impl<H: Handler> Runner<H> {
     /// Begins the span of each record whose trace is sampled. Returns the span of the batch, if it
     /// has more than one record.
     fn begin_spans(&self, records: &mut [Fetched]) -> Option<RecordedSpan> {
-        let recorder = recorder()?;
+        let tracer = batch_tracer()?;
         let count = records.len();
         let mut batch = None;
         for fetched in records {
             let record = &fetched.record;
             if let Some(trace) = spans::sampled_trace(record) {
                 if batch.is_none() && count > 1 {
-                    batch = spans::begin_batch(
-                        recorder,
-                        &self.options.topic,
-                        &self.options.group,
-                        count,
-                    );
+                    batch =
+                        spans::begin_batch(tracer, &self.options.topic, &self.options.group, count);
                 }
                 fetched.span = spans::begin_process(
-                    recorder,
+                    tracer,
                     record,
                     &trace,
                     &self.options.group,

@@ -1,9 +1,9 @@
 //! Logs and traces of a process.
 
+pub mod batch_tracer;
 pub mod build_info;
 pub mod error_chain;
 pub mod metrics;
-pub mod recorder;
 pub mod trace;
 pub mod trace_settings;
 
@@ -50,7 +50,7 @@ impl Telemetry {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = tracer_provider(service, &settings.traces)?;
         if settings.traces.otel_exporter_otlp_endpoint.is_some() {
-            recorder::install(traces.tracer(service));
+            batch_tracer::install(traces.tracer(service));
         }
         // Location, thread and idle time are of no use to an operator, and cost two clock reads
         // each time that a span is entered.

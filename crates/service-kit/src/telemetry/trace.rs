@@ -7,7 +7,7 @@ use opentelemetry::{Context, global};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::telemetry::recorder::recorder;
+use crate::telemetry::batch_tracer::batch_tracer;
 
 /// The trace context of the current span, for a message; `None` when there is none.
 pub fn current() -> Option<TraceContext> {
@@ -30,7 +30,7 @@ pub fn continue_from(span: &Span, trace: &TraceContext) {
 
 /// Sets an attribute of the current span, if traces are exported. Log lines do not contain it.
 pub fn note(key: &'static str, value: &impl ToString) {
-    if recorder().is_some() {
+    if batch_tracer().is_some() {
         Span::current().set_attribute(key, value.to_string());
     }
 }

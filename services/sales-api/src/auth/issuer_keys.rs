@@ -4,8 +4,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,8 +19,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Check, KeySet, TokenError};
-use crate::auth::TokenSettings;
+use super::claims::{Check, TokenError};
+use super::jwks::KeySet;
+use super::settings::{TokenSettings, read_key_set};
 
 /// Timeout of a request to the issuer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,39 +32,6 @@ const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum size of a set, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
-
-/// A file with the keys of an issuer, and its content.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyFile {
-    path: PathBuf,
-    keys: KeySet,
-    watched: Watched,
-}
-
-impl KeyFile {
-    /// Reads a file. Fails if it contains no usable key.
-    pub(crate) fn read(path: &str) -> Result<Self, String> {
-        let path = PathBuf::from(path);
-        let watched = Watched::new(vec![path.clone()]);
-        Ok(Self { keys: read(&path)?, watched, path })
-    }
-}
-
-fn read(path: &Path) -> Result<KeySet, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    KeySet::from_json(&text)
-}
-
-/// Requires https, because an attacker between this host and the issuer could replace the keys.
-pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_local => Ok(url),
-        _ => Err("must begin with https:// (http:// only for localhost)".to_owned()),
-    }
-}
 
 enum Source {
     File { path: PathBuf, watched: Watched },
@@ -168,7 +135,7 @@ impl IssuerKeys {
     /// Returns whether the read succeeded. If not, the previous keys stay valid.
     async fn reload(&self) -> bool {
         let read = match &self.source {
-            Source::File { path, .. } => read(path),
+            Source::File { path, .. } => read_key_set(path),
             Source::Url { client, url, .. } => fetch(client, url).await,
         };
         match read {

@@ -68,7 +68,7 @@ enum JwkError {
 
 impl KeySet {
     /// Parses a set. Fails if it contains no key that can verify signatures.
-    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
+    pub(super) fn from_json(text: &str) -> Result<Self, String> {
         let set: JwkSet =
             serde_json::from_str(text).map_err(|error| format!("is not a JWK Set: {error}"))?;
         let (mut keys, mut errors) = (HashMap::new(), Vec::new());

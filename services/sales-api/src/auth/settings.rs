@@ -1,13 +1,16 @@
 //! Where the keys come from that verify tokens.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use conf::Conf;
 use secrecy::SecretString;
+use service_kit::config::credentials::Watched;
 use service_kit::config::{parse_jwt_secret, timeout_millis};
 use url::Url;
 
-use super::issuer_keys::{KeyFile, parse_url};
+use super::jwks::KeySet;
 use super::keys::VerificationKey;
 
 /// Verification of tokens. The key comes from exactly one of the first four settings.
@@ -45,4 +48,38 @@ pub(crate) struct TokenSettings {
     /// Audience that a token must name (`aud`); any audience when unset
     #[conf(env)]
     pub(crate) jwt_audience: Option<String>,
+}
+
+/// A file with the keys of an issuer, and its content.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFile {
+    pub(super) path: PathBuf,
+    pub(super) keys: KeySet,
+    pub(super) watched: Watched,
+}
+
+impl KeyFile {
+    /// Reads a file. Fails if it contains no usable key.
+    fn read(path: &str) -> Result<Self, String> {
+        let path = PathBuf::from(path);
+        let watched = Watched::new(vec![path.clone()]);
+        Ok(Self { keys: read_key_set(&path)?, watched, path })
+    }
+}
+
+/// Reads a JWK Set from a file.
+pub(super) fn read_key_set(path: &Path) -> Result<KeySet, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    KeySet::from_json(&text)
+}
+
+/// Requires https, because an attacker between this host and the issuer could replace the keys.
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_local => Ok(url),
+        _ => Err("must begin with https:// (http:// only for localhost)".to_owned()),
+    }
 }

@@ -49,15 +49,15 @@ impl InventoryError {
     }
 }
 
-/// The state of the circuit breaker.
+/// The state of the circuit breaker. The numbers are those of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreakerState {
     /// All calls are permitted.
-    Closed,
+    Closed = 0,
     /// No call is permitted.
-    Open,
+    Open = 1,
     /// One call at a time is permitted, to check whether the inventory has recovered.
-    HalfOpen,
+    HalfOpen = 2,
 }
 
 impl BreakerState {
@@ -134,13 +134,8 @@ impl Observer {
     }
 
     fn enter(&self, state: BreakerState) {
-        let number = match state {
-            BreakerState::Closed => 0,
-            BreakerState::Open => 1,
-            BreakerState::HalfOpen => 2,
-        };
-        self.0.store(number, Ordering::Relaxed);
-        metrics::gauge!("inventory_breaker_state").set(f64::from(number));
+        self.0.store(state as u8, Ordering::Relaxed);
+        metrics::gauge!("inventory_breaker_state").set(f64::from(state as u8));
     }
 }
 

@@ -19,7 +19,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use service_kit::Chain;
 use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
-use service_kit::telemetry::recorder::{RecordedSpan, recorder};
+use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
@@ -84,7 +84,7 @@ impl Inventory {
         lines: &[OrderLine],
         trace: Option<&TraceContext>,
     ) -> Result<(), StockError> {
-        let wanted = wanted(lines);
+        let wanted = AvailabilityRequest { items: wanted(lines) };
         let started = Instant::now();
         let response = self.breaker.call(self.request_with_retries(&wanted, trace)).await;
         let outcome = match &response {
@@ -118,10 +118,9 @@ impl Inventory {
     /// are responses whose `Retry-After` ends after the deadline.
     async fn request_with_retries(
         &self,
-        wanted: &[WantedItem],
+        request: &AvailabilityRequest,
         trace: Option<&TraceContext>,
     ) -> Result<Vec<Shortage>, InventoryError> {
-        let request = AvailabilityRequest { items: wanted.to_vec() };
         let deadline = Instant::now() + self.timeout;
         let schedule = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST_WAIT)
@@ -130,8 +129,8 @@ impl Inventory {
             .with_max_elapsed_time(Some(self.timeout))
             .build();
         backoff::future::retry(schedule, || async {
-            let stock = self.request_hedged(&request, deadline, trace).await;
-            let stock = stock.map(|stock| shortages(wanted, &stock));
+            let stock = self.request_hedged(request, deadline, trace).await;
+            let stock = stock.map(|stock| shortages(&request.items, &stock));
             stock.map_err(|error| match error {
                 InventoryError::Status { retry_after: Some(wait), .. } if is_transient(&error) => {
                     let wait = wait.max(FIRST_WAIT);
@@ -174,7 +173,7 @@ impl Inventory {
         trace: Option<&TraceContext>,
     ) -> Result<Vec<StockedItem>, InventoryError> {
         // The span ends with this future, also if the future is dropped.
-        let mut span = recorder().and_then(|it| it.begin(trace, || self.span()));
+        let mut span = batch_tracer().and_then(|it| it.begin(trace, || self.span()));
         let http_request = self.client.post(self.availability.clone()).json(request);
         let below = span.as_ref().and_then(RecordedSpan::trace);
         let http_request = match below.as_ref().or(trace) {

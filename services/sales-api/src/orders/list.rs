@@ -1,10 +1,10 @@
-//! The use case behind a list: a page, and the cursor of the next one.
+//! Lists orders: a page, and the cursor of the next one.
 
-use openssl::error::ErrorStack;
+use store::Database;
 use store::orders::{self, Listing, Page};
-use store::{Database, StoreError};
 
-use crate::orders::cursor::{CursorError, Cursors};
+use crate::orders::cursor::Cursors;
+use crate::orders::error::OrderError;
 
 /// The filters of a list, and the cursor at which to continue.
 pub(crate) struct ListingRequest {
@@ -12,23 +12,12 @@ pub(crate) struct ListingRequest {
     pub(crate) cursor: Option<String>,
 }
 
-/// Why a page could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ListOrdersError {
-    #[error(transparent)]
-    Cursor(#[from] CursorError),
-    #[error("the cursor of the next page cannot be encrypted")]
-    Encrypt(#[from] ErrorStack),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// A page, and the cursor of the next page if there may be one.
 pub(crate) async fn list_orders(
     database: &Database,
     cursors: &Cursors,
     ListingRequest { mut listing, cursor }: ListingRequest,
-) -> Result<(Page, Option<String>), ListOrdersError> {
+) -> Result<(Page, Option<String>), OrderError> {
     // Cursors are bound to the requested listing, not to the rest of it that this page reads.
     let whole = listing.clone();
     if let Some(cursor) = cursor {

@@ -1,4 +1,4 @@
-//! The use case behind simulate-delivery: publishes the event of a step as delivery-service does.
+//! Simulates a step of a delivery: publishes its event as delivery-service does.
 //!
 //! The event has the same id as delivery-service's own event of the step. The event that arrives
 //! first is applied; the other one is a duplicate.
@@ -6,12 +6,13 @@
 use std::str::FromStr;
 
 use chrono::{SubsecRound, Utc};
-use contracts::cloud_events::TraceContext;
-use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
-use store::outbox::{self, Origin, OutboxEvent};
-use store::{Database, StoreError, orders};
+use domain::{DeliveryStep, OrderId, Progress};
+use store::outbox::{self, OutboxEvent};
+use store::{Database, orders};
 
 use crate::auth::Caller;
+use crate::orders::Cause;
+use crate::orders::error::OrderError;
 use crate::orders::outbox_notifier::OutboxNotifier;
 
 /// Who may simulate a delivery.
@@ -26,7 +27,7 @@ pub(crate) enum Simulators {
 }
 
 impl Simulators {
-    pub(crate) fn include(self, caller: &Caller) -> bool {
+    fn include(self, caller: &Caller) -> bool {
         match self {
             Self::Owner => true,
             Self::Operator => caller.is_operator(),
@@ -48,58 +49,53 @@ impl FromStr for Simulators {
     }
 }
 
-/// The step and the order.
-pub(crate) struct Simulation {
-    pub(crate) order_id: OrderId,
-    pub(crate) step: DeliveryStep,
-    /// The required owner of the order; any owner if `None`.
-    pub(crate) owner: Option<Owner>,
-    pub(crate) correlation_id: String,
-    pub(crate) trace: Option<TraceContext>,
-}
-
-/// Why a step was not simulated.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SimulateError {
-    #[error("no such order")]
-    NoOrder,
-    #[error("the order is {status}: it cannot be {} now", .step.as_str())]
-    Forbidden { status: OrderStatus, step: DeliveryStep },
-    #[error("the event cannot be encoded")]
-    Encode(#[from] serde_json::Error),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Writes the events of simulated steps to the outbox.
 pub(crate) struct SimulateDelivery {
     pub(crate) database: Database,
     /// The topic of delivery-service's events.
     pub(crate) topic: String,
     pub(crate) notifier: OutboxNotifier,
+    pub(crate) permitted: Simulators,
+}
+
+/// The right of one caller to simulate deliveries.
+pub(crate) struct Simulator<'a> {
+    simulate: &'a SimulateDelivery,
+    caller: &'a Caller,
 }
 
 impl SimulateDelivery {
+    /// Checks the permission of a caller, before the request is read any further.
+    pub(crate) fn permit<'a>(&'a self, caller: &'a Caller) -> Result<Simulator<'a>, OrderError> {
+        if self.permitted.include(caller) {
+            Ok(Simulator { simulate: self, caller })
+        } else {
+            Err(OrderError::MayNotSimulate)
+        }
+    }
+}
+
+impl Simulator<'_> {
     /// Stores the event of the step, if it is the order's next one. status-consumer changes the
     /// status when it reads the event from Kafka.
-    pub(crate) async fn report(&self, simulation: Simulation) -> Result<(), SimulateError> {
-        let Simulation { order_id, step, .. } = simulation;
-        let mut connection = self.database.connection().await?;
-        let status = orders::find_status(&mut connection, order_id, simulation.owner.as_ref())
+    pub(crate) async fn report(
+        &self,
+        order_id: OrderId,
+        step: DeliveryStep,
+        cause: Cause,
+    ) -> Result<(), OrderError> {
+        let SimulateDelivery { database, topic, notifier, .. } = self.simulate;
+        let mut connection = database.connection().await?;
+        let status = orders::find_status(&mut connection, order_id, self.caller.owner_filter())
             .await?
-            .ok_or(SimulateError::NoOrder)?;
+            .ok_or(OrderError::NoOrder)?;
         let Progress::Advance(_) = status.progress(step) else {
-            return Err(SimulateError::Forbidden { status, step });
+            return Err(OrderError::StatusConflict { status, step });
         };
-        outbox::enqueue(&mut connection, &[self.event(simulation)?]).await?;
-        self.notifier.notify([order_id]);
+        let at = Utc::now().trunc_subsecs(3);
+        let event = OutboxEvent::of_step(order_id, step, at, cause.origin(topic))?;
+        outbox::enqueue(&mut connection, &[event]).await?;
+        notifier.notify([order_id]);
         Ok(())
-    }
-
-    fn event(&self, simulation: Simulation) -> Result<OutboxEvent, serde_json::Error> {
-        let Simulation { order_id, step, correlation_id, trace, .. } = simulation;
-        let correlation_id = Some(correlation_id);
-        let origin = Origin { source: "/sales-api", topic: &self.topic, correlation_id, trace };
-        OutboxEvent::of_step(order_id, step, Utc::now().trunc_subsecs(3), origin)
     }
 }

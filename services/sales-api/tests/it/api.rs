@@ -1,11 +1,13 @@
 //! The API under test, and a client that returns complete responses.
 
+use chrono::{DateTime, Utc};
+use domain::OrderId;
 use inventory_mock::{Application as InventoryMock, Config as InventoryConfig};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use sales_api::Application;
 use serde_json::{Value, json};
-use test_kit::{Running, World, bearer};
+use test_kit::{Running, World, bearer, bearer_with, seconds_from_now};
 
 use crate::document;
 
@@ -81,6 +83,22 @@ impl Api {
         .await
     }
 
+    /// A create by alice with exactly these headers and this body.
+    pub(crate) async fn create_raw(&self, headers: &[(&str, &str)], body: &str) -> Response {
+        self.create_with(|request| {
+            let request = request.body(body.to_owned());
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+        })
+        .await
+    }
+
+    /// An order of alice. Returns its path.
+    pub(crate) async fn place(&self, key: &str) -> String {
+        let response = self.create(key, &two_widgets()).await;
+        assert_eq!(response.status, 201, "{response:?}");
+        response.header("location").unwrap().to_owned()
+    }
+
     /// A create by alice.
     pub(crate) async fn create(&self, key: &str, body: &Value) -> Response {
         self.create_with(|request| request.header("Idempotency-Key", key).json(body)).await
@@ -116,20 +134,68 @@ impl Response {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
+    /// The body for a snapshot. The values at these pointers differ between runs, so they are left
+    /// out: assert them first.
+    pub(crate) fn without(&self, pointers: &[&str]) -> String {
+        without(self.json(), pointers)
+    }
+
     /// Status and code of a problem. Checks that the problem has all its members.
-    pub(crate) fn problem(&self) -> (u16, String) {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
         assert_eq!(problem["status"], self.status);
         assert_eq!(problem["success"], false);
-        let code = problem["code"].as_str().unwrap().to_owned();
+        let code = problem["code"].as_str().unwrap();
         assert_eq!(problem["type"], format!("/problems/{}", code.to_lowercase().replace('_', "-")));
         assert_eq!(problem["correlationId"].as_str(), self.header("x-correlation-id"));
         for text in ["title", "detail", "instance"] {
             assert!(problem[text].is_string(), "{text} is missing: {problem}");
         }
-        (self.status, code)
+        format!("{} {code}", self.status)
     }
+}
+
+/// Formats JSON for a snapshot, with a mark in place of the values at these pointers.
+pub(crate) fn without(mut json: Value, pointers: &[&str]) -> String {
+    for pointer in pointers {
+        *json.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is missing")) = json!("...");
+    }
+    formatted(&json, 0)
+}
+
+/// JSON in which each value that fits is on one line.
+fn formatted(json: &Value, indent: usize) -> String {
+    let line = json.to_string();
+    let inner = indent + 2;
+    let (open, parts, close): (_, Vec<String>, _) = match json {
+        Value::Array(elements) if indent + line.len() > 90 => {
+            ('[', elements.iter().map(|it| formatted(it, inner)).collect(), ']')
+        }
+        Value::Object(members) if indent + line.len() > 90 => {
+            let member = |(name, value)| format!("\"{name}\": {}", formatted(value, inner));
+            ('{', members.iter().map(member).collect(), '}')
+        }
+        _ => return line,
+    };
+    let parts = parts.join(&format!(",\n{:inner$}", ""));
+    format!("{open}\n{:inner$}{parts}\n{:indent$}{close}", "", "")
+}
+
+/// The id of a new order, after a check that it is well-formed and that the order was created at
+/// the time of its id.
+pub(crate) fn new_order_id(data: &Value) -> String {
+    let id = data["orderId"].as_str().unwrap().to_owned();
+    let created_at: DateTime<Utc> = data["createdAt"].as_str().unwrap().parse().unwrap();
+    let parsed: OrderId = id.parse().unwrap();
+    assert_eq!(parsed.unix_millis(), created_at.timestamp_millis());
+    assert!((Utc::now() - created_at).num_seconds() < 60, "{data}");
+    id
+}
+
+/// An `Authorization` header of an operator.
+pub(crate) fn operator() -> String {
+    bearer_with(&json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) }))
 }
 
 /// An order of two widgets.

@@ -13,14 +13,8 @@ async fn a_replay_gets_the_same_bytes() {
     api.world.database.query("UPDATE sales.orders SET status = 'Delivered'").await;
     // The same order in another notation, under the same key in quotes.
     let body = r#"{ "items": [{"price": 2999e-2, "quantity": 2, "productId": "widget"}], "customerId": "customer-1" }"#;
-    let again = api
-        .create_with(|request| {
-            request
-                .header("Idempotency-Key", "\"key-1\"")
-                .header("Content-Type", "application/json")
-                .body(body)
-        })
-        .await;
+    let headers = [("Idempotency-Key", "\"key-1\""), ("Content-Type", "application/json")];
+    let again = api.create_raw(&headers, body).await;
     assert_eq!((again.status, &again.text), (201, &first.text));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(again.header("location"), first.header("location"));
@@ -28,21 +22,11 @@ async fn a_replay_gets_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quoted_key_equals_the_bare_key() {
-    let api = Api::start().await;
-    let bare = api.create("order-17", &two_widgets()).await;
-    let quoted = api.create("\"order-17\"", &two_widgets()).await;
-    assert_eq!((bare.status, quoted.status), (201, 201));
-    assert_eq!(quoted.header("idempotent-replayed"), Some("true"));
-    assert_eq!(quoted.text, bare.text);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_reused_key_with_another_body_is_refused() {
     let api = Api::start().await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
     let other = api.create("key-1", &order_of("widget", 3)).await;
-    assert_eq!(other.problem(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
+    assert_eq!(other.problem(), "422 IDEMPOTENCY_KEY_REUSED");
     assert_eq!(api.orders_stored().await, 1);
 }
 
@@ -69,7 +53,7 @@ async fn a_reused_key_is_reported_before_a_shortage() {
     let api = Api::start().await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
     let other = api.create("key-1", &order_of("out-of-stock", 1)).await;
-    assert_eq!(other.problem(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
+    assert_eq!(other.problem(), "422 IDEMPOTENCY_KEY_REUSED");
 }
 
 #[tokio::test(flavor = "multi_thread")]

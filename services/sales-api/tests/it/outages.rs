@@ -19,7 +19,7 @@ async fn without_the_database_creates_get_503_until_it_is_back() {
 
     proxy.cut();
     let refused = api.create("key-2", &two_widgets()).await;
-    assert_eq!(refused.problem(), (503, "DATABASE_UNAVAILABLE".to_owned()));
+    assert_eq!(refused.problem(), "503 DATABASE_UNAVAILABLE");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(
         !refused.text.contains("127.0.0.1"),
@@ -55,7 +55,7 @@ async fn a_connection_lost_during_the_commit_leaves_one_order() {
         .await;
         proxy.cut();
     });
-    assert_eq!(cut.problem(), (503, "DATABASE_UNAVAILABLE".to_owned()));
+    assert_eq!(cut.problem(), "503 DATABASE_UNAVAILABLE");
 
     proxy.heal();
     let repeated = eventually("the replay succeeds", async || {
@@ -89,18 +89,18 @@ async fn a_client_that_disconnects_neither_loses_nor_duplicates_its_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_inventory_creates_get_503_and_the_breaker_opens() {
-    let mut world = World::create().await;
     // A port without a listener.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    world
-        .set("INVENTORY_URL", format!("http://{closed}"))
-        .set("CIRCUIT_BREAKER_TIMEOUT", 50)
-        .set("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 2)
-        .set("CIRCUIT_BREAKER_RESET_TIMEOUT", 60_000);
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[
+        ("INVENTORY_URL", &format!("http://{closed}")),
+        ("CIRCUIT_BREAKER_TIMEOUT", &50),
+        ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", &2),
+        ("CIRCUIT_BREAKER_RESET_TIMEOUT", &60_000),
+    ])
+    .await;
     for retry_after in ["1", "1", "60"] {
         let refused = api.create("key-1", &two_widgets()).await;
-        assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
+        assert_eq!(refused.problem(), "503 INVENTORY_UNAVAILABLE");
         assert_eq!(refused.header("retry-after"), Some(retry_after));
     }
     assert_eq!(api.get("/health").await.json()["services"]["inventory"], "down");
@@ -109,33 +109,28 @@ async fn without_the_inventory_creates_get_503_and_the_breaker_opens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inventory_request_that_fails_is_retried_twice() {
-    let (address, requests) = failing_inventory(2).await;
-    let mut world = World::create().await;
-    world.set("INVENTORY_URL", format!("http://{address}"));
-    let api = Api::start_in(world).await;
+    let (address, requests) = inventory_responding("500 Internal Server Error", 2).await;
+    let api = Api::start_with(&[("INVENTORY_URL", &format!("http://{address}"))]).await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
     assert_eq!(requests.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_inventory_within_the_timeout_is_awaited() {
-    let mut world = World::create().await;
-    world
-        .set("INVENTORY_LATENCY_MIN", 1600)
-        .set("INVENTORY_LATENCY_MAX", 1600)
-        .set("CIRCUIT_BREAKER_TIMEOUT", 2000);
-    let api = Api::start_in(world).await;
+    let api = Api::start_with(&[
+        ("INVENTORY_LATENCY_MIN", &1600),
+        ("INVENTORY_LATENCY_MAX", &1600),
+        ("CIRCUIT_BREAKER_TIMEOUT", &2000),
+    ])
+    .await;
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inventory_request_on_a_hung_connection_is_retried_on_another() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut world = World::create().await;
-    world
-        .set("INVENTORY_URL", format!("http://{}", listener.local_addr().unwrap()))
-        .set("CIRCUIT_BREAKER_TIMEOUT", 2000);
-    let api = Api::start_in(world).await;
+    let inventory = listener.local_addr().unwrap();
+    let api = api_with_inventory(inventory, "CIRCUIT_BREAKER_TIMEOUT", 2000).await;
     let inventory = async {
         let (_hanging, _) = listener.accept().await.unwrap();
         let (mut client, _) = listener.accept().await.unwrap();
@@ -152,7 +147,7 @@ async fn a_400_of_the_inventory_is_not_retried_and_opens_no_breaker() {
     let api = api_with_inventory(address, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", 1).await;
     for _ in 0..3 {
         let refused = api.create("key-1", &two_widgets()).await;
-        assert_eq!(refused.problem(), (422, "INVENTORY_REFUSED".to_owned()));
+        assert_eq!(refused.problem(), "422 INVENTORY_REFUSED");
     }
     assert_eq!(requests.load(Ordering::Relaxed), 3);
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
@@ -163,7 +158,7 @@ async fn a_401_of_the_inventory_is_reported_as_unavailable() {
     let (address, _) = inventory_responding("401 Unauthorized", 1).await;
     let api = Api::start_with(&[("INVENTORY_URL", &format!("http://{address}"))]).await;
     let refused = api.create("key-1", &two_widgets()).await;
-    assert_eq!(refused.problem(), (503, "INVENTORY_UNAVAILABLE".to_owned()));
+    assert_eq!(refused.problem(), "503 INVENTORY_UNAVAILABLE");
     assert_eq!(api.create("key-1", &two_widgets()).await.status, 201);
 }
 
@@ -175,7 +170,7 @@ async fn a_product_unknown_to_the_inventory_is_out_of_stock() {
     order["items"][0]["productId"] = "unheard-of".into();
     for _ in 0..3 {
         let refused = api.create("key-1", &order).await;
-        assert_eq!(refused.problem(), (422, "INSUFFICIENT_INVENTORY".to_owned()));
+        assert_eq!(refused.problem(), "422 INSUFFICIENT_INVENTORY");
         let shortage = json!({ "productId": "unheard-of", "requested": 2, "available": 0 });
         assert_eq!(refused.json()["shortages"], json!([shortage]));
     }
@@ -202,10 +197,6 @@ async fn retry_after_of_the_inventory_is_respected() {
 async fn api_with_inventory(inventory: SocketAddr, setting: &str, value: u32) -> Api {
     let url = format!("http://{inventory}");
     Api::start_with(&[("INVENTORY_URL", &url), (setting, &value)]).await
-}
-
-async fn failing_inventory(times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
-    inventory_responding("500 Internal Server Error", times).await
 }
 
 /// An inventory that responds to the first `times` requests with `status` and then has widgets in

@@ -3,15 +3,13 @@ use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_kit::{World, bearer, bearer_with, seconds_from_now};
+use test_kit::bearer;
 
-use crate::api::{Api, Response, two_widgets};
+use crate::api::{Api, Response, operator};
 
 /// An API that lets owners simulate deliveries.
 async fn start() -> Api {
-    let mut world = World::create().await;
-    world.set("SIMULATE_DELIVERY", "owner");
-    Api::start_in(world).await
+    Api::start_with(&[("SIMULATE_DELIVERY", &"owner")]).await
 }
 
 async fn simulate(api: &Api, token: &str, order: &str, body: &Value) -> Response {
@@ -20,16 +18,11 @@ async fn simulate(api: &Api, token: &str, order: &str, body: &Value) -> Response
 }
 
 async fn placed(api: &Api) -> String {
-    let response = api.create("key-1", &two_widgets()).await;
-    response.json()["data"]["orderId"].as_str().unwrap().to_owned()
+    api.place("key-1").await.replace("/api/orders/", "")
 }
 
 fn shipped() -> Value {
     json!({ "status": "shipped" })
-}
-
-fn operator() -> String {
-    bearer_with(&json!({ "sub": "support", "role": "operator", "exp": seconds_from_now(60) }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +55,7 @@ async fn a_simulated_step_equals_the_event_of_delivery_service() {
 async fn a_forbidden_step_is_a_conflict_and_stores_no_event() {
     let api = start().await;
     let order = placed(&api).await;
-    let conflict = (409, "ORDER_STATUS_CONFLICT".to_owned());
+    let conflict = "409 ORDER_STATUS_CONFLICT";
     let delivered = json!({ "status": "delivered" });
     let early = simulate(&api, &bearer("alice"), &order, &delivered).await;
     assert_eq!(early.problem(), conflict);
@@ -78,7 +71,7 @@ async fn a_forbidden_step_is_a_conflict_and_stores_no_event() {
 async fn only_the_owner_and_operators_can_simulate_a_delivery() {
     let api = start().await;
     let order = placed(&api).await;
-    let missing = (404, "ORDER_NOT_FOUND".to_owned());
+    let missing = "404 ORDER_NOT_FOUND";
     assert_eq!(simulate(&api, &bearer("bob"), &order, &shipped()).await.problem(), missing);
     assert_eq!(simulate(&api, &bearer("alice"), "17", &shipped()).await.problem(), missing);
     assert_eq!(simulate(&api, &operator(), &order, &shipped()).await.status, 200);
@@ -86,11 +79,9 @@ async fn only_the_owner_and_operators_can_simulate_a_delivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn simulation_can_be_limited_to_operators_or_disabled() {
-    let forbidden = (403, "FORBIDDEN".to_owned());
+    let forbidden = "403 FORBIDDEN";
     for (setting, owner, support) in [("operator", 403, 200), ("nobody", 403, 403)] {
-        let mut world = World::create().await;
-        world.set("SIMULATE_DELIVERY", setting);
-        let api = Api::start_in(world).await;
+        let api = Api::start_with(&[("SIMULATE_DELIVERY", &setting)]).await;
         let order = placed(&api).await;
         for (token, status) in [(bearer("alice"), owner), (operator(), support)] {
             let response = simulate(&api, &token, &order, &shipped()).await;
@@ -109,7 +100,7 @@ async fn an_unknown_or_missing_step_is_refused() {
         (json!({}), "is required"),
     ] {
         let response = simulate(&api, &bearer("alice"), &order, &body).await;
-        assert_eq!(response.problem(), (400, "VALIDATION_FAILED".to_owned()));
+        assert_eq!(response.problem(), "400 VALIDATION_FAILED");
         assert_eq!(response.json()["errors"], json!([{ "pointer": "/status", "detail": detail }]));
     }
 }

@@ -1,16 +1,29 @@
-//! Reads a JSON body of limited size within a limited time. A request with a complete body gets a
-//! permit.
+//! Receives request bodies.
+//!
+//! [`JsonBody`] reads a body of limited size within a limited time. A request with a complete body
+//! gets a permit.
+//!
+//! actix-web closes the connection after a response to a request whose body was not read to the
+//! end, because the rest of the body would be parsed as the next request. But if a chunked body is
+//! dropped before the response is sent, actix-web waits for the last chunk without a timeout, and a
+//! client that never sends it keeps the connection open. So the response holds a chunked body until
+//! it is sent ([`hold_unread_body`]).
 
+use std::cell::RefCell;
 use std::ops::Deref;
-use std::time::Duration;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use actix_web::dev::Payload;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use actix_web::middleware::Next;
 use actix_web::web::{Bytes, BytesMut};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
 use futures::future::LocalBoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::timeout;
 
 use crate::http::middleware::admission::{Admission, BodyMemory, Permit};
@@ -18,10 +31,6 @@ use crate::http::problem::ApiError;
 
 /// Maximum size of a body, in bytes.
 const LIMIT: usize = 256 * 1024;
-
-/// Maximum time to receive a body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BodyTimeout(pub(crate) Duration);
 
 /// A body with a JSON content type, not parsed yet. It holds the permit of the request.
 pub(crate) struct JsonBody {
@@ -48,10 +57,9 @@ impl FromRequest for JsonBody {
             check_headers(&request)?;
             let (admission, owner) = Admission::of(&request)?;
             admission.check()?;
-            let time_limit = request.app_data::<web::Data<BodyTimeout>>();
-            let time_limit = time_limit.map_or(Duration::MAX, |time_limit| time_limit.0);
             let mut memory = admission.memory(&owner);
-            let read = timeout(time_limit, read(payload, admission, &mut memory)).await;
+            let read = read(payload, &mut memory);
+            let read = timeout(admission.body_timeout, read).await;
             let bytes = read.map_err(|_| ApiError::BodyTimeout)??;
             Ok(JsonBody { bytes, _memory: memory, _permit: admission.admit(&owner)? })
         }
@@ -76,11 +84,7 @@ fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn read(
-    mut payload: Payload,
-    admission: &Admission,
-    memory: &mut BodyMemory,
-) -> Result<Bytes, ApiError> {
+async fn read(mut payload: Payload, memory: &mut BodyMemory) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
@@ -90,8 +94,54 @@ async fn read(
         if body.len() + chunk.len() > LIMIT {
             return Err(ApiError::BodyTooLarge);
         }
-        admission.grow(memory, body.len() + chunk.len())?;
+        memory.grow_to(body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Middleware that keeps a chunked request body alive until the response is sent.
+pub(crate) async fn hold_unread_body(
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if !request.headers().contains_key(TRANSFER_ENCODING) {
+        return next.call(request).await;
+    }
+    let payload = SharedPayload(Rc::new(RefCell::new(request.take_payload())));
+    request.set_payload(Payload::Stream { payload: Box::pin(payload.clone()) });
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| BoxBody::new(BodyWithPayload { body, _payload: payload })))
+}
+
+#[derive(Clone)]
+struct SharedPayload(Rc<RefCell<Payload>>);
+
+impl Stream for SharedPayload {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.borrow_mut().poll_next_unpin(context)
+    }
+}
+
+/// The body of a response, with the body of its request.
+struct BodyWithPayload {
+    body: BoxBody,
+    _payload: SharedPayload,
+}
+
+impl MessageBody for BodyWithPayload {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
 }

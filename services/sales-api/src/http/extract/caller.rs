@@ -10,7 +10,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use crate::auth::{Caller, TokenError, TokenVerifier};
 use crate::http::middleware::admission::Subject;
-use crate::http::middleware::rate_limit::{RateExceeded, RateLimit};
+use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::problem::ApiError;
 
 /// Maximum length of an `Authorization` header: many times a usual token, and cheap to verify.
@@ -53,17 +53,11 @@ pub(crate) async fn fetch_missing_key<B: MessageBody>(
 /// Applies the rate limit. The response reports the remaining quota.
 fn check_rate_limit(request: &HttpRequest, caller: Caller) -> Result<Caller, ApiError> {
     let limit = request.app_data::<web::Data<RateLimit>>();
-    let count = limit.map_or(Ok(None), |limit| limit.count(&caller.owner));
-    match count {
-        Ok(allowance) => {
-            allowance.map(|allowance| request.extensions_mut().insert(allowance));
-            Ok(caller)
-        }
-        Err(RateExceeded { allowance, retry_after }) => {
-            request.extensions_mut().insert(allowance);
-            Err(ApiError::RateLimited { retry_after })
-        }
-    }
+    let Some((allowance, result)) = limit.and_then(|limit| limit.count(&caller.owner)) else {
+        return Ok(caller);
+    };
+    request.extensions_mut().insert(allowance);
+    result.map(|()| caller).map_err(|retry_after| ApiError::RateLimited { retry_after })
 }
 
 fn bearer_token(request: &HttpRequest) -> Result<&str, TokenError> {

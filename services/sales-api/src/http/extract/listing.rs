@@ -7,14 +7,13 @@ use std::fmt::Display;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::http::ListOrders;
 use contracts::parse_timestamp;
-use contracts::problem::Fault;
 use domain::{CustomerId, OrderId};
 use service_kit::config::number_in;
 use store::orders::Listing;
 use url::form_urlencoded;
 
 use crate::auth::Caller;
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, fault};
 use crate::orders::list::ListingRequest;
 
 const LARGEST_LIMIT: u16 = 100;
@@ -42,7 +41,7 @@ pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, Ap
             Err("appears more than once".to_owned())
         };
         if let Err(detail) = read {
-            errors.push(Fault { pointer: format!("query:{name}"), detail });
+            errors.push(fault(&format!("query:{name}"), &detail));
         }
     }
     if errors.is_empty() { Ok(request) } else { Err(ApiError::Invalid(errors)) }

@@ -1,10 +1,8 @@
 //! Parses requests. A response lists all errors of a request, each with its location.
 
 pub(crate) mod body;
-mod body_reader;
 pub(crate) mod caller;
-mod idempotency_key;
-pub(crate) mod json;
+mod json;
 mod listing;
 mod order;
 mod simulation;

@@ -1,13 +1,11 @@
 //! Parses a request to create an order.
 
 use actix_web::HttpRequest;
-use contracts::problem::Fault;
-use domain::{CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, ProductId, Quantity};
+use contracts::http::IDEMPOTENCY_KEY;
+use domain::{CustomerId, IdempotencyKey, OrderDraft, OrderLine, ProductId};
 
-use super::body_reader::BodyReader;
-use super::idempotency_key::idempotency_key;
-use crate::http::extract::json::{Json, Object};
-use crate::http::problem::{ApiError, IDEMPOTENCY_KEY_POINTER};
+use super::json::{Json, read_json};
+use crate::http::problem::{ApiError, IDEMPOTENCY_KEY_POINTER, fault};
 
 /// The idempotency key and the order of a request. All errors are reported together.
 pub(crate) fn order_request(
@@ -18,10 +16,7 @@ pub(crate) fn order_request(
     match (key, draft(body)) {
         (Ok(key), Ok(draft)) => Ok((key, draft)),
         (Err(ApiError::IdempotencyKey(detail)), Err(ApiError::Invalid(mut errors))) => {
-            errors.push(Fault {
-                pointer: IDEMPOTENCY_KEY_POINTER.to_owned(),
-                detail: detail.to_owned(),
-            });
+            errors.push(fault(IDEMPOTENCY_KEY_POINTER, &detail));
             Err(ApiError::Invalid(errors))
         }
         (_, Err(error)) | (Err(error), _) => Err(error),
@@ -30,58 +25,74 @@ pub(crate) fn order_request(
 
 fn draft(body: &[u8]) -> Result<OrderDraft, ApiError> {
     let mut too_many_items = false;
-    let draft = BodyReader::read(body, |reader, json| {
-        let order = reader.object("", json, &["customerId", "items"])?;
-        let customer = reader.text("", &order, "customerId", CustomerId::try_from);
-        let items = items(reader, &order)?;
-        too_many_items = items.len() > OrderDraft::MAX_LINES;
+    let draft = read_json(body, |json| {
+        let order = json.object(&["customerId", "items"])?;
+        let customer = order.get("customerId").and_then(|it| it.text(CustomerId::try_from));
+        let items = order.get("items")?;
+        let lines = items.array()?;
+        too_many_items = lines.len() > OrderDraft::MAX_LINES;
         if too_many_items {
             return None;
         }
-        let lines = lines(reader, items);
-        let draft = OrderDraft::new(customer?, lines?);
-        reader.check("/items", draft)
+        // Reads all lines before it stops at an error.
+        let lines: Vec<_> = lines.into_iter().map(line).collect();
+        let lines: Option<Vec<_>> = lines.into_iter().collect();
+        items.check(OrderDraft::new(customer?, lines?))
     });
     if too_many_items { Err(ApiError::TooManyItems) } else { draft }
 }
 
-fn items<'j>(reader: &mut BodyReader, order: &Object<'j>) -> Option<Vec<Json<'j>>> {
-    let items = reader.field("", order, "items")?.array();
-    reader.check("/items", items.ok_or("must be an array"))
-}
-
-fn lines(reader: &mut BodyReader, items: Vec<Json<'_>>) -> Option<Vec<OrderLine>> {
-    let lines: Vec<_> = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| line(reader, &format!("/items/{index}"), item))
-        .collect();
-    lines.into_iter().collect()
-}
-
-fn line(reader: &mut BodyReader, at: &str, json: Json<'_>) -> Option<OrderLine> {
-    let item = reader.object(at, json, &["productId", "quantity", "price"])?;
-    let product_id = reader.text(at, &item, "productId", ProductId::try_from);
-    let quantity = reader.number::<Quantity>(at, &item, "quantity");
-    let price = reader.number::<Money>(at, &item, "price");
+fn line(item: Json<'_>) -> Option<OrderLine> {
+    let item = item.object(&["productId", "quantity", "price"])?;
+    let product_id = item.get("productId").and_then(|it| it.text(ProductId::try_from));
+    let quantity = item.get("quantity").and_then(|it| it.number());
+    let price = item.get("price").and_then(|it| it.number());
     Some(OrderLine { product_id: product_id?, quantity: quantity?, price: price? })
+}
+
+/// The key of the only `Idempotency-Key` header, bare or as a quoted string (RFC 9651, section
+/// 3.3.3).
+fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, ApiError> {
+    const EXPECTED: &str =
+        "Idempotency-Key must be 1 to 255 printable ASCII characters, bare or quoted";
+    let mut headers = request.headers().get_all(IDEMPOTENCY_KEY);
+    let header = headers.next().ok_or(ApiError::IdempotencyKey("Idempotency-Key is required"))?;
+    if headers.next().is_some() {
+        return Err(ApiError::IdempotencyKey("Idempotency-Key must be given once"));
+    }
+    let text = header.to_str().map_err(|_| ApiError::IdempotencyKey(EXPECTED))?;
+    unquote(text.trim())
+        .and_then(|key| IdempotencyKey::try_from(key).ok())
+        .ok_or(ApiError::IdempotencyKey(EXPECTED))
+}
+
+/// Returns a bare text unchanged. A text that begins with a quote must be a complete quoted string.
+fn unquote(text: &str) -> Option<String> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return Some(text.to_owned());
+    };
+    let mut key = String::new();
+    let mut characters = quoted.chars();
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(key),
+            '\\' => key.push(characters.next().filter(|c| matches!(c, '"' | '\\'))?),
+            other => key.push(other),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn errors(body: &str) -> Vec<(String, String)> {
+    fn errors(body: &str) -> Vec<String> {
         match draft(body.as_bytes()) {
             Err(ApiError::Invalid(errors)) => {
-                errors.into_iter().map(|error| (error.pointer, error.detail)).collect()
+                errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect()
             }
             other => panic!("{other:?}"),
         }
-    }
-
-    fn pointers(body: &str) -> Vec<String> {
-        errors(body).into_iter().map(|(pointer, _)| pointer).collect()
     }
 
     #[test]
@@ -99,7 +110,7 @@ mod tests {
             {"a/b":null},
             ["p",1,1]]}"#;
         assert_eq!(
-            errors(body).iter().map(|(at, detail)| format!("{at} {detail}")).collect::<Vec<_>>(),
+            errors(body),
             [
                 "/total is not a known field; expected customerId, items",
                 "/customerId must be 1 to 64 characters long",
@@ -119,41 +130,41 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_alone_is_enough_to_refuse() {
-        let body =
-            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":1,"discount":1}]}"#;
-        assert_eq!(pointers(body), ["/items/0/discount"]);
-    }
-
-    #[test]
-    fn the_old_name_of_a_price_is_refused_and_the_error_names_the_new_one() {
-        let body =
-            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"unitPrice":29.99}]}"#;
-        let expected = [
-            ("/items/0/unitPrice", "is not a known field; expected productId, quantity, price"),
-            ("/items/0/price", "is required"),
-        ];
-        assert_eq!(errors(body), expected.map(|(at, detail)| (at.to_owned(), detail.to_owned())));
-    }
-
-    #[test]
-    fn duplicate_fields_and_objects_as_numbers_are_refused() {
-        let body = r#"{"customerId":"c","customerId":"d","items":[
-            {"productId":"p","quantity":1,"price":{"$serde_json::private::Number":"1"}}]}"#;
-        assert_eq!(pointers(body), ["/customerId", "/items/0/price"]);
-    }
-
-    #[test]
-    fn items_must_be_a_list_and_the_total_must_be_in_range() {
-        assert_eq!(pointers(r#"{"customerId":"c","items":[]}"#), ["/items"]);
-        assert_eq!(pointers(r#"{"customerId":"c","items":{}}"#), ["/items"]);
-        let body =
-            r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":9999999999.99}]}"#;
-        assert_eq!(
-            errors(body),
-            [("/items".to_owned(), "the total must be at most 9999999999.99".to_owned())]
-        );
-        assert_eq!(pointers("[]"), [""]);
+    fn one_error_is_enough_to_refuse() {
+        let order = |item: &str| format!(r#"{{"customerId":"c","items":[{item}]}}"#);
+        for (body, refused) in [
+            (
+                order(r#"{"productId":"p","quantity":2,"price":1,"discount":1}"#),
+                &["/items/0/discount is not a known field; expected productId, quantity, price"][..],
+            ),
+            // The error of the old name of a price names the new one.
+            (
+                order(r#"{"productId":"p","quantity":2,"unitPrice":29.99}"#),
+                &[
+                    "/items/0/unitPrice is not a known field; expected productId, quantity, price",
+                    "/items/0/price is required",
+                ],
+            ),
+            (
+                order(r#"{"productId":"p","quantity":2,"price":9999999999.99}"#),
+                &["/items the total must be at most 9999999999.99"],
+            ),
+            (
+                order(
+                    r#"{"productId":"p","quantity":1,"price":{"$serde_json::private::Number":"1"}}"#,
+                ),
+                &["/items/0/price must be a number"],
+            ),
+            (order(""), &["/items must have at least one item"]),
+            (r#"{"customerId":"c","items":{}}"#.to_owned(), &["/items must be an array"]),
+            (
+                r#"{"customerId":"c","customerId":"d","items":[]}"#.to_owned(),
+                &["/customerId appears more than once", "/items must have at least one item"],
+            ),
+            ("[]".to_owned(), &[" must be an object"]),
+        ] {
+            assert_eq!(errors(&body), refused);
+        }
     }
 
     #[test]
@@ -161,6 +172,15 @@ mod tests {
         for body in ["", "{", "[1,]", r#"{"customerId":"c","items":[]} x"#, "\u{feff}{}"] {
             let error = draft(body.as_bytes()).unwrap_err();
             assert!(matches!(error, ApiError::MalformedJson(_)), "{body:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_bare_or_a_whole_quoted_string() {
+        assert_eq!(unquote("abc").as_deref(), Some("abc"));
+        assert_eq!(unquote(r#""a \"b\" \\""#).as_deref(), Some(r#"a "b" \"#));
+        for refused in [r#"""#, r#""a"#, r#""a"b"#, r#""a\n""#] {
+            assert_eq!(unquote(refused), None, "{refused}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use domain::DeliveryStep;
 use json_comments::CommentSettings;
 
-use super::body_reader::BodyReader;
+use super::json::read_json;
 use crate::http::problem::ApiError;
 
 /// Reads `{"status":"shipped"}` or `{"status":"delivered"}`.
@@ -18,10 +18,7 @@ pub(crate) fn simulated_step(body: &[u8]) -> Result<DeliveryStep, ApiError> {
         .strip_comments(body)
         .read_to_end(&mut json)
         .map_err(|_| ApiError::MalformedJson("unterminated comment".to_owned()))?;
-    BodyReader::read(&json, |reader, json| {
-        let simulation = reader.object("", json, &["status"])?;
-        reader.text("", &simulation, "status", |text| text.parse())
-    })
+    read_json(&json, |json| json.object(&["status"])?.get("status")?.text(|text| text.parse()))
 }
 
 #[cfg(test)]

@@ -32,101 +32,72 @@ pub(crate) struct Subject(pub(crate) Owner);
 /// The permits of requests and the memory for their bodies, shared by all threads.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    permits: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-    subjects: Arc<Subjects>,
-}
-
-/// The memory that a body uses; released on drop.
-#[derive(Debug)]
-pub(crate) struct BodyMemory {
-    reservation: Reservation,
-    permit: Option<OwnedSemaphorePermit>,
+    permits: Arc<Pool>,
+    memory_kib: Arc<Pool>,
+    /// Maximum time to receive a body.
+    pub(crate) body_timeout: Duration,
 }
 
 /// The permit of a request; released on drop.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _permit: OwnedSemaphorePermit,
-    _reservation: Reservation,
+    _share: Share,
 }
 
-/// What each subject uses of the permits and the memory. Subjects that use nothing have no entry.
+/// The memory that a body uses; released on drop.
 #[derive(Debug)]
-struct Subjects {
-    limits: Usage,
-    usage: Mutex<HashMap<Owner, Usage>>,
-}
+pub(crate) struct BodyMemory(Share);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Usage {
-    permits: usize,
-    memory_kib: usize,
-}
-
-/// One part of what a subject uses; released on drop.
+/// Something limited, of which a subject gets no more than half.
 #[derive(Debug)]
-struct Reservation {
-    subjects: Arc<Subjects>,
+struct Pool {
+    free: Arc<Semaphore>,
+    half: usize,
+    /// What each subject uses. Subjects that use nothing have no entry.
+    used: Mutex<HashMap<Owner, usize>>,
+}
+
+/// What a request uses of a pool; released on drop.
+#[derive(Debug)]
+struct Share {
+    pool: Arc<Pool>,
     owner: Owner,
-    usage: Usage,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 impl Admission {
-    pub(crate) fn new(permits: usize) -> Self {
-        let half = |all: usize| (all / 2).max(1);
-        let limits = Usage { permits: half(permits), memory_kib: half(BODY_MEMORY_KIB) };
-        let all = permits;
-        let [permits, memory] = [permits, BODY_MEMORY_KIB].map(|it| Arc::new(Semaphore::new(it)));
-        let free = Arc::downgrade(&permits);
+    pub(crate) fn new(permits: usize, body_timeout: Duration) -> Self {
+        let [requests, memory_kib] = [permits, BODY_MEMORY_KIB].map(Pool::new);
+        let pool = Arc::downgrade(&requests);
         on_scrape(move || {
-            let Some(free) = free.upgrade() else { return false };
-            let active = all.saturating_sub(free.available_permits());
+            let Some(pool) = pool.upgrade() else { return false };
+            let active = permits.saturating_sub(pool.free.available_permits());
             metrics::gauge!("http_server_active_requests")
                 .set(f64::from(u32::try_from(active).unwrap_or(u32::MAX)));
             true
         });
-        Self { permits, memory, subjects: Arc::new(Subjects { limits, usage: Mutex::default() }) }
+        Self { permits: requests, memory_kib, body_timeout }
     }
 
     /// Takes a permit, if one is free.
     pub(crate) fn admit(&self, owner: &Owner) -> Result<Permit, ApiError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| refuse())?;
-        let mut reservation = self.empty_reservation(owner);
-        reservation.grow(Usage { permits: 1, memory_kib: 0 })?;
-        Ok(Permit { _permit: permit, _reservation: reservation })
+        let mut share = Pool::empty_share(&self.permits, owner);
+        share.grow_to(1)?;
+        Ok(Permit { _share: share })
     }
 
     /// Fails while no permit is free, so that a client does not send its body in vain.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
-        if self.permits.available_permits() > 0 { Ok(()) } else { Err(refuse()) }
+        if self.permits.free.available_permits() > 0 {
+            Ok(())
+        } else {
+            Err(refused(ApiError::Overloaded))
+        }
     }
 
     /// The memory of a body of which nothing was received yet.
     pub(crate) fn memory(&self, owner: &Owner) -> BodyMemory {
-        BodyMemory { reservation: self.empty_reservation(owner), permit: None }
-    }
-
-    /// Grows the memory of a body to this number of bytes.
-    pub(crate) fn grow(&self, memory: &mut BodyMemory, bytes: usize) -> Result<(), ApiError> {
-        let missing = bytes.div_ceil(1024).saturating_sub(memory.reservation.usage.memory_kib);
-        if missing == 0 {
-            return Ok(());
-        }
-        let permits = u32::try_from(missing).unwrap_or(u32::MAX);
-        let more =
-            Arc::clone(&self.memory).try_acquire_many_owned(permits).map_err(|_| refuse())?;
-        memory.reservation.grow(Usage { permits: 0, memory_kib: missing })?;
-        match &mut memory.permit {
-            Some(permit) => permit.merge(more),
-            None => memory.permit = Some(more),
-        }
-        Ok(())
-    }
-
-    fn empty_reservation(&self, owner: &Owner) -> Reservation {
-        let (subjects, owner) = (self.subjects.clone(), owner.clone());
-        Reservation { subjects, owner, usage: Usage::default() }
+        BodyMemory(Pool::empty_share(&self.memory_kib, owner))
     }
 
     /// The admission of the app and the subject of `request`. The caller must be authenticated
@@ -139,57 +110,72 @@ impl Admission {
     }
 }
 
-impl Subjects {
-    fn usage(&self) -> MutexGuard<'_, HashMap<Owner, Usage>> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+impl BodyMemory {
+    /// Grows the memory to this number of bytes.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.0.grow_to(bytes.div_ceil(1024))
     }
 }
 
-impl Reservation {
-    /// Reserves more, unless the subject would exceed its limit.
-    fn grow(&mut self, more: Usage) -> Result<(), ApiError> {
-        let Subjects { limits, .. } = *self.subjects;
-        let mut usage = self.subjects.usage();
-        let subject = usage.entry(self.owner.clone()).or_default();
-        let sum = *subject + more;
-        if sum.permits > limits.permits || sum.memory_kib > limits.memory_kib {
-            metrics::counter!("http_server_requests_refused_total").increment(1);
-            return Err(ApiError::RateLimited { retry_after: RETRY_AFTER });
+impl Pool {
+    fn new(size: usize) -> Arc<Self> {
+        let (free, half) = (Arc::new(Semaphore::new(size)), (size / 2).max(1));
+        Arc::new(Self { free, half, used: Mutex::default() })
+    }
+
+    fn empty_share(pool: &Arc<Self>, owner: &Owner) -> Share {
+        Share { pool: pool.clone(), owner: owner.clone(), taken: None }
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Share {
+    fn size(&self) -> usize {
+        self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Takes what is missing, if it is free and the subject does not exceed its limit.
+    fn grow_to(&mut self, size: usize) -> Result<(), ApiError> {
+        let missing = size.saturating_sub(self.size());
+        if missing == 0 {
+            return Ok(());
         }
-        *subject = sum;
-        drop(usage);
-        self.usage = self.usage + more;
+        let count = u32::try_from(missing).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.pool.free)
+            .try_acquire_many_owned(count)
+            .map_err(|_| refused(ApiError::Overloaded))?;
+        let mut used = self.pool.used();
+        let subject = used.entry(self.owner.clone()).or_default();
+        if *subject + missing > self.pool.half {
+            return Err(refused(ApiError::RateLimited { retry_after: RETRY_AFTER }));
+        }
+        *subject += missing;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
         Ok(())
     }
 }
 
-impl Drop for Reservation {
+impl Drop for Share {
     fn drop(&mut self) {
-        let mut usage = self.subjects.usage();
-        if let Some(subject) = usage.get_mut(&self.owner) {
-            subject.permits -= self.usage.permits;
-            subject.memory_kib -= self.usage.memory_kib;
-            if *subject == Usage::default() {
-                usage.remove(&self.owner);
+        let mut used = self.pool.used();
+        if let Some(subject) = used.get_mut(&self.owner) {
+            *subject -= self.size();
+            if *subject == 0 {
+                used.remove(&self.owner);
             }
         }
     }
 }
 
-impl std::ops::Add for Usage {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            permits: self.permits + other.permits,
-            memory_kib: self.memory_kib + other.memory_kib,
-        }
-    }
-}
-
-fn refuse() -> ApiError {
+fn refused(error: ApiError) -> ApiError {
     metrics::counter!("http_server_requests_refused_total").increment(1);
-    ApiError::Overloaded
+    error
 }
 
 /// Takes the permit of a request without a body.
@@ -212,26 +198,26 @@ mod tests {
 
     #[test]
     fn bodies_share_one_memory_limit() {
-        let admission = Admission::new(1);
+        let admission = Admission::new(1, Duration::MAX);
         let mut first = admission.memory(&owner("alice"));
         for bytes in [1, 1000, 1024, 1025] {
-            admission.grow(&mut first, bytes).unwrap();
+            first.grow_to(bytes).unwrap();
         }
-        assert_eq!(admission.memory.available_permits(), BODY_MEMORY_KIB - 2);
+        assert_eq!(admission.memory_kib.free.available_permits(), BODY_MEMORY_KIB - 2);
         let [mut half, mut other_half] =
             ["bob", "carol"].map(|name| admission.memory(&owner(name)));
-        admission.grow(&mut half, BODY_MEMORY_KIB * 512).unwrap();
-        assert!(admission.grow(&mut other_half, BODY_MEMORY_KIB * 512).is_err());
+        half.grow_to(BODY_MEMORY_KIB * 512).unwrap();
+        assert!(other_half.grow_to(BODY_MEMORY_KIB * 512).is_err());
         drop(first);
-        admission.grow(&mut other_half, BODY_MEMORY_KIB * 512).unwrap();
-        assert!(admission.grow(&mut admission.memory(&owner("alice")), 1).is_err());
+        other_half.grow_to(BODY_MEMORY_KIB * 512).unwrap();
+        assert!(admission.memory(&owner("alice")).grow_to(1).is_err());
         drop((half, other_half));
-        assert!(admission.subjects.usage().is_empty());
+        assert!(admission.memory_kib.used().is_empty());
     }
 
     #[test]
     fn no_subject_gets_more_than_half() {
-        let admission = Admission::new(4);
+        let admission = Admission::new(4, Duration::MAX);
         let (alice, bob) = (owner("alice"), owner("bob"));
         let permits = [admission.admit(&alice).unwrap(), admission.admit(&alice).unwrap()];
         assert!(matches!(admission.admit(&alice), Err(ApiError::RateLimited { .. })));
@@ -240,8 +226,8 @@ mod tests {
         admission.admit(&alice).unwrap();
 
         let mut bodies: Vec<BodyMemory> = (0..256).map(|_| admission.memory(&alice)).collect();
-        let uploads = bodies.iter_mut().map(|memory| admission.grow(memory, 256 * 1024));
+        let uploads = bodies.iter_mut().map(|memory| memory.grow_to(256 * 1024));
         assert_eq!(uploads.flatten().count(), 128);
-        admission.grow(&mut admission.memory(&bob), 256 * 1024).unwrap();
+        admission.memory(&bob).grow_to(256 * 1024).unwrap();
     }
 }

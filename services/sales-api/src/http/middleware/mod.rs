@@ -6,4 +6,3 @@ pub(crate) mod rate_limit;
 pub(crate) mod request_metrics;
 pub(crate) mod request_scope;
 pub(crate) mod settings;
-pub(crate) mod unread_body;

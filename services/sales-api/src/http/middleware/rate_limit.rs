@@ -3,7 +3,6 @@
 //! Responses report the remaining quota in the fields of draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::convert::Infallible;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -39,23 +38,25 @@ pub(crate) struct Allowance {
     remaining: u32,
 }
 
-/// A subject has exceeded its rate limit.
-pub(crate) struct RateExceeded {
-    pub(crate) allowance: Allowance,
-    pub(crate) retry_after: Duration,
-}
-
 impl RateLimit {
     pub(crate) fn new(settings: &LimitSettings) -> Self {
         Self(settings.rate_limit_per_second.map(|per_second| {
             let burst = settings.rate_limit_burst.unwrap_or(per_second);
-            Limited::new(per_second, burst)
+            let quota = Quota::per_second(per_second).allow_burst(burst);
+            let limiter = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
+            Limited { limiter, per_second: per_second.get(), burst: burst.get() }
         }))
     }
 
-    /// Counts a request of `owner`. Returns `None` if no limit is configured.
-    pub(crate) fn count(&self, owner: &Owner) -> Result<Option<Allowance>, RateExceeded> {
-        self.0.as_ref().map(|limited| limited.count(owner)).transpose()
+    /// Counts a request of `owner`. Returns the remaining quota, and the time to wait if there was
+    /// none; `None` if no limit is configured.
+    pub(crate) fn count(&self, owner: &Owner) -> Option<(Allowance, Result<(), Duration>)> {
+        let Limited { limiter, per_second, burst } = self.0.as_ref()?;
+        let (remaining, result) = match limiter.check_key(&owner.to_string()) {
+            Ok(state) => (state.remaining_burst_capacity(), Ok(())),
+            Err(not_until) => (0, Err(not_until.wait_time_from(limiter.clock().now()))),
+        };
+        Some((Allowance { burst: *burst, per_second: *per_second, remaining }, result))
     }
 
     /// Removes subjects whose quota is complete again, until `shutdown`.
@@ -68,26 +69,6 @@ impl RateLimit {
             }
         }
         Ok(())
-    }
-}
-
-impl Limited {
-    fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        let quota = Quota::per_second(per_second).allow_burst(burst);
-        let limiter = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
-        Self { limiter, per_second: per_second.get(), burst: burst.get() }
-    }
-
-    fn count(&self, owner: &Owner) -> Result<Allowance, RateExceeded> {
-        let allowance =
-            |remaining| Allowance { burst: self.burst, per_second: self.per_second, remaining };
-        match self.limiter.check_key(&owner.to_string()) {
-            Ok(state) => Ok(allowance(state.remaining_burst_capacity())),
-            Err(not_until) => Err(RateExceeded {
-                allowance: allowance(0),
-                retry_after: not_until.wait_time_from(self.limiter.clock().now()),
-            }),
-        }
     }
 }
 

@@ -20,27 +20,7 @@ use crate::http::middleware::cors;
 use crate::http::middleware::rate_limit::Allowance;
 use crate::http::middleware::request_metrics;
 use crate::http::problem::{ApiError, framework_response};
-
-/// The id of everything that one request causes: the one that the client sent, or a new UUID.
-#[derive(Clone, Debug)]
-pub(crate) struct CorrelationId(pub(crate) String);
-
-impl CorrelationId {
-    fn of(request: &ServiceRequest) -> Self {
-        let given = header(request, CORRELATION_ID).filter(|id| {
-            (1..=128).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        });
-        Self(given.unwrap_or_else(|| Uuid::new_v4().to_string()))
-    }
-}
-
-/// The ids that link everything a request causes to the request.
-#[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    pub(crate) correlation: CorrelationId,
-    pub(crate) trace: Option<TraceContext>,
-}
+use crate::orders::Cause;
 
 /// Middleware around routing, authentication, CORS and compression.
 pub(crate) async fn request_scope(
@@ -48,22 +28,21 @@ pub(crate) async fn request_scope(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let correlation = CorrelationId::of(&request);
+    let correlation_id = correlation_id(&request);
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = method_name(request.method());
-    let span = request_span(&request, method, &route, &correlation);
+    let span = request_span(&request, method, &route, &correlation_id);
     let trace = span.in_scope(|| {
         let scheme = if request.app_config().secure() { "https" } else { "http" };
         trace::note("url.path", &request.path());
         trace::note("url.scheme", &scheme);
         trace::current()
     });
-    request
-        .extensions_mut()
-        .insert(Cause { correlation: correlation.clone(), trace: trace.clone() });
+    let cause = Cause { correlation_id: correlation_id.clone(), trace: trace.clone() };
+    request.extensions_mut().insert(cause);
 
     let response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
-    let mut response = span.in_scope(|| with_problem(response, &correlation));
+    let mut response = span.in_scope(|| with_problem(response, &correlation_id));
 
     let status = response.status().as_u16();
     span.record("http.response.status_code", status);
@@ -79,10 +58,19 @@ pub(crate) async fn request_scope(
         allowance.add_to(response.headers_mut());
     }
     set_cache_headers(response.headers_mut());
-    if let Ok(value) = HeaderValue::from_str(&correlation.0) {
+    if let Ok(value) = HeaderValue::from_str(&correlation_id) {
         response.headers_mut().insert(HeaderName::from_static("x-correlation-id"), value);
     }
     Ok(response)
+}
+
+/// The id of everything that the request causes: the one that the client sent, or a new UUID.
+fn correlation_id(request: &ServiceRequest) -> String {
+    let given = header(request, CORRELATION_ID).filter(|id| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    });
+    given.unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
 /// Forbids caching, unless the handler sets its own policy: a response belongs to one token, and a
@@ -100,12 +88,7 @@ fn set_cache_headers(headers: &mut HeaderMap) {
     }
 }
 
-fn request_span(
-    request: &ServiceRequest,
-    method: &str,
-    route: &str,
-    correlation: &CorrelationId,
-) -> Span {
+fn request_span(request: &ServiceRequest, method: &str, route: &str, correlation_id: &str) -> Span {
     // OpenTelemetry's semantic conventions for HTTP server spans.
     let span = tracing::info_span!(
         "request",
@@ -114,7 +97,7 @@ fn request_span(
         http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
-        correlation_id = correlation.0,
+        correlation_id,
     );
     if let Some(traceparent) = header(request, "traceparent") {
         let tracestate = header(request, "tracestate");
@@ -124,20 +107,20 @@ fn request_span(
 }
 
 /// Replaces the body of an error response by a problem document. Other responses are unchanged.
-fn with_problem(response: ServiceResponse, correlation: &CorrelationId) -> ServiceResponse {
+fn with_problem(response: ServiceResponse, correlation_id: &str) -> ServiceResponse {
     let path = response.request().path().to_owned();
     let problem = match response.response().error() {
         None if is_framework_error(&response) => {
-            framework_response(response.status(), &path, &correlation.0)
+            framework_response(response.status(), &path, correlation_id)
         }
         None => return response,
         Some(error) => match (error.as_error::<ApiError>(), error.as_error::<CorsError>()) {
-            (Some(error), _) => error.response(&path, &correlation.0),
+            (Some(error), _) => error.response(&path, correlation_id),
             (None, Some(refused)) => {
                 let refusal = cors::refusal(refused, response.request().headers());
-                ApiError::CorsRefused(refusal).response(&path, &correlation.0)
+                ApiError::CorsRefused(refusal).response(&path, correlation_id)
             }
-            (None, None) => framework_response(response.status(), &path, &correlation.0),
+            (None, None) => framework_response(response.status(), &path, correlation_id),
         },
     };
     let kept_headers = cors_headers(&response);
@@ -172,14 +155,6 @@ fn header(request: &ServiceRequest, name: &str) -> Option<String> {
 /// The method, or `_OTHER` (OpenTelemetry's semantic conventions), so that a client cannot add
 /// metric series with invented methods.
 fn method_name(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "_OTHER",
-    }
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known.into_iter().find(|known| method == *known).unwrap_or("_OTHER")
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use contracts::problem::{Fault, Problem, Shortage};
+use contracts::problem::{Problem, Shortage};
 use domain::{DeliveryStep, OrderStatus};
 use store::StoreError;
 
-use super::ApiError;
+use super::{ApiError, fault};
 use crate::auth::TokenError;
 use crate::inventory::InventoryError;
-use crate::orders::simulate::SimulateError;
+use crate::orders::error::OrderError;
 
 /// A problem as a client receives it.
 pub(crate) struct Example {
@@ -32,12 +32,12 @@ fn every_problem() -> Vec<ApiError> {
     let retry_after = Duration::from_millis(1500);
     vec![
         ApiError::MalformedJson("expected value".into()),
-        ApiError::Invalid(vec![Fault { pointer: "/items".into(), detail: "is required".into() }]),
+        ApiError::Invalid(vec![fault("/items", &"is required")]),
         ApiError::IdempotencyKey("Idempotency-Key is required"),
         ApiError::Unauthorized(TokenError::Missing),
         ApiError::Unauthorized(TokenError::Expired),
         ApiError::KeysUnavailable,
-        ApiError::Forbidden("this token may not simulate deliveries"),
+        ApiError::MayNotSimulate,
         ApiError::CorsRefused("cross-origin requests from this origin are not allowed".into()),
         ApiError::NoRoute,
         ApiError::NoOrder,
@@ -50,7 +50,7 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::BodyTimeout,
         ApiError::Unreadable(StatusCode::BAD_REQUEST),
         ApiError::BodyUnreadable,
-        SimulateError::Forbidden { status: OrderStatus::Delivered, step: DeliveryStep::Shipped }
+        OrderError::StatusConflict { status: OrderStatus::Delivered, step: DeliveryStep::Shipped }
             .into(),
         ApiError::InsufficientInventory(vec![Shortage {
             product_id: "p".into(),
@@ -74,8 +74,8 @@ mod tests {
     use actix_web::body::to_bytes;
     use contracts::problem::CONTENT_TYPE;
 
+    use super::super::framework_response;
     use super::*;
-    use crate::http::problem::framework_response;
 
     /// Does not compile if a variant is missing: add new variants to `every_problem` too.
     const fn is_listed(error: &ApiError) -> bool {
@@ -85,7 +85,7 @@ mod tests {
             | ApiError::IdempotencyKey(_)
             | ApiError::Unauthorized(_)
             | ApiError::KeysUnavailable
-            | ApiError::Forbidden(_)
+            | ApiError::MayNotSimulate
             | ApiError::CorsRefused(_)
             | ApiError::NoRoute
             | ApiError::NoOrder

@@ -1,7 +1,8 @@
 //! Converts errors into HTTP responses (RFC 9457). No other module does.
 
-mod catalogue;
+pub(crate) mod catalogue;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,8 @@ use store::StoreError;
 
 use crate::auth::TokenError;
 use crate::inventory::{InventoryError, StockError};
-use crate::orders::create::CreateOrderError;
-use crate::orders::list::ListOrdersError;
-use crate::orders::simulate::SimulateError;
+use crate::orders::error::OrderError;
 use crate::orders::writer::BatchError;
-
-pub(crate) use catalogue::{Example, examples};
 
 /// All client and server errors of a request.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +32,8 @@ pub(crate) enum ApiError {
     Unauthorized(TokenError),
     #[error("{}", TokenError::NoKeys)]
     KeysUnavailable,
-    #[error("{0}")]
-    Forbidden(&'static str),
+    #[error("{}", OrderError::MayNotSimulate)]
+    MayNotSimulate,
     #[error("{0}")]
     CorsRefused(String),
     #[error("no such route; see /docs")]
@@ -62,7 +59,7 @@ pub(crate) enum ApiError {
     #[error("the request cannot be read: {0}")]
     Unreadable(StatusCode),
     #[error("{0}")]
-    StatusConflict(SimulateError),
+    StatusConflict(OrderError),
     #[error("insufficient stock")]
     InsufficientInventory(Vec<Shortage>),
     #[error("the inventory rejected the request for these items with status {0}")]
@@ -92,57 +89,42 @@ struct Kind(StatusCode, &'static str, &'static str);
 
 impl ApiError {
     fn kind(&self) -> Kind {
-        use StatusCode as S;
-        match self {
-            Self::MalformedJson(_) => Kind(S::BAD_REQUEST, "MALFORMED_JSON", "Malformed JSON"),
-            Self::Invalid(_) => Kind(S::BAD_REQUEST, "VALIDATION_FAILED", "Validation failed"),
-            Self::IdempotencyKey(_) => {
-                Kind(S::BAD_REQUEST, "INVALID_IDEMPOTENCY_KEY", "Invalid idempotency key")
-            }
-            Self::Unauthorized(_) => Kind(S::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
-            Self::Forbidden(_) => Kind(S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
-            Self::CorsRefused(_) => Kind(S::FORBIDDEN, "CORS_REFUSED", "CORS refused"),
-            Self::NoRoute => Kind(S::NOT_FOUND, "NOT_FOUND", "Not found"),
-            Self::NoOrder => Kind(S::NOT_FOUND, "ORDER_NOT_FOUND", "Order not found"),
-            Self::Method(_) => {
-                Kind(S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")
-            }
-            Self::BodyTimeout => Kind(S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout"),
-            Self::BodyUnreadable | Self::Unreadable(_) => {
-                Kind(S::BAD_REQUEST, "BAD_REQUEST", "Bad request")
-            }
+        let (status, code, title) = match self {
+            Self::MalformedJson(_) => (400, "MALFORMED_JSON", "Malformed JSON"),
+            Self::Invalid(_) => (400, "VALIDATION_FAILED", "Validation failed"),
+            Self::IdempotencyKey(_) => (400, "INVALID_IDEMPOTENCY_KEY", "Invalid idempotency key"),
+            Self::BodyUnreadable | Self::Unreadable(_) => (400, "BAD_REQUEST", "Bad request"),
+            Self::Unauthorized(_) => (401, "UNAUTHORIZED", "Unauthorized"),
+            Self::MayNotSimulate => (403, "FORBIDDEN", "Forbidden"),
+            Self::CorsRefused(_) => (403, "CORS_REFUSED", "CORS refused"),
+            Self::NoRoute => (404, "NOT_FOUND", "Not found"),
+            Self::NoOrder => (404, "ORDER_NOT_FOUND", "Order not found"),
+            Self::Method(_) => (405, "METHOD_NOT_ALLOWED", "Method not allowed"),
+            Self::NotAcceptable => (406, "NOT_ACCEPTABLE", "Not acceptable"),
+            Self::BodyTimeout => (408, "REQUEST_TIMEOUT", "Request timeout"),
+            Self::StatusConflict(_) => (409, "ORDER_STATUS_CONFLICT", "Order status conflict"),
             Self::TooManyItems | Self::BodyTooLarge => {
-                Kind(S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload too large")
+                (413, "PAYLOAD_TOO_LARGE", "Payload too large")
             }
-            Self::NotAcceptable => Kind(S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable"),
             Self::MediaType | Self::ContentCoding => {
-                Kind(S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type")
+                (415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type")
             }
-            Self::StatusConflict(_) => {
-                Kind(S::CONFLICT, "ORDER_STATUS_CONFLICT", "Order status conflict")
-            }
-            Self::RateLimited { .. } => Kind(S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::InsufficientInventory(_) => {
-                Kind(S::UNPROCESSABLE_ENTITY, "INSUFFICIENT_INVENTORY", "Insufficient inventory")
+                (422, "INSUFFICIENT_INVENTORY", "Insufficient inventory")
             }
-            Self::InventoryRefused(_) => {
-                Kind(S::UNPROCESSABLE_ENTITY, "INVENTORY_REFUSED", "Inventory refused")
-            }
-            Self::KeyReused => {
-                Kind(S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency key reused")
-            }
+            Self::InventoryRefused(_) => (422, "INVENTORY_REFUSED", "Inventory refused"),
+            Self::KeyReused => (422, "IDEMPOTENCY_KEY_REUSED", "Idempotency key reused"),
+            Self::RateLimited { .. } => (429, "RATE_LIMITED", "Rate limited"),
             Self::InventoryUnavailable { .. } => {
-                Kind(S::SERVICE_UNAVAILABLE, "INVENTORY_UNAVAILABLE", "Inventory unavailable")
+                (503, "INVENTORY_UNAVAILABLE", "Inventory unavailable")
             }
-            Self::StoreUnavailable(_) => {
-                Kind(S::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "Database unavailable")
-            }
-            Self::KeysUnavailable => {
-                Kind(S::SERVICE_UNAVAILABLE, "TOKEN_KEYS_UNAVAILABLE", "Token keys unavailable")
-            }
-            Self::Overloaded => Kind(S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
-            Self::Internal(_) => Kind(S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error"),
-        }
+            Self::StoreUnavailable(_) => (503, "DATABASE_UNAVAILABLE", "Database unavailable"),
+            Self::KeysUnavailable => (503, "TOKEN_KEYS_UNAVAILABLE", "Token keys unavailable"),
+            Self::Overloaded => (503, "OVERLOADED", "Overloaded"),
+            Self::Internal(_) => (500, "INTERNAL_ERROR", "Internal error"),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Kind(status, code, title)
     }
 
     /// The complete response. Server errors are logged here, with their cause, and nowhere else.
@@ -191,16 +173,10 @@ impl ApiError {
             shortages: Vec::new(),
             correlation_id: correlation_id.to_owned(),
         };
-        let error = |pointer: &str, detail: &str| Fault {
-            pointer: pointer.to_owned(),
-            detail: detail.to_owned(),
-        };
         match self {
             Self::Invalid(errors) => document.errors.clone_from(errors),
-            Self::TooManyItems => document.errors.push(error("/items", &self.to_string())),
-            Self::IdempotencyKey(detail) => {
-                document.errors.push(error(IDEMPOTENCY_KEY_POINTER, detail));
-            }
+            Self::TooManyItems => document.errors.push(fault("/items", self)),
+            Self::IdempotencyKey(_) => document.errors.push(fault(IDEMPOTENCY_KEY_POINTER, self)),
             Self::InsufficientInventory(shortages) => document.shortages.clone_from(shortages),
             _ => {}
         }
@@ -248,6 +224,11 @@ pub(crate) fn framework_response(
     error.response(path, correlation_id)
 }
 
+/// An error at a place in the request.
+pub(crate) fn fault(pointer: &str, detail: &impl Display) -> Fault {
+    Fault { pointer: pointer.to_owned(), detail: detail.to_string() }
+}
+
 /// Whole seconds, at least one.
 fn seconds(duration: Duration) -> String {
     duration.as_millis().div_ceil(1000).max(1).to_string()
@@ -259,46 +240,26 @@ impl ResponseError for ApiError {
     }
 }
 
-impl From<CreateOrderError> for ApiError {
-    fn from(error: CreateOrderError) -> Self {
+impl From<OrderError> for ApiError {
+    fn from(error: OrderError) -> Self {
         match error {
-            CreateOrderError::KeyReused => Self::KeyReused,
-            CreateOrderError::Stock(StockError::Insufficient(shortages)) => {
-                Self::InsufficientInventory(shortages)
-            }
-            CreateOrderError::Stock(StockError::Refused(status)) => Self::InventoryRefused(status),
-            CreateOrderError::Stock(StockError::Unavailable { retry_after, source }) => {
+            OrderError::NoOrder => Self::NoOrder,
+            OrderError::KeyReused => Self::KeyReused,
+            OrderError::Stock(StockError::Insufficient(all)) => Self::InsufficientInventory(all),
+            OrderError::Stock(StockError::Refused(status)) => Self::InventoryRefused(status),
+            OrderError::Stock(StockError::Unavailable { retry_after, source }) => {
                 Self::InventoryUnavailable { retry_after, source }
             }
-            CreateOrderError::Write(BatchError::Full) => Self::Overloaded,
-            CreateOrderError::Write(BatchError::Store(error)) => error.into(),
-            CreateOrderError::Write(BatchError::Stopped)
-            | CreateOrderError::Encode(_)
-            | CreateOrderError::MissingOrder => Self::Internal(error.into()),
-        }
-    }
-}
-
-impl From<ListOrdersError> for ApiError {
-    fn from(error: ListOrdersError) -> Self {
-        match error {
-            ListOrdersError::Cursor(error) => Self::Invalid(vec![Fault {
-                pointer: "query:cursor".to_owned(),
-                detail: error.to_string(),
-            }]),
-            ListOrdersError::Encrypt(_) => Self::Internal(error.into()),
-            ListOrdersError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<SimulateError> for ApiError {
-    fn from(error: SimulateError) -> Self {
-        match error {
-            SimulateError::NoOrder => Self::NoOrder,
-            SimulateError::Forbidden { .. } => Self::StatusConflict(error),
-            SimulateError::Store(error) => error.into(),
-            SimulateError::Encode(_) => Self::Internal(error.into()),
+            OrderError::MayNotSimulate => Self::MayNotSimulate,
+            OrderError::StatusConflict { .. } => Self::StatusConflict(error),
+            OrderError::Cursor(error) => Self::Invalid(vec![fault("query:cursor", &error)]),
+            OrderError::Write(BatchError::Full) => Self::Overloaded,
+            OrderError::Write(BatchError::Store(error)) => error.into(),
+            OrderError::Store(error) => error.into(),
+            OrderError::Write(BatchError::Stopped)
+            | OrderError::MissingOrder
+            | OrderError::Encode(_)
+            | OrderError::Encrypt(_) => Self::Internal(error.into()),
         }
     }
 }

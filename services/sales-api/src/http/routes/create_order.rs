@@ -2,17 +2,17 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
 use contracts::http::{CreateOrder as CreateOrderBody, CreatedOrder, IDEMPOTENT_REPLAYED, Success};
-use domain::OrderStatus;
-use store::orders::Order;
+use domain::{Money, OrderId, OrderLine, OrderStatus};
 
 use crate::auth::Caller;
+use crate::http::examples;
 use crate::http::extract::body::JsonBody;
 use crate::http::extract::order_request;
-use crate::http::middleware::request_scope::Cause;
-use crate::http::openapi::examples;
 use crate::http::problem::ApiError;
-use crate::orders::create::{CreateOrder, CreateOrderRequest, Placed};
+use crate::orders::Cause;
+use crate::orders::create::{CreateOrder, Placed};
 
 /// Places an order
 ///
@@ -59,36 +59,30 @@ pub(crate) async fn create_order(
     body: JsonBody,
 ) -> Result<HttpResponse, ApiError> {
     let (key, draft) = order_request(&request, &body)?;
-    let cause = cause.into_inner();
-    let placed = create
-        .place(CreateOrderRequest {
-            owner: caller.owner,
-            key,
-            draft,
-            correlation_id: cause.correlation.0,
-            trace: cause.trace,
-        })
-        .await?;
+    let placed = create.place(caller.owner, key, draft, cause.into_inner()).await?;
     let mut response = HttpResponse::Created();
     let order = match placed {
-        Placed::Created(order) => order,
+        Placed::Created(order) => {
+            let (customer_id, lines) = (order.draft.customer_id().to_string(), order.draft.lines());
+            created(order.id, customer_id, lines, order.draft.total(), order.created_at)
+        }
         Placed::Replayed(order) => {
             response.insert_header((IDEMPOTENT_REPLAYED, "true"));
-            order
+            created(order.id, order.customer_id, &order.lines, order.total, order.created_at)
         }
     };
-    response.insert_header((LOCATION, format!("/api/orders/{}", order.id)));
-    Ok(response.json(Success::new(created(&order))))
+    response.insert_header((LOCATION, format!("/api/orders/{}", order.order_id)));
+    Ok(response.json(Success::new(order)))
 }
 
 /// The fields that never change. A replay gets the first response, whatever the current status is.
-fn created(order: &Order) -> CreatedOrder {
-    CreatedOrder {
-        order_id: order.id,
-        status: OrderStatus::PendingShipment,
-        customer_id: order.customer_id.clone(),
-        items: order.lines.iter().map(Into::into).collect(),
-        total_amount: order.total,
-        created_at: order.created_at,
-    }
+fn created(
+    order_id: OrderId,
+    customer_id: String,
+    lines: &[OrderLine],
+    total_amount: Money,
+    created_at: DateTime<Utc>,
+) -> CreatedOrder {
+    let (status, items) = (OrderStatus::PendingShipment, lines.iter().map(Into::into).collect());
+    CreatedOrder { order_id, status, customer_id, items, total_amount, created_at }
 }

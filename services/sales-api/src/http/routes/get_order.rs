@@ -12,9 +12,10 @@ use store::Database;
 use store::orders::{self, Order};
 
 use crate::auth::Caller;
+use crate::http::examples;
 use crate::http::middleware::admission::Permit;
-use crate::http::openapi::examples;
 use crate::http::problem::ApiError;
+use crate::orders::get;
 
 /// Returns an order with its history
 #[utoipa::path(
@@ -55,9 +56,7 @@ pub(crate) async fn get_order(
 ) -> Result<HttpResponse, ApiError> {
     // No order has a malformed id.
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
-    let mut connection = database.connection().await?;
-    let found = orders::find(&mut connection, order_id, caller.owner_filter()).await?;
-    let (order, history) = found.ok_or(ApiError::NoOrder)?;
+    let (order, history) = get::get_order(&database, &caller, order_id).await?;
     let body = serde_json::to_string(&Success::new(details(order, history)))
         .map_err(|error| ApiError::Internal(error.into()))?;
     Ok(conditional_response(&request, body))

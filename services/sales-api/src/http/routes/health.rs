@@ -9,7 +9,7 @@ use store::Database;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::http::openapi::examples;
+use crate::http::examples;
 use crate::orders::create::CreateOrder;
 
 /// A database that does not respond within this time is down.

@@ -61,7 +61,15 @@ pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
     // Idle until the first call.
     heartbeat.rest();
     let (sender, receiver) = mpsc::channel(capacity);
-    export_queue_size(name, &sender);
+    let queue = sender.downgrade();
+    // Exports the number of waiting calls while a sender exists.
+    on_scrape(move || {
+        let Some(queue) = queue.upgrade() else { return false };
+        let waiting = queue.max_capacity() - queue.capacity();
+        metrics::gauge!("order_writer_queue_size", "queue" => name)
+            .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        true
+    });
     let batches = BatchWorker {
         size: metrics::histogram!("order_writer_batch_size", "queue" => name),
         duration: metrics::histogram!("order_writer_batch_duration_seconds", "queue" => name),
@@ -70,18 +78,6 @@ pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
         heartbeat,
     };
     (Batcher { queue: sender, name }, batches)
-}
-
-/// Exports the number of waiting calls while a sender exists.
-fn export_queue_size<C: Send + 'static>(name: &'static str, queue: &mpsc::Sender<C>) {
-    let queue = queue.downgrade();
-    on_scrape(move || {
-        let Some(queue) = queue.upgrade() else { return false };
-        let waiting = queue.max_capacity() - queue.capacity();
-        metrics::gauge!("order_writer_queue_size", "queue" => name)
-            .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
-        true
-    });
 }
 
 impl<I, O> Clone for Batcher<I, O> {
@@ -168,19 +164,14 @@ async fn one_by_one<I, O>(
     run: &impl AsyncFn(&[I]) -> Result<Vec<O>, StoreError>,
 ) -> Vec<Outcome<O>> {
     let mut outcomes = Vec::with_capacity(items.len());
-    let mut outage: Option<Arc<StoreError>> = None;
     for item in items {
-        if let Some(error) = &outage {
-            outcomes.push(Err(error.clone()));
-            continue;
-        }
-        match run(std::slice::from_ref(item)).await {
+        match run(std::slice::from_ref(item)).await.map_err(Arc::new) {
             Ok(outcome) => outcomes.extend(outcome.into_iter().map(Ok)),
-            Err(error) => {
-                let error = Arc::new(error);
-                outage = error.is_transient().then(|| error.clone());
-                outcomes.push(Err(error));
+            Err(error) if error.is_transient() => {
+                outcomes.resize_with(items.len(), || Err(error.clone()));
+                break;
             }
+            Err(error) => outcomes.push(Err(error)),
         }
     }
     outcomes
@@ -196,10 +187,6 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-
-    fn corrupt() -> StoreError {
-        StoreError::Corrupt { what: "number", source: "unlucky".into() }
-    }
 
     fn heartbeat() -> Heartbeat {
         Heartbeat::new("test", Duration::from_secs(10))
@@ -260,7 +247,8 @@ mod tests {
     #[tokio::test]
     async fn one_call_cannot_fail_another() {
         let unlucky = async |items: &[u32]| {
-            if items.contains(&3) { Err(corrupt()) } else { Ok(items.to_vec()) }
+            let corrupt = StoreError::Corrupt { what: "number", source: "unlucky".into() };
+            if items.contains(&3) { Err(corrupt) } else { Ok(items.to_vec()) }
         };
         let (outcomes, batches) = send(&[1, 2, 3, 4], 4, unlucky).await;
         assert!(matches!(outcomes[2], Err(BatchError::Store(_))));
@@ -293,13 +281,11 @@ mod tests {
         };
         let calls = async {
             let caller = caller;
-            let first = caller.call(1);
-            tokio::pin!(first);
+            let mut first = pin!(caller.call(1));
             assert!(futures::poll!(&mut first).is_pending());
             entered.notified().await;
             // One call is running, one waits.
-            let second = caller.call(2);
-            tokio::pin!(second);
+            let mut second = pin!(caller.call(2));
             assert!(futures::poll!(&mut second).is_pending());
             assert!(matches!(caller.call(3).await, Err(BatchError::Full)));
             leave.notify_one();

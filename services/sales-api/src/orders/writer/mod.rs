@@ -4,12 +4,18 @@
 mod batcher;
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use contracts::cloud_events::TraceContext;
 use domain::{IdempotencyKey, Owner};
 use futures::future::join;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanBuilder, SpanKind};
 use service_kit::Heartbeat;
+use service_kit::telemetry::batch_tracer::batch_tracer;
+use service_kit::telemetry::trace;
 use store::orders::{self, KnownOrder, NewOrder};
 use store::{Database, DatabaseSettings, StoreError};
 use tokio::sync::oneshot;
@@ -48,7 +54,7 @@ type OrderKey = (Owner, IdempotencyKey);
 #[derive(Clone)]
 pub(crate) struct OrderWriter {
     lookups: Batcher<OrderKey, Option<KnownOrder>>,
-    inserts: Batcher<NewOrder, bool>,
+    inserts: Batcher<Arc<NewOrder>, bool>,
 }
 
 /// The thread that runs them. It ends when all [`OrderWriter`]s are dropped and the queues are
@@ -93,9 +99,24 @@ impl OrderWriter {
 
     /// Inserts an order with its event. Returns `false` if the key was in use; the order with that
     /// key is then committed.
-    pub(crate) async fn accept(&self, order: NewOrder) -> Result<bool, BatchError> {
+    pub(crate) async fn insert(
+        &self,
+        order: Arc<NewOrder>,
+        trace: Option<&TraceContext>,
+    ) -> Result<bool, BatchError> {
+        trace::note("order_id", &order.id);
+        let _span = batch_tracer().and_then(|it| it.begin(trace, insert_span));
         self.inserts.call(order).await
     }
+}
+
+/// Covers the wait for the batch that inserts the order, and the batch.
+fn insert_span() -> SpanBuilder {
+    SpanBuilder::from_name("INSERT sales.orders").with_kind(SpanKind::Client).with_attributes([
+        KeyValue::new("db.system.name", "postgresql"),
+        KeyValue::new("db.operation.name", "INSERT"),
+        KeyValue::new("db.collection.name", "sales.orders"),
+    ])
 }
 
 impl OrderWriterThread {
@@ -109,24 +130,24 @@ async fn work(
     settings: &DatabaseSettings,
     notifier: &OutboxNotifier,
     lookups: BatchWorker<OrderKey, Option<KnownOrder>>,
-    inserts: BatchWorker<NewOrder, bool>,
+    inserts: BatchWorker<Arc<NewOrder>, bool>,
 ) {
     // This thread drives the connections: they share its CPU cache, and no wake-up crosses threads.
     let database = Database::with_generic_plans("sales-api writer", settings);
     let find = async |keys: &[OrderKey]| {
         orders::find_by_keys(&mut *database.connection().await?, keys).await
     };
-    let insert = async |orders: &[NewOrder]| insert(&database, notifier, orders).await;
+    let insert = async |orders: &[Arc<NewOrder>]| insert(&database, notifier, orders).await;
     join(inserts.serve(insert), lookups.serve(find)).await;
 }
 
 async fn insert(
     database: &Database,
     notifier: &OutboxNotifier,
-    batch: &[NewOrder],
+    batch: &[Arc<NewOrder>],
 ) -> Result<Vec<bool>, StoreError> {
     let mut connection = database.connection().await?;
-    let mut sorted: Vec<&NewOrder> = batch.iter().collect();
+    let mut sorted: Vec<&NewOrder> = batch.iter().map(Arc::as_ref).collect();
     // Replicas that insert the same keys in different orders would deadlock.
     sorted.sort_unstable_by_key(|order| (&order.owner, &order.idempotency_key));
     let accepted = orders::insert_batch(&mut connection, &sorted).await?;

@@ -13,25 +13,25 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use crate::telemetry::trace;
 
-static RECORDER: OnceLock<Recorder> = OnceLock::new();
+static TRACER: OnceLock<BatchTracer> = OnceLock::new();
 
-/// The recorder; `None` if traces are not exported.
-pub fn recorder() -> Option<&'static Recorder> {
-    RECORDER.get()
+/// The tracer of batches; `None` if traces are not exported.
+pub fn batch_tracer() -> Option<&'static BatchTracer> {
+    TRACER.get()
 }
 
 /// Starts to record spans. Later calls have no effect.
 pub(crate) fn install(tracer: SdkTracer) {
-    RECORDER.get_or_init(|| Recorder { tracer });
+    TRACER.get_or_init(|| BatchTracer { tracer });
 }
 
 /// Begins spans.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct BatchTracer {
     tracer: SdkTracer,
 }
 
-impl Recorder {
+impl BatchTracer {
     /// Begins a child span of `parent`. Returns `None`, without building the span, if the parent's
     /// trace is not sampled.
     pub fn begin(

@@ -7,30 +7,26 @@ use store::Database;
 
 use crate::Config;
 use crate::auth::TokenVerifier;
-use crate::http::extract::body::BodyTimeout;
 use crate::http::middleware::admission::Admission;
 use crate::http::middleware::rate_limit::RateLimit;
-use crate::http::routes::DatabaseStatus;
+use crate::http::routes::health::DatabaseStatus;
 use crate::inventory::Inventory;
 use crate::orders::create::CreateOrder;
 use crate::orders::cursor::Cursors;
 use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::simulate::SimulateDelivery;
-use crate::orders::simulate::Simulators;
 use crate::orders::writer::OrderWriter;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Shared {
     admission: Data<Admission>,
-    body_timeout: Data<BodyTimeout>,
     create_order: CreateOrder,
     cursors: Data<Cursors>,
     database: Data<Database>,
     database_status: Data<DatabaseStatus>,
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
-    simulators: Data<Simulators>,
     pub(crate) verifier: Data<TokenVerifier>,
 }
 
@@ -51,17 +47,18 @@ impl Shared {
             database: database.clone(),
             topic: config.delivery_events_topic.clone(),
             notifier: notifier.clone(),
+            permitted: config.simulate_delivery,
         };
+        let limits = &config.limits;
+        let admission = Admission::new(limits.max_concurrent_requests, limits.request_read_timeout);
         Ok(Self {
-            admission: Data::new(Admission::new(config.limits.max_concurrent_requests)),
-            body_timeout: Data::new(BodyTimeout(config.limits.request_read_timeout)),
+            admission: Data::new(admission),
             create_order,
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
             database_status: Data::new(DatabaseStatus::new(database.clone())),
-            rate_limit: Data::new(RateLimit::new(&config.limits)),
+            rate_limit: Data::new(RateLimit::new(limits)),
             simulate_delivery: Data::new(simulate_delivery),
-            simulators: Data::new(config.simulate_delivery),
             verifier: Data::new(verifier),
         })
     }
@@ -69,14 +66,12 @@ impl Shared {
     /// Registers the state with the app of one worker thread.
     pub(crate) fn register(&self, app: &mut ServiceConfig) {
         app.app_data(self.admission.clone())
-            .app_data(self.body_timeout.clone())
             .app_data(Data::new(self.create_order.of_this_thread()))
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
             .app_data(self.database_status.clone())
             .app_data(self.rate_limit.clone())
             .app_data(self.simulate_delivery.clone())
-            .app_data(self.simulators.clone())
             .app_data(self.verifier.clone());
     }
 }

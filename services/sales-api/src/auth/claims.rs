@@ -1,0 +1,161 @@
+//! The claims of a token: how they are checked, and the caller that they name.
+
+use domain::Owner;
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::{DecodingKey, Validation, decode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::keys::VerificationKey;
+use super::settings::TokenSettings;
+
+/// Tolerance for the issuer's clock, in seconds.
+const LEEWAY: u64 = 30;
+
+/// The sender of a request, from its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// The owner of the orders that the caller creates.
+    pub(crate) owner: Owner,
+    role: Option<String>,
+}
+
+impl Caller {
+    /// A caller without a role.
+    #[cfg(test)]
+    pub(crate) fn named(owner: &str) -> Self {
+        Self { owner: Owner::try_from(owner.to_owned()).unwrap(), role: None }
+    }
+
+    /// Whether the caller has access to the orders of all owners.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.role.as_deref() == Some("operator")
+    }
+
+    /// The owner whose orders the caller may see; `None` (all owners) for an operator.
+    pub(crate) fn owner_filter(&self) -> Option<&Owner> {
+        (!self.is_operator()).then_some(&self.owner)
+    }
+}
+
+/// Why a token was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("a bearer token is required")]
+    Missing,
+    #[error("there is more than one Authorization header")]
+    Ambiguous,
+    #[error("the Authorization header is longer than 8192 bytes")]
+    TooLong,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    Immature,
+    #[error("the token is not a signed JWT")]
+    Malformed,
+    #[error("the token's alg does not match the algorithm of its key")]
+    Algorithm,
+    #[error("the token has no kid, which selects its key")]
+    NoKeyId,
+    #[error("the token's kid does not match a known key")]
+    UnknownKeyId,
+    #[error("the keys that verify tokens were not read from the issuer yet; retry later")]
+    NoKeys,
+    #[error("the token's signature does not match its key")]
+    Signature,
+    #[error("the token's {0} claim is missing or malformed")]
+    NoClaim(&'static str),
+    #[error("the token's {0} claim does not have the expected value")]
+    WrongClaim(&'static str),
+    #[error("the token has a critical extension, and none is supported")]
+    Critical,
+    #[error("the token is invalid")]
+    Invalid,
+}
+
+impl From<Error> for TokenError {
+    /// The error without any content of the token.
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::ExpiredSignature => Self::Expired,
+            ErrorKind::ImmatureSignature => Self::Immature,
+            ErrorKind::InvalidAlgorithm => Self::Algorithm,
+            ErrorKind::InvalidSignature => Self::Signature,
+            ErrorKind::InvalidIssuer => Self::WrongClaim("iss"),
+            ErrorKind::InvalidAudience => Self::WrongClaim("aud"),
+            ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
+                claim_name(claim).map_or(Self::Invalid, Self::NoClaim)
+            }
+            ErrorKind::InvalidToken
+            | ErrorKind::Base64(_)
+            | ErrorKind::Json(_)
+            | ErrorKind::Utf8(_) => Self::Malformed,
+            _ => Self::Invalid,
+        }
+    }
+}
+
+/// The static name of a claim that is verified.
+fn claim_name(claim: &str) -> Option<&'static str> {
+    ["exp", "nbf", "sub", "iss", "aud"].into_iter().find(|known| *known == claim)
+}
+
+/// Claims of any JSON type, so that an error can name a claim with the wrong type.
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    role: Value,
+}
+
+impl Claims {
+    pub(super) fn caller(self) -> Result<Caller, TokenError> {
+        let Value::String(sub) = self.sub else { return Err(TokenError::NoClaim("sub")) };
+        let role = match self.role {
+            Value::Null => None,
+            Value::String(role) => Some(role),
+            _ => return Err(TokenError::NoClaim("role")),
+        };
+        let owner = Owner::try_from(sub).map_err(|_| TokenError::NoClaim("sub"))?;
+        Ok(Caller { owner, role })
+    }
+}
+
+/// One key, with the checks for its tokens.
+pub(super) struct Check {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Check {
+    pub(super) fn new(key: &VerificationKey, settings: &TokenSettings) -> Self {
+        let mut validation = Validation::new(key.algorithm);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        // The library checks a claim that is not required only if it is present.
+        let mut required = vec!["exp", "sub"];
+        match &settings.jwt_issuer {
+            Some(issuer) => {
+                validation.set_issuer(&[issuer]);
+                required.push("iss");
+            }
+            None => validation.iss = None,
+        }
+        match &settings.jwt_audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            None => validation.validate_aud = false,
+        }
+        validation.set_required_spec_claims(&required);
+        Self { key: key.key.clone(), validation }
+    }
+
+    pub(super) fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+        let token = decode::<Claims>(token, &self.key, &self.validation)?;
+        // A critical extension must be understood, and none is (RFC 7515, section 4.1.11).
+        if token.header.crit.is_some() { Err(TokenError::Critical) } else { Ok(token.claims) }
+    }
+}

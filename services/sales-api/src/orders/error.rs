@@ -1,0 +1,36 @@
+//! Why a use case failed.
+
+use domain::{DeliveryStep, OrderStatus};
+use openssl::error::ErrorStack;
+use store::StoreError;
+
+use crate::inventory::StockError;
+use crate::orders::cursor::CursorError;
+use crate::orders::writer::BatchError;
+
+/// Why a use case failed. A create that fails does not use up its idempotency key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error("no such order")]
+    NoOrder,
+    #[error("the idempotency key was used for another order")]
+    KeyReused,
+    #[error(transparent)]
+    Stock(#[from] StockError),
+    #[error(transparent)]
+    Write(#[from] BatchError),
+    #[error("idempotency conflict without a matching order")]
+    MissingOrder,
+    #[error("this token may not simulate deliveries")]
+    MayNotSimulate,
+    #[error("the order is {status}: it cannot be {} now", .step.as_str())]
+    StatusConflict { status: OrderStatus, step: DeliveryStep },
+    #[error("the event cannot be encoded")]
+    Encode(#[from] serde_json::Error),
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    #[error("the cursor of the next page cannot be encrypted")]
+    Encrypt(#[from] ErrorStack),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
