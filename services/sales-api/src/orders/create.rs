@@ -4,13 +4,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use contracts::cloud_events::TraceContext;
+use contracts::message::Origin;
 use domain::{Fingerprint, IdempotencyKey, OrderDraft, OrderStatus, Owner};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
 use service_kit::telemetry::recorder::recorder;
 use service_kit::telemetry::trace;
 use store::orders::{NewOrder, Order};
-use store::outbox::Origin;
 use tokio::time::timeout;
 
 use crate::inventory::{Inventory, StockError};
@@ -47,8 +47,6 @@ pub(crate) enum CreateOrderError {
     Stock(#[from] StockError),
     #[error(transparent)]
     Write(#[from] BatchError),
-    #[error("the event cannot be encoded")]
-    Encode(#[from] serde_json::Error),
     #[error("idempotency conflict without a matching order")]
     MissingOrder,
 }
@@ -88,7 +86,7 @@ impl CreateOrder {
             Ok(stock) => stock?,
             Err(_) => stock.await?,
         }
-        let order = self.new_order(&request)?;
+        let order = self.new_order(&request);
         let accepted_order = accepted(&order);
         trace::note("order_id", &order.id);
         let written = {
@@ -108,7 +106,7 @@ impl CreateOrder {
         })
     }
 
-    fn new_order(&self, request: &CreateOrderRequest) -> Result<NewOrder, serde_json::Error> {
+    fn new_order(&self, request: &CreateOrderRequest) -> NewOrder {
         let CreateOrderRequest { owner, key, draft, correlation_id, trace } = request.clone();
         let correlation_id = Some(correlation_id);
         let origin = Origin { source: "/sales-api", topic: &self.topic, correlation_id, trace };

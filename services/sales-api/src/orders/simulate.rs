@@ -7,9 +7,10 @@ use std::str::FromStr;
 
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::TraceContext;
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::{EventMessage, Origin};
 use domain::{DeliveryStep, OrderId, OrderStatus, Owner, Progress};
-use store::outbox::{self, Origin, OutboxEvent};
-use store::{Database, StoreError, orders};
+use store::{Database, StoreError, orders, outbox};
 
 use crate::auth::Caller;
 use crate::orders::outbox_notifier::OutboxNotifier;
@@ -65,8 +66,6 @@ pub(crate) enum SimulateError {
     NoOrder,
     #[error("the order is {status}: it cannot be {} now", .step.as_str())]
     Forbidden { status: OrderStatus, step: DeliveryStep },
-    #[error("the event cannot be encoded")]
-    Encode(#[from] serde_json::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -91,15 +90,16 @@ impl SimulateDelivery {
         let Progress::Advance(_) = status.progress(step) else {
             return Err(SimulateError::Forbidden { status, step });
         };
-        outbox::enqueue(&mut connection, &[self.event(simulation)?]).await?;
+        outbox::enqueue(&mut connection, &[self.event(simulation)]).await?;
         self.notifier.notify([order_id]);
         Ok(())
     }
 
-    fn event(&self, simulation: Simulation) -> Result<OutboxEvent, serde_json::Error> {
+    fn event(&self, simulation: Simulation) -> EventMessage {
         let Simulation { order_id, step, correlation_id, trace, .. } = simulation;
         let correlation_id = Some(correlation_id);
         let origin = Origin { source: "/sales-api", topic: &self.topic, correlation_id, trace };
-        OutboxEvent::of_step(order_id, step, Utc::now().trunc_subsecs(3), origin)
+        let at = Utc::now().trunc_subsecs(3);
+        DeliveryEvent { order_id, step, at }.message(origin)
     }
 }

@@ -272,9 +272,9 @@ impl From<CreateOrderError> for ApiError {
             }
             CreateOrderError::Write(BatchError::Full) => Self::Overloaded,
             CreateOrderError::Write(BatchError::Store(error)) => error.into(),
-            CreateOrderError::Write(BatchError::Stopped)
-            | CreateOrderError::Encode(_)
-            | CreateOrderError::MissingOrder => Self::Internal(error.into()),
+            CreateOrderError::Write(BatchError::Stopped) | CreateOrderError::MissingOrder => {
+                Self::Internal(error.into())
+            }
         }
     }
 }
@@ -298,7 +298,6 @@ impl From<SimulateError> for ApiError {
             SimulateError::NoOrder => Self::NoOrder,
             SimulateError::Forbidden { .. } => Self::StatusConflict(error),
             SimulateError::Store(error) => error.into(),
-            SimulateError::Encode(_) => Self::Internal(error.into()),
         }
     }
 }
