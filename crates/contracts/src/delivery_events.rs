@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use domain::{DeliveryStep, OrderId};
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::{display, timestamp};
+use crate::encoding::{display, json_text, timestamp};
 use crate::envelope::{DecodeError, Event, json};
+use crate::message::{EventMessage, Origin};
 
 /// The type of a [`DeliveryStep::Shipped`] event.
 pub const ORDER_SHIPPED: &str = "order.shipped";
@@ -54,16 +55,22 @@ struct Delivered {
 }
 
 impl DeliveryEvent {
+    /// The message to publish. It has the same id whichever service reports the step, so
+    /// status-consumer applies only the first one.
+    pub fn message(&self, origin: Origin<'_>) -> EventMessage {
+        let event_type = event_type(self.step);
+        let payload = self.encode();
+        EventMessage::new(self.order_id, event_type, DELIVERY_VERSION, self.at, payload, origin)
+    }
+
     /// The value of the record: JSON with `orderId`, `sequence` and `shippedAt` or `deliveredAt`.
-    pub fn encode(&self) -> Result<String, serde_json::Error> {
+    pub(crate) fn encode(&self) -> String {
         let Self { order_id, step, at } = *self;
         let sequence = step.target().sequence();
         match step {
-            DeliveryStep::Shipped => {
-                serde_json::to_string(&Shipped { order_id, sequence, shipped_at: at })
-            }
+            DeliveryStep::Shipped => json_text(&Shipped { order_id, sequence, shipped_at: at }),
             DeliveryStep::Delivered => {
-                serde_json::to_string(&Delivered { order_id, sequence, delivered_at: at })
+                json_text(&Delivered { order_id, sequence, delivered_at: at })
             }
         }
     }
@@ -98,29 +105,6 @@ mod tests {
     use super::*;
     use crate::cloud_events::{Attributes, data_schema};
     use crate::envelope::Envelope;
-    use crate::event_id::event_id;
-
-    fn event(step: DeliveryStep) -> DeliveryEvent {
-        DeliveryEvent {
-            order_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into(),
-            step,
-            at: "2026-03-01T12:00:03.5Z".parse().unwrap(),
-        }
-    }
-
-    fn attributes(event: &DeliveryEvent) -> Attributes {
-        let event_type = event_type(event.step);
-        Attributes {
-            id: event_id(event.order_id, event_type),
-            source: "/delivery-service".into(),
-            event_type: event_type.into(),
-            time: event.at,
-            subject: event.order_id.as_uuid(),
-            data_schema: data_schema(event_type, DELIVERY_VERSION),
-            correlation_id: None,
-            trace: None,
-        }
-    }
 
     fn decode(
         attributes: &Attributes,
@@ -135,9 +119,14 @@ mod tests {
 
     #[test]
     fn each_decode_error_has_its_class() {
-        let event = event(DeliveryStep::Shipped);
-        let (good, key, value) =
-            (attributes(&event), event.order_id.to_string(), event.encode().unwrap());
+        let event = DeliveryEvent {
+            order_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into(),
+            step: DeliveryStep::Shipped,
+            at: "2026-03-01T12:00:03.5Z".parse().unwrap(),
+        };
+        let EventMessage { attributes: good, payload: value, .. } =
+            event.message(Origin::new("/delivery-service", "deliveries"));
+        let key = event.order_id.to_string();
         let class = |attributes: &Attributes, key: &str, value| {
             decode(attributes, key, value).unwrap_err().class()
         };

@@ -1,6 +1,17 @@
 //! The JSON encoding of amounts and timestamps, for events and HTTP bodies.
 
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use serde::Serialize;
+
+/// The JSON of an event or of its headers.
+///
+/// # Panics
+///
+/// If JSON cannot express the value. It can express any struct of text, numbers and timestamps.
+#[expect(clippy::expect_used, reason = "events and their headers are such structs")]
+pub fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("an event cannot be encoded")
+}
 
 /// Formats a timestamp as RFC 3339 in UTC with milliseconds: `2026-03-01T12:00:00.000Z`.
 pub fn timestamp_text(at: DateTime<Utc>) -> String {

@@ -1,12 +1,13 @@
 //! The events of sales-api, on [`crate::topics::ORDER_EVENTS`].
 
 use chrono::{DateTime, Utc};
-use domain::{Money, OrderId, OrderLine};
+use domain::{Money, OrderId, OrderLine, OrderStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::encoding::{display, money, timestamp};
+use crate::encoding::{display, json_text, money, timestamp};
 use crate::envelope::{DecodeError, Event, json};
+use crate::message::{EventMessage, Origin};
 use crate::schemas;
 
 /// The type of [`OrderCreated`].
@@ -33,6 +34,27 @@ pub struct OrderCreated {
     /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     pub created_at: DateTime<Utc>,
+}
+
+impl OrderCreated {
+    /// The event of an order.
+    pub fn new(
+        order_id: OrderId,
+        customer_id: String,
+        lines: &[OrderLine],
+        total_amount: Money,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        let sequence = OrderStatus::PendingShipment.sequence();
+        let items = lines.iter().map(Into::into).collect();
+        Self { order_id, sequence, customer_id, items, total_amount, created_at }
+    }
+
+    /// The message to publish.
+    pub fn message(&self, origin: Origin<'_>) -> EventMessage {
+        let (order, time, payload) = (self.order_id, self.created_at, json_text(self));
+        EventMessage::new(order, ORDER_CREATED, ORDER_CREATED_VERSION, time, payload, origin)
+    }
 }
 
 /// One line of an order.

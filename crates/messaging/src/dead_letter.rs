@@ -148,7 +148,7 @@ pub(crate) async fn publish_letter(
             let more = [headers, &truncation(record)].concat();
             publisher.forward(&truncated(record), topic, &more).await
         }
-        answer => answer,
+        result => result,
     }
 }
 

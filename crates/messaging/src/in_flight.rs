@@ -1,9 +1,11 @@
 //! Records that were sent, and do not all have a delivery report yet.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use contracts::message::EventMessage;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::BaseRecord;
@@ -13,13 +15,14 @@ use tokio::time::timeout;
 
 use crate::deliveries::Batch;
 use crate::publish_error::is_caused_by_the_record;
+use crate::publisher::outgoing;
 use crate::renewed_producer::{Producer, RenewedProducer};
-use crate::{Publication, PublishError, Publisher};
+use crate::{PublishError, Publisher};
 
 /// A record to send.
 pub(crate) struct Outgoing<'a> {
     pub(crate) topic: &'a str,
-    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) key: Option<Cow<'a, [u8]>>,
     pub(crate) payload: Option<&'a [u8]>,
     pub(crate) headers: OwnedHeaders,
 }
@@ -76,7 +79,7 @@ impl Sent {
         for (place, Outgoing { topic, key, payload, headers }) in records.enumerate() {
             let ticket = Box::new(sent.batch.ticket(place));
             let mut record = BaseRecord::with_opaque_to(topic, ticket).headers(headers);
-            (record.key, record.payload) = (key, payload);
+            (record.key, record.payload) = (key.as_deref(), payload);
             if let Err((error, record)) = producer.send(record) {
                 record.delivery_opaque.withdraw();
                 sent.refused.push(Outcome::of_client(place, error));
@@ -138,7 +141,7 @@ pub struct InFlight<T> {
 /// An event without a delivery report, or one to send again.
 #[derive(Debug)]
 pub struct PendingEvent {
-    pub(crate) publication: Publication,
+    pub(crate) message: EventMessage,
     pub(crate) span: Option<RecordedSpan>,
 }
 
@@ -165,7 +168,7 @@ impl<T> InFlight<T> {
         individual: bool,
         events: Vec<(T, PendingEvent)>,
     ) -> Self {
-        let records = events.iter().map(|(_, event)| event.publication.outgoing());
+        let records = events.iter().map(|(_, event)| outgoing(&event.message));
         let sent = Sent::new(through, records);
         let waiting = events.len();
         let events = events.into_iter().map(Some).collect();
@@ -185,7 +188,7 @@ impl<T> InFlight<T> {
 
     /// The size of the values without a delivery report, in bytes.
     pub fn bytes(&self) -> usize {
-        self.events.iter().flatten().map(|(_, event)| event.publication.payload.len()).sum()
+        self.events.iter().flatten().map(|(_, event)| event.message.payload.len()).sum()
     }
 
     /// Waits until every event has a delivery report, or none arrives for `idle_timeout`. Returns the

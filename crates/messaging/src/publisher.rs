@@ -1,10 +1,11 @@
 //! Publishes records, and reports the outcome of each when its delivery report arrives.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contracts::cloud_events::Attributes;
+use contracts::message::EventMessage;
 use futures::FutureExt;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -22,19 +23,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// How long the result of a probe is reused.
 const PROBE_TTL: Duration = Duration::from_secs(2);
-
-/// An event to publish.
-#[derive(Clone, Debug)]
-pub struct Publication {
-    /// The topic.
-    pub topic: String,
-    /// The record's key.
-    pub key: String,
-    /// The CloudEvents attributes.
-    pub attributes: Attributes,
-    /// The value.
-    pub payload: String,
-}
 
 /// A readiness check that failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +105,8 @@ impl Publisher {
     /// Sends all events without waiting. Each gets a delivery report within the publish timeout.
     ///
     /// If the trace of an event is sampled, its headers continue the span of its sending.
-    pub fn send<T>(&self, events: Vec<(T, Publication)>) -> InFlight<T> {
-        let events =
-            events.into_iter().map(|(item, publication)| (item, spans::begin_send(publication)));
+    pub fn send<T>(&self, events: Vec<(T, EventMessage)>) -> InFlight<T> {
+        let events = events.into_iter().map(|(item, message)| (item, spans::begin_send(message)));
         InFlight::new(self, &self.batched, false, events.collect())
     }
 
@@ -147,7 +134,7 @@ impl Publisher {
             }
             Outgoing {
                 topic,
-                key: original.key.as_deref(),
+                key: original.key.as_deref().map(Cow::from),
                 payload: original.value.as_deref(),
                 headers,
             }
@@ -181,13 +168,13 @@ impl Publisher {
     pub async fn is_reachable(&self) -> bool {
         let mut last = self.last_probe.lock().await;
         match *last {
-            Some((at, answered)) if at.elapsed() < PROBE_TTL => answered,
+            Some((at, reachable)) if at.elapsed() < PROBE_TTL => reachable,
             _ => {
                 let (batched, topic) = (self.batched.clone(), self.topic.clone());
                 let probe = tokio::task::spawn_blocking(move || probe(&batched, &topic).is_ok());
-                let answered = probe.await.unwrap_or(false);
-                *last = Some((Instant::now(), answered));
-                answered
+                let reachable = probe.await.unwrap_or(false);
+                *last = Some((Instant::now(), reachable));
+                reachable
             }
         }
     }
@@ -207,8 +194,8 @@ impl Publisher {
 /// authentication failure of another broker.
 fn probe(producer: &RenewedProducer, topic: &str) -> Result<(), ProbeError> {
     let fetch = |it: Arc<Producer>| it.client().fetch_metadata(Some(topic), PROBE_TIMEOUT);
-    let answer = producer.get().and_then(fetch);
-    answer.map(drop).map_err(|source| match producer.auth_failure.reason() {
+    let metadata = producer.get().and_then(fetch);
+    metadata.map(drop).map_err(|source| match producer.auth_failure.reason() {
         Some(reason) => PublishError::AuthenticationFailed(reason).into(),
         None => BrokerUnreachable { brokers: producer.brokers().to_owned(), source }.into(),
     })
@@ -221,18 +208,17 @@ async fn forwarded(through: &Arc<RenewedProducer>, record: Outgoing<'_>) -> Opti
     sent.take().pop()
 }
 
-impl Publication {
-    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
-        let mut headers = OwnedHeaders::new_with_capacity(12);
-        self.attributes.visit_headers(|key, value| {
-            let empty = OwnedHeaders::new_with_capacity(0);
-            headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
-        });
-        Outgoing {
-            topic: &self.topic,
-            key: Some(self.key.as_bytes()),
-            payload: Some(self.payload.as_bytes()),
-            headers,
-        }
+/// The record of an event.
+pub(crate) fn outgoing(message: &EventMessage) -> Outgoing<'_> {
+    let mut headers = OwnedHeaders::new_with_capacity(12);
+    message.attributes.visit_headers(|key, value| {
+        let empty = OwnedHeaders::new_with_capacity(0);
+        headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
+    });
+    Outgoing {
+        topic: &message.topic,
+        key: Some(Cow::from(message.order_id().to_string().into_bytes())),
+        payload: Some(message.payload.as_bytes()),
+        headers,
     }
 }

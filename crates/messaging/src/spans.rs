@@ -5,29 +5,30 @@
 //! this module does nothing. A record whose trace is not sampled keeps its headers unchanged.
 
 use contracts::cloud_events::{TraceContext, is_sampled};
+use contracts::message::EventMessage;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
 use opentelemetry::{KeyValue, Value};
 use service_kit::telemetry::batch_tracer::{BatchTracer, RecordedSpan, batch_tracer};
 
+use crate::Record;
 use crate::in_flight::PendingEvent;
-use crate::{Publication, Record};
 
 /// Begins the span of an event, if its trace is sampled, and makes it the parent in the event's
 /// headers.
-pub(crate) fn begin_send(mut publication: Publication) -> PendingEvent {
-    let trace = publication.attributes.trace.as_ref();
-    let span = batch_tracer().and_then(|it| it.begin(trace, || send_span(&publication)));
+pub(crate) fn begin_send(mut message: EventMessage) -> PendingEvent {
+    let trace = message.attributes.trace.as_ref();
+    let span = batch_tracer().and_then(|it| it.begin(trace, || send_span(&message)));
     if let Some(span) = &span {
-        publication.attributes.trace = span.trace();
+        message.attributes.trace = span.trace();
     }
-    PendingEvent { publication, span }
+    PendingEvent { message, span }
 }
 
-fn send_span(event: &Publication) -> SpanBuilder {
+fn send_span(event: &EventMessage) -> SpanBuilder {
     let mut attributes = operation("send", &event.topic);
     attributes.extend([
         KeyValue::new("messaging.message.id", event.attributes.id.to_string()),
-        KeyValue::new("messaging.kafka.message.key", event.key.clone()),
+        KeyValue::new("messaging.kafka.message.key", event.order_id().to_string()),
         KeyValue::new("order_id", event.attributes.subject.to_string()),
     ]);
     let correlation_id = event.attributes.correlation_id.clone();

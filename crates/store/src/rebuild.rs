@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::{EventMessage, Origin};
+use contracts::order_events::OrderCreated;
 use contracts::topics::Names;
 use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -13,7 +16,6 @@ use domain::{DeliveryStep, OrderId, OrderStatus};
 use uuid::Uuid;
 
 use crate::orders::{self, Order};
-use crate::outbox::{Origin, OutboxEvent};
 use crate::statement::statement;
 use crate::{Database, StoreError};
 
@@ -49,10 +51,10 @@ pub async fn events(
     delivery: &Database,
     wanted: &[(OrderId, OrderStatus)],
     topics: &Names,
-) -> Result<Vec<OutboxEvent>, StoreError> {
+) -> Result<Vec<EventMessage>, StoreError> {
     let rows = Rows::read(sales, delivery, wanted).await?;
     let events = wanted.iter().filter_map(|(order, status)| rows.event(*order, *status, topics));
-    events.collect::<Result<_, _>>().map_err(StoreError::corrupt("event"))
+    Ok(events.collect())
 }
 
 impl Rows {
@@ -89,12 +91,7 @@ impl Rows {
         Ok(rows)
     }
 
-    fn event(
-        &self,
-        id: OrderId,
-        status: OrderStatus,
-        topics: &Names,
-    ) -> Option<Result<OutboxEvent, serde_json::Error>> {
+    fn event(&self, id: OrderId, status: OrderStatus, topics: &Names) -> Option<EventMessage> {
         let origin = |source, topic| Origin {
             source,
             topic,
@@ -107,14 +104,11 @@ impl Rows {
             if !self.shipments.contains_key(&id) && *status != OrderStatus::PendingShipment {
                 return None;
             }
-            let created = orders::created(id, customer_id.clone(), lines, *total, *created_at);
-            return Some(OutboxEvent::of_order(
-                &created,
-                origin("/sales-api", &topics.order_events),
-            ));
+            let created = OrderCreated::new(id, customer_id.clone(), lines, *total, *created_at);
+            return Some(created.message(origin("/sales-api", &topics.order_events)));
         };
         let at = *self.reached.get(&(id, status))?;
-        let origin = origin("/delivery-service", &topics.delivery_events);
-        Some(OutboxEvent::of_step(id, step, at, origin))
+        let event = DeliveryEvent { order_id: id, step, at };
+        Some(event.message(origin("/delivery-service", &topics.delivery_events)))
     }
 }

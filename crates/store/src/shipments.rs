@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::cloud_events::TraceContext;
+use diesel::Queryable;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId, OrderStatus};
@@ -104,7 +105,15 @@ statement! {
      RETURNING s.order_id, s.state, s.next_step_at, s.correlation_id, s.traceparent, s.tracestate"
 }
 
-type LeaseRow = (Uuid, String, DateTime<Utc>, Option<String>, Option<String>, Option<String>);
+#[derive(Queryable)]
+struct LeasedRow {
+    order_id: Uuid,
+    state: String,
+    next_step_at: DateTime<Utc>,
+    correlation_id: Option<String>,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+}
 
 /// Leases up to `limit` due shipments for the duration `lease`. During that time no other caller
 /// gets them, and only calls with `token` can change them.
@@ -119,16 +128,19 @@ pub async fn lease_due(
     // start of the transaction that set the lease.
     let longest_ms = &(2 * lease_ms.max(&LONGEST_DEFERRAL_MS));
     let statement = Lease { token: &token, lease_ms, longest_ms, limit: &limit };
-    let rows: Vec<LeaseRow> = statement.load(connection).await?;
+    let rows: Vec<LeasedRow> = statement.load(connection).await?;
     rows.into_iter().map(due).collect()
 }
 
-fn due(
-    (order_id, state, due_at, correlation_id, traceparent, tracestate): LeaseRow,
-) -> Result<DueShipment, StoreError> {
-    let step = step_after(&state)?;
-    let trace = traceparent.map(|traceparent| TraceContext { traceparent, tracestate });
-    Ok(DueShipment { order_id: order_id.into(), step, due_at, correlation_id, trace })
+fn due(row: LeasedRow) -> Result<DueShipment, StoreError> {
+    let tracestate = row.tracestate;
+    Ok(DueShipment {
+        order_id: row.order_id.into(),
+        step: step_after(&row.state)?,
+        due_at: row.next_step_at,
+        correlation_id: row.correlation_id,
+        trace: row.traceparent.map(|traceparent| TraceContext { traceparent, tracestate }),
+    })
 }
 
 fn step_after(state: &str) -> Result<DeliveryStep, StoreError> {

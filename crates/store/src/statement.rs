@@ -6,7 +6,7 @@
 //! statement serves every batch size.
 
 /// Declares a statement: its arguments, the SQL types of its rows (or `()`), and its text. In the
-/// text, `{SqlType = argument}` is a bind parameter.
+/// text, `{SqlType = argument}` is a bind parameter, and `{argument}` inserts another fragment.
 macro_rules! statement {
     (
         $(#[$doc:meta])*
@@ -44,8 +44,12 @@ macro_rules! push {
         $out.push_sql($text);
         $crate::statement::push!($out $($rest)*);
     };
+    ($out:ident {$fragment:ident} $($rest:tt)*) => {
+        diesel::query_builder::QueryFragment::walk_ast($fragment, $out.reborrow())?;
+        $crate::statement::push!($out $($rest)*);
+    };
     ($out:ident {$type:ty = $value:ident} $($rest:tt)*) => {
-        $out.push_bind_param::<$type, _>(*$value)?;
+        $out.push_bind_param::<$type, _>($value)?;
         $crate::statement::push!($out $($rest)*);
     };
 }

@@ -1,5 +1,6 @@
 //! Poison records: each way in which a record can be invalid before a handler gets it.
 
+use contracts::message::EventMessage;
 use uuid::Uuid;
 
 /// A record to write.
@@ -11,6 +12,14 @@ pub struct PlainRecord {
     pub value: Option<String>,
     /// The record's headers.
     pub headers: Vec<(String, String)>,
+}
+
+impl From<EventMessage> for PlainRecord {
+    fn from(message: EventMessage) -> Self {
+        let key = message.order_id().to_string();
+        let headers = message.attributes.to_headers();
+        Self { key, value: Some(message.payload), headers }
+    }
 }
 
 impl PlainRecord {

@@ -79,7 +79,7 @@ impl Application {
             arrived,
             heartbeat: dispatch_heartbeat,
             publish_and_mark: config.publish_and_mark(),
-            flights: InFlightBatches::default(),
+            in_flight: InFlightBatches::default(),
             breaker: PoisonBreaker::new(&config.consumer.poison),
             acknowledged: None,
         };

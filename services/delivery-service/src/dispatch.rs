@@ -4,13 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::cloud_events::{Attributes, data_schema};
-use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
-use contracts::event_id::event_id;
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::{EventMessage, Origin};
 use domain::OrderId;
 use messaging::{
-    DeliveryReports, InFlightBatch, InFlightBatches, PoisonBreaker, Publication, PublishError,
-    Publisher, REPORT_WAIT,
+    DeliveryReports, InFlightBatch, InFlightBatches, PoisonBreaker, PublishError, Publisher,
+    REPORT_WAIT,
 };
 use service_kit::retry::outage::Outage;
 use service_kit::{Chain, Heartbeat};
@@ -43,7 +42,7 @@ pub(crate) struct Dispatcher {
     pub(crate) heartbeat: Heartbeat,
     /// The maximum time of a batch from send to mark.
     pub(crate) publish_and_mark: Duration,
-    pub(crate) flights: InFlightBatches<DueShipment, Lease>,
+    pub(crate) in_flight: InFlightBatches<DueShipment, Lease>,
     pub(crate) breaker: PoisonBreaker,
     /// When a broker last acknowledged a step.
     pub(crate) acknowledged: Option<Instant>,
@@ -58,9 +57,6 @@ pub(crate) enum DispatchError {
     /// The broker or the topic is unavailable.
     #[error("steps cannot be published")]
     Kafka(#[source] PublishError),
-    /// An event could not be encoded.
-    #[error("an event cannot be encoded")]
-    Encode(#[from] serde_json::Error),
 }
 
 /// The outcome of one turn.
@@ -87,7 +83,7 @@ impl Dispatcher {
             self.heartbeat.beat();
             match self.turn().await {
                 Ok(turn) => {
-                    if turn.done > 0 || self.flights.is_empty() {
+                    if turn.done > 0 || self.in_flight.is_empty() {
                         outage.over();
                     }
                     let pause = match turn.leased {
@@ -107,9 +103,9 @@ impl Dispatcher {
                 }
             }
         }
-        while let Some((flight, answers)) = self.flights.next().await {
+        while let Some((batch, reports)) = self.in_flight.next().await {
             self.heartbeat.beat();
-            if let Err(error) = self.settle(flight, answers).await {
+            if let Err(error) = self.settle(batch, reports).await {
                 outage.failed(&error);
             }
         }
@@ -120,13 +116,13 @@ impl Dispatcher {
     /// room.
     async fn turn(&mut self) -> Result<Turn, DispatchError> {
         let mut done = 0;
-        while let Some((flight, answers)) = self.flights.next_now() {
-            done += self.settle(flight, answers).await?;
+        while let Some((batch, reports)) = self.in_flight.next_now() {
+            done += self.settle(batch, reports).await?;
         }
-        if !self.flights.have_room()
-            && let Some((flight, answers)) = self.flights.next().await
+        if !self.in_flight.have_room()
+            && let Some((batch, reports)) = self.in_flight.next().await
         {
-            done += self.settle(flight, answers).await?;
+            done += self.settle(batch, reports).await?;
             return Ok(Turn { leased: 0, done });
         }
         let turn = self.publish_due().await?;
@@ -145,14 +141,14 @@ impl Dispatcher {
         if leased == 0 {
             return Ok(Turn::default());
         }
-        let step = |due: DueShipment| {
-            let publication = self.publication(&due)?;
-            Ok((due, publication))
-        };
-        let steps = due.into_iter().map(step).collect::<Result<Vec<_>, DispatchError>>()?;
-        let mut flight = InFlightBatch { events: self.publisher.send(steps), context: lease };
-        let answers = flight.events.reports_within(REPORT_WAIT).await;
-        let done = self.settle(flight, answers).await?;
+        let steps = due.into_iter().map(|due| {
+            let message = self.message(&due);
+            (due, message)
+        });
+        let events = self.publisher.send(steps.collect());
+        let mut batch = InFlightBatch { events, context: lease };
+        let reports = batch.events.reports_within(REPORT_WAIT).await;
+        let done = self.settle(batch, reports).await?;
         Ok(Turn { leased, done })
     }
 
@@ -160,24 +156,24 @@ impl Dispatcher {
     /// never can be. The rest stays in flight. Returns how many steps were done.
     async fn settle(
         &mut self,
-        flight: InFlightBatch<DueShipment, Lease>,
-        answers: DeliveryReports<DueShipment>,
+        batch: InFlightBatch<DueShipment, Lease>,
+        reports: DeliveryReports<DueShipment>,
     ) -> Result<usize, DispatchError> {
-        let lease = flight.context;
-        if !flight.events.is_empty() {
-            self.flights.add(flight);
+        let lease = batch.context;
+        if !batch.events.is_empty() {
+            self.in_flight.add(batch);
         }
         // If the lease does not last for that, it expires, and the step is due again.
-        if !answers.to_resend.is_empty()
+        if !reports.to_resend.is_empty()
             && lease.since.elapsed() + self.publish_and_mark <= self.lease
         {
-            let events = self.publisher.send_individually(answers.to_resend);
-            self.flights.add(InFlightBatch { events, context: lease });
+            let events = self.publisher.send_individually(reports.to_resend);
+            self.in_flight.add(InFlightBatch { events, context: lease });
         }
-        let mut done = Vec::with_capacity(answers.settled.len());
+        let mut done = Vec::with_capacity(reports.settled.len());
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
-        for (due, answer) in answers.settled {
-            match answer {
+        for (due, result) in reports.settled {
+            match result {
                 Ok(()) => done.push(self.done(&due)),
                 Err(error) if error.is_condition() => waiting.push((due.order_id, error)),
                 Err(error) => refused.push((due.order_id, error)),
@@ -262,8 +258,8 @@ impl Dispatcher {
             () = tokio::time::sleep(pause) => {}
             () = self.arrived.notified(), if is_idle => {}
             () = shutdown.cancelled() => {}
-            Some((flight, answers)) = self.flights.next() => {
-                self.settle(flight, answers).await?;
+            Some((batch, reports)) = self.in_flight.next() => {
+                self.settle(batch, reports).await?;
             }
         }
         Ok(())
@@ -274,23 +270,13 @@ impl Dispatcher {
         shipments::until_next(&mut connection, self.poll_interval).await
     }
 
-    fn publication(&self, due: &DueShipment) -> Result<Publication, serde_json::Error> {
-        let event_type = event_type(due.step);
+    fn message(&self, due: &DueShipment) -> EventMessage {
         let event = DeliveryEvent { order_id: due.order_id, step: due.step, at: due.due_at };
-        Ok(Publication {
-            topic: self.topic.clone(),
-            key: due.order_id.to_string(),
-            payload: event.encode()?,
-            attributes: Attributes {
-                id: event_id(due.order_id, event_type),
-                source: "/delivery-service".to_owned(),
-                event_type: event_type.to_owned(),
-                time: due.due_at,
-                subject: due.order_id.as_uuid(),
-                data_schema: data_schema(event_type, DELIVERY_VERSION),
-                correlation_id: due.correlation_id.clone(),
-                trace: due.trace.clone(),
-            },
+        event.message(Origin {
+            source: "/delivery-service",
+            topic: &self.topic,
+            correlation_id: due.correlation_id.clone(),
+            trace: due.trace.clone(),
         })
     }
 

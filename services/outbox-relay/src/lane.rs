@@ -21,8 +21,8 @@ use store::outbox::{self, Claimed, ClaimedRow, OutboxRow};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{oldest_per_order, publication};
-use crate::flight::{OrdersInFlight, SendContext};
+use crate::batch::{message, oldest_per_order};
+use crate::in_flight::{OrdersInFlight, SendContext};
 use crate::leases::LeaseWindow;
 use crate::settle::Settler;
 use crate::step::{RelayError, Step};
@@ -62,7 +62,7 @@ pub(crate) struct Lane {
     pub(crate) heartbeat: Heartbeat,
     shared: Arc<Shared>,
     outage: Outage,
-    flights: OrdersInFlight,
+    in_flight: OrdersInFlight,
     breaker: PoisonBreaker,
     /// Deferred rows may become due until then.
     deferred_until: Option<Instant>,
@@ -78,8 +78,8 @@ impl Lane {
     ) -> Self {
         // Idle until `work`.
         heartbeat.rest();
-        let (flights, deferred_until) = (OrdersInFlight::default(), None);
-        Self { number, heartbeat, shared, outage, flights, breaker, deferred_until }
+        let (in_flight, deferred_until) = (OrdersInFlight::default(), None);
+        Self { number, heartbeat, shared, outage, in_flight, breaker, deferred_until }
     }
 
     /// Runs steps until the lease window is over or until `shutdown`. Then waits for the events in
@@ -108,9 +108,9 @@ impl Lane {
             }
         }
         window.end();
-        while let Some((flight, answers)) = self.flights.next().await {
+        while let Some((batch, reports)) = self.in_flight.next().await {
             self.heartbeat.beat();
-            let result = self.settle(flight, answers, &window).await;
+            let result = self.settle(batch, reports, &window).await;
             self.pause_after(result);
         }
         self.heartbeat.rest();
@@ -121,13 +121,13 @@ impl Lane {
     /// one.
     async fn turn(&mut self, window: &LeaseWindow) -> Result<Step, RelayError> {
         let mut sum = Step::default();
-        while let Some((flight, answers)) = self.flights.next_now() {
-            sum = sum + self.settle(flight, answers, window).await?;
+        while let Some((batch, reports)) = self.in_flight.next_now() {
+            sum = sum + self.settle(batch, reports, window).await?;
         }
-        if !self.flights.have_room()
-            && let Some((flight, answers)) = self.flights.next().await
+        if !self.in_flight.have_room()
+            && let Some((batch, reports)) = self.in_flight.next().await
         {
-            return Ok(sum + self.settle(flight, answers, window).await?);
+            return Ok(sum + self.settle(batch, reports, window).await?);
         }
         Ok(sum + self.step(window).await?)
     }
@@ -135,8 +135,8 @@ impl Lane {
     /// A step, with all of its responses.
     pub(crate) async fn whole_step(&mut self, window: &LeaseWindow) -> Result<Step, RelayError> {
         let mut sum = self.step(window).await;
-        while let Some((flight, answers)) = self.flights.next().await {
-            let late = self.settle(flight, answers, window).await;
+        while let Some((batch, reports)) = self.in_flight.next().await {
+            let late = self.settle(batch, reports, window).await;
             sum = sum.and_then(|sum| Ok(sum + late?));
         }
         sum
@@ -152,14 +152,14 @@ impl Lane {
         }
         let shards = held.iter().map(|held| held.shard).collect();
         let Claimed { rows, more: behind } = {
-            let in_flight = self.flights.orders();
+            let in_flight = self.in_flight.orders();
             let mut connection = shared.database.connection().await?;
             outbox::claim(&mut connection, &shards, &in_flight, shared.per_shard).await?
         };
         let seen = rows.len();
-        let batch = oldest_per_order(rows);
-        let held_back = seen - batch.len();
-        if batch.is_empty() {
+        let rows = oldest_per_order(rows);
+        let held_back = seen - rows.len();
+        if rows.is_empty() {
             return Ok(Step::default());
         }
         // The claim was too slow: the next turn waits until the leases are renewed.
@@ -167,14 +167,14 @@ impl Lane {
             return Ok(Step { behind: true, ..Step::default() });
         }
         let sent_at = Instant::now();
-        let events = batch.into_iter().map(|mut row| {
-            let publication = publication(&mut row);
-            (row, publication)
+        let events = rows.into_iter().map(|mut row| {
+            let message = message(&mut row);
+            (row, message)
         });
         let events = shared.publisher.send(events.collect());
-        let mut flight = InFlightBatch { events, context: SendContext { held, at: sent_at } };
-        let answers = flight.events.reports_within(REPORT_WAIT).await;
-        let step = self.settle(flight, answers, window).await?;
+        let mut batch = InFlightBatch { events, context: SendContext { held, at: sent_at } };
+        let reports = batch.events.reports_within(REPORT_WAIT).await;
+        let step = self.settle(batch, reports, window).await?;
         Ok(step + Step { held_back, behind, ..Step::default() })
     }
 
@@ -182,21 +182,21 @@ impl Lane {
     /// flight.
     async fn settle(
         &mut self,
-        flight: InFlightBatch<OutboxRow, SendContext>,
-        answers: DeliveryReports<OutboxRow>,
+        batch: InFlightBatch<OutboxRow, SendContext>,
+        reports: DeliveryReports<OutboxRow>,
         window: &LeaseWindow,
     ) -> Result<Step, RelayError> {
         let shared = self.shared.clone();
-        let sending = flight.context.clone();
-        if !flight.events.is_empty() {
-            self.flights.add(flight);
+        let sending = batch.context.clone();
+        if !batch.events.is_empty() {
+            self.in_flight.add(batch);
         }
-        if !answers.to_resend.is_empty() && window.lasts(shared.publish_and_mark) {
-            let events = shared.publisher.send_individually(answers.to_resend);
+        if !reports.to_resend.is_empty() && window.lasts(shared.publish_and_mark) {
+            let events = shared.publisher.send_individually(reports.to_resend);
             let context = SendContext { at: Instant::now(), ..sending.clone() };
-            self.flights.add(InFlightBatch { events, context });
+            self.in_flight.add(InFlightBatch { events, context });
         }
-        if answers.settled.is_empty() {
+        if reports.settled.is_empty() {
             return Ok(Step::default());
         }
         let mut connection = shared.database.connection().await?;
@@ -206,7 +206,7 @@ impl Lane {
             dead_letters_topic: &shared.dead_letters_topic,
             breaker: &mut self.breaker,
         };
-        let settlement = settler.settle(answers.settled).await?;
+        let settlement = settler.settle(reports.settled).await?;
         drop(connection);
         if settlement.lease_lost {
             tracing::warn!("lease lost while events were published; they will be published again");
@@ -259,7 +259,7 @@ impl Lane {
             Ok(step) => step,
             Err(error) => return self.outage.failed(&error),
         };
-        let waits = !self.flights.is_empty()
+        let waits = !self.in_flight.is_empty()
             || self.deferred_until.is_some_and(|until| Instant::now() < until);
         if step.published > 0 || !waits {
             self.outage.over();
@@ -299,9 +299,9 @@ impl Lane {
                 () = &mut woken => return,
                 () = window.ended() => return,
                 () = shutdown.cancelled() => return,
-                Some((flight, answers)) = self.flights.next() => {
+                Some((batch, reports)) = self.in_flight.next() => {
                     self.heartbeat.beat();
-                    let result = self.settle(flight, answers, window).await;
+                    let result = self.settle(batch, reports, window).await;
                     let has_published = result.as_ref().is_ok_and(|step| step.published > 0);
                     self.pause_after(result);
                     // The next event of the same order may be due.

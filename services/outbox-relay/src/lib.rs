@@ -3,7 +3,7 @@
 mod application;
 mod batch;
 mod config;
-mod flight;
+mod in_flight;
 mod lane;
 mod leases;
 mod observe;

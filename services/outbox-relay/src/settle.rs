@@ -1,14 +1,12 @@
 //! Settles events after the response of the broker: marks accepted events, returns those that
 //! failed because of a condition, and dead-letters those that can never be accepted.
 
-use contracts::cloud_events::{data_schema, trace_id};
-use contracts::event_id::event_id;
-use contracts::outbox_events::{
-    OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, OutboxDeadLettered,
-};
+use contracts::cloud_events::TraceContext;
+use contracts::message::{EventMessage, Origin};
+use contracts::outbox_events::OutboxDeadLettered;
 use messaging::{PoisonBreaker, PublishError};
 use service_kit::Chain;
-use store::outbox::{self, ClaimedRow, EventHeaders, HeldShard, OutboxEvent, OutboxRow};
+use store::outbox::{self, ClaimedRow, HeldShard, OutboxRow};
 use store::{Connection, StoreError};
 
 /// The outcome of a batch.
@@ -36,18 +34,17 @@ impl Settler<'_> {
     /// Always marks acknowledged rows first, whatever the outcome of the others.
     pub(crate) async fn settle(
         mut self,
-        answers: Vec<(OutboxRow, Result<(), PublishError>)>,
+        reports: Vec<(OutboxRow, Result<(), PublishError>)>,
     ) -> Result<Settlement, StoreError> {
         let mut settlement = Settlement::default();
-        let answered = answers.len();
-        let mut published = Vec::with_capacity(answered);
+        let mut published = Vec::with_capacity(reports.len());
         let mut refused = Vec::new();
-        for (row, answer) in answers {
+        for (row, result) in reports {
             let Some(held) = self.held.iter().find(|held| held.shard == row.shard) else {
                 continue;
             };
             let place = ClaimedRow { held: *held, seq: row.seq };
-            match answer {
+            match result {
                 Ok(()) => published.push(place),
                 Err(error) if error.is_condition() => {
                     settlement.unavailable.push((place, row, error));
@@ -95,13 +92,14 @@ impl Settler<'_> {
     }
 }
 
-fn report(event: &OutboxEvent, reason: &str) {
+fn report(event: &EventMessage, reason: &str) {
     metrics::counter!("outbox_dead_letters_total").increment(1);
+    let attributes = &event.attributes;
     tracing::error!(
-        order_id = %event.aggregate_id,
-        event_id = %event.event_id,
-        correlation_id = event.headers.correlation_id,
-        trace_id = event.headers.traceparent.as_deref().and_then(trace_id),
+        order_id = %attributes.subject,
+        event_id = %attributes.id,
+        correlation_id = attributes.correlation_id,
+        trace_id = attributes.trace.as_ref().and_then(TraceContext::trace_id),
         error = reason,
         "event dead-lettered"
     );
@@ -109,35 +107,20 @@ fn report(event: &OutboxEvent, reason: &str) {
 
 /// The `outbox.dead-lettered` event, which goes through the outbox like any other. If it is refused
 /// itself, it is not announced again.
-fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<OutboxEvent> {
+fn announcement(row: &OutboxRow, reason: &str, topic: &str) -> Option<EventMessage> {
     let OutboxRow { event, redrive_count, .. } = row;
     if event.topic == topic {
         return None;
     }
-    let payload = serde_json::to_string(&OutboxDeadLettered {
-        order_id: event.aggregate_id,
-        event_id: event.event_id,
-        event_type: event.event_type.clone(),
+    let attributes = event.attributes.clone();
+    let dead_lettered = OutboxDeadLettered {
+        order_id: event.order_id(),
+        event_id: attributes.id,
+        event_type: attributes.event_type,
         topic: event.topic.clone(),
         reason: reason.to_owned(),
-    });
-    Some(OutboxEvent {
-        // Each redrive gets its own id, so that an event that is refused again is announced again.
-        event_id: event_id(
-            event.aggregate_id,
-            &format!("{OUTBOX_DEAD_LETTERED}/{}/{redrive_count}", event.event_id),
-        ),
-        aggregate_id: event.aggregate_id,
-        topic: topic.to_owned(),
-        event_type: OUTBOX_DEAD_LETTERED.to_owned(),
-        payload: payload
-            .inspect_err(|error| tracing::error!(%error, "dead letter not announced"))
-            .ok()?,
-        headers: EventHeaders {
-            source: "/outbox-relay".to_owned(),
-            data_schema: data_schema(OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION),
-            ..event.headers.clone()
-        },
-        occurred_at: event.occurred_at,
-    })
+    };
+    let (correlation_id, trace) = (attributes.correlation_id, attributes.trace);
+    let origin = Origin { source: "/outbox-relay", topic, correlation_id, trace };
+    Some(dead_lettered.message(*redrive_count, attributes.time, origin))
 }

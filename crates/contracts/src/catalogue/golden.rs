@@ -11,6 +11,7 @@ use super::samples::header_lines;
 use super::{CONTRACTS, Contract};
 use crate::cloud_events::{AttributeError, Attributes};
 use crate::delivery_events::{DeliveryEvent, ORDER_DELIVERED, ORDER_SHIPPED};
+use crate::encoding::json_text;
 use crate::envelope::{DecodeError, Envelope};
 use crate::order_events::{ORDER_CREATED, OrderEvent};
 use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OutboxDeadLettered};
@@ -19,19 +20,19 @@ use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OutboxDeadLettered};
 fn read_back(contract: &Contract, value: &[u8]) -> Result<String, DecodeError> {
     let header = |name: &str| contract.example.header(name).map(str::as_bytes);
     let (key, value) = (header("ce_subject"), Some(value));
-    let written = match contract.event_type {
+    match contract.event_type {
         ORDER_CREATED => {
             let OrderEvent::Created(event) = Envelope::decode(key, value, header)?.event;
-            serde_json::to_string(&event)
+            Ok(json_text(&event))
         }
         ORDER_SHIPPED | ORDER_DELIVERED => {
-            Envelope::<DeliveryEvent>::decode(key, value, header)?.event.encode()
+            Ok(Envelope::<DeliveryEvent>::decode(key, value, header)?.event.encode())
         }
         OUTBOX_DEAD_LETTERED => serde_json::from_slice::<OutboxDeadLettered>(value.unwrap())
-            .and_then(|event| serde_json::to_string(&event)),
-        unknown => return Err(DecodeError::UnknownType(unknown.to_owned())),
-    };
-    written.map_err(DecodeError::Value)
+            .map(|event| json_text(&event))
+            .map_err(DecodeError::Value),
+        unknown => Err(DecodeError::UnknownType(unknown.to_owned())),
+    }
 }
 
 fn attributes(contract: &Contract, without: Option<&str>) -> Result<Attributes, AttributeError> {

@@ -6,9 +6,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::value_schemas;
-use crate::cloud_events::{Attributes, TraceContext, data_schema};
+use crate::cloud_events::{Attributes, TraceContext};
 use crate::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
 use crate::event_id::event_id;
+use crate::message::{EventMessage, Origin};
 use crate::order_events::{Item, ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
 use crate::outbox_events::{
     OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, OutboxDeadLettered,
@@ -65,27 +66,14 @@ fn created() -> Sample {
         total_amount: "69.8".parse().unwrap(),
         created_at: placed_at(),
     };
-    let mut attributes =
-        attributes("/sales-api", ORDER_CREATED, ORDER_CREATED_VERSION, placed_at());
-    attributes.trace.as_mut().unwrap().tracestate = Some("vendor=00f067aa0ba902b7".to_owned());
-    Sample {
-        event_type: ORDER_CREATED,
-        version: ORDER_CREATED_VERSION,
-        schema: value_schemas::order_created(),
-        value: serde_json::to_string(&event).unwrap(),
-        attributes,
-    }
+    let message = event.message(origin("/sales-api", Some("vendor=00f067aa0ba902b7")));
+    sample(ORDER_CREATED, ORDER_CREATED_VERSION, value_schemas::order_created(), message)
 }
 
 fn delivery(step: DeliveryStep, at: &str) -> Sample {
     let event = DeliveryEvent { order_id: order_id(), step, at: at.parse().unwrap() };
-    Sample {
-        event_type: event_type(step),
-        version: DELIVERY_VERSION,
-        schema: value_schemas::delivery(step),
-        value: event.encode().unwrap(),
-        attributes: attributes("/delivery-service", event_type(step), DELIVERY_VERSION, event.at),
-    }
+    let message = event.message(origin("/delivery-service", None));
+    sample(event_type(step), DELIVERY_VERSION, value_schemas::delivery(step), message)
 }
 
 fn dead_lettered() -> Sample {
@@ -101,34 +89,28 @@ fn dead_lettered() -> Sample {
         )
         .to_owned(),
     };
-    let mut attributes = attributes(
-        "/outbox-relay",
-        OUTBOX_DEAD_LETTERED,
-        OUTBOX_DEAD_LETTERED_VERSION,
-        placed_at(),
-    );
-    attributes.id = event_id(order_id(), &format!("{OUTBOX_DEAD_LETTERED}/{dead}"));
-    Sample {
-        event_type: OUTBOX_DEAD_LETTERED,
-        version: OUTBOX_DEAD_LETTERED_VERSION,
-        schema: value_schemas::outbox_dead_lettered(),
-        value: serde_json::to_string(&event).unwrap(),
-        attributes,
-    }
+    let mut message = event.message(0, placed_at(), origin("/outbox-relay", None));
+    // The released example has an id without the redrive count.
+    message.attributes.id = event_id(order_id(), &format!("{OUTBOX_DEAD_LETTERED}/{dead}"));
+    let schema = value_schemas::outbox_dead_lettered();
+    sample(OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, schema, message)
 }
 
-fn attributes(source: &str, event_type: &str, version: &str, time: DateTime<Utc>) -> Attributes {
-    Attributes {
-        id: event_id(order_id(), event_type),
-        source: source.to_owned(),
-        event_type: event_type.to_owned(),
-        time,
-        subject: order_id().as_uuid(),
-        data_schema: data_schema(event_type, version),
-        correlation_id: Some("checkout-17".to_owned()),
-        trace: Some(TraceContext {
-            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
-            tracestate: None,
-        }),
-    }
+fn sample(
+    event_type: &'static str,
+    version: &'static str,
+    schema: Value,
+    message: EventMessage,
+) -> Sample {
+    let EventMessage { attributes, payload: value, .. } = message;
+    Sample { event_type, version, schema, value, attributes }
+}
+
+fn origin(source: &'static str, tracestate: Option<&str>) -> Origin<'static> {
+    let trace = TraceContext {
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        tracestate: tracestate.map(str::to_owned),
+    };
+    let correlation_id = Some("checkout-17".to_owned());
+    Origin { source, topic: "", correlation_id, trace: Some(trace) }
 }

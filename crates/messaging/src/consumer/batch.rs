@@ -89,31 +89,21 @@ mod tests {
 
     use super::*;
     use crate::Record;
-    use contracts::cloud_events::{Attributes, data_schema};
-    use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, ORDER_SHIPPED};
-    use contracts::event_id::event_id;
+    use contracts::delivery_events::DeliveryEvent;
+    use contracts::message::Origin;
 
     fn fetched(offset: i64, good: bool) -> Fetched {
         let order = OrderId::generate();
         let event = DeliveryEvent { order_id: order, step: Shipped, at: chrono::Utc::now() };
-        let attributes = Attributes {
-            id: event_id(order, ORDER_SHIPPED),
-            source: "/test".into(),
-            event_type: ORDER_SHIPPED.into(),
-            time: event.at,
-            subject: order.as_uuid(),
-            data_schema: data_schema(ORDER_SHIPPED, DELIVERY_VERSION),
-            correlation_id: None,
-            trace: None,
-        };
-        let headers = attributes.to_headers().into_iter();
+        let message = event.message(Origin::new("/test", "t"));
+        let headers = message.attributes.to_headers().into_iter();
         let record = Record {
-            topic: "t".into(),
+            topic: message.topic,
             partition: 0,
             offset,
             timestamp_ms: None,
             key: Some(order.to_string().into_bytes()),
-            value: good.then(|| event.encode().unwrap().into_bytes()),
+            value: good.then(|| message.payload.into_bytes()),
             headers: headers.map(|(name, value)| (name, Some(value.into_bytes()))).collect(),
         };
         Fetched { record, epoch: 1, span: None }

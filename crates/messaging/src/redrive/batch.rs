@@ -77,14 +77,14 @@ impl Batch {
         publisher: &Publisher,
         positions: &mut [Position],
     ) -> (Step, Result<(), PublishError>) {
-        let answers =
+        let results =
             join_all(self.records.iter().map(|(record, sent)| send(publisher, record, *sent)));
-        let answers = answers.await;
+        let results = results.await;
         let mut step = Step::default();
         let mut failure = None;
         let mut stuck = Vec::new();
-        for ((record, sent), answer) in self.records.iter().zip(answers) {
-            let (mut settled, mut is_left) = (answer, !*sent);
+        for ((record, sent), result) in self.records.iter().zip(results) {
+            let (mut settled, mut is_left) = (result, !*sent);
             if let (true, Err(PublishError::Refused(error))) = (*sent, &settled) {
                 step.refuse(record, error);
                 (settled, is_left) = (send(publisher, record, false).await, true);

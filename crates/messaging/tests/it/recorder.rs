@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{SubsecRound, Utc};
-use contracts::cloud_events::{Attributes, data_schema};
-use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, ORDER_SHIPPED};
+use contracts::delivery_events::DeliveryEvent;
 use contracts::envelope::Envelope;
-use contracts::event_id::event_id;
+use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use messaging::PoisonSettings;
 use messaging::consumer::{
@@ -183,18 +182,7 @@ pub(crate) fn group(world: &World) -> Group {
 pub(crate) fn record(order: OrderId) -> PlainRecord {
     let at = Utc::now().trunc_subsecs(3);
     let event = DeliveryEvent { order_id: order, step: DeliveryStep::Shipped, at };
-    let attributes = Attributes {
-        id: event_id(order, ORDER_SHIPPED),
-        source: "/test".into(),
-        event_type: ORDER_SHIPPED.into(),
-        time: at,
-        subject: order.as_uuid(),
-        data_schema: data_schema(ORDER_SHIPPED, DELIVERY_VERSION),
-        correlation_id: None,
-        trace: None,
-    };
-    let (key, value) = (order.to_string(), Some(event.encode().unwrap()));
-    PlainRecord { key, value, headers: attributes.to_headers() }
+    event.message(Origin::new("/test", "")).into()
 }
 
 pub(crate) async fn send(world: &World, records: &[PlainRecord]) {

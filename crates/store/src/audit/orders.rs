@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use diesel::Queryable;
 use diesel::sql_types::{Array, BigInt, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderStatus};
@@ -67,7 +68,15 @@ statement! {
      ORDER BY order_id, sequence"
 }
 
-type HistoryColumns = (Uuid, i16, String, Uuid, DateTime<Utc>, DateTime<Utc>);
+#[derive(Queryable)]
+struct HistoryColumns {
+    order_id: Uuid,
+    sequence: i16,
+    status: String,
+    event_id: Uuid,
+    occurred_at: DateTime<Utc>,
+    recorded_at: DateTime<Utc>,
+}
 
 /// Passes every order in `scope` to `sink`, page by page.
 pub(super) async fn visit(
@@ -103,10 +112,14 @@ async fn history_of(
     let ids = orders.iter().map(|(id, ..)| *id).collect();
     let rows: Vec<HistoryColumns> = History { ids: &ids }.load(connection).await?;
     let mut history = HashMap::<Uuid, Vec<HistoryRow>>::with_capacity(orders.len());
-    for (order, sequence, status, event_id, occurred_at, recorded_at) in rows {
-        let status = status.parse().map_err(StoreError::corrupt("status"))?;
-        let row = HistoryRow { sequence, status, event_id, occurred_at, recorded_at };
-        history.entry(order).or_default().push(row);
+    for row in rows {
+        history.entry(row.order_id).or_default().push(HistoryRow {
+            sequence: row.sequence,
+            status: row.status.parse().map_err(StoreError::corrupt("status"))?,
+            event_id: row.event_id,
+            occurred_at: row.occurred_at,
+            recorded_at: row.recorded_at,
+        });
     }
     Ok(history)
 }

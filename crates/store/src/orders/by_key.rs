@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bytea, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bytea, Text};
 use diesel_async::RunQueryDsl;
 use domain::{IdempotencyKey, Owner};
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::Order;
-use super::read::{LineRow, OrderRow, order};
+use super::read::{LineRow, OrderColumns, OrderRow, order};
 use crate::schema::order_items;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -32,7 +30,7 @@ statement! {
     /// planner could use any of them. While the tables look empty it uses the wrong one, which
     /// reads all orders of the owner.
     struct FindByKeys { owners: Vec<String>, keys: Vec<String> }
-        -> (BigInt, SqlUuid, Text, Numeric, Text, Timestamptz, Bytea);
+        -> (BigInt, OrderColumns, Bytea);
     "SELECT k.place, o.id, o.customer_id, o.total_amount, o.status, o.created_at, o.fingerprint
      FROM UNNEST(" {Array<Text> = owners} ", " {Array<Text> = keys} ")
         WITH ORDINALITY AS k (owner, idempotency_key, place)
@@ -45,8 +43,6 @@ statement! {
      WHERE o.idempotency_key = k.idempotency_key"
 }
 
-type FoundRow = (i64, Uuid, String, Decimal, String, DateTime<Utc>, Vec<u8>);
-
 /// The order of each owner and key, in the order of `keys`; `None` if the key is unused.
 pub async fn find_by_keys(
     connection: &mut Connection,
@@ -56,16 +52,16 @@ pub async fn find_by_keys(
         owners: &keys.iter().map(|(owner, _)| owner.to_string()).collect(),
         keys: &keys.iter().map(|(_, key)| key.as_str().to_owned()).collect(),
     };
-    let rows: Vec<FoundRow> = find.load(connection).await?;
+    let rows: Vec<(i64, OrderRow, Vec<u8>)> = find.load(connection).await?;
     let mut found = vec![None; keys.len()];
     if rows.is_empty() {
         return Ok(found);
     }
-    let lines = lines_of(connection, rows.iter().map(|row| row.1).collect()).await?;
-    for (place, id, customer_id, total_amount, status, created_at, fingerprint) in rows {
-        let row = OrderRow { id, customer_id, total_amount, status, created_at };
+    let lines = lines_of(connection, rows.iter().map(|(_, row, _)| row.id).collect()).await?;
+    for (place, row, fingerprint) in rows {
         // Equal keys in one batch find the same order.
-        let order = order(row, lines.get(&id).cloned().unwrap_or_default())?;
+        let lines = lines.get(&row.id).cloned().unwrap_or_default();
+        let order = order(row, lines)?;
         // `WITH ORDINALITY` counts from 1.
         if let Some(slot) = usize::try_from(place - 1).ok().and_then(|at| found.get_mut(at)) {
             *slot = Some(KnownOrder { order, fingerprint });

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::NewOrder;
-use crate::outbox::OutboxColumns;
+use crate::outbox::InsertEvents;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -24,9 +24,7 @@ statement! {
         ids: Vec<Uuid>, owners: Vec<String>, keys: Vec<String>, fingerprints: Vec<Vec<u8>>,
         customers: Vec<String>, totals: Vec<Decimal>, created: Vec<DateTime<Utc>>, status: str,
         line_orders: Vec<Uuid>, line_numbers: Vec<i16>, products: Vec<String>, quantities: Vec<i32>, prices: Vec<Decimal>,
-        sequence: i16,
-        shards: Vec<i16>, event_ids: Vec<Uuid>, aggregates: Vec<Uuid>, topics: Vec<String>,
-        event_types: Vec<String>, payloads: Vec<String>, headers: Vec<String>, occurred: Vec<DateTime<Utc>>,
+        sequence: i16, events: InsertEvents<'a>,
     } -> SqlUuid;
     "WITH accepted AS (
         INSERT INTO sales.orders
@@ -42,14 +40,7 @@ statement! {
             {Array<Text> = products} ", " {Array<Integer> = quantities} ", " {Array<Numeric> = prices} ")
             AS l (order_id, line_no, product_id, quantity, unit_price)
         JOIN accepted ON accepted.id = l.order_id
-    ), events AS (
-        INSERT INTO sales.outbox_events
-            (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
-        SELECT e.shard, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload::json, e.headers::jsonb, e.occurred_at
-        FROM UNNEST(" {Array<SmallInt> = shards} ", " {Array<SqlUuid> = event_ids} ", "
-            {Array<SqlUuid> = aggregates} ", " {Array<Text> = topics} ", " {Array<Text> = event_types} ", "
-            {Array<Text> = payloads} ", " {Array<Text> = headers} ", " {Array<Timestamptz> = occurred} ")
-            AS e (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
+    ), events AS (" {events} "
         JOIN accepted ON accepted.id = e.aggregate_id
         RETURNING event_id, aggregate_id
     ), history AS (
@@ -81,7 +72,7 @@ pub async fn insert_batch(
     let fingerprints = orders.iter().map(|order| order.fingerprint.as_bytes().to_vec()).collect();
     let created = orders.iter().map(|order| order.created_at).collect();
     let lines = Lines::of(orders);
-    let events = OutboxColumns::of(orders.iter().map(|order| &order.event));
+    let events = InsertEvents::of(orders.iter().map(|order| &order.event));
     let first = OrderStatus::PendingShipment;
 
     let statement = InsertOrders {
@@ -99,14 +90,7 @@ pub async fn insert_batch(
         quantities: &lines.quantities,
         prices: &lines.prices,
         sequence: &first.sequence(),
-        shards: &events.shards,
-        event_ids: &events.event_ids,
-        aggregates: &events.aggregates,
-        topics: &events.topics,
-        event_types: &events.event_types,
-        payloads: &events.payloads,
-        headers: &events.headers,
-        occurred: &events.occurred,
+        events: &events,
     };
     let accepted: Vec<Uuid> = statement.load(connection).await?;
     Ok(accepted.into_iter().map(OrderId::from).collect())

@@ -6,12 +6,12 @@
 //! one, and no index has to contain the status.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{BigInt, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{CustomerId, Money, OrderId, OrderStatus, Owner};
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use super::read::{OrderColumns, OrderRow};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -60,15 +60,12 @@ pub struct ListedOrder {
     pub created_at: DateTime<Utc>,
 }
 
-type Row = (Uuid, String, Decimal, String, DateTime<Utc>);
-type RowTypes = (SqlUuid, Text, Numeric, Text, Timestamptz);
-
 statement! {
     /// The row comparison makes the planner use the index on owner and id. For
     /// `owner = $1 ... ORDER BY id` it may scan the primary key and filter out the orders of all
     /// other owners. `owner <> ''` matches the condition of the partial index, which only lists
     /// use.
-    struct ByOwner { owner: str, since: Uuid, before: Uuid, window: i64, status: Option<String>, limit: i64, offset: i64 } -> RowTypes;
+    struct ByOwner { owner: str, since: Uuid, before: Uuid, window: i64, status: Option<String>, limit: i64, offset: i64 } -> OrderColumns;
     "SELECT id, customer_id, total_amount, status, created_at FROM (
         SELECT * FROM sales.orders
         WHERE owner <> '' AND (owner, id) >= (" {Text = owner} ", " {SqlUuid = since} ") AND (owner, id) < (" {Text = owner} ", " {SqlUuid = before} ")
@@ -82,7 +79,7 @@ statement! {
     /// rows.
     struct ByCustomer {
         customer: str, since: Uuid, before: Uuid, window: i64, owner: Option<String>, status: Option<String>, limit: i64, offset: i64
-    } -> RowTypes;
+    } -> OrderColumns;
     "SELECT id, customer_id, total_amount, status, created_at FROM (
         SELECT * FROM sales.orders
         WHERE customer_id <> '' AND (customer_id, id) >= (" {Text = customer} ", " {SqlUuid = since} ")
@@ -94,7 +91,7 @@ statement! {
 }
 
 statement! {
-    struct All { since: Uuid, before: Uuid, window: i64, status: Option<String>, limit: i64, offset: i64 } -> RowTypes;
+    struct All { since: Uuid, before: Uuid, window: i64, status: Option<String>, limit: i64, offset: i64 } -> OrderColumns;
     "SELECT id, customer_id, total_amount, status, created_at FROM (
         SELECT * FROM sales.orders WHERE id >= " {SqlUuid = since} " AND id < " {SqlUuid = before} "
         ORDER BY id DESC LIMIT " {BigInt = window} "
@@ -118,11 +115,11 @@ async fn list_in_txn(connection: &mut Connection, listing: &Listing) -> Result<P
     let mut rows = walk(connection, listing, i64::from(listing.limit) + 1, 0).await?;
     let next = if rows.len() > limit {
         rows.truncate(limit);
-        rows.last().map(|row| OrderId::from(row.0))
+        rows.last().map(|row| OrderId::from(row.id))
     } else if listing.is_filtered() {
         // Matching orders may follow the last order in the window.
         let mut last = walk(connection, &listing.unfiltered(), 1, WINDOW - 1).await?;
-        last.pop().map(|row| OrderId::from(row.0))
+        last.pop().map(|row| OrderId::from(row.id))
     } else {
         None
     };
@@ -148,7 +145,7 @@ async fn walk(
     listing: &Listing,
     limit: i64,
     offset: i64,
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<Vec<OrderRow>, StoreError> {
     let (since, before) = (listing.since.as_uuid(), listing.before.as_uuid());
     let status = listing.status.map(|status| status.to_string());
     let (since, before, status) = (&since, &before, &status);
@@ -169,13 +166,13 @@ async fn walk(
     Ok(rows?)
 }
 
-fn listed((id, customer_id, total, status, created_at): Row) -> Result<ListedOrder, StoreError> {
+fn listed(row: OrderRow) -> Result<ListedOrder, StoreError> {
     Ok(ListedOrder {
-        id: id.into(),
-        customer_id,
-        total: total.try_into().map_err(StoreError::corrupt("total"))?,
-        status: status.parse().map_err(StoreError::corrupt("status"))?,
-        created_at,
+        id: row.id.into(),
+        customer_id: row.customer_id,
+        total: row.total_amount.try_into().map_err(StoreError::corrupt("total"))?,
+        status: row.status.parse().map_err(StoreError::corrupt("status"))?,
+        created_at: row.created_at,
     })
 }
 

@@ -3,12 +3,13 @@
 mod by_key;
 mod insert_batch;
 mod list;
-mod new_order;
 mod read;
 mod seed;
 mod status;
 
 use chrono::{DateTime, Utc};
+use contracts::message::{EventMessage, Origin};
+use contracts::order_events::OrderCreated;
 use domain::{
     Fingerprint, IdempotencyKey, Money, OrderDraft, OrderId, OrderLine, OrderStatus, Owner,
 };
@@ -16,12 +17,9 @@ use domain::{
 pub use by_key::{KnownOrder, find_by_keys};
 pub use insert_batch::insert_batch;
 pub use list::{ListedOrder, Listing, Page, list};
-pub(crate) use new_order::created;
 pub use read::{find, find_many, find_status};
 pub use seed::{SampleOrder, insert_samples, seed_delivered};
 pub use status::{Applied, ApplyError, ReportedStep, apply};
-
-use crate::outbox::OutboxEvent;
 
 /// An order to insert, with its `order.created` event.
 #[derive(Clone, Debug)]
@@ -39,7 +37,26 @@ pub struct NewOrder {
     /// The time of acceptance, with millisecond precision.
     pub created_at: DateTime<Utc>,
     /// The event to publish.
-    pub event: OutboxEvent,
+    pub event: EventMessage,
+}
+
+impl NewOrder {
+    /// Generates the order's id, and builds the event. The time of acceptance is that of the id.
+    pub fn new(
+        owner: Owner,
+        idempotency_key: IdempotencyKey,
+        draft: OrderDraft,
+        origin: Origin<'_>,
+    ) -> Self {
+        let id = OrderId::generate();
+        // `created_at` is the id's time in milliseconds, because lists are sorted by id alone.
+        let created_at = DateTime::from_timestamp_millis(id.unix_millis()).unwrap_or_default();
+        let customer_id = draft.customer_id().to_string();
+        let created = OrderCreated::new(id, customer_id, draft.lines(), draft.total(), created_at);
+        let event = created.message(origin);
+        let fingerprint = Fingerprint::of(&draft);
+        Self { id, owner, idempotency_key, fingerprint, draft, created_at, event }
+    }
 }
 
 /// An order with its current status.

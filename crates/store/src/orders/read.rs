@@ -14,7 +14,8 @@ use crate::schema::{order_items, orders};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// The row of an order.
+/// The columns of an order, except its owner and key.
+#[derive(Clone, Queryable)]
 pub(super) struct OrderRow {
     pub(super) id: Uuid,
     pub(super) customer_id: String,
@@ -23,19 +24,26 @@ pub(super) struct OrderRow {
     pub(super) created_at: DateTime<Utc>,
 }
 
-pub(super) type LineRow = (String, i32, Decimal);
+/// The SQL types of an [`OrderRow`].
+pub(super) type OrderColumns = (SqlUuid, Text, Numeric, Text, Timestamptz);
+
+/// The columns of a line of an order.
+#[derive(Clone, Queryable)]
+pub(super) struct LineRow {
+    product_id: String,
+    quantity: i32,
+    unit_price: Decimal,
+}
 
 statement! {
     /// Reads an order and its history in one statement, so that they come from one snapshot.
     struct Find { id: Uuid, owner: Option<String> }
-        -> (Text, Numeric, Text, Timestamptz, Text, Timestamptz);
-    "SELECT o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at
+        -> (OrderColumns, Text, Timestamptz);
+    "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at
      FROM sales.orders o JOIN sales.order_status_history h ON h.order_id = o.id
      WHERE o.id = " {SqlUuid = id} " AND o.owner = COALESCE(" {Nullable<Text> = owner} ", o.owner)
      ORDER BY h.sequence"
 }
-
-type FoundRow = (String, Decimal, String, DateTime<Utc>, String, DateTime<Utc>);
 
 /// The order with this id and its history; `None` if it does not exist, or if `owner` is given and
 /// is not its owner.
@@ -49,16 +57,12 @@ pub async fn find(
     // because lines never change.
     let connection = &*connection;
     let (rows, lines) = try_join!(
-        Find { id: &id, owner: &owner.map(Owner::to_string) }.load::<FoundRow>(&mut &*connection),
-        lines_of(id).load::<LineRow>(&mut &*connection),
+        Find { id: &id, owner: &owner.map(Owner::to_string) }
+            .load::<(OrderRow, String, DateTime<Utc>)>(&mut &*connection),
+        lines_of(id).load(&mut &*connection),
     )?;
-    let Some((customer_id, total_amount, status, created_at, ..)) =
-        rows.as_slice().first().cloned()
-    else {
-        return Ok(None);
-    };
-    let row = OrderRow { id, customer_id, total_amount, status, created_at };
-    let history = rows.into_iter().map(|(.., status, at)| {
+    let Some((row, ..)) = rows.as_slice().first().cloned() else { return Ok(None) };
+    let history = rows.into_iter().map(|(_, status, at)| {
         Ok(StatusChange { status: status.parse().map_err(StoreError::corrupt("status"))?, at })
     });
     Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))
@@ -67,14 +71,12 @@ pub async fn find(
 statement! {
     /// Returns one row per line.
     struct FindMany { ids: Vec<Uuid> }
-        -> (SqlUuid, Text, Numeric, Text, Timestamptz, Text, Integer, Numeric);
+        -> (OrderColumns, (Text, Integer, Numeric));
     "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, i.product_id, i.quantity, i.unit_price
      FROM sales.orders o JOIN sales.order_items i ON i.order_id = o.id
      WHERE o.id = ANY(" {Array<SqlUuid> = ids} ")
      ORDER BY o.id, i.line_no"
 }
-
-type OrderWithLineRow = (Uuid, String, Decimal, String, DateTime<Utc>, String, i32, Decimal);
 
 /// The orders among `ids` that exist, in ascending order of id.
 pub async fn find_many(
@@ -82,16 +84,9 @@ pub async fn find_many(
     ids: &[OrderId],
 ) -> Result<Vec<Order>, StoreError> {
     let ids = ids.iter().map(|order| order.as_uuid()).collect();
-    let rows: Vec<OrderWithLineRow> = FindMany { ids: &ids }.load(connection).await?;
-    rows.chunk_by(|(one, ..), (other, ..)| one == other)
-        .map(|rows| {
-            let (id, customer_id, total_amount, status, created_at, ..) = rows[0].clone();
-            let lines = rows
-                .iter()
-                .cloned()
-                .map(|(.., product, quantity, price)| (product, quantity, price));
-            order(OrderRow { id, customer_id, total_amount, status, created_at }, lines.collect())
-        })
+    let rows: Vec<(OrderRow, LineRow)> = FindMany { ids: &ids }.load(connection).await?;
+    rows.chunk_by(|(one, _), (other, _)| one.id == other.id)
+        .map(|rows| order(rows[0].0.clone(), rows.iter().map(|(_, line)| line.clone()).collect()))
         .collect()
 }
 
@@ -130,10 +125,10 @@ pub(super) fn order(row: OrderRow, lines: Vec<LineRow>) -> Result<Order, StoreEr
     })
 }
 
-fn line((product_id, quantity, price): LineRow) -> Result<OrderLine, StoreError> {
+fn line(row: LineRow) -> Result<OrderLine, StoreError> {
     Ok(OrderLine {
-        product_id: product_id.try_into().map_err(StoreError::corrupt("product id"))?,
-        quantity: i64::from(quantity).try_into().map_err(StoreError::corrupt("quantity"))?,
-        price: price.try_into().map_err(StoreError::corrupt("price"))?,
+        product_id: row.product_id.try_into().map_err(StoreError::corrupt("product id"))?,
+        quantity: i64::from(row.quantity).try_into().map_err(StoreError::corrupt("quantity"))?,
+        price: row.unit_price.try_into().map_err(StoreError::corrupt("price"))?,
     })
 }

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use contracts::message::EventMessage;
 use diesel::sql_types::{Array, SmallInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use domain::{OrderId, OrderStatus};
 use uuid::Uuid;
 
 use super::{NewOrder, insert_batch};
-use crate::outbox::{OutboxEvent, enqueue};
+use crate::outbox::enqueue;
 use crate::shipments::{self, NewShipment};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -20,7 +21,7 @@ pub struct SampleOrder {
     /// The order.
     pub order: NewOrder,
     /// The events of its steps, in chronological order.
-    pub steps: Vec<OutboxEvent>,
+    pub steps: Vec<EventMessage>,
 }
 
 /// Inserts the orders whose key is new, in one transaction with all their events and one shipment
@@ -38,7 +39,7 @@ pub async fn insert_samples(
             let orders: Vec<&NewOrder> = samples.iter().map(|sample| &sample.order).collect();
             let accepted = insert_batch(connection, &orders).await?;
             let new = samples.iter().filter(|sample| accepted.contains(&sample.order.id));
-            let steps: Vec<OutboxEvent> =
+            let steps: Vec<EventMessage> =
                 new.clone().flat_map(|sample| sample.steps.iter().cloned()).collect();
             enqueue(connection, &steps).await?;
             let shipments: Vec<NewShipment> =
@@ -53,8 +54,8 @@ fn shipment(order: &NewOrder, delay: Duration) -> NewShipment {
     NewShipment {
         order_id: order.id,
         delay,
-        correlation_id: order.event.headers.correlation_id.clone(),
-        trace: order.event.headers.trace(),
+        correlation_id: order.event.attributes.correlation_id.clone(),
+        trace: order.event.attributes.trace.clone(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Claims rows to publish, and deletes or defers them afterwards.
 
-use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use contracts::message::EventMessage;
+use diesel::Queryable;
+use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use domain::OrderId;
 use uuid::Uuid;
 
-use super::{EventHeaders, HeldShard, OutboxEvent};
+use super::HeldShard;
+use super::event::{EventColumns, EventRow};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -18,7 +19,7 @@ pub struct OutboxRow {
     /// The sequence number, which orders the rows of a shard.
     pub seq: i64,
     /// The event.
-    pub event: OutboxEvent,
+    pub event: EventMessage,
     /// How often the event was redriven.
     pub redrive_count: i32,
 }
@@ -41,7 +42,7 @@ statement! {
     /// numbers are assigned before the commit, so a smaller one can appear later. The total size is
     /// limited too, so that a claim fits into the relay's memory even if orders are large.
     struct Claim { shards: Vec<i16>, in_flight: Vec<Uuid>, limit: i64, bytes: i64 }
-        -> (SmallInt, BigInt, SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz, Integer);
+        -> (SmallInt, BigInt, EventColumns, Integer);
     "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
             e.occurred_at, e.redrive_count
      FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
@@ -66,7 +67,13 @@ statement! {
      ORDER BY e.shard, e.seq"
 }
 
-type Row = (i16, i64, Uuid, Uuid, String, String, String, String, DateTime<Utc>, i32);
+#[derive(Queryable)]
+struct Row {
+    shard: i16,
+    seq: i64,
+    event: EventRow,
+    redrive_count: i32,
+}
 
 /// Maximum size of the values and headers in one claim of a shard, in bytes. The last row may
 /// exceed it.
@@ -91,38 +98,28 @@ pub async fn claim(
 ) -> Result<Claimed, StoreError> {
     let statement = Claim { shards, in_flight, limit: &per_shard, bytes: &SHARD_BYTES };
     let rows: Vec<Row> = statement.load(connection).await?;
-    let more = rows.chunk_by(|one, next| one.0 == next.0).any(|of_shard| {
-        let bytes: usize = of_shard.iter().map(bytes_of).sum();
+    let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
+        let bytes: usize = of_shard.iter().map(Row::bytes).sum();
         of_shard.len() >= usize::try_from(per_shard).unwrap_or(0)
             || bytes >= usize::try_from(SHARD_BYTES).unwrap_or(0)
     });
-    let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows.into_iter().map(OutboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(Claimed { rows, more })
 }
 
-fn bytes_of((.., payload, headers, _, _): &Row) -> usize {
-    payload.len() + headers.len()
+impl Row {
+    fn bytes(&self) -> usize {
+        self.event.payload.len() + self.event.headers.len()
+    }
 }
 
-fn row(row: Row) -> Result<OutboxRow, StoreError> {
-    let (
-        shard,
-        seq,
-        event_id,
-        aggregate,
-        topic,
-        event_type,
-        payload,
-        headers,
-        occurred_at,
-        redrive_count,
-    ) = row;
-    let headers: EventHeaders =
-        serde_json::from_str(&headers).map_err(StoreError::corrupt("outbox header"))?;
-    let aggregate_id = OrderId::from(aggregate);
-    let event =
-        OutboxEvent { event_id, aggregate_id, topic, event_type, payload, headers, occurred_at };
-    Ok(OutboxRow { shard, seq, event, redrive_count })
+impl TryFrom<Row> for OutboxRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let Row { shard, seq, event, redrive_count } = row;
+        Ok(Self { shard, seq, event: event.try_into()?, redrive_count })
+    }
 }
 
 statement! {

@@ -4,6 +4,7 @@
 //! That clock can be set, and a failover replaces it. A lease whose end is more than twice its
 //! length in the future counts as expired, so a clock change cannot make a lease last forever.
 
+use diesel::Queryable;
 use diesel::sql_types::{Array, BigInt, SmallInt, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use crate::statement::statement;
 use crate::{Connection, StoreError};
 
 /// A shard that a relay holds, with the fencing token of its lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Queryable)]
 pub struct HeldShard {
     /// The shard.
     pub shard: i16,
@@ -105,7 +106,7 @@ pub async fn extend(
                 Renew { relay, lease_ms, limit: &i64::from(SHARDS) }.load(connection).await?;
             let has_surplus = count(&held) > fair_share;
             take_up_to(connection, relay, lease_ms, fair_share, &mut held).await?;
-            Ok(Share { held: held.into_iter().map(HeldShard::from).collect(), has_surplus })
+            Ok(Share { held, has_surplus })
         })
         .await
 }
@@ -121,12 +122,12 @@ pub async fn share(
         .transaction(async |connection| {
             let (relay, lease_ms) = (&relay, &lease_ms);
             let fair_share = fair_share(connection, relay, lease_ms).await?;
-            let mut held: Vec<(i16, i64)> =
+            let mut held: Vec<HeldShard> =
                 Renew { relay, lease_ms, limit: &fair_share }.load(connection).await?;
-            let kept: Vec<i16> = held.iter().map(|(shard, _)| *shard).collect();
+            let kept: Vec<i16> = held.iter().map(|held| held.shard).collect();
             give_back(connection, relay, &kept).await?;
             take_up_to(connection, relay, lease_ms, fair_share, &mut held).await?;
-            Ok(held.into_iter().map(HeldShard::from).collect())
+            Ok(held)
         })
         .await
 }
@@ -146,24 +147,18 @@ async fn take_up_to(
     relay: &Uuid,
     lease_ms: &i64,
     fair_share: i64,
-    held: &mut Vec<(i16, i64)>,
+    held: &mut Vec<HeldShard>,
 ) -> Result<(), StoreError> {
     let wanted = fair_share - count(held);
     if wanted > 0 {
         let take = Take { relay, lease_ms, wanted: &wanted };
-        held.extend(take.load::<(i16, i64)>(connection).await?);
+        held.extend(take.load::<HeldShard>(connection).await?);
     }
     Ok(())
 }
 
-fn count(held: &[(i16, i64)]) -> i64 {
+fn count(held: &[HeldShard]) -> i64 {
     i64::try_from(held.len()).unwrap_or(i64::MAX)
-}
-
-impl From<(i16, i64)> for HeldShard {
-    fn from((shard, token): (i16, i64)) -> Self {
-        Self { shard, token }
-    }
 }
 
 /// Releases all shards and unregisters the relay, so that other relays need not wait for the leases

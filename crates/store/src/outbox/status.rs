@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use diesel::Queryable;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -40,7 +41,7 @@ pub struct Status {
 }
 
 /// The waiting events of one topic.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Queryable)]
 pub struct TopicDepth {
     /// The topic.
     pub topic: String,
@@ -56,7 +57,7 @@ pub struct TopicDepth {
 }
 
 /// A relay whose lease is valid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Queryable)]
 pub struct LiveRelay {
     /// The relay's id, which is new with each start.
     pub id: Uuid,
@@ -67,7 +68,7 @@ pub struct LiveRelay {
 }
 
 statement! {
-    struct Depth { limit: i64 } -> (SmallInt, Text, BigInt, BigInt, Double, Nullable<Double>);
+    struct Depth { limit: i64 } -> (SmallInt, (Text, BigInt, BigInt, Double, Nullable<Double>));
     "WITH waiting AS (
         SELECT e.shard, e.topic, e.due, extract(epoch FROM clock_timestamp() - e.created_at)::float8 AS age,
                e.due AND row_number() OVER (PARTITION BY e.shard, e.aggregate_id ORDER BY e.seq) = 1 AS claimable
@@ -122,14 +123,10 @@ async fn read_status(
     rows_per_shard: i64,
     most_dead_letters: i64,
 ) -> Result<Status, StoreError> {
-    let rows: Vec<DepthRow> = Depth { limit: &rows_per_shard }.load(connection).await?;
+    let rows: Vec<(i16, TopicDepth)> = Depth { limit: &rows_per_shard }.load(connection).await?;
     let (topics, complete) = by_topic(rows, rows_per_shard);
     let estimate = Estimate { table: "sales.outbox_events" }.get_result(connection).await?;
-    let relays: Vec<(Uuid, i64, f64)> = Relays { alive: &true }.load(connection).await?;
-    let relays = relays
-        .into_iter()
-        .map(|(id, shards, lease_remaining)| LiveRelay { id, shards, lease_remaining })
-        .collect();
+    let relays = Relays { alive: &true }.load(connection).await?;
     let unheld_shards = Shards { held: &false }.get_result(connection).await?;
     let dead_letters = Waiting { limit: &most_dead_letters }.get_result(connection).await?;
     Ok(Status {
@@ -143,21 +140,19 @@ async fn read_status(
     })
 }
 
-type DepthRow = (i16, String, i64, i64, f64, Option<f64>);
-
 /// Sums up the shards per topic. A shard that returned `rows_per_shard` rows may have more.
-fn by_topic(rows: Vec<DepthRow>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool) {
+fn by_topic(rows: Vec<(i16, TopicDepth)>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool) {
     let mut topics = BTreeMap::<String, TopicDepth>::new();
     let mut shards = BTreeMap::<i16, i64>::new();
-    for (shard, topic, events, deferred, oldest, claimable) in rows {
-        *shards.entry(shard).or_default() += events;
-        let depth = topics.entry(topic).or_default();
-        depth.events += events;
-        depth.deferred += deferred;
-        depth.oldest_age = depth.oldest_age.max(oldest);
+    for (shard, row) in rows {
+        *shards.entry(shard).or_default() += row.events;
+        let depth = topics.entry(row.topic).or_default();
+        depth.events += row.events;
+        depth.deferred += row.deferred;
+        depth.oldest_age = depth.oldest_age.max(row.oldest_age);
         // `None` compares as less than any age.
-        if claimable > depth.oldest_claimable_age {
-            depth.oldest_claimable_age = claimable;
+        if row.oldest_claimable_age > depth.oldest_claimable_age {
+            depth.oldest_claimable_age = row.oldest_claimable_age;
         }
     }
     let complete = shards.values().all(|events| *events < rows_per_shard);

@@ -1,11 +1,11 @@
 //! Creates new orders, and reads the steps that are published for them.
 
 use chrono::{SubsecRound, Utc};
-use contracts::cloud_events::{Attributes, TraceContext, data_schema};
+use contracts::cloud_events::TraceContext;
 use contracts::delivery_events::DeliveryEvent;
 use contracts::envelope::Envelope;
-use contracts::event_id::event_id;
-use contracts::order_events::{Item, ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
+use contracts::message::Origin;
+use contracts::order_events::{Item, OrderCreated};
 use delivery_service::Application;
 use domain::OrderId;
 use test_kit::{PlainRecord, Running, World, eventually, produce_all, read_all};
@@ -30,27 +30,21 @@ pub(crate) fn created(order: OrderId) -> PlainRecord {
 
 /// The same with a `tracestate`.
 pub(crate) fn created_with(order: OrderId, tracestate: Option<String>) -> PlainRecord {
-    let now = Utc::now().trunc_subsecs(3);
     let event = OrderCreated {
         order_id: order,
         sequence: 1,
         customer_id: "customer-1".into(),
         items: vec![Item { product_id: "widget".into(), quantity: 1, price: "1".parse().unwrap() }],
         total_amount: "1".parse().unwrap(),
-        created_at: now,
+        created_at: Utc::now().trunc_subsecs(3),
     };
-    let attributes = Attributes {
-        id: event_id(order, ORDER_CREATED),
-        source: "/sales-api".into(),
-        event_type: ORDER_CREATED.into(),
-        time: now,
-        subject: order.as_uuid(),
-        data_schema: data_schema(ORDER_CREATED, ORDER_CREATED_VERSION),
+    let origin = Origin {
+        source: "/sales-api",
+        topic: "",
         correlation_id: Some("checkout-17".into()),
         trace: Some(TraceContext { traceparent: TRACE.into(), tracestate }),
     };
-    let (key, value) = (order.to_string(), Some(serde_json::to_string(&event).unwrap()));
-    PlainRecord { key, value, headers: attributes.to_headers() }
+    event.message(origin).into()
 }
 
 /// Publishes a new order, as the relay would.

@@ -34,7 +34,7 @@ async fn an_oversized_event_is_dead_lettered_whole_and_announced() {
         .await[0];
     assert_eq!(row.get::<_, String>(0), huge.payload);
     assert_eq!(row.get::<_, String>(1), "checkout-17");
-    assert_eq!(row.get::<_, String>(2), huge.event_id.to_string());
+    assert_eq!(row.get::<_, String>(2), huge.attributes.id.to_string());
     assert_eq!(row.get::<_, i16>(3), 1);
     let reason: String = row.get(4);
     assert!(reason.starts_with("Kafka refuses the record: "), "{reason}");
@@ -46,7 +46,7 @@ async fn an_oversized_event_is_dead_lettered_whole_and_announced() {
     assert_eq!(announced.len(), 1);
     let announcement: OutboxDeadLettered =
         serde_json::from_slice(announced[0].value.as_deref().unwrap()).unwrap();
-    assert_eq!((announcement.order_id, announcement.event_id), (order, huge.event_id));
+    assert_eq!((announcement.order_id, announcement.event_id), (order, huge.attributes.id));
     assert_eq!((announcement.topic, announcement.reason), (huge.topic, reason));
 }
 

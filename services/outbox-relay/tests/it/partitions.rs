@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use contracts::message::EventMessage;
 use domain::OrderId;
 use outbox_relay::Application;
-use store::outbox::OutboxEvent;
 use test_kit::{PrivateStack, Running, World, eventually, outbox_event, put_into_outbox, read_all};
 
 use crate::outbox::waiting;
@@ -14,8 +14,8 @@ const ORDERS: usize = 6_000;
 const REPLICAS: &str = "1,2,1,2,1,2,1,2,1,2,1,3";
 const DEAD: i32 = 11;
 
-fn events(world: &World, topic: &str, orders: &[OrderId], payload: &str) -> Vec<OutboxEvent> {
-    let event = |order: &OrderId| OutboxEvent {
+fn events(world: &World, topic: &str, orders: &[OrderId], payload: &str) -> Vec<EventMessage> {
+    let event = |order: &OrderId| EventMessage {
         topic: topic.to_owned(),
         ..outbox_event(world, *order, payload)
     };

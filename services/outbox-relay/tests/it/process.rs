@@ -1,5 +1,5 @@
+use contracts::message::EventMessage;
 use domain::OrderId;
-use store::outbox::OutboxEvent;
 use test_kit::{
     Process, World, eventually, metrics, outbox_event, process_checks, put_into_outbox,
 };
@@ -40,7 +40,7 @@ async fn exactly_one_relay_reports_the_outbox() {
     let world = World::create().await;
     // The topic does not exist, so the event waits.
     let topic = format!("{}.missing", world.topics.order_events);
-    let event = OutboxEvent { topic, ..outbox_event(&world, OrderId::generate(), "{}") };
+    let event = EventMessage { topic, ..outbox_event(&world, OrderId::generate(), "{}") };
     put_into_outbox(&world, &[event]).await;
     let relays = [Process::start(BINARY, &world).await, Process::start(BINARY, &world).await];
 

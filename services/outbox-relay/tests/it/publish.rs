@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use contracts::message::EventMessage;
 use contracts::topics::TopicSpec;
 use domain::OrderId;
 use messaging::topic_admin::{self, Replication};
-use store::outbox::{OutboxEvent, shard_of};
+use store::outbox::shard_of;
 use test_kit::{
     SlowStack, World, eventually, outbox_event as event, put_into_outbox as put, read_all,
 };
@@ -37,10 +38,10 @@ async fn an_event_is_published_unchanged_and_leaves_the_outbox() {
         headers,
         [
             "ce_specversion=1.0".to_owned(),
-            format!("ce_id={}", event.event_id),
+            format!("ce_id={}", event.attributes.id),
             "ce_source=/test".to_owned(),
             "ce_type=order.created".to_owned(),
-            format!("ce_time={}", contracts::timestamp_text(event.occurred_at)),
+            format!("ce_time={}", contracts::timestamp_text(event.attributes.time)),
             format!("ce_subject={order}"),
             "ce_dataschema=urn:sales:order.created:1.0".to_owned(),
             "ce_correlationid=checkout-17".to_owned(),
@@ -139,7 +140,7 @@ async fn only_the_refused_events_of_a_batch_are_dead_lettered() {
         let large = || (0..1000).map(|_| Uuid::new_v4().to_string()).collect::<String>();
         let value = if number % 10 == 3 { large() } else { number.to_string() };
         let event = event(&world, OrderId::generate(), &format!("\"{value}\""));
-        events.push(OutboxEvent { topic: small.clone(), ..event });
+        events.push(EventMessage { topic: small.clone(), ..event });
     }
     put(&world, &events).await;
     // The lanes share a producer, so the retries of one lane must not share a batch with another
@@ -161,7 +162,7 @@ async fn a_refused_event_does_not_delay_its_batch_despite_late_responses() {
         let values = ["1".to_owned(), "2".to_owned(), format!("\"{large}\""), "4".to_owned()];
         let of_one_shard =
             std::iter::repeat_with(OrderId::generate).filter(|order| shard_of(*order) == 7);
-        let events = of_one_shard.zip(values).map(|(order, value)| OutboxEvent {
+        let events = of_one_shard.zip(values).map(|(order, value)| EventMessage {
             topic: small.clone(),
             ..event(&world, order, &value)
         });
@@ -239,7 +240,7 @@ async fn a_mostly_refused_batch_is_deferred() {
     // Random, so that they do not compress.
     let orders = std::iter::repeat_with(OrderId::generate);
     let large = || (0..700).map(|_| Uuid::new_v4().to_string()).collect::<String>();
-    let events = orders.take(60).map(|order| OutboxEvent {
+    let events = orders.take(60).map(|order| EventMessage {
         topic: small.clone(),
         ..event(&world, order, &format!("\"{}\"", large()))
     });

@@ -51,7 +51,7 @@ impl CreateOrder {
         if let Some(order) = self.check_stock(&owner, &key, &draft, trace.as_ref()).await? {
             return Ok(Placed::Replayed(order));
         }
-        let order = Arc::new(NewOrder::new(owner, key, draft, cause.origin(&self.topic))?);
+        let order = Arc::new(NewOrder::new(owner, key, draft, cause.origin(&self.topic)));
         if self.writer.insert(order.clone(), trace.as_ref()).await? {
             return Ok(Placed::Created(order));
         }

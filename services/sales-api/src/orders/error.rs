@@ -25,8 +25,6 @@ pub(crate) enum OrderError {
     MayNotSimulate,
     #[error("the order is {status}: it cannot be {} now", .step.as_str())]
     StatusConflict { status: OrderStatus, step: DeliveryStep },
-    #[error("the event cannot be encoded")]
-    Encode(#[from] serde_json::Error),
     #[error(transparent)]
     Cursor(#[from] CursorError),
     #[error("the cursor of the next page cannot be encrypted")]

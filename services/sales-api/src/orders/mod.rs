@@ -10,7 +10,7 @@ pub(crate) mod simulate;
 pub(crate) mod writer;
 
 use contracts::cloud_events::TraceContext;
-use store::outbox::Origin;
+use contracts::message::Origin;
 
 /// The ids that link everything a request causes to the request.
 #[derive(Clone, Debug)]

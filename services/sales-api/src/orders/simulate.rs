@@ -6,9 +6,9 @@
 use std::str::FromStr;
 
 use chrono::{SubsecRound, Utc};
+use contracts::delivery_events::DeliveryEvent;
 use domain::{DeliveryStep, OrderId, Progress};
-use store::outbox::{self, OutboxEvent};
-use store::{Database, orders};
+use store::{Database, orders, outbox};
 
 use crate::auth::Caller;
 use crate::orders::Cause;
@@ -93,7 +93,7 @@ impl Simulator<'_> {
             return Err(OrderError::StatusConflict { status, step });
         };
         let at = Utc::now().trunc_subsecs(3);
-        let event = OutboxEvent::of_step(order_id, step, at, cause.origin(topic))?;
+        let event = DeliveryEvent { order_id, step, at }.message(cause.origin(topic));
         outbox::enqueue(&mut connection, &[event]).await?;
         notifier.notify([order_id]);
         Ok(())

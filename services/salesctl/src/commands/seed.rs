@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use contracts::message::Origin;
 use contracts::topics;
 use domain::{
     CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, Owner, ProductId, Quantity,
@@ -13,7 +14,6 @@ use domain::{
 use indicatif::ProgressBar;
 use serde::Serialize;
 use store::orders::{NewOrder, insert_batch, seed_delivered};
-use store::outbox::Origin;
 use store::{Connection, Database, DatabaseSettings, DatabaseUrl};
 use uuid::Uuid;
 
@@ -183,7 +183,7 @@ impl Seed {
             trace: None,
         };
         let owner = Owner::try_from(OWNER.to_owned())?;
-        Ok(NewOrder::new(owner, IdempotencyKey::try_from(key)?, draft, origin)?)
+        Ok(NewOrder::new(owner, IdempotencyKey::try_from(key)?, draft, origin))
     }
 }
 

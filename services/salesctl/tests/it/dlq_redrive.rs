@@ -1,12 +1,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::cloud_events::{Attributes, data_schema};
+use contracts::cloud_events::data_schema;
 use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
-use contracts::event_id::event_id;
+use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use messaging::Record;
 use messaging::dead_letter::value_digest;
 use serde_json::{Value, json};
-use test_kit::{World, eventually, limit_records, produce, produce_at, read_all};
+use test_kit::{World, eventually, limit_records, produce, produce_all, produce_at, read_all};
 use uuid::Uuid;
 
 use crate::dlq::{dead_letter, keys, listed, record};
@@ -266,19 +266,9 @@ async fn a_redrive_stops_when_another_one_overtakes_it() {
 /// Publishes a delivery event as delivery-service does, with the given schema version.
 async fn report(world: &World, order: OrderId, step: DeliveryStep, version: &str) {
     let event = DeliveryEvent { order_id: order, step, at: chrono::Utc::now() };
-    let event_type = event_type(step);
-    let attributes = Attributes {
-        id: event_id(order, event_type),
-        source: "/delivery-service".into(),
-        event_type: event_type.into(),
-        time: event.at,
-        subject: order.as_uuid(),
-        data_schema: data_schema(event_type, version),
-        correlation_id: None,
-        trace: None,
-    };
-    let (topic, value) = (&world.topics.delivery_events, event.encode().unwrap());
-    produce(&world.stack, topic, &order.to_string(), Some(&value), &attributes.to_headers()).await;
+    let mut message = event.message(Origin::new("/delivery-service", ""));
+    message.attributes.data_schema = data_schema(event_type(step), version);
+    produce_all(&world.stack, &world.topics.delivery_events, &[message.into()]).await;
 }
 
 async fn until_waiting(world: &World, classes: Value) {

@@ -1,11 +1,11 @@
 //! The memory that services use while they process a backlog of orders of the maximum size.
 
 use chrono::{SubsecRound, Utc};
-use contracts::event_id::event_id;
-use contracts::order_events::{Item, ORDER_CREATED, OrderCreated};
+use contracts::cloud_events::TraceContext;
+use contracts::message::{EventMessage, Origin};
+use contracts::order_events::{Item, OrderCreated};
 use domain::{OrderId, ProductId};
-use store::outbox::{EventHeaders, OutboxEvent};
-use test_kit::{Process, World, eventually, outbox_event, put_into_outbox};
+use test_kit::{Process, World, eventually, put_into_outbox};
 
 use crate::processes::binary;
 
@@ -15,7 +15,7 @@ const ORDERS: usize = 2_500;
 
 /// The event of an order of 200 lines with ids of the maximum length, four bytes per character, and
 /// with headers of the maximum size.
-fn largest(world: &World) -> OutboxEvent {
+fn largest(world: &World) -> EventMessage {
     let order = OrderId::generate();
     let line = |number: usize| Item {
         product_id: format!("{number:03}{}", "\u{1f600}".repeat(ProductId::MAX_CHARS - 3)),
@@ -30,9 +30,15 @@ fn largest(world: &World) -> OutboxEvent {
         total_amount: "9999999999.99".parse().unwrap(),
         created_at: Utc::now().trunc_subsecs(3),
     };
-    let event = outbox_event(world, order, &serde_json::to_string(&event).unwrap());
-    let headers = EventHeaders { tracestate: Some("x".repeat(512)), ..event.headers };
-    OutboxEvent { event_id: event_id(order, ORDER_CREATED), headers, ..event }
+    event.message(Origin {
+        source: "/test",
+        topic: &world.topics.order_events,
+        correlation_id: Some("checkout-17".into()),
+        trace: Some(TraceContext {
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
+            tracestate: Some("x".repeat(512)),
+        }),
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +46,7 @@ async fn a_backlog_of_the_largest_orders_drains_within_the_memory_of_a_container
     let mut world = World::create().await;
     world.set("DELIVERY_MIN_DELAY", 600_000).set("DELIVERY_MAX_DELAY", 600_000);
     for _ in 0..ORDERS / 50 {
-        let some: Vec<OutboxEvent> = (0..50).map(|_| largest(&world)).collect();
+        let some: Vec<EventMessage> = (0..50).map(|_| largest(&world)).collect();
         put_into_outbox(&world, &some).await;
     }
     let orders = i64::try_from(ORDERS).unwrap();

@@ -1,15 +1,16 @@
 //! How `salesctl` shows the events in the outbox and its dead letters.
 
+use contracts::message::EventMessage;
 use domain::OrderId;
 use serde_json::json;
-use store::outbox::{OutboxEvent, share};
+use store::outbox::share;
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
 
 use crate::system::{answer, salesctl};
 
 /// Dead-letters these events, as a relay does after Kafka has rejected them.
-pub(crate) async fn insert_dead_letters(world: &World, events: &[OutboxEvent], reason: &str) {
+pub(crate) async fn insert_dead_letters(world: &World, events: &[EventMessage], reason: &str) {
     put(world, events).await;
     let move_all = format!(
         "INSERT INTO sales.outbox_dead_letters
@@ -122,13 +123,13 @@ async fn dead_letters_are_listed_newest_first_and_shown_completely() {
     assert_eq!(
         shown,
         json!({
-            "id": only[0]["id"], "eventId": first.event_id.to_string(), "orderId": order.to_string(),
+            "id": only[0]["id"], "eventId": first.attributes.id.to_string(), "orderId": order.to_string(),
             "topic": world.topics.order_events, "eventType": "order.created", "attempts": 1, "reason": "too large",
             "deadLetteredAt": null, "enqueuedAt": null, "redrivenAt": null, "redriveCount": 0,
-            "occurredAt": contracts::timestamp_text(first.occurred_at), "payload": first.payload,
+            "occurredAt": contracts::timestamp_text(first.attributes.time), "payload": first.payload,
             "headers": {
                 "source": "/test", "data_schema": "urn:sales:order.created:1.0", "correlation_id": "checkout-17",
-                "traceparent": first.headers.traceparent,
+                "traceparent": first.attributes.trace.unwrap().traceparent,
             },
         })
     );

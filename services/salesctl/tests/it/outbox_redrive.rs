@@ -1,8 +1,8 @@
+use contracts::message::EventMessage;
 use domain::OrderId;
 use messaging::Publisher;
 use outbox_relay::Relay;
 use serde_json::json;
-use store::outbox::OutboxEvent;
 use test_kit::{World, eventually, outbox_event as event, put_into_outbox as put, read_all};
 
 use crate::outbox::insert_dead_letters;
@@ -11,7 +11,7 @@ use crate::system::{RunningSalesctl, answer, salesctl};
 const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters WHERE redriven_at IS NULL";
 const OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
 
-fn events(world: &World, count: usize) -> Vec<OutboxEvent> {
+fn events(world: &World, count: usize) -> Vec<EventMessage> {
     (0..count).map(|number| event(world, OrderId::generate(), &number.to_string())).collect()
 }
 
@@ -101,13 +101,13 @@ async fn only_selected_dead_letters_are_redriven() {
             .clone()
     };
     assert_eq!(redriven(&["--topic", "elsewhere"]).await, 1);
-    assert_eq!(redriven(&["--order", &letters[0].aggregate_id.to_string()]).await, 1);
+    assert_eq!(redriven(&["--order", &letters[0].order_id().to_string()]).await, 1);
     let listed = answer(&world, &["outbox", "dead-letters"]).await;
     assert_eq!(redriven(&["--id", &listed[0]["id"].to_string()]).await, 1);
     // The older of the two remaining dead letters.
     assert_eq!(redriven(&["--max", "1"]).await, 1);
     let left = answer(&world, &["outbox", "dead-letters"]).await;
-    assert_eq!(left[0]["eventId"], letters[2].event_id.to_string());
+    assert_eq!(left[0]["eventId"], letters[2].attributes.id.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,12 @@
 
 use std::fs;
 
-use contracts::cloud_events::Attributes;
-use contracts::order_events::ORDER_CREATED;
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::{EventMessage, Origin};
+use domain::{DeliveryStep, OrderId};
 use futures::future::join_all;
 use messaging::topic_admin::{self, TopicAdminError};
-use messaging::{KafkaSettings, Publication, PublishError, Publisher};
+use messaging::{KafkaSettings, PublishError, Publisher};
 use outbox_relay::{Relay, RelayError, Step};
 use service_kit::Chain;
 use store::{Database, DatabaseSettings};
@@ -165,7 +166,7 @@ async fn clients_are_verified(secure: &SecureStack) {
     topics(&world).await.unwrap();
 }
 
-async fn publish(publisher: &Publisher, event: Publication) -> Result<(), PublishError> {
+async fn publish(publisher: &Publisher, event: EventMessage) -> Result<(), PublishError> {
     let mut answers = publisher.send(vec![((), event)]).all().await;
     answers.settled.pop().unwrap().1
 }
@@ -211,23 +212,10 @@ fn assert_connection_is_rejected(
     }
 }
 
-fn event(world: &World) -> Publication {
-    let order = Uuid::now_v7();
-    Publication {
-        topic: world.topics.order_events.clone(),
-        key: order.to_string(),
-        attributes: Attributes {
-            id: Uuid::new_v4(),
-            source: "/test".to_owned(),
-            event_type: ORDER_CREATED.to_owned(),
-            time: chrono::Utc::now(),
-            subject: order,
-            data_schema: "urn:sales:order.created:1.0".to_owned(),
-            correlation_id: None,
-            trace: None,
-        },
-        payload: "{}".to_owned(),
-    }
+fn event(world: &World) -> EventMessage {
+    let order_id = OrderId::generate();
+    let event = DeliveryEvent { order_id, step: DeliveryStep::Shipped, at: chrono::Utc::now() };
+    event.message(Origin::new("/test", &world.topics.order_events))
 }
 
 async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {

@@ -3,13 +3,12 @@
 mod planted;
 mod running;
 
-use chrono::{DateTime, Utc};
-use contracts::cloud_events::{Attributes, data_schema};
-use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
-use contracts::event_id::event_id;
+use chrono::Utc;
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use serde_json::Value;
-use test_kit::{World, produce};
+use test_kit::{World, produce_all};
 
 use crate::system::{System, salesctl};
 
@@ -80,18 +79,7 @@ pub(crate) async fn any_order(world: &World) -> String {
 /// Reports a step as delivery-service would.
 pub(crate) async fn report_step(world: &World, order: &str, step: DeliveryStep) {
     let order_id: OrderId = order.parse().unwrap();
-    let at: DateTime<Utc> = Utc::now();
-    let attributes = Attributes {
-        id: event_id(order_id, event_type(step)),
-        source: "/delivery-service".into(),
-        event_type: event_type(step).into(),
-        time: at,
-        subject: order_id.as_uuid(),
-        data_schema: data_schema(event_type(step), DELIVERY_VERSION),
-        correlation_id: None,
-        trace: None,
-    };
-    let value = DeliveryEvent { order_id, step, at }.encode().unwrap();
-    let (topic, headers) = (&world.topics.delivery_events, attributes.to_headers());
-    produce(&world.stack, topic, order, Some(&value), &headers).await;
+    let event = DeliveryEvent { order_id, step, at: Utc::now() };
+    let record = event.message(Origin::new("/delivery-service", "")).into();
+    produce_all(&world.stack, &world.topics.delivery_events, &[record]).await;
 }

@@ -1,4 +1,3 @@
-use contracts::delivery_events::DeliveryEvent;
 use domain::DeliveryStep::{Delivered, Shipped};
 use domain::OrderId;
 use messaging::Record;
@@ -6,9 +5,7 @@ use test_kit::{
     PlainRecord, World, eventually, poison_variants, produce_all, read_all, until_processed,
 };
 
-use crate::shop::{
-    attributes, history, now, place, report, send, start, start_with_port, step, until_delivered,
-};
+use crate::shop::{history, place, report, start, start_with_port, step, until_delivered};
 
 async fn dead_letters(world: &World, count: usize) -> Vec<Record> {
     eventually("the dead letters are there", async || {
@@ -26,11 +23,11 @@ fn header<'a>(record: &'a Record, name: &str) -> &'a str {
 async fn a_poison_record_becomes_one_dead_letter_without_delaying_others() {
     let world = World::create().await;
     let (order, other) = (place(&world).await, place(&world).await);
-    let event = DeliveryEvent { order_id: order, step: Shipped, at: now() };
-    let mut headers = attributes(&event).to_headers();
-    headers.push(("x-custom".into(), "kept".into()));
+    let mut poison = step(order, Shipped);
+    poison.value = Some("{\"orderId\":".into());
+    poison.headers.push(("x-custom".into(), "kept".into()));
     report(&world, other, Shipped).await;
-    send(&world, &order.to_string(), Some("{\"orderId\":"), &headers).await;
+    produce_all(&world.stack, &world.topics.delivery_events, &[poison]).await;
     report(&world, other, Delivered).await;
     report(&world, order, Shipped).await;
     report(&world, order, Delivered).await;
@@ -131,13 +128,13 @@ async fn a_poison_record_of_maximum_size_is_dead_lettered() {
     let world = World::create().await;
     let service = start(&world);
     let order = place(&world).await;
-    let event = DeliveryEvent { order_id: order, step: Shipped, at: now() };
     // Ids hardly compress, unlike one repeated letter.
     let mut value = String::new();
     while value.len() < 1_040_000 {
         value.push_str(&OrderId::generate().to_string());
     }
-    send(&world, &order.to_string(), Some(&value), &attributes(&event).to_headers()).await;
+    let poison = PlainRecord { value: Some(value.clone()), ..step(order, Shipped) };
+    produce_all(&world.stack, &world.topics.delivery_events, &[poison]).await;
     report(&world, order, Shipped).await;
     report(&world, order, Delivered).await;
     until_delivered(&world, order).await;

@@ -3,14 +3,12 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use contracts::cloud_events::{Attributes, data_schema};
-use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
-use contracts::event_id::event_id;
-use domain::{DeliveryStep, Fingerprint, OrderDraft, OrderId, OrderLine};
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::Origin;
+use domain::{DeliveryStep, OrderDraft, OrderId, OrderLine};
 use status_consumer::Application;
 use store::orders::{NewOrder, insert_batch};
-use store::outbox::{EventHeaders, OutboxEvent};
-use test_kit::{PlainRecord, Running, World, eventually, produce, produce_all};
+use test_kit::{PlainRecord, Running, World, eventually, produce_all};
 
 pub(crate) fn start(world: &World) -> Running {
     start_with_port(world).0
@@ -25,42 +23,21 @@ pub(crate) fn start_with_port(world: &World) -> (Running, u16) {
 
 /// Inserts an order into the database, as the API would.
 pub(crate) async fn place(world: &World) -> OrderId {
-    let id = OrderId::generate();
     let line = OrderLine {
         product_id: "widget".to_owned().try_into().unwrap(),
         quantity: 1.try_into().unwrap(),
         price: "29.99".parse().unwrap(),
     };
     let draft = OrderDraft::new("customer-1".to_owned().try_into().unwrap(), vec![line]).unwrap();
-    let order = NewOrder {
-        id,
-        owner: "alice".to_owned().try_into().unwrap(),
-        idempotency_key: id.to_string().try_into().unwrap(),
-        fingerprint: Fingerprint::of(&draft),
-        draft,
-        created_at: now(),
-        event: OutboxEvent {
-            event_id: event_id(id, "order.created"),
-            aggregate_id: id,
-            topic: world.topics.order_events.clone(),
-            event_type: "order.created".into(),
-            payload: "{}".into(),
-            headers: EventHeaders {
-                source: "/test".into(),
-                data_schema: data_schema("order.created", "1.0"),
-                correlation_id: None,
-                traceparent: None,
-                tracestate: None,
-            },
-            occurred_at: now(),
-        },
-    };
+    let (owner, key) = ("alice".to_owned(), OrderId::generate().to_string());
+    let origin = Origin::new("/test", &world.topics.order_events);
+    let order = NewOrder::new(owner.try_into().unwrap(), key.try_into().unwrap(), draft, origin);
     let store = world.store();
     assert_eq!(
         insert_batch(&mut store.connection().await.unwrap(), &[&order]).await.unwrap(),
-        HashSet::from([id])
+        HashSet::from([order.id])
     );
-    id
+    order.id
 }
 
 /// Publishes a step, as delivery-service would.
@@ -72,31 +49,7 @@ pub(crate) async fn report(world: &World, order: OrderId, step_taken: DeliverySt
 /// The record of a step.
 pub(crate) fn step(order: OrderId, step: DeliveryStep) -> PlainRecord {
     let event = DeliveryEvent { order_id: order, step, at: now() };
-    let (key, value) = (order.to_string(), Some(event.encode().unwrap()));
-    PlainRecord { key, value, headers: attributes(&event).to_headers() }
-}
-
-pub(crate) async fn send(
-    world: &World,
-    key: &str,
-    value: Option<&str>,
-    headers: &[(String, String)],
-) {
-    produce(&world.stack, &world.topics.delivery_events, key, value, headers).await;
-}
-
-pub(crate) fn attributes(event: &DeliveryEvent) -> Attributes {
-    let event_type = event_type(event.step);
-    Attributes {
-        id: event_id(event.order_id, event_type),
-        source: "/delivery-service".into(),
-        event_type: event_type.into(),
-        time: event.at,
-        subject: event.order_id.as_uuid(),
-        data_schema: data_schema(event_type, DELIVERY_VERSION),
-        correlation_id: None,
-        trace: None,
-    }
+    event.message(Origin::new("/delivery-service", "")).into()
 }
 
 /// The statuses that an order had, oldest first.

@@ -1,26 +1,28 @@
 //! Reads dead letters.
 
 use chrono::{DateTime, Utc};
-use diesel::OptionalExtension;
+use contracts::message::EventMessage;
 use diesel::sql_types::{
-    BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
+use diesel::{OptionalExtension, Queryable};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
 use uuid::Uuid;
 
-use crate::outbox::OutboxEvent;
+use crate::outbox::event::{EventColumns, EventRow};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
 /// A dead letter without the event's payload, which may be large.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct DeadLetter {
     /// The dead letter's id; later dead letters have larger ids.
     pub id: i64,
     /// `ce_id` of the event.
     pub event_id: Uuid,
     /// The order's id.
+    #[diesel(deserialize_as = Uuid)]
     pub order_id: OrderId,
     /// The topic that the event was for.
     pub topic: String,
@@ -44,7 +46,7 @@ pub struct DeadLetterDetails {
     /// The dead letter.
     pub letter: DeadLetter,
     /// The event, as it would be published.
-    pub event: OutboxEvent,
+    pub event: EventMessage,
     /// When the event was inserted into the outbox.
     pub enqueued_at: DateTime<Utc>,
 }
@@ -60,8 +62,6 @@ pub struct DeadLetterFilter {
     pub order: Option<OrderId>,
 }
 
-type Row =
-    (i64, Uuid, Uuid, String, String, i16, String, DateTime<Utc>, Option<DateTime<Utc>>, i32);
 type RowTypes = (
     BigInt,
     SqlUuid,
@@ -97,14 +97,13 @@ pub async fn list(
     let order = filter.order.map(OrderId::as_uuid);
     let statement =
         List { redriven: &redriven, topic: &filter.topic, order: &order, limit: &limit };
-    let rows: Vec<Row> = statement.load(connection).await?;
-    Ok(rows.into_iter().map(DeadLetter::from).collect())
+    Ok(statement.load(connection).await?)
 }
 
 statement! {
-    struct Find { id: i64 } -> (RowTypes, (Text, Jsonb, Timestamptz, Timestamptz));
-    "SELECT id, event_id, aggregate_id, topic, event_type, attempts, reason, dead_lettered_at, redriven_at,
-            redrive_count, payload::text, headers, occurred_at, created_at
+    struct Find { id: i64 } -> (RowTypes, EventColumns, Timestamptz);
+    "SELECT id, event_id, aggregate_id, topic, event_type, attempts, reason, dead_lettered_at, redriven_at, redrive_count,
+            event_id, aggregate_id, topic, event_type, payload::text, headers::text, occurred_at, created_at
      FROM sales.outbox_dead_letters WHERE id = " {BigInt = id}
 }
 
@@ -113,37 +112,10 @@ pub async fn find(
     connection: &mut Connection,
     id: i64,
 ) -> Result<Option<DeadLetterDetails>, StoreError> {
-    type Content = (String, serde_json::Value, DateTime<Utc>, DateTime<Utc>);
-    let row: Option<(Row, Content)> = Find { id: &id }.get_result(connection).await.optional()?;
-    let Some((row, (payload, headers, occurred_at, enqueued_at))) = row else { return Ok(None) };
-    let letter = DeadLetter::from(row);
-    let event = OutboxEvent {
-        event_id: letter.event_id,
-        aggregate_id: letter.order_id,
-        topic: letter.topic.clone(),
-        event_type: letter.event_type.clone(),
-        payload,
-        headers: serde_json::from_value(headers).map_err(StoreError::corrupt("outbox header"))?,
-        occurred_at,
-    };
-    Ok(Some(DeadLetterDetails { letter, event, enqueued_at }))
-}
-
-impl From<Row> for DeadLetter {
-    fn from(row: Row) -> Self {
-        let (id, event_id, order, topic, event_type, attempts, reason, at, redriven_at, redriven) =
-            row;
-        Self {
-            id,
-            event_id,
-            order_id: order.into(),
-            topic,
-            event_type,
-            attempts,
-            reason,
-            dead_lettered_at: at,
-            redriven_at,
-            redrive_count: redriven,
-        }
-    }
+    let row: Option<(DeadLetter, EventRow, DateTime<Utc>)> =
+        Find { id: &id }.get_result(connection).await.optional()?;
+    row.map(|(letter, event, enqueued_at)| {
+        Ok(DeadLetterDetails { letter, event: event.try_into()?, enqueued_at })
+    })
+    .transpose()
 }

@@ -6,10 +6,11 @@
 mod list;
 mod redrive;
 
+use contracts::message::EventMessage;
 use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{ClaimedRow, HeldShard, OutboxEvent, enqueue};
+use super::{ClaimedRow, HeldShard, enqueue};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -44,7 +45,7 @@ pub async fn dead_letter(
     connection: &mut Connection,
     row: ClaimedRow,
     reason: &str,
-    announcement: Option<&OutboxEvent>,
+    announcement: Option<&EventMessage>,
 ) -> Result<bool, StoreError> {
     let HeldShard { shard, token } = row.held;
     connection

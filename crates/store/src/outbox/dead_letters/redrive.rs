@@ -4,6 +4,7 @@
 //! neither loses nor duplicates an event, and the next redrive continues where it stopped.
 //! Concurrent redrives wait for each other's rows, and redrive each dead letter once.
 
+use diesel::Queryable;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
@@ -37,7 +38,7 @@ pub struct RedrivePlan {
 }
 
 /// Dead letters with the same topic and reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct RedriveGroup {
     /// The topic that the events were for.
     pub topic: String,
@@ -89,11 +90,7 @@ pub async fn plan(
         max_redrives,
         limit: &MAX_PLANNED,
     };
-    let rows: Vec<(String, String, bool, i64)> = statement.load(connection).await?;
-    let groups: Vec<RedriveGroup> = rows
-        .into_iter()
-        .map(|(topic, reason, too_often, count)| RedriveGroup { topic, reason, too_often, count })
-        .collect();
+    let groups: Vec<RedriveGroup> = statement.load(connection).await?;
     let complete = groups.iter().map(|group| group.count).sum::<i64>() < MAX_PLANNED;
     Ok(RedrivePlan { groups, complete, newest })
 }

@@ -258,7 +258,6 @@ impl From<OrderError> for ApiError {
             OrderError::Store(error) => error.into(),
             OrderError::Write(BatchError::Stopped)
             | OrderError::MissingOrder
-            | OrderError::Encode(_)
             | OrderError::Encrypt(_) => Self::Internal(error.into()),
         }
     }

@@ -1,6 +1,7 @@
 //! `salesctl outbox dead-letters`.
 
 use conf::{Conf, Subcommands};
+use contracts::message::EventMessage;
 use contracts::timestamp_text;
 use domain::OrderId;
 use serde::Serialize;
@@ -80,14 +81,14 @@ struct Listed {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Whole {
+struct Whole<'a> {
     #[serde(flatten)]
     listed: Listed,
     occurred_at: String,
     enqueued_at: String,
-    headers: EventHeaders,
+    headers: EventHeaders<'a>,
     /// As text, byte for byte.
-    payload: String,
+    payload: &'a str,
 }
 
 impl DeadLetters {
@@ -96,7 +97,7 @@ impl DeadLetters {
         if let Some(Command::Show(Show { id, json })) = self.command {
             let found = dead_letters::find(&mut connection, id).await?;
             let whole = found.ok_or_else(|| format!("there is no dead letter {id}"))?;
-            return output::print(json, &Whole::from(whole), Whole::text);
+            return output::print(json, &Whole::from(&whole), Whole::text);
         }
         let filter = DeadLetterFilter { id: None, topic: self.topic, order: self.order };
         let letters = dead_letters::list(&mut connection, &filter, self.all, self.limit).await?;
@@ -127,14 +128,15 @@ impl From<DeadLetter> for Listed {
     }
 }
 
-impl From<DeadLetterDetails> for Whole {
-    fn from(whole: DeadLetterDetails) -> Self {
+impl<'a> From<&'a DeadLetterDetails> for Whole<'a> {
+    fn from(whole: &'a DeadLetterDetails) -> Self {
+        let EventMessage { attributes, payload, .. } = &whole.event;
         Self {
-            listed: whole.letter.into(),
-            occurred_at: timestamp_text(whole.event.occurred_at),
+            listed: whole.letter.clone().into(),
+            occurred_at: timestamp_text(attributes.time),
             enqueued_at: timestamp_text(whole.enqueued_at),
-            headers: whole.event.headers,
-            payload: whole.event.payload,
+            headers: attributes.into(),
+            payload,
         }
     }
 }
@@ -153,7 +155,7 @@ impl Listed {
     }
 }
 
-impl Whole {
+impl Whole<'_> {
     fn text(&self) -> String {
         let Self { listed, headers, .. } = self;
         let mut lines = vec![

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use contracts::delivery_events::DeliveryEvent;
+use contracts::message::Origin;
 use domain::{
     CustomerId, DeliveryStep, IdempotencyKey, Money, OrderDraft, OrderLine, OrderStatus, Owner,
     ProductId, Quantity,
 };
 use indicatif::ProgressBar;
 use store::orders::{NewOrder, SampleOrder, find_by_keys, insert_samples};
-use store::outbox::{Origin, OutboxEvent};
 use store::{Connection, StoreError};
 use tokio::time::{Instant, sleep};
 
@@ -116,13 +117,13 @@ fn sample(number: u32, topics: &Topics<'_>) -> Result<SampleOrder, Failure> {
         correlation_id: Some(key(number)?.as_str().to_owned()),
         trace: None,
     };
-    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin.clone())?;
+    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin.clone());
     let steps = DeliveryStep::ALL.into_iter().filter(|step| step.target() <= status(number));
     let steps = steps.map(|step| {
         let origin = Origin { topic: topics.delivery_events, ..origin.clone() };
-        OutboxEvent::of_step(order.id, step, order.created_at, origin)
+        DeliveryEvent { order_id: order.id, step, at: order.created_at }.message(origin)
     });
-    let steps = steps.collect::<Result<_, _>>()?;
+    let steps = steps.collect();
     Ok(SampleOrder { order, steps })
 }
 
@@ -162,7 +163,8 @@ mod tests {
         for number in 1..=ORDERS {
             let SampleOrder { order, steps } = sample(number, &topics).unwrap();
             assert_eq!(order.event.topic, "orders");
-            let types: Vec<&str> = steps.iter().map(|step| step.event_type.as_str()).collect();
+            let types: Vec<&str> =
+                steps.iter().map(|step| step.attributes.event_type.as_str()).collect();
             let all = ["order.shipped", "order.delivered"];
             assert_eq!(types, all[..usize::try_from(status(number).sequence()).unwrap() - 1]);
             assert!(steps.iter().all(|step| step.topic == "deliveries"));

@@ -41,7 +41,7 @@ pub struct InFlightBatches<T, C> {
 
 /// Delivery reports, and the rest of their batch.
 struct BatchReports<T, C> {
-    flight: InFlightBatch<T, C>,
+    batch: InFlightBatch<T, C>,
     reports: DeliveryReports<T>,
     events: usize,
     bytes: usize,
@@ -65,23 +65,23 @@ impl<T: Send + Sync + 'static, C: Send + 'static> InFlightBatches<T, C> {
     }
 
     /// Adds the rest of a batch.
-    pub fn add(&mut self, mut flight: InFlightBatch<T, C>) {
-        let (events, bytes) = (flight.events.waiting().count(), flight.events.bytes());
+    pub fn add(&mut self, mut batch: InFlightBatch<T, C>) {
+        let (events, bytes) = (batch.events.waiting().count(), batch.events.bytes());
         self.events += events;
         self.bytes += bytes;
-        let landing = async move {
-            let reports = flight.events.reports(REPORT_WAIT).await;
-            BatchReports { flight, reports, events, bytes }
+        let reports = async move {
+            let reports = batch.events.reports(REPORT_WAIT).await;
+            BatchReports { batch, reports, events, bytes }
         };
-        self.reports.push(landing.boxed());
+        self.reports.push(reports.boxed());
     }
 
     /// The next delivery reports, with the rest of their batch. `None` if no batch is in flight.
     pub async fn next(&mut self) -> Option<(InFlightBatch<T, C>, DeliveryReports<T>)> {
-        let BatchReports { flight, reports, events, bytes } = self.reports.next().await?;
+        let BatchReports { batch, reports, events, bytes } = self.reports.next().await?;
         self.events -= events;
         self.bytes -= bytes;
-        Some((flight, reports))
+        Some((batch, reports))
     }
 
     /// The next delivery reports, if they have already arrived.
