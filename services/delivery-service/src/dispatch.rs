@@ -101,10 +101,7 @@ impl Dispatcher {
                         outage.failed(&error);
                     }
                 }
-                Err(error) => {
-                    let wait = outage.failed(&error);
-                    shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
-                }
+                Err(error) => outage.wait(&error, &shutdown).await,
             }
         }
         while let Some((flight, answers)) = self.flights.next().await {
