@@ -2,6 +2,7 @@
 //! startup, shutdown, and retries during an outage.
 
 pub mod config;
+pub mod convert;
 pub mod health;
 pub mod jwt;
 pub mod lifecycle;

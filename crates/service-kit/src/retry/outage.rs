@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Chain;
+use crate::convert::millis;
 use crate::retry::RetrySchedule;
 
 /// The state of one dependency as one loop sees it.
@@ -54,7 +55,7 @@ impl Outage {
         if let Some(since) = self.since.take() {
             self.schedule.reset();
             if self.seen_by.fetch_sub(1, Ordering::Relaxed) == 1 {
-                let outage_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let outage_ms = millis(since.elapsed());
                 tracing::info!(dependency = self.dependency, outage_ms, "available again");
             }
         }
