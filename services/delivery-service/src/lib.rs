@@ -10,5 +10,5 @@ mod dispatch;
 mod intake;
 mod observe;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;

@@ -10,5 +10,5 @@ mod http;
 mod inventory;
 mod orders;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;

@@ -87,13 +87,17 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
-/// The configuration of one service.
-pub trait ServiceConfig: Conf {
-    /// The settings that every service has.
-    fn common(&self) -> &CommonSettings;
-
-    /// The port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one.
-    fn management_port(&self) -> u16;
+/// A value parser for whole numbers within bounds.
+pub fn within<T>(bounds: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String>
+where
+    T: Display + FromStr + PartialOrd,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| {
+            format!("must be a whole number from {} to {}", bounds.start(), bounds.end())
+        })
+    }
 }
 
 /// Reads a whole number within bounds.
@@ -101,10 +105,7 @@ pub fn number_in<T>(text: &str, bounds: RangeInclusive<T>) -> Result<T, String>
 where
     T: Display + FromStr + PartialOrd,
 {
-    let number = text.parse().ok().filter(|number| bounds.contains(number));
-    number.ok_or_else(|| {
-        format!("must be a whole number from {} to {}", bounds.start(), bounds.end())
-    })
+    within(bounds)(text)
 }
 
 /// Reads a duration in milliseconds: zero to a day.
@@ -205,7 +206,7 @@ fn parse_log_filter(text: &str) -> Result<Targets, String> {
 
 /// Reads the process's arguments and environment. `Err` is the exit code, after the errors were
 /// printed.
-pub(crate) fn load<C: ServiceConfig>() -> Result<C, u8> {
+pub(crate) fn load<C: Conf>() -> Result<C, u8> {
     usage::parse(std::env::args_os(), environment()).map_err(|message| {
         message.print();
         if message.is_error { EX_CONFIG } else { 0 }
