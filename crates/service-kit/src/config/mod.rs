@@ -108,19 +108,24 @@ where
     within(bounds)(text)
 }
 
+/// A value parser for durations within bounds, in milliseconds.
+pub fn millis_within(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let ms = text.parse().ok().filter(|ms| bounds.contains(ms)).map(Duration::from_millis);
+        let (from, to) = (bounds.start(), bounds.end());
+        ms.ok_or_else(|| format!("must be a whole number of milliseconds from {from} to {to}"))
+    }
+}
+
 /// Reads a duration in milliseconds: zero to a day.
-pub fn millis(text: &str) -> Result<Duration, &'static str> {
-    in_millis(text, 0).ok_or("must be a whole number of milliseconds from 0 to 86400000")
+pub fn millis(text: &str) -> Result<Duration, String> {
+    millis_within(0..=86_400_000)(text)
 }
 
 /// Reads a timeout or an interval in milliseconds: 10 ms to a day. A shorter one would only waste
 /// CPU time.
-pub fn timeout_millis(text: &str) -> Result<Duration, &'static str> {
-    in_millis(text, 10).ok_or("must be a whole number of milliseconds from 10 to 86400000")
-}
-
-fn in_millis(text: &str, least: u64) -> Option<Duration> {
-    text.parse().ok().filter(|ms| (least..=86_400_000).contains(ms)).map(Duration::from_millis)
+pub fn timeout_millis(text: &str) -> Result<Duration, String> {
+    millis_within(10..=86_400_000)(text)
 }
 
 /// Reads a secret that tokens are signed with. RFC 7518, section 3.2, requires the length of the
