@@ -289,12 +289,6 @@ impl<H: Handler> Runner<H> {
     }
 }
 
-impl<H> std::fmt::Debug for Runner<H> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("topic", &self.options.topic).finish_non_exhaustive()
-    }
-}
-
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

@@ -21,7 +21,6 @@ use crate::telemetry::metrics;
 const MAX_CONNECTIONS: usize = 128;
 
 /// A bound management endpoint.
-#[derive(Debug)]
 pub(crate) struct Management {
     listener: TcpListener,
     pub(crate) readiness: Readiness,

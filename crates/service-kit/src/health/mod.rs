@@ -11,7 +11,6 @@ pub(crate) mod management;
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -143,12 +142,6 @@ impl Readiness {
 
     fn checks(&self) -> MutexGuard<'_, BTreeMap<&'static str, Check>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Readiness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.report()).finish()
     }
 }
 

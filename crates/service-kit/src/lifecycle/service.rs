@@ -17,7 +17,6 @@ use crate::telemetry::{Telemetry, build_info, metrics};
 use crate::{Chain, Heartbeat};
 
 /// A service with its ports bound: its loops and its management endpoint, ready to run.
-#[derive(Debug)]
 pub struct Service {
     /// The loops.
     pub tasks: Tasks,

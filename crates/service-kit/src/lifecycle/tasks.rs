@@ -1,8 +1,8 @@
 //! The loops of a service. They start and stop together, and the end of one stops all.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
-use std::{fmt, io};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,7 +10,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+type BoxedError = Box<dyn Error + Send + Sync>;
+
+type Outcome = Result<(), BoxedError>;
 
 /// Why a service failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +24,7 @@ pub enum ServiceError {
         task: &'static str,
         /// The cause.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: BoxedError,
     },
     /// A loop returned without a stop signal.
     #[error("{0} ended unexpectedly")]
@@ -78,21 +80,21 @@ impl Tasks {
     }
 
     /// Adds a loop, which runs until the shutdown.
-    pub fn add<F, E>(&mut self, name: &'static str, task: F)
-    where
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Box<dyn Error + Send + Sync>>,
-    {
-        self.loops.push(task.map(move |outcome| (name, outcome.map_err(Into::into))).boxed());
+    pub fn add<E: Into<BoxedError>>(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.loops.push(named(name, task));
     }
 
     /// Adds a loop that runs until the end.
-    pub fn add_last<F, E>(&mut self, name: &'static str, task: F)
-    where
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Box<dyn Error + Send + Sync>>,
-    {
-        self.last.push(task.map(move |outcome| (name, outcome.map_err(Into::into))).boxed());
+    pub fn add_last<E: Into<BoxedError>>(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.last.push(named(name, task));
     }
 
     /// Runs all loops until `stop`, or until the first of them ends. Then stops them, and waits at
@@ -120,10 +122,11 @@ impl Tasks {
     }
 }
 
-impl fmt::Debug for Tasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").finish_non_exhaustive()
-    }
+fn named<E: Into<BoxedError>>(
+    name: &'static str,
+    task: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Loop {
+    task.map(move |outcome| (name, outcome.map_err(Into::into))).boxed()
 }
 
 /// Waits for `moment`. A loop that ends before it is a failure.
