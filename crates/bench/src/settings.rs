@@ -1,7 +1,7 @@
 //! The command-line options.
 
 use conf::Conf;
-use service_kit::config::number_in;
+use service_kit::config::within;
 
 /// bench: measures the speed of the system against its targets, on a private stack
 ///
@@ -11,19 +11,19 @@ use service_kit::config::number_in;
 pub(crate) struct Settings {
     /// Number of rounds. Each round measures everything once, so that disturbances of the machine
     /// affect all figures alike
-    #[conf(long, env = "BENCH_ROUNDS", default_value = "3", value_parser = parse_count)]
+    #[conf(long, env = "BENCH_ROUNDS", default_value = "3", value_parser = within(1..=3600))]
     pub(crate) rounds: u32,
 
     /// Duration of each measurement, in seconds
-    #[conf(long, env = "BENCH_SECONDS", default_value = "10", value_parser = parse_count)]
+    #[conf(long, env = "BENCH_SECONDS", default_value = "10", value_parser = within(1..=3600))]
     pub(crate) seconds: u32,
 
     /// Number of events in the backlog that the relay drains
-    #[conf(long, env = "BENCH_BACKLOG", default_value = "500000", value_parser = parse_backlog)]
+    #[conf(long, env = "BENCH_BACKLOG", default_value = "500000", value_parser = within(10_000..=10_000_000))]
     pub(crate) backlog: u64,
 
     /// Number of orders in the tables for big-tables
-    #[conf(long, env = "BENCH_STORED", default_value = "10000000", value_parser = parse_stored)]
+    #[conf(long, env = "BENCH_STORED", default_value = "10000000", value_parser = within(100_000..=100_000_000))]
     pub(crate) stored: u64,
 
     /// Measurements, separated by commas: machine, idle, creates, drain, latency, consumers, whole;
@@ -35,16 +35,4 @@ pub(crate) struct Settings {
     /// Prints JSON
     #[conf(long)]
     pub(crate) json: bool,
-}
-
-fn parse_count(text: &str) -> Result<u32, String> {
-    number_in(text, 1..=3600)
-}
-
-fn parse_backlog(text: &str) -> Result<u64, String> {
-    number_in(text, 10_000..=10_000_000)
-}
-
-fn parse_stored(text: &str) -> Result<u64, String> {
-    number_in(text, 100_000..=100_000_000)
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use test_kit::free_port;
+use test_kit::{free_port, stack_variables};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ impl System {
         // Left by a killed run.
         wipe()?;
         system.run(Command::new(script("stack")).args([STACK, "up"]).stdout(Stdio::null()))?;
-        system.variables = stack_variables()?;
+        system.variables = stack_variables(STACK)?;
         system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))?;
         system.create_topics()?;
         Ok(system)
@@ -293,12 +293,6 @@ fn described(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let first = command.get_args().next().unwrap_or_default();
     format!("failed: {} {}", program.to_string_lossy(), first.to_string_lossy())
-}
-
-fn stack_variables() -> Result<BTreeMap<String, String>, Failure> {
-    let text = fs::read_to_string(folder().join("env"))?;
-    let variables = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
-    Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 fn script(name: &str) -> PathBuf {

@@ -21,21 +21,13 @@ pub(crate) struct QuietContext {
 
 impl ClientContext for QuietContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        quiet_log(level, facility, message);
+        tracing::debug!(target: "librdkafka", ?level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.auth_failure.observe(&error, reason);
-        quiet_error(&error, reason);
+        tracing::debug!(target: "librdkafka", %error, reason);
     }
-}
-
-pub(crate) fn quiet_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    tracing::debug!(target: "librdkafka", ?level, facility, message);
-}
-
-pub(crate) fn quiet_error(error: &KafkaError, reason: &str) {
-    tracing::debug!(target: "librdkafka", %error, reason);
 }
 
 const UNVERIFIED: &str = ": its certificate is not signed by a trusted CA (KAFKA_CA_FILE, or those of the \

@@ -324,9 +324,3 @@ fn is_transient(error: &KafkaError) -> bool {
         )
     )
 }
-
-impl std::fmt::Debug for TopicReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TopicReader").field("topic", &self.topic).finish_non_exhaustive()
-    }
-}

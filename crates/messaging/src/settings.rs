@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use conf::Conf;
 use rdkafka::ClientConfig;
+use service_kit::config::millis_within;
 
 use crate::KafkaSecurity;
 
@@ -14,8 +15,9 @@ pub struct KafkaSettings {
     #[conf(env, value_parser = parse_brokers)]
     pub kafka_brokers: String,
 
+    // librdkafka accepts at most 900 seconds, and needs some time to collect a batch.
     /// Maximum time until the broker acknowledges a record, in milliseconds
-    #[conf(env, default_value = "5000", value_parser = parse_publish_timeout)]
+    #[conf(env, default_value = "5000", value_parser = millis_within(100..=900_000))]
     pub kafka_publish_timeout: Duration,
 
     /// Encryption and authentication.
@@ -42,12 +44,6 @@ impl KafkaSettings {
         self.security.configure(&mut config);
         config
     }
-}
-
-/// librdkafka accepts at most 900 seconds, and needs some time to collect a batch.
-fn parse_publish_timeout(text: &str) -> Result<Duration, &'static str> {
-    let ms = text.parse().ok().filter(|ms| (100..=900_000).contains(ms));
-    ms.map(Duration::from_millis).ok_or("must be a whole number of milliseconds from 100 to 900000")
 }
 
 fn parse_brokers(text: &str) -> Result<String, &'static str> {

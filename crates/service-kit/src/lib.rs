@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod convert;
 pub mod health;
 pub mod jwt;
 pub mod lifecycle;

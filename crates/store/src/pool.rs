@@ -17,7 +17,7 @@ use diesel_async::pooled_connection::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use service_kit::config::credentials::CaFile;
-use service_kit::config::{number_in, timeout_millis};
+use service_kit::config::{timeout_millis, within};
 use service_kit::health::ProbeFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
@@ -47,7 +47,7 @@ pub struct DatabaseSettings {
     pub database_ca_file: Option<CaFile>,
 
     /// Maximum number of pooled connections of one instance
-    #[conf(env, default_value = "8", value_parser = parse_pool_size)]
+    #[conf(env, default_value = "8", value_parser = within(1..=1000))]
     pub database_pool_size: usize,
 
     /// Maximum wait for a pooled or a new connection, in milliseconds
@@ -66,14 +66,15 @@ impl DatabaseSettings {
         Self { database_pool_size, ..self.clone() }
     }
 
+    /// The maximum time of one statement, with the wait for its connection.
+    pub fn longest_statement(&self) -> Duration {
+        self.database_connect_timeout + self.database_statement_timeout
+    }
+
     fn check(&self) -> Result<(), String> {
         let checked = self.database_url.check_ca(self.database_ca_file.as_ref());
         checked.map_err(|fault| format!("DATABASE_URL {fault}"))
     }
-}
-
-fn parse_pool_size(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=1000)
 }
 
 /// Age at which a connection is replaced, so that a moved primary or a changed password takes

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
+use service_kit::convert::count;
 use service_kit::telemetry::metrics::{catalogue, on_scrape};
 
 /// Reports the size and use of a pool on each scrape, until the pool is dropped.
@@ -19,8 +20,7 @@ pub(crate) fn show(name: &'static str, pool: &Pool<AsyncPgConnection>) {
             ("database_pool_used_connections", status.size.saturating_sub(status.available)),
             ("database_pool_waiters", status.waiting),
         ] {
-            metrics::gauge!(metric, "pool" => name)
-                .set(f64::from(u32::try_from(connections).unwrap_or(u32::MAX)));
+            metrics::gauge!(metric, "pool" => name).set(count(connections));
         }
         true
     });

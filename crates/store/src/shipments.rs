@@ -10,6 +10,7 @@ use diesel::Queryable;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId, OrderStatus};
+use service_kit::convert::millis;
 use uuid::Uuid;
 
 pub use self::refused::{RefusedStep, count_refused, redrive, refuse, refused};
@@ -273,10 +274,6 @@ pub async fn overdue(connection: &mut Connection) -> Result<Overdue, StoreError>
         Due { limit: &MOST_DUE }.get_result(connection).await?;
     let oldest = Duration::from_millis(u64::try_from(oldest_ms).unwrap_or(0));
     Ok(Overdue { shipments, oldest })
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

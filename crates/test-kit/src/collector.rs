@@ -94,12 +94,6 @@ impl Drop for Collector {
     }
 }
 
-impl std::fmt::Debug for Collector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Collector").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
 async fn collect(
     collected: web::Data<Mutex<Vec<CollectedSpan>>>,
     body: web::Bytes,

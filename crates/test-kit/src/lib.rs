@@ -34,7 +34,7 @@ pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};
 pub use slow::SlowStack;
-pub use stack::{PrivateStack, Stack};
+pub use stack::{PrivateStack, Stack, stack_variables};
 pub use topics::{
     delete_topic, empty_topic, limit_records, produce, produce_all, produce_at, produce_compressed,
     read_all, topic_setting,

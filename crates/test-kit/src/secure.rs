@@ -9,8 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use tokio_postgres::NoTls;
 
+use crate::database::connect;
 use crate::ports::free_port;
 use crate::{PrivateStack, Stack, eventually};
 
@@ -112,14 +112,8 @@ impl SecureStack {
 
     async fn encrypt_postgres(&self) {
         let url = self.addresses().database_url;
-        let connect = async || {
-            let (client, connection) =
-                tokio_postgres::connect(&url, NoTls).await.expect("cannot connect to PostgreSQL");
-            tokio::spawn(connection);
-            client
-        };
         let server = self.file("server.pem");
-        let client = connect().await;
+        let client = connect(&url).await;
         for statement in [
             &format!("ALTER SYSTEM SET ssl_cert_file = '{server}'"),
             &format!("ALTER SYSTEM SET ssl_key_file = '{server}'"),
@@ -129,11 +123,8 @@ impl SecureStack {
             client.batch_execute(statement).await.expect(statement);
         }
         eventually("PostgreSQL has TLS enabled", async || {
-            let ssl = connect()
-                .await
-                .query_one("SHOW ssl", &[])
-                .await
-                .expect("cannot read the ssl setting");
+            let client = connect(&url).await;
+            let ssl = client.query_one("SHOW ssl", &[]).await.expect("cannot read the ssl setting");
             (ssl.get::<_, &str>(0) == "on").then_some(())
         })
         .await;

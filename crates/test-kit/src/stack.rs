@@ -1,5 +1,7 @@
 //! The PostgreSQL and the Kafka that `make test` starts, and private stacks that a test can stop.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,14 +70,8 @@ impl PrivateStack {
 
     /// The addresses of this stack.
     pub fn addresses(&self) -> Stack {
-        let env = std::fs::read_to_string(self.folder().join("env"))
-            .expect("cannot read the stack's env file");
-        let value = |name: &str| {
-            let line = env.lines().find_map(|line| {
-                line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('=')
-            });
-            line.expect(name).to_owned()
-        };
+        let variables = stack_variables(self.name).expect("cannot read the stack's env file");
+        let value = |name: &str| variables.get(name).expect(name).clone();
         Stack { database_url: value("DATABASE_URL"), kafka_brokers: value("KAFKA_BROKERS") }
     }
 
@@ -99,13 +95,14 @@ impl PrivateStack {
         self.script(&[&["kafka-tool", class], arguments].concat());
     }
 
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(root().join("deploy/local/stack"));
+        command.arg(self.name).args(arguments);
+        command
+    }
+
     fn script(&self, arguments: &[&str]) {
-        let script = root().join("deploy/local/stack");
-        let output = Command::new(script)
-            .arg(self.name)
-            .args(arguments)
-            .output()
-            .expect("cannot run the stack script");
+        let output = self.command(arguments).output().expect("cannot run the stack script");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
@@ -113,8 +110,15 @@ impl PrivateStack {
 impl Drop for PrivateStack {
     fn drop(&mut self) {
         // A panic here would hide the panic of a failing test.
-        let _ = Command::new(root().join("deploy/local/stack")).args([self.name, "wipe"]).output();
+        let _ = self.command(&["wipe"]).output();
     }
+}
+
+/// The variables in the env file of a stack.
+pub fn stack_variables(stack: &str) -> io::Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(root().join(".local").join(stack).join("env"))?;
+    let variables = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 fn root() -> &'static Path {

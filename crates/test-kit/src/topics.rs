@@ -5,12 +5,11 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics::{Names, TopicSpec};
 use messaging::topic_admin::{self, Replication};
-use messaging::{KafkaSettings, Record};
+use messaging::{KafkaSettings, Record, reader};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders, ToBytes};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
@@ -36,10 +35,7 @@ pub(crate) async fn create_topics(stack: &Stack) -> Names {
     let smaller =
         |spec: TopicSpec| TopicSpec { partitions: spec.partitions.min(MAX_PARTITIONS), ..spec };
     let specs: Vec<TopicSpec> = names.specs().into_iter().map(smaller).collect();
-    let brokers = [("KAFKA_BROKERS", &stack.kafka_brokers)];
-    let settings =
-        KafkaSettings::try_parse_from(["test"], brokers).expect("the Kafka settings are invalid");
-    topic_admin::create(&settings, &specs, Replication::default())
+    topic_admin::create(&settings(stack), &specs, Replication::default())
         .await
         .expect("cannot create the topics");
     names
@@ -63,25 +59,36 @@ pub async fn produce(
 
 /// Writes records without checking their content. Records of one key keep their order.
 pub async fn produce_all(stack: &Stack, topic: &str, records: &[PlainRecord]) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", &stack.kafka_brokers)
-        .set("partitioner", "murmur2_random")
-        // The broker's limit, which is above that of the services' producers.
-        .set("message.max.bytes", "1048576")
-        .create()
-        .expect("cannot create a producer");
-    let results = records.iter().map(|PlainRecord { key, value, headers }| {
+    // The broker's limit, which is above that of the services' producers.
+    let settings = [("partitioner", "murmur2_random"), ("message.max.bytes", "1048576")];
+    let records = records.iter().map(|PlainRecord { key, value, headers }| {
         let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
         let mut record = FutureRecord::to(topic).key(key).headers(headers);
         record.payload = value.as_ref();
-        producer
-            .send_result(record)
-            .map_err(|(error, _)| error)
-            .expect("the producer queue is full")
+        record
     });
-    for sent in results.collect::<Vec<_>>() {
+    send(stack, &settings, records).await;
+}
+
+/// Sends records with a producer of these settings, and waits until all are written.
+async fn send<'r, K: ToBytes + ?Sized + 'r, V: ToBytes + ?Sized + 'r>(
+    stack: &Stack,
+    settings: &[(&str, &str)],
+    records: impl IntoIterator<Item = FutureRecord<'r, K, V>>,
+) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &stack.kafka_brokers);
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    let producer: FutureProducer = config.create().expect("cannot create a producer");
+    let sent = records.into_iter().map(|record| {
+        let sent = producer.send_result(record).map_err(|(error, _)| error);
+        sent.expect("the producer queue is full")
+    });
+    for sent in sent.collect::<Vec<_>>() {
         let delivery = sent.await.expect("the producer dropped the record");
         delivery.map_err(|(error, _)| error).expect("Kafka refused the record");
     }
@@ -89,35 +96,20 @@ pub async fn produce_all(stack: &Stack, topic: &str, records: &[PlainRecord]) {
 
 /// Writes a record with this timestamp, in milliseconds since 1970.
 pub async fn produce_at(stack: &Stack, record: &Record, timestamp_ms: i64) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", &stack.kafka_brokers)
-        .create()
-        .expect("cannot create a producer");
     let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
         headers.insert(Header { key, value: value.as_ref() })
     });
     let mut dated = FutureRecord::<[u8], [u8]>::to(&record.topic).timestamp(timestamp_ms);
     (dated.key, dated.payload) = (record.key.as_deref(), record.value.as_deref());
-    let sent = producer.send_result(dated.headers(headers)).map_err(|(error, _)| error);
-    let sent = sent.expect("the producer queue is full");
-    let delivery = sent.await.expect("the producer dropped the record");
-    delivery.map_err(|(error, _)| error).expect("Kafka refused the record");
+    send(stack, &[], [dated.headers(headers)]).await;
 }
 
 /// Writes a record that is within the broker's size limit only when compressed.
 pub async fn produce_compressed(stack: &Stack, topic: &str, record: &PlainRecord) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", &stack.kafka_brokers)
-        .set("compression.type", "lz4")
-        .set("message.max.bytes", "100000000")
-        .create()
-        .expect("cannot create a producer");
     let mut large = FutureRecord::to(topic).key(&record.key);
     large.payload = record.value.as_ref();
-    let sent = producer.send_result(large).map_err(|(error, _)| error);
-    let sent = sent.expect("the producer queue is full");
-    let delivery = sent.await.expect("the producer dropped the record");
-    delivery.map_err(|(error, _)| error).expect("Kafka refused the record");
+    let settings = [("compression.type", "lz4"), ("message.max.bytes", "100000000")];
+    send(stack, &settings, [large]).await;
 }
 
 fn admin(stack: &Stack) -> AdminClient<DefaultClientContext> {
@@ -185,46 +177,15 @@ pub async fn topic_setting(stack: &Stack, topic: &str, setting: &str) -> String 
 
 /// All records that are in a topic now, in order within each partition.
 pub async fn read_all(stack: &Stack, topic: &str) -> Vec<Record> {
-    let (brokers, topic) = (stack.kafka_brokers.clone(), topic.to_owned());
-    tokio::task::spawn_blocking(move || read_all_blocking(&brokers, &topic))
-        .await
-        .expect("the reader panicked")
+    let settings = settings(stack);
+    let kept = reader::kept(&settings, topic).await.expect("cannot read the watermarks");
+    let mut records = Vec::new();
+    let read = reader::read(&settings, topic, &kept, |record| records.push(record)).await;
+    read.expect("cannot read the topic");
+    records
 }
 
-fn read_all_blocking(brokers: &str, topic: &str) -> Vec<Record> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "test-reader")
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("cannot create a consumer");
-    let metadata =
-        consumer.fetch_metadata(Some(topic), TIMEOUT).expect("cannot read the topic's metadata");
-    let mut assignment = TopicPartitionList::new();
-    let mut waiting = Vec::new();
-    for partition in metadata.topics()[0].partitions() {
-        let (low, high) = consumer
-            .fetch_watermarks(topic, partition.id(), TIMEOUT)
-            .expect("cannot read the watermarks");
-        assignment
-            .add_partition_offset(topic, partition.id(), Offset::Beginning)
-            .expect("the offset is invalid");
-        if high > low {
-            waiting.push((partition.id(), high));
-        }
-    }
-    consumer.assign(&assignment).expect("cannot assign the partitions");
-    let mut records = Vec::new();
-    while !waiting.is_empty() {
-        let message = consumer
-            .poll(TIMEOUT)
-            .expect("no record within the timeout")
-            .expect("cannot read a record");
-        let record = Record::read(&message);
-        waiting.retain(|(partition, high)| {
-            *partition != record.partition || record.offset + 1 < *high
-        });
-        records.push(record);
-    }
-    records
+fn settings(stack: &Stack) -> KafkaSettings {
+    KafkaSettings::try_parse_from(["test"], [("KAFKA_BROKERS", &stack.kafka_brokers)])
+        .expect("the Kafka settings are invalid")
 }

@@ -8,10 +8,12 @@ use contracts::topics::Names;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use service_kit::jwt;
+use service_kit::lifecycle::service::Service;
+use service_kit::lifecycle::tasks::ServiceError;
 use store::{Database, DatabaseSettings};
 
 use crate::topics::create_topics;
-use crate::{Proxy, Stack, TestDatabase};
+use crate::{Proxy, Running, Stack, TestDatabase};
 
 const JWT_SECRET: &str = "a secret of the tests, long enough";
 
@@ -86,6 +88,21 @@ impl World {
             Ok(config) => config,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Starts a service in this process.
+    pub fn start<C: Conf>(&self, build: fn(&C) -> Result<Service, ServiceError>) -> Running {
+        Running::start(build(&self.config()).expect("cannot build the service"))
+    }
+
+    /// The same, with the port of its management endpoint.
+    pub fn start_with_port<C: Conf>(
+        &self,
+        build: fn(&C) -> Result<Service, ServiceError>,
+    ) -> (Running, u16) {
+        let running = self.start(build);
+        let port = running.management_port();
+        (running, port)
     }
 
     /// The environment variables for a process.

@@ -6,9 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::config::{
-    CommonSettings, ServiceConfig, all_of, millis, parse_port, timeout_millis,
-};
+use service_kit::config::{CommonSettings, all_of, millis, parse_port, timeout_millis};
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
@@ -16,12 +14,13 @@ use store::DatabaseSettings;
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
+    /// The settings that all services have.
     #[conf(flatten)]
-    pub(crate) common: CommonSettings,
+    pub common: CommonSettings,
 
     /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9103", value_parser = parse_port)]
-    management_port: u16,
+    pub(crate) management_port: u16,
 
     #[conf(flatten)]
     pub(crate) database: DatabaseSettings,
@@ -95,22 +94,12 @@ impl Config {
 
     /// The maximum time of a loop's step: poll, publish, mark, and wait for the next step.
     pub(crate) fn longest_step(&self) -> Duration {
-        let database =
-            self.database.database_connect_timeout + self.database.database_statement_timeout;
-        2 * database + self.kafka.kafka_publish_timeout + self.delivery_poll_interval
+        2 * self.database.longest_statement()
+            + self.kafka.kafka_publish_timeout
+            + self.delivery_poll_interval
     }
 }
 
 /// Time for the statements around a publish, and for the client to detect that the publish timed
 /// out.
 const MARKING: Duration = Duration::from_secs(2);
-
-impl ServiceConfig for Config {
-    fn common(&self) -> &CommonSettings {
-        &self.common
-    }
-
-    fn management_port(&self) -> u16 {
-        self.management_port
-    }
-}

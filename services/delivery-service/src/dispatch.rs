@@ -97,10 +97,7 @@ impl Dispatcher {
                         outage.failed(&error);
                     }
                 }
-                Err(error) => {
-                    let wait = outage.failed(&error);
-                    shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
-                }
+                Err(error) => outage.wait(&error, &shutdown).await,
             }
         }
         while let Some((batch, reports)) = self.in_flight.next().await {

@@ -7,5 +7,5 @@ mod dispatch;
 mod intake;
 mod observe;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;

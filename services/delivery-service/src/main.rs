@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use delivery_service::{Application, Config};
+use delivery_service::Config;
+use service_kit::lifecycle::service;
 
 /// The services make many small allocations: for requests, rows and headers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    service_kit::lifecycle::service::main("delivery-service", async |config: Config, shutdown| {
-        Application::build(&config)?.run(shutdown).await
-    })
+    service::main("delivery-service", |config: &Config| &config.common, delivery_service::build)
 }

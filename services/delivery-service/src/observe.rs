@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use service_kit::retry::outage::Outage;
-use store::horizon::{self, HeldBack};
+use store::horizon;
 use store::shipments::{self, Overdue};
 use store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -22,45 +22,23 @@ pub(crate) async fn observe(
     database: Database,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut outage = Outage::of("shipment metrics");
-    while !shutdown.is_cancelled() {
-        let pause = match read_shipments(&database).await {
-            Ok(observation) => {
-                outage.over();
-                observation.show(Utc::now().timestamp());
-                INTERVAL
-            }
-            Err(error) => outage.failed(&error),
-        };
-        shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
-    }
-    Ok(())
+    Outage::of("shipment metrics").repeat(shutdown, || observe_once(&database)).await
 }
 
-/// The result of one observation.
-struct Observation {
-    overdue: Overdue,
-    refused: i64,
-    held_back: HeldBack,
-}
-
-impl Observation {
-    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^52")]
-    fn show(self, observed: i64) {
-        let Overdue { shipments, oldest } = self.overdue;
-        metrics::gauge!("delivery_shipments_due").set(shipments as f64);
-        metrics::gauge!("delivery_oldest_due_age_seconds").set(oldest.as_secs_f64());
-        metrics::gauge!("delivery_dead_letters_waiting").set(self.refused as f64);
-        metrics::gauge!("delivery_observed_timestamp_seconds").set(observed as f64);
-        self.held_back.show();
-    }
-}
-
-async fn read_shipments(database: &Database) -> Result<Observation, StoreError> {
+async fn observe_once(database: &Database) -> Result<Duration, StoreError> {
     let mut connection = database.connection().await?;
-    Ok(Observation {
-        overdue: shipments::overdue(&mut connection).await?,
-        refused: shipments::count_refused(&mut connection, None, MAX_COUNTED).await?,
-        held_back: horizon::held_back(&mut connection).await?,
-    })
+    let overdue = shipments::overdue(&mut connection).await?;
+    let refused = shipments::count_refused(&mut connection, None, MAX_COUNTED).await?;
+    let held_back = horizon::held_back(&mut connection).await?;
+    show(&overdue, refused, Utc::now().timestamp());
+    held_back.show();
+    Ok(INTERVAL)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^52")]
+fn show(overdue: &Overdue, refused: i64, observed: i64) {
+    metrics::gauge!("delivery_shipments_due").set(overdue.shipments as f64);
+    metrics::gauge!("delivery_oldest_due_age_seconds").set(overdue.oldest.as_secs_f64());
+    metrics::gauge!("delivery_dead_letters_waiting").set(refused as f64);
+    metrics::gauge!("delivery_observed_timestamp_seconds").set(observed as f64);
 }

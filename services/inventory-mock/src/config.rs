@@ -2,7 +2,7 @@
 
 use conf::Conf;
 use service_kit::config::{
-    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_port, ports_differ,
+    CommonSettings, IntakeSettings, all_of, parse_port, ports_differ, within,
 };
 use service_kit::telemetry::build_info;
 
@@ -12,8 +12,9 @@ use crate::behaviour::Behaviour;
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
+    /// The settings that all services have.
     #[conf(flatten)]
-    pub(crate) common: CommonSettings,
+    pub common: CommonSettings,
 
     /// Port of the inventory API
     #[conf(env, default_value = "3001", value_parser = parse_port)]
@@ -21,30 +22,22 @@ pub struct Config {
 
     /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9105", value_parser = parse_port)]
-    management_port: u16,
+    pub(crate) management_port: u16,
 
     #[conf(flatten)]
     pub(crate) intake: IntakeSettings,
 
     /// Share of requests that fail with 500, in percent
-    #[conf(env, default_value = "0", value_parser = parse_percent)]
+    #[conf(env, default_value = "0", value_parser = within(0..=100))]
     inventory_failure_rate: u8,
 
     /// Minimum response time, in milliseconds
-    #[conf(env, default_value = "0", value_parser = parse_latency)]
+    #[conf(env, default_value = "0", value_parser = within(0..=Behaviour::LONGEST_MS))]
     inventory_latency_min: u64,
 
     /// Maximum response time, in milliseconds
-    #[conf(env, default_value = "0", value_parser = parse_latency)]
+    #[conf(env, default_value = "0", value_parser = within(0..=Behaviour::LONGEST_MS))]
     inventory_latency_max: u64,
-}
-
-fn parse_percent(text: &str) -> Result<u8, String> {
-    number_in(text, 0..=100)
-}
-
-fn parse_latency(text: &str) -> Result<u64, String> {
-    number_in(text, 0..=Behaviour::LONGEST_MS)
 }
 
 impl Config {
@@ -64,15 +57,5 @@ impl Config {
             latency_min_ms: self.inventory_latency_min,
             latency_max_ms: self.inventory_latency_max,
         }
-    }
-}
-
-impl ServiceConfig for Config {
-    fn common(&self) -> &CommonSettings {
-        &self.common
-    }
-
-    fn management_port(&self) -> u16 {
-        self.management_port
     }
 }

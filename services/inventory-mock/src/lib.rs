@@ -5,5 +5,5 @@ mod behaviour;
 mod config;
 mod routes;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;

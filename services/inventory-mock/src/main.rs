@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use inventory_mock::{Application, Config};
+use inventory_mock::Config;
+use service_kit::lifecycle::service;
 
 /// The services make many small allocations: for requests, rows and headers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    service_kit::lifecycle::service::main("inventory-mock", async |config: Config, shutdown| {
-        Application::build(&config)?.run(shutdown).await
-    })
+    service::main("inventory-mock", |config: &Config| &config.common, inventory_mock::build)
 }

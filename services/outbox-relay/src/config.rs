@@ -5,9 +5,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::{KafkaSettings, PoisonSettings};
-use service_kit::config::{
-    CommonSettings, ServiceConfig, all_of, number_in, parse_port, timeout_millis,
-};
+use service_kit::config::{CommonSettings, all_of, parse_port, timeout_millis, within};
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
@@ -15,12 +13,13 @@ use store::DatabaseSettings;
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
+    /// The settings that all services have.
     #[conf(flatten)]
-    pub(crate) common: CommonSettings,
+    pub common: CommonSettings,
 
     /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9102", value_parser = parse_port)]
-    management_port: u16,
+    pub(crate) management_port: u16,
 
     #[conf(flatten)]
     pub(crate) database: DatabaseSettings,
@@ -37,12 +36,13 @@ pub struct Config {
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) outbox_lease: Duration,
 
+    // The maximum is the number of shards: more lanes would have no work.
     /// Number of concurrent publishing lanes
-    #[conf(env, default_value = "4", value_parser = parse_lanes)]
+    #[conf(env, default_value = "4", value_parser = within(1..=64))]
     pub(crate) outbox_lanes: usize,
 
     /// Maximum number of rows of one shard that are published together
-    #[conf(env, default_value = "96", value_parser = parse_batch)]
+    #[conf(env, default_value = "96", value_parser = within(1..=1000))]
     pub(crate) outbox_shard_batch: i64,
 
     #[conf(flatten)]
@@ -88,30 +88,9 @@ impl Config {
     /// The maximum time of a lane's step: claim, publish with too many events in flight already,
     /// mark.
     pub(crate) fn longest_step(&self) -> Duration {
-        let database =
-            self.database.database_connect_timeout + self.database.database_statement_timeout;
-        self.publish_and_mark() + 3 * database
+        self.publish_and_mark() + 3 * self.database.longest_statement()
     }
 }
 
 /// Time that a renewal of the leases may take before lanes have to stop sending.
 const RENEWAL: Duration = Duration::from_millis(500);
-
-/// The maximum is the number of shards: more lanes would have no work.
-fn parse_lanes(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=64)
-}
-
-fn parse_batch(text: &str) -> Result<i64, String> {
-    number_in(text, 1..=1000)
-}
-
-impl ServiceConfig for Config {
-    fn common(&self) -> &CommonSettings {
-        &self.common
-    }
-
-    fn management_port(&self) -> u16 {
-        self.management_port
-    }
-}

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use service_kit::convert::{count, millis};
 use store::outbox::{self, HeldShard, Shards, Share};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
@@ -50,7 +51,7 @@ impl Leases {
     pub(crate) async fn renew(&mut self) -> Result<LeaseWindow, StoreError> {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
-        let held = outbox::share(&mut connection, self.relay, self.length_ms()).await?;
+        let held = outbox::share(&mut connection, self.relay, millis(self.length)).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         let leased = Mutex::new(Leased { held: held.into(), since });
         let (renewed, ended) = (Notify::new(), CancellationToken::new());
@@ -63,7 +64,7 @@ impl Leases {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
         let Share { held, has_surplus } =
-            outbox::extend(&mut connection, self.relay, self.length_ms()).await?;
+            outbox::extend(&mut connection, self.relay, millis(self.length)).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         *window.leased() = Leased { held: held.into(), since };
         window.renewed.notify_waiters();
@@ -76,10 +77,6 @@ impl Leases {
         outbox::release(&mut connection, self.relay).await
     }
 
-    fn length_ms(&self) -> i64 {
-        i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
-    }
-
     fn note(&mut self, now: HashSet<i16>) {
         if now != self.held {
             let gained = now.difference(&self.held).count();
@@ -88,8 +85,7 @@ impl Leases {
             metrics::counter!("outbox_shards_gained_total").increment(gained as u64);
             metrics::counter!("outbox_shards_released_total").increment(released as u64);
         }
-        metrics::gauge!("outbox_shards_held")
-            .set(f64::from(u32::try_from(now.len()).unwrap_or(u32::MAX)));
+        metrics::gauge!("outbox_shards_held").set(count(now.len()));
         self.held = now;
     }
 }

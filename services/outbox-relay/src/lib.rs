@@ -12,7 +12,7 @@ mod settle;
 mod step;
 mod wake;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;
 pub use relay::Relay;
 pub use step::{RelayError, Step};

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use outbox_relay::{Application, Config};
+use outbox_relay::Config;
+use service_kit::lifecycle::service;
 
 /// The services make many small allocations: for requests, rows and headers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    service_kit::lifecycle::service::main("outbox-relay", async |config: Config, shutdown| {
-        Application::build(&config)?.run(shutdown).await
-    })
+    service::main("outbox-relay", |config: &Config| &config.common, outbox_relay::build)
 }

@@ -24,23 +24,13 @@ pub(crate) async fn observe(
     wakes: Wakes,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut outage = Outage::of("outbox metrics");
-    while !shutdown.is_cancelled() {
-        let pause = match observe_once(&database, wakes.observes()).await {
-            Ok(()) => {
-                outage.over();
-                INTERVAL
-            }
-            Err(error) => outage.failed(&error),
-        };
-        shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
-    }
-    Ok(())
+    let observe = || observe_once(&database, wakes.observes());
+    Outage::of("outbox metrics").repeat(shutdown, observe).await
 }
 
 /// Sets the metrics, or sets them to 0 if another relay reports them: queries use the largest
 /// value.
-async fn observe_once(database: &Database, observes: bool) -> Result<(), StoreError> {
+async fn observe_once(database: &Database, observes: bool) -> Result<Duration, StoreError> {
     if observes {
         let mut connection = database.connection().await?;
         let status = outbox::sample_status(&mut connection).await?;
@@ -50,7 +40,7 @@ async fn observe_once(database: &Database, observes: bool) -> Result<(), StoreEr
         show(&Status::default(), 0);
         HeldBack::default().show();
     }
-    Ok(())
+    Ok(INTERVAL)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of rows and seconds are far below 2^52")]

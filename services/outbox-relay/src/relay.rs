@@ -8,7 +8,7 @@ use messaging::{PoisonBreaker, Publisher};
 use service_kit::Chain;
 use service_kit::Heartbeat;
 use service_kit::retry::outage::Outage;
-use store::Database;
+use store::{Database, StoreError};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -75,16 +75,12 @@ impl Relay {
         let mut outage = Outage::of("outbox");
         while !shutdown.is_cancelled() {
             self.heartbeat.beat();
-            match self.leases.renew().await {
+            match self.renew().await {
                 Ok(window) => {
                     outage.over();
-                    self.wakes.set_held(window.shards());
                     self.work(&Arc::new(window), &shutdown).await?;
                 }
-                Err(error) => {
-                    let pause = tokio::time::sleep(outage.failed(&error));
-                    shutdown.run_until_cancelled(pause).await;
-                }
+                Err(error) => outage.wait(&error, &shutdown).await,
             }
         }
         if let Err(error) = self.leases.release().await {
@@ -133,9 +129,15 @@ impl Relay {
         }
     }
 
+    async fn renew(&mut self) -> Result<LeaseWindow, StoreError> {
+        let window = self.leases.renew().await?;
+        self.wakes.set_held(window.shards());
+        Ok(window)
+    }
+
     /// Runs one step of each lane to completion.
     pub async fn run_once(&mut self) -> Result<Step, RelayError> {
-        let window = self.leases.renew().await?;
+        let window = self.renew().await?;
         let steps = join_all(self.lanes.iter_mut().map(|lane| lane.whole_step(&window))).await;
         steps.into_iter().try_fold(Step::default(), |sum, step| Ok(sum + step?))
     }

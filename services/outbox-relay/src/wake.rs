@@ -79,24 +79,13 @@ pub(crate) async fn listen(
     wakes: Wakes,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut outage = Outage::of("outbox notifications");
-    while let Some(Err(error)) =
-        shutdown.run_until_cancelled(listen_once(&database, &wakes, &mut outage)).await
-    {
-        let pause = tokio::time::sleep(outage.failed(&error));
-        shutdown.run_until_cancelled(pause).await;
-    }
-    Ok(())
+    let connect = || Listener::connect(&database);
+    let work = |listener| forward_all(listener, &wakes);
+    Outage::of("outbox notifications").reconnect(shutdown, connect, work).await
 }
 
-/// Listens until the connection breaks.
-async fn listen_once(
-    database: &Database,
-    wakes: &Wakes,
-    outage: &mut Outage,
-) -> Result<Infallible, StoreError> {
-    let mut listener = Listener::connect(database).await?;
-    outage.over();
+/// Forwards notifications until the connection breaks.
+async fn forward_all(mut listener: Listener, wakes: &Wakes) -> Result<Infallible, StoreError> {
     // For events that were committed before the listener was connected.
     wakes.notify_lanes(Shards::ALL);
     loop {

@@ -4,8 +4,7 @@ use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::{
-    CommonSettings, IntakeSettings, ServiceConfig, all_of, number_in, parse_jwt_secret, parse_port,
-    ports_differ,
+    CommonSettings, IntakeSettings, all_of, parse_jwt_secret, parse_port, ports_differ, within,
 };
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
@@ -20,8 +19,9 @@ use crate::orders::simulate::Simulators;
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
+    /// The settings that all services have.
     #[conf(flatten)]
-    pub(crate) common: CommonSettings,
+    pub common: CommonSettings,
 
     /// Port of the API
     #[conf(env, default_value = "3000", value_parser = parse_port)]
@@ -29,10 +29,10 @@ pub struct Config {
 
     /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9101", value_parser = parse_port)]
-    management_port: u16,
+    pub(crate) management_port: u16,
 
     /// Number of threads that serve requests
-    #[conf(env, default_value = "2", value_parser = parse_workers)]
+    #[conf(env, default_value = "2", value_parser = within(1..=256))]
     pub(crate) http_workers: usize,
 
     #[conf(flatten)]
@@ -85,20 +85,6 @@ impl Config {
         );
         Uuid::new_v4().into_bytes().to_vec()
     }
-}
-
-impl ServiceConfig for Config {
-    fn common(&self) -> &CommonSettings {
-        &self.common
-    }
-
-    fn management_port(&self) -> u16 {
-        self.management_port
-    }
-}
-
-fn parse_workers(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=256)
 }
 
 #[cfg(test)]

@@ -8,5 +8,5 @@ mod inventory;
 mod orders;
 mod shared;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;

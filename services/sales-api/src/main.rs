@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use sales_api::{Application, Config};
+use sales_api::Config;
+use service_kit::lifecycle::service;
 
 /// The services make many small allocations: for requests, rows and headers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    service_kit::lifecycle::service::main("sales-api", async |config: Config, shutdown| {
-        Application::build(&config)?.run(shutdown).await
-    })
+    service::main("sales-api", |config: &Config| &config.common, sales_api::build)
 }

@@ -6,7 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::config::{CommonSettings, ServiceConfig, all_of, number_in, parse_port};
+use service_kit::config::{CommonSettings, all_of, number_in, parse_port};
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
@@ -14,12 +14,13 @@ use store::DatabaseSettings;
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
 pub struct Config {
+    /// The settings that all services have.
     #[conf(flatten)]
-    pub(crate) common: CommonSettings,
+    pub common: CommonSettings,
 
     /// Port of `/livez`, `/readyz` and `/metrics`
     #[conf(env, default_value = "9104", value_parser = parse_port)]
-    management_port: u16,
+    pub(crate) management_port: u16,
 
     #[conf(flatten)]
     pub(crate) database: DatabaseSettings,
@@ -48,9 +49,7 @@ impl Config {
     /// The maximum time that the consumer may wait for the database, or for Kafka to accept a dead
     /// letter.
     pub(crate) fn longest_step(&self) -> Duration {
-        let database =
-            self.database.database_connect_timeout + self.database.database_statement_timeout;
-        database.max(self.kafka.kafka_publish_timeout)
+        self.database.longest_statement().max(self.kafka.kafka_publish_timeout)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -67,16 +66,6 @@ impl Config {
 fn parse_inbox_retention(text: &str) -> Result<Duration, String> {
     const LEAST: u64 = 7 * 86_400_000;
     number_in(text, LEAST..=52 * LEAST).map(Duration::from_millis)
-}
-
-impl ServiceConfig for Config {
-    fn common(&self) -> &CommonSettings {
-        &self.common
-    }
-
-    fn management_port(&self) -> u16 {
-        self.management_port
-    }
 }
 
 #[cfg(test)]

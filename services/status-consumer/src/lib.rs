@@ -5,6 +5,6 @@ mod apply;
 mod config;
 mod reap;
 
-pub use application::Application;
+pub use application::build;
 pub use config::Config;
 pub use reap::Reaper;

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use status_consumer::{Application, Config};
+use service_kit::lifecycle::service;
+use status_consumer::Config;
 
 /// The services make many small allocations: for requests, rows and headers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    service_kit::lifecycle::service::main("status-consumer", async |config: Config, shutdown| {
-        Application::build(&config)?.run(shutdown).await
-    })
+    service::main("status-consumer", |config: &Config| &config.common, status_consumer::build)
 }

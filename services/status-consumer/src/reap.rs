@@ -39,20 +39,13 @@ impl Reaper {
 
     /// Reaps until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
-        let mut outage = Outage::of("inbox");
-        while !shutdown.is_cancelled() {
+        let step = || async {
             self.heartbeat.beat();
-            let pause = match self.run_once().await {
-                Ok(reaped) => {
-                    outage.over();
-                    if reaped < BATCH as usize { INTERVAL } else { Duration::ZERO }
-                }
-                Err(error) => outage.failed(&error),
-            };
+            let reaped = self.run_once().await;
             self.heartbeat.rest();
-            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
-        }
-        Ok(())
+            reaped.map(|reaped| if reaped < BATCH as usize { INTERVAL } else { Duration::ZERO })
+        };
+        Outage::of("inbox").repeat(shutdown, step).await
     }
 
     /// Deletes one batch, and returns the number of events.

@@ -19,13 +19,6 @@ pub(super) struct Lag {
     candidates: Arc<Mutex<BTreeMap<i32, Skipped>>>,
 }
 
-/// A partition with unprocessed records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LaggingPartition {
-    /// The broker that leads the partition.
-    pub(super) leader: i32,
-}
-
 impl Lag {
     pub(super) fn of(topic: &str) -> Self {
         Self { topic: topic.into(), candidates: Arc::default() }
@@ -35,16 +28,12 @@ impl Lag {
         self.topic.to_string()
     }
 
-    /// Sets the metrics, and returns the partitions with records to read. Also reports deleted
-    /// records after which no record has arrived.
-    pub(super) fn observe(
-        &self,
-        statistics: &Statistics,
-        assignment: &Assignment,
-    ) -> Vec<LaggingPartition> {
+    /// Sets the metrics, and returns the leader of each partition with records to read. Also
+    /// reports deleted records after which no record has arrived.
+    pub(super) fn observe(&self, statistics: &Statistics, assignment: &Assignment) -> Vec<i32> {
         let now = Utc::now().timestamp_millis();
         let mut oldest = now;
-        let mut lagging = Vec::new();
+        let mut leaders = Vec::new();
         let topic = statistics.topics.get(&*self.topic);
         for partition in topic.iter().flat_map(|topic| topic.partitions.values()) {
             let Some(lag) = records(partition).filter(|_| assignment.holds(partition.partition))
@@ -57,7 +46,7 @@ impl Lag {
                 skipped.report(&self.topic);
             }
             if lag > 0 {
-                lagging.push(LaggingPartition { leader: partition.leader });
+                leaders.push(partition.leader);
                 let reached = assignment.handled_up_to(partition.partition);
                 oldest = oldest.min(reached.unwrap_or(now));
             }
@@ -65,7 +54,7 @@ impl Lag {
         #[expect(clippy::cast_precision_loss, reason = "ages are far below 2^52 milliseconds")]
         metrics::gauge!("consumer_lag_seconds", "topic" => self.topic())
             .set((now - oldest) as f64 / 1000.0);
-        lagging
+        leaders
     }
 
     /// Deleted records that were expected next, while the fetch queue is empty. Reported when two

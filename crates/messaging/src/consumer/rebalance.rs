@@ -11,45 +11,45 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Statistics, TopicPartitionList};
+use service_kit::Heartbeat;
+use service_kit::convert::count;
 
 use super::lag::Lag;
 use super::offsets::Assignment;
-use super::skipped;
-use super::watchdog::Watchdog;
-use crate::context::{AuthFailure, quiet_error, quiet_log};
+use super::{skipped, watchdog};
+use crate::context::QuietContext;
 
 /// The callbacks of the consumer client.
 #[derive(Clone, Debug)]
 pub(super) struct RebalanceContext {
     pub(super) assignment: Assignment,
     pub(super) lag: Lag,
-    pub(super) watchdog: Watchdog,
-    pub(super) auth_failure: AuthFailure,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) client: QuietContext,
 }
 
 impl RebalanceContext {
     fn update_assignment_gauge(&self) {
-        let held = u32::try_from(self.assignment.count()).unwrap_or(u32::MAX);
-        metrics::gauge!("consumer_partitions_held", "topic" => self.lag.topic()).set(held);
+        metrics::gauge!("consumer_partitions_held", "topic" => self.lag.topic())
+            .set(count(self.assignment.count()));
     }
 }
 
 impl ClientContext for RebalanceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        quiet_log(level, facility, message);
+        self.client.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.auth_failure.observe(&error, reason);
-        quiet_error(&error, reason);
+        self.client.error(error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
         if self.assignment.is_retired() {
             return;
         }
-        let lagging = self.lag.observe(&statistics, &self.assignment);
-        self.watchdog.observe(&statistics, &lagging);
+        let leaders = self.lag.observe(&statistics, &self.assignment);
+        watchdog::observe(&self.heartbeat, &statistics, &leaders);
     }
 }
 

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use rdkafka::error::KafkaError;
 use service_kit::Chain;
 use service_kit::config::credentials::Watched;
+use service_kit::convert;
 use service_kit::health::ProbeFuture;
 use service_kit::retry::outage::Outage;
 use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
@@ -26,8 +27,7 @@ use super::progress::Progress;
 use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use super::source::{Source, Stopped};
-use super::watchdog::Watchdog;
-use crate::context::AuthFailure;
+use crate::context::QuietContext;
 use crate::dead_letter::{DeadLetterReason, DeadLetters};
 use crate::{KafkaSettings, PoisonBreaker, spans};
 
@@ -71,8 +71,8 @@ impl<H: Handler> Runner<H> {
         let context = RebalanceContext {
             assignment: Assignment::default(),
             lag: Lag::of(&options.topic),
-            watchdog: Watchdog { heartbeat: options.heartbeat.clone() },
-            auth_failure: AuthFailure::default(),
+            heartbeat: options.heartbeat.clone(),
+            client: QuietContext::default(),
         };
         let credentials = Watched::new(settings.security.files());
         let member = GroupMember::new(settings, &options, context.clone())?.join(&options.topic)?;
@@ -124,7 +124,7 @@ impl<H: Handler> Runner<H> {
             match next {
                 Ok(batch) => {
                     outage.over();
-                    self.context.auth_failure.over();
+                    self.context.client.auth_failure.over();
                     self.source.report_gaps().await;
                     // A stop leaves the offsets of this batch unstored.
                     let _: Result<(), Stopped> = self.process(batch, &shutdown).await;
@@ -134,7 +134,7 @@ impl<H: Handler> Runner<H> {
                 Err(error) => {
                     metrics::counter!("consumer_errors_total", "topic" => self.options.topic.clone())
                         .increment(1);
-                    match self.context.auth_failure.reason() {
+                    match self.context.client.auth_failure.reason() {
                         Some(reason) => outage.failed(&ConsumerError::AuthenticationFailed(reason)),
                         None => outage.failed(&error),
                     };
@@ -179,7 +179,7 @@ impl<H: Handler> Runner<H> {
     ) -> Result<(), Stopped> {
         let (started, count) = (Instant::now(), records.len());
         metrics::histogram!("consumer_batch_size", "topic" => self.options.topic.clone())
-            .record(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+            .record(convert::count(count));
         let positions: Vec<RecordPosition> = records.iter().map(Fetched::position).collect();
         self.context.assignment.begin(&positions);
         // The span of the batch ends when this is dropped. The span of a record ends with the
@@ -282,12 +282,6 @@ impl<H: Handler> Runner<H> {
         AssertUnwindSafe(self.handler.handle(events)).catch_unwind().await.unwrap_or_else(|panic| {
             Err(HandlerError::Permanent { class: "panic", source: panic_message(&*panic).into() })
         })
-    }
-}
-
-impl<H> std::fmt::Debug for Runner<H> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("topic", &self.options.topic).finish_non_exhaustive()
     }
 }
 

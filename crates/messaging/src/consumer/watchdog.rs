@@ -7,27 +7,14 @@
 use rdkafka::Statistics;
 use service_kit::Heartbeat;
 
-use super::lag::LaggingPartition;
-
-/// Beats the heartbeat of an idle loop.
-#[derive(Clone, Debug)]
-pub(super) struct Watchdog {
-    pub(super) heartbeat: Heartbeat,
-}
-
-impl Watchdog {
-    /// Evaluates the statistics, which arrive only while the loop polls.
-    pub(super) fn observe(&self, statistics: &Statistics, lagging: &[LaggingPartition]) {
-        let connected = |leader: i32| {
-            statistics
-                .brokers
-                .values()
-                .any(|broker| broker.nodeid == leader && broker.state == "UP")
-        };
-        // No lag, or only on partitions whose leader is not connected.
-        if !lagging.iter().any(|partition| connected(partition.leader)) {
-            self.heartbeat.beat();
-        }
+/// Beats the heartbeat of a loop that has nothing to read: it is polled, because statistics have
+/// arrived, and no connected broker is among `leaders`, which lead the partitions with a lag.
+pub(super) fn observe(heartbeat: &Heartbeat, statistics: &Statistics, leaders: &[i32]) {
+    let is_connected = |leader: &i32| {
+        statistics.brokers.values().any(|broker| broker.nodeid == *leader && broker.state == "UP")
+    };
+    if !leaders.iter().any(is_connected) {
+        heartbeat.beat();
     }
 }
 
@@ -40,22 +27,22 @@ mod tests {
     use super::*;
 
     /// Whether a loop without a step is alive, long after its last step.
-    async fn is_alive(broker_state: &str, lagging: &[LaggingPartition]) -> bool {
+    async fn is_alive(broker_state: &str, leaders: &[i32]) -> bool {
         let limit = Duration::from_secs(10);
-        let watchdog = Watchdog { heartbeat: Heartbeat::new("loop", limit) };
+        let heartbeat = Heartbeat::new("loop", limit);
         let broker = Broker { nodeid: 1, state: broker_state.into(), ..Broker::default() };
         let statistics =
             Statistics { brokers: [("b".to_owned(), broker)].into(), ..Statistics::default() };
         tokio::time::advance(2 * limit).await;
-        watchdog.observe(&statistics, lagging);
-        watchdog.heartbeat.is_alive()
+        observe(&heartbeat, &statistics, leaders);
+        heartbeat.is_alive()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_loop_is_stalled_only_if_records_are_available() {
         assert!(is_alive("UP", &[]).await);
-        assert!(!is_alive("UP", &[LaggingPartition { leader: 1 }]).await);
-        assert!(is_alive("UP", &[LaggingPartition { leader: 2 }]).await);
-        assert!(is_alive("CONNECT", &[LaggingPartition { leader: 1 }]).await);
+        assert!(!is_alive("UP", &[1]).await);
+        assert!(is_alive("UP", &[2]).await);
+        assert!(is_alive("CONNECT", &[1]).await);
     }
 }

@@ -62,7 +62,6 @@ pub struct Plan {
 }
 
 /// A redrive of one dead letter topic.
-#[derive(Debug)]
 pub struct Redrive {
     topic: String,
     selection: Selection,

@@ -67,19 +67,24 @@ fn noise(bytes: usize) -> PlainRecord {
     PlainRecord { key: "noise".to_owned(), value: Some(text.collect()), headers: Vec::new() }
 }
 
+/// Starts a member, sends the poison, and waits until the member has handled records after it.
+async fn handle_others_after(world: &World, poison: impl Future<Output = ()>) {
+    let recorder = Recorder::default();
+    let member = start(world, &recorder, Choice::default());
+    group(world).until_settled(1).await;
+    poison.await;
+    let orders = produce(world, 50).await;
+    recorder.ledger.until_handled(&orders).await;
+    group(world).until_all_is_committed().await;
+    member.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_refused_by_the_dead_letter_topic_is_dead_lettered_truncated() {
     let world = World::create().await;
     limit_records(&world.stack, &world.topics.delivery_events_dlq(), 30_000).await;
-    let recorder = Recorder::default();
-    let member = start(&world, &recorder, Choice::default());
-    group(&world).until_settled(1).await;
     let large = noise(200_000);
-    send(&world, std::slice::from_ref(&large)).await;
-    let orders = produce(&world, 50).await;
-    recorder.ledger.until_handled(&orders).await;
-    group(&world).until_all_is_committed().await;
-    member.stop().await;
+    handle_others_after(&world, send(&world, std::slice::from_ref(&large))).await;
 
     let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
     let [letter] = &letters[..] else { panic!("{} dead letters", letters.len()) };
@@ -101,29 +106,16 @@ async fn a_record_that_cannot_be_dead_lettered_blocks_no_other() {
     let world = World::create().await;
     // Even the headers of a dead letter do not fit.
     limit_records(&world.stack, &world.topics.delivery_events_dlq(), 100).await;
-    let recorder = Recorder::default();
-    let member = start(&world, &recorder, Choice::default());
-    group(&world).until_settled(1).await;
-    send(&world, &[noise(1000)]).await;
-    let orders = produce(&world, 50).await;
-    recorder.ledger.until_handled(&orders).await;
-    group(&world).until_all_is_committed().await;
-    member.stop().await;
+    handle_others_after(&world, send(&world, &[noise(1000)])).await;
     assert!(read_all(&world.stack, &world.topics.delivery_events_dlq()).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_record_that_compresses_is_dead_lettered_whole() {
     let world = World::create().await;
-    let recorder = Recorder::default();
-    let member = start(&world, &recorder, Choice::default());
-    group(&world).until_settled(1).await;
     let large = PlainRecord { value: Some("x".repeat(5_000_000)), ..noise(0) };
-    produce_compressed(&world.stack, &world.topics.delivery_events, &large).await;
-    let orders = produce(&world, 50).await;
-    recorder.ledger.until_handled(&orders).await;
-    group(&world).until_all_is_committed().await;
-    member.stop().await;
+    let sent = produce_compressed(&world.stack, &world.topics.delivery_events, &large);
+    handle_others_after(&world, sent).await;
     let letters = read_all(&world.stack, &world.topics.delivery_events_dlq()).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].value.as_deref(), large.value.as_deref().map(str::as_bytes));

@@ -15,7 +15,7 @@ use messaging::consumer::{
     ConsumerSettings, Handler, HandlerError, MAX_POLL_INTERVAL, Runner, RunnerOptions,
 };
 use service_kit::Heartbeat;
-use service_kit::lifecycle::tasks::{ServiceError, Tasks};
+use service_kit::lifecycle::tasks::Tasks;
 use test_kit::{Group, PlainRecord, Running, World, eventually, produce_all};
 use tokio::sync::RwLock;
 
@@ -168,11 +168,9 @@ pub(crate) fn start(world: &World, recorder: &Recorder, choice: Choice) -> Runni
         heartbeat: choice.heartbeat,
     };
     let runner = Runner::new(&world.config(), options, recorder.clone()).unwrap();
-    Running::start(async move |shutdown| -> Result<(), ServiceError> {
-        let mut tasks = Tasks::new(shutdown);
-        tasks.spawn("consumer", runner.run(tasks.shutdown()));
-        tasks.join(Duration::from_secs(10)).await
-    })
+    let mut tasks = Tasks::default();
+    tasks.add("consumer", runner.run(tasks.shutdown()));
+    Running::start_loop(|stop| tasks.run(stop, Duration::from_secs(10)))
 }
 
 pub(crate) fn group(world: &World) -> Group {

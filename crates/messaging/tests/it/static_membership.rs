@@ -1,8 +1,6 @@
 use std::collections::BTreeSet;
 
-use conf::Conf;
-use service_kit::health::management::Management;
-use service_kit::health::{Readiness, ReadinessSettings};
+use service_kit::lifecycle::service::Service;
 use test_kit::{GroupMember, Running, World, eventually, metrics};
 
 use crate::recorder::{Choice, Recorder, group, produce, start};
@@ -23,10 +21,9 @@ async fn rebalances(port: u16, world: &World) -> u64 {
 async fn a_restart_within_the_session_timeout_moves_no_partition() {
     let world = World::create().await;
     let (group, recorder) = (group(&world), Recorder::default());
-    let settings = ReadinessSettings::try_parse_from(["test"], [("", ""); 0]).unwrap();
-    let management = Management::bind("127.0.0.1", 0, Readiness::new(settings)).unwrap();
-    let port = management.port().unwrap();
-    let _management = Running::start(async |stop| Ok(management.run(stop.clone(), stop).await?));
+    let service = Service::bind("status-consumer", &world.config(), 0).unwrap();
+    let port = service.management_port();
+    let _management = Running::start(service);
 
     let stays = start(&world, &recorder, named("stays"));
     let before = group.until_settled(1).await;

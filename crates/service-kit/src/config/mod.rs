@@ -87,13 +87,17 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
-/// The configuration of one service.
-pub trait ServiceConfig: Conf {
-    /// The settings that every service has.
-    fn common(&self) -> &CommonSettings;
-
-    /// The port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one.
-    fn management_port(&self) -> u16;
+/// A value parser for whole numbers within bounds.
+pub fn within<T>(bounds: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String>
+where
+    T: Display + FromStr + PartialOrd,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| {
+            format!("must be a whole number from {} to {}", bounds.start(), bounds.end())
+        })
+    }
 }
 
 /// Reads a whole number within bounds.
@@ -101,25 +105,27 @@ pub fn number_in<T>(text: &str, bounds: RangeInclusive<T>) -> Result<T, String>
 where
     T: Display + FromStr + PartialOrd,
 {
-    let number = text.parse().ok().filter(|number| bounds.contains(number));
-    number.ok_or_else(|| {
-        format!("must be a whole number from {} to {}", bounds.start(), bounds.end())
-    })
+    within(bounds)(text)
+}
+
+/// A value parser for durations within bounds, in milliseconds.
+pub fn millis_within(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let ms = text.parse().ok().filter(|ms| bounds.contains(ms)).map(Duration::from_millis);
+        let (from, to) = (bounds.start(), bounds.end());
+        ms.ok_or_else(|| format!("must be a whole number of milliseconds from {from} to {to}"))
+    }
 }
 
 /// Reads a duration in milliseconds: zero to a day.
-pub fn millis(text: &str) -> Result<Duration, &'static str> {
-    in_millis(text, 0).ok_or("must be a whole number of milliseconds from 0 to 86400000")
+pub fn millis(text: &str) -> Result<Duration, String> {
+    millis_within(0..=86_400_000)(text)
 }
 
 /// Reads a timeout or an interval in milliseconds: 10 ms to a day. A shorter one would only waste
 /// CPU time.
-pub fn timeout_millis(text: &str) -> Result<Duration, &'static str> {
-    in_millis(text, 10).ok_or("must be a whole number of milliseconds from 10 to 86400000")
-}
-
-fn in_millis(text: &str, least: u64) -> Option<Duration> {
-    text.parse().ok().filter(|ms| (least..=86_400_000).contains(ms)).map(Duration::from_millis)
+pub fn timeout_millis(text: &str) -> Result<Duration, String> {
+    millis_within(10..=86_400_000)(text)
 }
 
 /// Reads a secret that tokens are signed with. RFC 7518, section 3.2, requires the length of the
@@ -205,7 +211,7 @@ fn parse_log_filter(text: &str) -> Result<Targets, String> {
 
 /// Reads the process's arguments and environment. `Err` is the exit code, after the errors were
 /// printed.
-pub(crate) fn load<C: ServiceConfig>() -> Result<C, u8> {
+pub(crate) fn load<C: Conf>() -> Result<C, u8> {
     usage::parse(std::env::args_os(), environment()).map_err(|message| {
         message.print();
         if message.is_error { EX_CONFIG } else { 0 }

@@ -9,68 +9,36 @@ use std::net::TcpListener;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::credentials;
-use crate::health::Readiness;
 use crate::health::heartbeat::Heartbeat;
+use crate::health::{Readiness, ReadinessSettings};
 use crate::lifecycle::close_connections::Stopping;
-use crate::telemetry::build_info;
-use crate::telemetry::metrics::{self, Runtime, catalogue};
+use crate::telemetry::metrics;
 
 /// Maximum number of concurrent connections. Operators and orchestrators need few.
 const MAX_CONNECTIONS: usize = 128;
 
 /// A bound management endpoint.
-#[derive(Debug)]
-pub struct Management {
+pub(crate) struct Management {
     listener: TcpListener,
-    readiness: Readiness,
-    heartbeats: Vec<Heartbeat>,
+    pub(crate) readiness: Readiness,
+    /// The loops that must be alive for `/livez` to succeed.
+    pub(crate) heartbeats: Vec<Heartbeat>,
 }
 
 impl Management {
-    /// Binds the port; 0 takes a free one. Starts to record the process's metrics.
-    pub fn bind(host: &str, port: u16, readiness: Readiness) -> io::Result<Self> {
-        metrics::install().map_err(io::Error::other)?;
-        let listener = bind(host, port)?;
-        Ok(Self { listener, readiness, heartbeats: Vec::new() })
-    }
-
-    /// Exposes the metrics of `service`. Counters start at 0.
-    #[must_use]
-    pub fn exposing(self, service: &'static str) -> Self {
-        catalogue::begin(service);
-        credentials::show_days_left();
-        ::metrics::gauge!(
-            "sales_build_info", "service" => service, "version" => build_info::VERSION,
-            "revision" => build_info::revision()
-        )
-        .set(1.0);
-        self
-    }
-
-    /// Adds a loop that must be alive for `/livez` to succeed.
-    #[must_use]
-    pub fn watching(mut self, heartbeat: Heartbeat) -> Self {
-        self.heartbeats.push(heartbeat);
-        self
-    }
-
-    /// The same for several loops.
-    #[must_use]
-    pub fn watching_all(mut self, heartbeats: impl IntoIterator<Item = Heartbeat>) -> Self {
-        self.heartbeats.extend(heartbeats);
-        self
-    }
-
-    /// The bound port.
-    pub fn port(&self) -> io::Result<u16> {
-        Ok(self.listener.local_addr()?.port())
+    pub(crate) fn new(listener: TcpListener, settings: ReadinessSettings) -> Self {
+        Self { listener, readiness: Readiness::new(settings), heartbeats: Vec::new() }
     }
 
     /// Serves requests until `end`. The service is not ready from `stopping` on, which comes first.
-    pub async fn run(self, stopping: CancellationToken, end: CancellationToken) -> io::Result<()> {
+    pub(crate) async fn run(
+        self,
+        stopping: CancellationToken,
+        end: CancellationToken,
+    ) -> io::Result<()> {
         let (readiness, heartbeats) = (self.readiness.clone(), self.heartbeats.clone());
         let server = self.server(stopping, end.clone())?;
         let watch = end.run_until_cancelled(watch(readiness, heartbeats));
@@ -82,7 +50,7 @@ impl Management {
         let readiness = web::Data::new(self.readiness);
         let stopping = web::Data::new(Stopping(stopping));
         let heartbeats = web::Data::new(self.heartbeats);
-        let runtime = web::Data::new(Runtime::current());
+        let runtime = web::Data::new(Handle::current());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(readiness.clone())
@@ -102,13 +70,6 @@ impl Management {
         .listen(self.listener)?;
         Ok(server.run())
     }
-}
-
-/// Binds a port. The error names it.
-pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((host, port)).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}"))
-    })
 }
 
 /// Runs the probes and the upkeep of the metrics. Logs each change of readiness once, and each time
@@ -182,7 +143,7 @@ async fn readyz(readiness: web::Data<Readiness>, stopping: web::Data<Stopping>) 
 }
 
 async fn prometheus(
-    runtime: web::Data<Runtime>,
+    runtime: web::Data<Handle>,
     heartbeats: web::Data<Vec<Heartbeat>>,
 ) -> HttpResponse {
     metrics::update_process_metrics(&runtime, &heartbeats);

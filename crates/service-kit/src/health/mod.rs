@@ -7,11 +7,10 @@
 
 pub(crate) mod healthcheck;
 pub mod heartbeat;
-pub mod management;
+pub(crate) mod management;
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use conf::Conf;
 use futures::future::join_all;
 
 use crate::Chain;
-use crate::config::{number_in, timeout_millis};
+use crate::config::{timeout_millis, within};
 
 /// Why a dependency is unavailable.
 pub type ProbeError = Box<dyn Error + Send + Sync>;
@@ -41,21 +40,17 @@ pub struct ReadinessSettings {
     pub readiness_interval: Duration,
 
     /// Number of consecutive failed probes after which a ready service becomes not ready
-    #[conf(env, default_value = "3", value_parser = parse_probe_count)]
+    #[conf(env, default_value = "3", value_parser = within(1..=100))]
     pub readiness_failures: u32,
 
     /// Number of consecutive successful probes after which the service becomes ready again
-    #[conf(env, default_value = "2", value_parser = parse_probe_count)]
+    #[conf(env, default_value = "2", value_parser = within(1..=100))]
     pub readiness_successes: u32,
-}
-
-fn parse_probe_count(text: &str) -> Result<u32, String> {
-    number_in(text, 1..=100)
 }
 
 /// Named checks; a service is ready when all of them hold. Cheap to clone.
 #[derive(Clone)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     settings: ReadinessSettings,
     probes: BTreeMap<&'static str, Probe>,
     checks: Arc<Mutex<BTreeMap<&'static str, Check>>>,
@@ -99,37 +94,35 @@ impl Check {
 
 impl Readiness {
     /// Readiness without checks.
-    pub fn new(settings: ReadinessSettings) -> Self {
+    pub(crate) fn new(settings: ReadinessSettings) -> Self {
         Self { settings, probes: BTreeMap::new(), checks: Arc::default() }
     }
 
     /// Adds a dependency. It counts as unavailable until its first probe.
-    #[must_use]
-    pub fn probe<F, Fut>(mut self, name: &'static str, probe: F) -> Self
+    pub(crate) fn probe<F, Fut>(&mut self, name: &'static str, probe: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), ProbeError>> + Send + 'static,
     {
         self.checks().insert(name, Check::default());
         self.probes.insert(name, Arc::new(move || Box::pin(probe())));
-        self
     }
 
     /// Whether each check holds, by its name.
-    pub fn report(&self) -> BTreeMap<&'static str, bool> {
+    pub(crate) fn report(&self) -> BTreeMap<&'static str, bool> {
         self.checks().iter().map(|(name, check)| (*name, check.holds)).collect()
     }
 
     /// The error of the last failed probe of each check that does not hold; none before the first
     /// probe.
-    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+    pub(crate) fn reasons(&self) -> BTreeMap<&'static str, String> {
         let checks = self.checks();
         let lacking = checks.iter().filter(|(_, check)| !check.holds);
         lacking.filter_map(|(name, check)| Some((*name, check.reason.clone()?))).collect()
     }
 
     /// Runs all probes concurrently.
-    pub async fn sample(&self) {
+    pub(crate) async fn sample(&self) {
         let samples = self.probes.iter().map(async |(name, probe)| {
             let sample = match tokio::time::timeout(PROBE_TIMEOUT, probe()).await {
                 Ok(sample) => sample.map_err(|error| Chain(&*error).to_string()),
@@ -152,12 +145,6 @@ impl Readiness {
     }
 }
 
-impl fmt::Debug for Readiness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.report()).finish()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,7 +163,9 @@ pub(crate) mod tests {
             let up = asked.load(Ordering::Relaxed);
             std::future::ready(if up { Ok(()) } else { Err("it is down".into()) })
         };
-        (Readiness::new(defaults()).probe("postgres", probe), up)
+        let mut readiness = Readiness::new(defaults());
+        readiness.probe("postgres", probe);
+        (readiness, up)
     }
 
     /// The state of the check after each of these probes.
@@ -233,9 +222,9 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn each_check_is_reported_separately() {
-        let readiness = Readiness::new(defaults())
-            .probe("postgres", || std::future::ready(Ok(())))
-            .probe("kafka", || std::future::ready(Err("it is down".into())));
+        let mut readiness = Readiness::new(defaults());
+        readiness.probe("postgres", || std::future::ready(Ok(())));
+        readiness.probe("kafka", || std::future::ready(Err("it is down".into())));
         assert_eq!(readiness.reasons(), BTreeMap::new());
         readiness.sample().await;
         assert_eq!(readiness.report(), BTreeMap::from([("kafka", false), ("postgres", true)]));
@@ -244,9 +233,9 @@ pub(crate) mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn hanging_probes_fail_concurrently() {
-        let readiness = Readiness::new(defaults())
-            .probe("kafka", std::future::pending)
-            .probe("postgres", std::future::pending);
+        let mut readiness = Readiness::new(defaults());
+        readiness.probe("kafka", std::future::pending);
+        readiness.probe("postgres", std::future::pending);
         let begun = tokio::time::Instant::now();
         readiness.sample().await;
         assert_eq!(readiness.report(), BTreeMap::from([("kafka", false), ("postgres", false)]));

@@ -1,13 +1,18 @@
 //! The loops of a service. They start and stop together, and the end of one stops all.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type BoxedError = Box<dyn Error + Send + Sync>;
+
+type Outcome = Result<(), BoxedError>;
 
 /// Why a service failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +24,7 @@ pub enum ServiceError {
         task: &'static str,
         /// The cause.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: BoxedError,
     },
     /// A loop returned without a stop signal.
     #[error("{0} ended unexpectedly")]
@@ -35,46 +40,31 @@ pub enum ServiceError {
     Start(#[from] io::Error),
 }
 
-/// Time for the loops of [`Tasks::spawn_last`] to stop, once all others have ended.
+/// Time for the loops of [`Tasks::add_last`] to stop, once all others have ended.
 const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Set = JoinSet<(&'static str, Outcome)>;
 
+type Loop = BoxFuture<'static, (&'static str, Outcome)>;
+
 /// A service's loops, and the order in which they stop.
 ///
 /// After the stop signal the service is no longer ready, but continues to work for a delay, if it
-/// has one. Then intake ends and work in progress finishes. The loops of
-/// [`Tasks::spawn_last`], such as the management endpoint, stop last.
-#[derive(Debug)]
+/// has one. Then intake ends and work in progress finishes. The loops of [`Tasks::add_last`], such
+/// as the management endpoint, stop last.
+#[derive(Default)]
 pub struct Tasks {
-    set: Set,
-    last: Set,
+    loops: Vec<Loop>,
+    last: Vec<Loop>,
+    /// How long the service continues after the stop signal, while load balancers notice it.
+    pub delay: Duration,
     stop_signal: CancellationToken,
-    delay: Duration,
     shutdown: CancellationToken,
     end: CancellationToken,
 }
 
 impl Tasks {
-    /// No loops yet. Cancelling `stop_signal` stops the service.
-    pub fn new(stop_signal: CancellationToken) -> Self {
-        Self {
-            set: JoinSet::new(),
-            last: JoinSet::new(),
-            stop_signal,
-            delay: Duration::ZERO,
-            shutdown: CancellationToken::new(),
-            end: CancellationToken::new(),
-        }
-    }
-
-    /// Sets how long the service continues after the stop signal, while load balancers notice it.
-    #[must_use]
-    pub fn delayed(self, delay: Duration) -> Self {
-        Self { delay, ..self }
-    }
-
-    /// Cancelled by the stop signal.
+    /// Cancelled when the service begins to stop.
     pub fn stop_signal(&self) -> CancellationToken {
         self.stop_signal.clone()
     }
@@ -84,63 +74,77 @@ impl Tasks {
         self.shutdown.clone()
     }
 
-    /// Starts a loop, which runs until the shutdown.
-    pub fn spawn<F, E>(&mut self, name: &'static str, task: F)
-    where
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.set.spawn(async move { (name, task.await.map_err(Into::into)) });
+    /// Cancelled when all loops of [`Tasks::add`] have ended; the other loops stop on it.
+    pub fn end(&self) -> CancellationToken {
+        self.end.clone()
     }
 
-    /// Starts a loop that runs until all loops of [`Tasks::spawn`] have ended, which cancels its
-    /// own token.
-    pub fn spawn_last<F, E>(
+    /// Adds a loop, which runs until the shutdown.
+    pub fn add<E: Into<BoxedError>>(
         &mut self,
         name: &'static str,
-        task: impl FnOnce(CancellationToken) -> F,
-    ) where
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let task = task(self.end.clone());
-        self.last.spawn(async move { (name, task.await.map_err(Into::into)) });
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.loops.push(named(name, task));
     }
 
-    /// Waits for the stop signal, or for the first loop that ends without it. Then stops all loops,
-    /// and waits at most `deadline` for them.
-    pub async fn join(mut self, deadline: Duration) -> Result<(), ServiceError> {
-        let stop_signal = self.stop_signal.clone();
-        let mut verdict = self.until(stop_signal.cancelled()).await;
+    /// Adds a loop that runs until the end.
+    pub fn add_last<E: Into<BoxedError>>(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.last.push(named(name, task));
+    }
+
+    /// Runs all loops until `stop`, or until the first of them ends. Then stops them, and waits at
+    /// most `deadline` for them.
+    pub async fn run(
+        self,
+        stop: CancellationToken,
+        deadline: Duration,
+    ) -> Result<(), ServiceError> {
+        let mut sets = [self.loops, self.last].map(|loops| loops.into_iter().collect::<Set>());
+        let mut verdict = until(stop.cancelled(), &mut sets).await;
         // If a loop has ended, the service must not be ready either.
         self.stop_signal.cancel();
         if verdict.is_ok() && !self.delay.is_zero() {
-            let delay = tokio::time::sleep(self.delay);
-            verdict = self.until(delay).await;
+            verdict = until(sleep(self.delay), &mut sets).await;
         }
         self.shutdown.cancel();
-        let drained = timeout(deadline, drain(&mut self.set)).await;
+        let [mut loops, mut last] = sets;
+        let drained = timeout(deadline, drain(&mut loops)).await;
         self.end.cancel();
-        let ended = timeout(LAST_TIMEOUT, drain(&mut self.last)).await;
+        let ended = timeout(LAST_TIMEOUT, drain(&mut last)).await;
         verdict
             .and(drained.unwrap_or(Err(ServiceError::Timeout(deadline))))
             .and(ended.unwrap_or(Err(ServiceError::Timeout(LAST_TIMEOUT))))
     }
+}
 
-    /// Waits for `moment`. A loop that ends before it is a failure.
-    async fn until(&mut self, moment: impl Future<Output = ()>) -> Result<(), ServiceError> {
-        let ended = tokio::select! {
-            biased;
-            () = moment => return Ok(()),
-            Some(ended) = self.set.join_next() => ended,
-            Some(ended) = self.last.join_next() => ended,
-        };
-        Err(match ended {
-            Err(panic) => ServiceError::Panicked(panic),
-            Ok((task, Err(source))) => ServiceError::Failed { task, source },
-            Ok((task, Ok(()))) => ServiceError::Ended(task),
-        })
-    }
+fn named<E: Into<BoxedError>>(
+    name: &'static str,
+    task: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Loop {
+    task.map(move |outcome| (name, outcome.map_err(Into::into))).boxed()
+}
+
+/// Waits for `moment`. A loop that ends before it is a failure.
+async fn until(
+    moment: impl Future<Output = ()>,
+    [loops, last]: &mut [Set; 2],
+) -> Result<(), ServiceError> {
+    let ended = tokio::select! {
+        biased;
+        () = moment => return Ok(()),
+        Some(ended) = loops.join_next() => ended,
+        Some(ended) = last.join_next() => ended,
+    };
+    Err(match ended {
+        Err(panic) => ServiceError::Panicked(panic),
+        Ok((task, Err(source))) => ServiceError::Failed { task, source },
+        Ok((task, Ok(()))) => ServiceError::Ended(task),
+    })
 }
 
 async fn drain(set: &mut Set) -> Result<(), ServiceError> {
@@ -163,16 +167,21 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(5);
 
+    fn stopped() -> CancellationToken {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        stop
+    }
+
     #[tokio::test]
     async fn a_shutdown_waits_for_every_task() {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::default();
         let stop = tasks.shutdown();
-        tasks.spawn("loop", async move {
+        tasks.add("loop", async move {
             stop.cancelled().await;
             io::Result::Ok(())
         });
-        tasks.stop_signal().cancel();
-        assert!(tasks.join(SOON).await.is_ok());
+        assert!(tasks.run(stopped(), SOON).await.is_ok());
     }
 
     /// Records the time of a signal.
@@ -192,30 +201,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn shutdown_phases_run_in_order() {
-        let mut tasks = Tasks::new(CancellationToken::new()).delayed(Duration::from_secs(3));
+        let mut tasks = Tasks { delay: Duration::from_secs(3), ..Tasks::default() };
         let noted = Arc::default();
         let recorded = noting("stop_signal", tasks.stop_signal(), &noted);
         tokio::spawn(recorded);
         let intake = noting("shutdown", tasks.shutdown(), &noted);
-        tasks.spawn("intake", intake);
-        tasks.spawn_last("management", |end| noting("end", end, &noted));
-        tasks.stop_signal().cancel();
-        assert!(tasks.join(SOON).await.is_ok());
+        tasks.add("intake", intake);
+        let management = noting("end", tasks.end(), &noted);
+        tasks.add_last("management", management);
+        assert!(tasks.run(stopped(), SOON).await.is_ok());
         let at = |name, seconds| (name, Duration::from_secs(seconds));
         assert_eq!(*noted.lock().unwrap(), [at("stop_signal", 0), at("shutdown", 3), at("end", 4)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_ends_during_the_delay_is_a_failure() {
-        let mut tasks = Tasks::new(CancellationToken::new()).delayed(SOON);
+        let mut tasks = Tasks { delay: SOON, ..Tasks::default() };
         let stop_signal = tasks.stop_signal();
-        tasks.spawn("short", async move {
+        tasks.add("short", async move {
             stop_signal.cancelled().await;
             io::Result::Ok(())
         });
-        tasks.stop_signal().cancel();
         let begun = tokio::time::Instant::now();
-        assert!(matches!(tasks.join(SOON).await, Err(ServiceError::Ended("short"))));
+        assert!(matches!(tasks.run(stopped(), SOON).await, Err(ServiceError::Ended("short"))));
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
@@ -224,17 +232,17 @@ mod tests {
     async fn others_drain_after(
         sick: impl Future<Output = io::Result<()>> + Send + 'static,
     ) -> (ServiceError, bool) {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::default();
         let (stop, drained) = (tasks.shutdown(), Arc::new(AtomicBool::new(false)));
         let seen = drained.clone();
-        tasks.spawn("healthy", async move {
+        tasks.add("healthy", async move {
             stop.cancelled().await;
             tokio::task::yield_now().await;
             drained.store(true, Ordering::Relaxed);
             io::Result::Ok(())
         });
-        tasks.spawn("sick", sick);
-        let error = tasks.join(SOON).await.unwrap_err();
+        tasks.add("sick", sick);
+        let error = tasks.run(CancellationToken::new(), SOON).await.unwrap_err();
         (error, seen.load(Ordering::Relaxed))
     }
 
@@ -252,16 +260,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_ends_early_is_a_failure() {
-        let mut tasks = Tasks::new(CancellationToken::new());
-        tasks.spawn("short", async { io::Result::Ok(()) });
-        assert!(matches!(tasks.join(SOON).await, Err(ServiceError::Ended("short"))));
+        let mut tasks = Tasks::default();
+        tasks.add("short", async { io::Result::Ok(()) });
+        assert!(matches!(
+            tasks.run(CancellationToken::new(), SOON).await,
+            Err(ServiceError::Ended("short"))
+        ));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_does_not_stop_is_abandoned() {
-        let mut tasks = Tasks::new(CancellationToken::new());
-        tasks.spawn("stubborn", std::future::pending::<io::Result<()>>());
-        tasks.stop_signal().cancel();
-        assert!(matches!(tasks.join(SOON).await, Err(ServiceError::Timeout(_))));
+        let mut tasks = Tasks::default();
+        tasks.add("stubborn", std::future::pending::<io::Result<()>>());
+        assert!(matches!(tasks.run(stopped(), SOON).await, Err(ServiceError::Timeout(_))));
     }
 }

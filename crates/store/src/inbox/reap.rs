@@ -6,6 +6,7 @@ use crate::statement::statement;
 use crate::{Connection, StoreError};
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
+use service_kit::convert::millis;
 
 statement! {
     /// Uses the index on `received_at`. Skips rows that another instance is deleting.
@@ -24,6 +25,5 @@ pub async fn reap(
     age: Duration,
     limit: i64,
 ) -> Result<usize, StoreError> {
-    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    Ok(Reap { age_ms: &age_ms, limit: &limit }.execute(connection).await?)
+    Ok(Reap { age_ms: &millis(age), limit: &limit }.execute(connection).await?)
 }

@@ -1,14 +1,15 @@
 use contracts::event_id::event_id;
+use delivery_service::build;
 use domain::{DeliveryStep, OrderId};
 use test_kit::{
     Process, World, eventually, is_ready, metrics, read_all, until_processed, until_ready,
 };
 
-use crate::shop::{TRACE, announce, delivered, reported, start, start_with_port};
+use crate::shop::{TRACE, announce, delivered, reported};
 
 /// Delivers an order with a service, then stops the service.
 async fn deliver_one(world: &World) -> OrderId {
-    let service = start(world);
+    let service = world.start(build);
     let order = OrderId::generate();
     announce(world, order).await;
     delivered(world, 1).await;
@@ -44,7 +45,7 @@ async fn rereading_a_topic_creates_no_second_shipment() {
     }
     // The second round reads the topic with a new consumer group.
     for round in 1..=2 {
-        let (service, port) = start_with_port(&world);
+        let (service, port) = world.start_with_port(build);
         until_processed(port, &world.topics.order_events, 3 * round).await;
         delivered(&world, 1).await;
         service.stop().await;
@@ -65,7 +66,7 @@ async fn a_step_takes_its_delay_and_the_timer_survives_a_kill() {
     eventually("the timer runs", async || (world.database.count(begun).await == 1).then_some(()))
         .await;
     first.kill();
-    let _second = start(&world);
+    let _second = world.start(build);
     delivered(&world, 1).await;
     let delays = "SELECT count(*) FROM delivery.shipments
         WHERE shipped_at - created_at >= interval '1.5 s' AND delivered_at - shipped_at >= interval '1.5 s'";
@@ -83,7 +84,7 @@ async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same
         due.to_rfc3339()
     );
     world.database.query(&undo).await;
-    let service = start(&world);
+    let service = world.start(build);
     delivered(&world, 1).await;
     service.stop().await;
 
@@ -96,7 +97,7 @@ async fn a_step_that_was_published_but_not_marked_is_published_again_as_the_same
 async fn a_database_outage_does_not_end_the_service() {
     let mut world = World::create().await;
     let proxy = world.proxy_database().await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     announce(&world, OrderId::generate()).await;
     delivered(&world, 1).await;
     until_ready(port).await;
@@ -120,7 +121,7 @@ async fn a_step_with_a_lease_an_hour_ahead_is_dispatched() {
     let leased = "INSERT INTO delivery.shipments (order_id, next_step_at, lease_token, lease_until)
         VALUES (gen_random_uuid(), now(), gen_random_uuid(), now() + interval '1 hour')";
     world.database.execute(leased).await;
-    let service = start(&world);
+    let service = world.start(build);
     delivered(&world, 1).await;
     service.stop().await;
 }

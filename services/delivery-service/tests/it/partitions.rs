@@ -1,8 +1,9 @@
 //! One of twelve partitions has no leader.
 
+use delivery_service::build;
 use test_kit::{PrivateStack, World, eventually, read_all};
 
-use crate::shop::{delivered, start};
+use crate::shop::delivered;
 
 /// Replicas on three brokers: the third has only the last partition, which no other broker has.
 const REPLICAS: &str = "1,2,1,2,1,2,1,2,1,2,1,3";
@@ -34,7 +35,7 @@ async fn a_partition_without_a_leader_delays_only_its_own_orders() {
     stack.kafka_tool("TopicCommand", &create);
     world.set("DELIVERY_EVENTS_TOPIC", &topic);
     stack.stop("kafka-3");
-    let service = start(&world);
+    let service = world.start(build);
     ship(&world, ORDERS).await;
     until_most_are_delivered(&world, ORDERS).await;
     // Orders that arrive while others are deferred pass them too.

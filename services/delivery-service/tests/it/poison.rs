@@ -1,14 +1,15 @@
+use delivery_service::build;
 use domain::OrderId;
 use test_kit::{PlainRecord, World, eventually, poison_variants, produce_all, read_all};
 
-use crate::shop::{created, delivered, start};
+use crate::shop::{created, delivered};
 
 const GOOD: i64 = 40;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_unreadable_record_becomes_one_dead_letter_without_delaying_others() {
     let world = World::create().await;
-    let service = start(&world);
+    let service = world.start(build);
     // Enough good records first that poison is never most of the latest, in any order of the
     // partitions.
     let first: Vec<_> = (0..GOOD).map(|_| created(OrderId::generate())).collect();

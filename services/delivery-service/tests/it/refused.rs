@@ -1,12 +1,13 @@
 //! Steps that Kafka can never accept as they are.
 
 use contracts::delivery_events::ORDER_SHIPPED;
+use delivery_service::build;
 use domain::{OrderId, OrderStatus};
 use messaging::Record;
 use test_kit::{Process, World, eventually, limit_records, metrics, produce_all, read_all};
 use uuid::Uuid;
 
-use crate::shop::{created, created_with, delivered, start};
+use crate::shop::{created, created_with, delivered};
 
 /// Record limit, in bytes: enough for a step without a `tracestate`, too small for one with the
 /// longest.
@@ -70,7 +71,7 @@ async fn when_kafka_refuses_most_steps_only_the_first_few_are_dead_lettered() {
     let due = "INSERT INTO delivery.shipments (order_id, next_step_at)
         SELECT gen_random_uuid(), now() FROM generate_series(1, 60)";
     world.database.execute(due).await;
-    let service = start(&world);
+    let service = world.start(build);
     // The poison breaker needs 20 outcomes, and the responses may arrive a few at a time.
     let deferred = "SELECT count(*) FROM delivery.shipments
         WHERE next_step_at IS NOT NULL AND lease_token IS NULL AND lease_until > '-infinity'";

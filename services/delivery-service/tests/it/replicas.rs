@@ -1,3 +1,4 @@
+use delivery_service::build;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -5,7 +6,7 @@ use domain::OrderId;
 use test_kit::{Group, PlainRecord, Process, World, eventually_within, produce_all, read_all};
 use uuid::Uuid;
 
-use crate::shop::{created, delivered, reported, start};
+use crate::shop::{created, delivered, reported};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_delivery-service");
 
@@ -20,7 +21,7 @@ async fn two_replicas_dispatch_each_step_once() {
     // All are due at about the same time, so that the replicas compete for them.
     world.set("DELIVERY_MIN_DELAY", 200).set("DELIVERY_MAX_DELAY", 200);
     let group = Group::new(&world.stack, &world.topics.delivery_group, &world.topics.order_events);
-    let replicas = [start(&world), start(&world)];
+    let replicas = [world.start(build), world.start(build)];
     group.until_settled(2).await;
     announce_all(&world, 400).await;
     delivered(&world, 400).await;

@@ -6,22 +6,10 @@ use contracts::delivery_events::DeliveryEvent;
 use contracts::envelope::Envelope;
 use contracts::message::Origin;
 use contracts::order_events::{Item, OrderCreated};
-use delivery_service::Application;
 use domain::OrderId;
-use test_kit::{PlainRecord, Running, World, eventually, produce_all, read_all};
+use test_kit::{PlainRecord, World, eventually, produce_all, read_all};
 
 pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-pub(crate) fn start(world: &World) -> Running {
-    start_with_port(world).0
-}
-
-/// The same, with its management port.
-pub(crate) fn start_with_port(world: &World) -> (Running, u16) {
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    (Running::start(|shutdown| application.run(shutdown)), port)
-}
 
 /// The record of a new order.
 pub(crate) fn created(order: OrderId) -> PlainRecord {

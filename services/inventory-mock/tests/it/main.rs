@@ -4,7 +4,7 @@
 mod process;
 
 use conf::Conf;
-use inventory_mock::{Application, Config};
+use inventory_mock::{Config, build};
 use reqwest::Client;
 use serde_json::{Value, json};
 use test_kit::Running;
@@ -18,11 +18,13 @@ struct Inventory {
 impl Inventory {
     fn start(env: &[(&str, &str)]) -> Self {
         let env = [("PORT", "0"), ("MANAGEMENT_PORT", "0")].iter().chain(env).copied();
-        let application =
-            Application::build(&Config::try_parse_from(["test"], env).unwrap()).unwrap();
-        let base = format!("http://127.0.0.1:{}", application.port().unwrap());
-        let service = Running::start(|shutdown| application.run(shutdown));
-        Self { base, client: Client::builder().no_proxy().build().unwrap(), _service: service }
+        let service = build(&Config::try_parse_from(["test"], env).unwrap()).unwrap();
+        let service = Running::start(service);
+        Self {
+            base: service.url(),
+            client: Client::builder().no_proxy().build().unwrap(),
+            _service: service,
+        }
     }
 
     async fn ask(&self, products: &[(&str, i64)]) -> (u16, Value) {

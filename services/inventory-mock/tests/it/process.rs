@@ -40,8 +40,7 @@ async fn the_health_check_works_on_ipv6_only() {
     let mut world = World::create().await;
     let port = free_port();
     world.set("HOST", "::1").set("PORT", free_port()).set("MANAGEMENT_PORT", port);
-    let application = inventory_mock::Application::build(&world.config()).unwrap();
-    let running = test_kit::Running::start(|shutdown| application.run(shutdown));
+    let running = world.start(inventory_mock::build);
     let check = async || {
         let mut check = Command::new(BINARY);
         check.arg("healthcheck").env("MANAGEMENT_PORT", port.to_string());

@@ -1,11 +1,11 @@
 //! One of twelve partitions has no leader.
 
+use outbox_relay::build;
 use std::collections::{BTreeMap, HashSet};
 
 use contracts::message::EventMessage;
 use domain::OrderId;
-use outbox_relay::Application;
-use test_kit::{PrivateStack, Running, World, eventually, outbox_event, put_into_outbox, read_all};
+use test_kit::{PrivateStack, World, eventually, outbox_event, put_into_outbox, read_all};
 
 use crate::outbox::waiting;
 
@@ -32,8 +32,7 @@ async fn a_partition_without_a_leader_delays_only_its_own_orders() {
         &["--create", "--topic", &topic, "--replica-assignment", REPLICAS],
     );
     let orders: Vec<OrderId> = std::iter::repeat_with(OrderId::generate).take(ORDERS).collect();
-    let application = Application::build(&world.config()).unwrap();
-    let relay = Running::start(|shutdown| application.run(shutdown));
+    let relay = world.start(build);
 
     put_into_outbox(&world, &events(&world, &topic, &orders, "1")).await;
     eventually("all are published", async || (waiting(&world).await == 0).then_some(())).await;

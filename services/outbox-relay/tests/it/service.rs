@@ -1,23 +1,12 @@
 use domain::OrderId;
-use outbox_relay::Application;
+use outbox_relay::build;
 use store::outbox::{Notifier, enqueue, shard_of};
 use test_kit::{
-    Process, Running, World, eventually, get_json, is_ready, outbox_event as event,
-    put_into_outbox as put, read_all, until_ready, until_stalled,
+    Process, World, eventually, get_json, is_ready, outbox_event as event, put_into_outbox as put,
+    read_all, until_ready, until_stalled,
 };
 
 use crate::outbox::waiting;
-
-fn start(world: &World) -> Running {
-    start_with_port(world).0
-}
-
-/// The same, with its management port.
-fn start_with_port(world: &World) -> (Running, u16) {
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    (Running::start(|shutdown| application.run(shutdown)), port)
-}
 
 async fn put_one(world: &World) {
     put(world, &[event(world, OrderId::generate(), "1")]).await;
@@ -30,7 +19,7 @@ async fn all_published(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_relay_gives_its_shards_back_at_once() {
     let world = World::create().await;
-    let first = start(&world);
+    let first = world.start(build);
     put_one(&world).await;
     all_published(&world).await;
     first.stop().await;
@@ -57,9 +46,9 @@ async fn returned_shards_are_taken_before_the_next_renewal() {
         eventually("all are held", async || (world.database.count(held).await == 64).then_some(()))
             .await;
     };
-    let first = start(&world);
+    let first = world.start(build);
     all_held().await;
-    let second = start(&world);
+    let second = world.start(build);
     let alive = "SELECT count(*) FROM sales.outbox_relays";
     eventually("both are counted", async || (world.database.count(alive).await == 2).then_some(()))
         .await;
@@ -74,7 +63,7 @@ async fn returned_shards_are_taken_before_the_next_renewal() {
 async fn a_notified_event_is_published_before_the_next_poll() {
     let mut world = World::create().await;
     world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
-    let _relay = start(&world);
+    let _relay = world.start(build);
     until_listening(&world, 1).await;
     let mut notifier = Notifier::connect(&world.store()).await.unwrap();
     for _ in 0..3 {
@@ -96,7 +85,7 @@ async fn after_a_kill_another_relay_takes_over_when_the_lease_expires() {
     let held = "SELECT count(*) FROM sales.outbox_shards WHERE lease_until > now()";
     assert_eq!(world.database.count(held).await, 64, "a killed relay gives no shard back");
     put_one(&world).await;
-    let _second = start(&world);
+    let _second = world.start(build);
     all_published(&world).await;
     assert_eq!(read_all(&world.stack, &world.topics.order_events).await.len(), 2);
 }
@@ -106,7 +95,7 @@ async fn a_database_outage_does_not_end_the_service() {
     let mut world = World::create().await;
     let direct = world.store();
     let proxy = world.proxy_database().await;
-    let (relay, port) = start_with_port(&world);
+    let (relay, port) = world.start_with_port(build);
     until_ready(port).await;
     proxy.cut();
     eventually("not ready", async || (!is_ready(port).await).then_some(())).await;
@@ -123,7 +112,7 @@ async fn livez_fails_when_a_relay_stalls() {
     let mut world = World::create().await;
     world.set_short_timeouts();
     let proxy = world.proxy_database().await;
-    let (relay, port) = start_with_port(&world);
+    let (relay, port) = world.start_with_port(build);
     put_one(&world).await;
     all_published(&world).await;
     until_stalled(port, &[]).await;

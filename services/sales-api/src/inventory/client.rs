@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use backoff::ExponentialBackoffBuilder;
 use contracts::cloud_events::TraceContext;
 use contracts::inventory::{
     AVAILABILITY_PATH, AvailabilityRequest, AvailabilityResponse, StockedItem, WantedItem,
@@ -18,7 +17,7 @@ use opentelemetry::trace::{SpanBuilder, SpanKind};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use service_kit::Chain;
-use service_kit::retry::{FIRST_WAIT, LONGEST_WAIT};
+use service_kit::retry::{FIRST_WAIT, schedule};
 use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
@@ -122,13 +121,7 @@ impl Inventory {
         trace: Option<&TraceContext>,
     ) -> Result<Vec<Shortage>, InventoryError> {
         let deadline = Instant::now() + self.timeout;
-        let schedule = ExponentialBackoffBuilder::new()
-            .with_initial_interval(FIRST_WAIT)
-            .with_multiplier(2.0)
-            .with_max_interval(LONGEST_WAIT)
-            .with_max_elapsed_time(Some(self.timeout))
-            .build();
-        backoff::future::retry(schedule, || async {
+        backoff::future::retry(schedule(Some(self.timeout)), || async {
             let stock = self.request_hedged(request, deadline, trace).await;
             let stock = stock.map(|stock| shortages(&request.items, &stock));
             stock.map_err(|error| match error {

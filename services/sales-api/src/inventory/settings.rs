@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conf::Conf;
-use service_kit::config::{number_in, parse_base_url, timeout_millis};
+use service_kit::config::{parse_base_url, timeout_millis, within};
 use url::Url;
 
 /// The inventory service and its circuit breaker.
@@ -18,14 +18,10 @@ pub(crate) struct InventorySettings {
     pub(crate) circuit_breaker_timeout: Duration,
 
     /// Number of consecutive failed inventory checks that open the circuit breaker
-    #[conf(env, default_value = "5", value_parser = parse_threshold)]
+    #[conf(env, default_value = "5", value_parser = within(1..=1_000_000))]
     pub(crate) circuit_breaker_failure_threshold: u32,
 
     /// Time after which an open circuit breaker lets one trial request through, in milliseconds
     #[conf(env, default_value = "30000", value_parser = timeout_millis)]
     pub(crate) circuit_breaker_reset_timeout: Duration,
-}
-
-fn parse_threshold(text: &str) -> Result<u32, String> {
-    number_in(text, 1..=1_000_000)
 }

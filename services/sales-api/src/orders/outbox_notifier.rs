@@ -50,34 +50,33 @@ impl OutboxNotifier {
         database: Database,
         shutdown: CancellationToken,
     ) -> Result<(), Infallible> {
-        let mut outage = Outage::of("outbox notifications");
-        while let Some(Err(error)) =
-            shutdown.run_until_cancelled(self.send_pending(&database, &mut outage)).await
-        {
-            let pause = tokio::time::sleep(outage.failed(&error));
-            shutdown.run_until_cancelled(pause).await;
-        }
-        Ok(())
+        let connect = || self.connect(&database);
+        let work = |notifier| self.notify_relays(notifier);
+        Outage::of("outbox notifications").reconnect(shutdown, connect, work).await
+    }
+
+    /// Connects when there are events, and sends the first notification.
+    async fn connect(&self, database: &Database) -> Result<Notifier, StoreError> {
+        self.wakeup.notified().await;
+        let mut notifier = Notifier::connect(database).await?;
+        self.send_pending(&mut notifier).await?;
+        Ok(notifier)
+    }
+
+    async fn send_pending(&self, notifier: &mut Notifier) -> Result<(), StoreError> {
+        notifier.notify(Shards::from_bits(self.pending.swap(0, Ordering::Relaxed))).await
     }
 
     /// Sends notifications until the connection fails.
-    async fn send_pending(
-        &self,
-        database: &Database,
-        outage: &mut Outage,
-    ) -> Result<Infallible, StoreError> {
-        self.wakeup.notified().await;
-        let mut notifier = Notifier::connect(database).await?;
+    async fn notify_relays(&self, mut notifier: Notifier) -> Result<Infallible, StoreError> {
         let mut interval = MIN_INTERVAL;
         loop {
-            let shards = Shards::from_bits(self.pending.swap(0, Ordering::Relaxed));
-            notifier.notify(shards).await?;
-            outage.over();
             tokio::time::sleep(interval).await;
             let events = u128::from(self.events.swap(0, Ordering::Relaxed));
             let busy = events >= HIGH_LOAD * interval.as_millis();
             interval = if busy { (interval * 2).min(MAX_INTERVAL) } else { MIN_INTERVAL };
             self.wakeup.notified().await;
+            self.send_pending(&mut notifier).await?;
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::OrderId;
-use inventory_mock::{Application as InventoryMock, Config as InventoryConfig};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
-use sales_api::Application;
 use serde_json::{Value, json};
 use test_kit::{Running, World, bearer, bearer_with, seconds_from_now};
 
@@ -43,20 +41,14 @@ impl Api {
     }
 
     pub(crate) async fn start_in(mut world: World) -> Self {
-        let inventory = InventoryMock::build(&world.config::<InventoryConfig>()).unwrap();
+        let inventory = world.start(inventory_mock::build);
         if !world.variables().contains_key("INVENTORY_URL") {
-            world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
+            world.set("INVENTORY_URL", inventory.url());
         }
-        let api = Application::build(&world.config()).unwrap();
-        let base = format!("http://127.0.0.1:{}", api.port().unwrap());
-        let management_port = api.management_port().unwrap();
-        let management = format!("http://127.0.0.1:{management_port}");
-        let services = [
-            Running::start(|shutdown| inventory.run(shutdown)),
-            Running::start(|shutdown| api.run(shutdown)),
-        ];
+        let (api, management_port) = world.start_with_port(sales_api::build);
+        let (base, management) = (api.url(), format!("http://127.0.0.1:{management_port}"));
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { world, client, base, management, management_port, _services: services }
+        Self { world, client, base, management, management_port, _services: [inventory, api] }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

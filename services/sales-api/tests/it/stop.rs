@@ -19,11 +19,10 @@ struct Shop {
 impl Shop {
     async fn open(shutdown_delay: u64) -> (Self, Process) {
         let mut world = World::create().await;
-        let inventory = inventory_mock::Application::build(&world.config()).unwrap();
+        let inventory = world.start(inventory_mock::build);
         let port = free_port();
-        world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
+        world.set("INVENTORY_URL", inventory.url());
         world.set("PORT", port).set("SHUTDOWN_DELAY", shutdown_delay);
-        let inventory = test_kit::Running::start(|shutdown| inventory.run(shutdown));
         let process = Process::start(BINARY, &world).await;
         let client = Client::builder().no_proxy().build().unwrap();
         let url = format!("http://127.0.0.1:{port}");

@@ -20,9 +20,7 @@ struct Background {
 
 fn start_background(system: &System) -> Background {
     let relay = system.start_relay();
-    let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
-    let delivery_port = delivery.management_port().unwrap();
-    let delivery = Running::start(|shutdown| delivery.run(shutdown));
+    let (delivery, delivery_port) = system.world.start_with_port(delivery_service::build);
     Background { running: [relay, delivery, system.start_status()], delivery_port }
 }
 

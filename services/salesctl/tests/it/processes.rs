@@ -27,10 +27,9 @@ pub(crate) struct Shop {
 impl Shop {
     /// Sets up the world without starting a process.
     pub(crate) fn set_up(mut world: World) -> Self {
-        let inventory = inventory_mock::Application::build(&world.config()).unwrap();
-        world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
+        let inventory = world.start(inventory_mock::build);
+        world.set("INVENTORY_URL", inventory.url());
         world.set("PORT", free_port());
-        let inventory = Running::start(|shutdown| inventory.run(shutdown));
         Self { world, processes: Vec::new(), _inventory: inventory }
     }
 

@@ -13,8 +13,8 @@ use outbox_relay::{Relay, RelayError, Step};
 use service_kit::Chain;
 use store::{Database, DatabaseSettings};
 use test_kit::{
-    KAFKA_PASSWORD, KAFKA_USER, Running, SecureStack, Stack, World, eventually, get_json, metrics,
-    read_all, until_ready,
+    KAFKA_PASSWORD, KAFKA_USER, SecureStack, Stack, World, eventually, get_json, metrics, read_all,
+    until_ready,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -240,9 +240,7 @@ async fn orders_are_delivered(secure: &SecureStack, mechanism: &str) {
 async fn services_wait_while_authentication_fails(secure: &SecureStack) {
     let mut system = System::start_in(world(secure, LOGIN).await);
     system.world.set("KAFKA_SASL_PASSWORD", "wrong");
-    let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
-    let port = delivery.management_port().unwrap();
-    let delivery = Running::start(|shutdown| delivery.run(shutdown));
+    let (delivery, port) = system.world.start_with_port(delivery_service::build);
     let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
     assert!(placed.status.success());
     eventually("the consumer fails to authenticate", async || {
@@ -298,13 +296,8 @@ async fn certificates_are_replaced(secure: &SecureStack) {
         world.set(name, file.display());
     }
     let system = System::start_in(world);
-    let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
-    let port = delivery.management_port().unwrap();
-    let _services = [
-        system.start_relay(),
-        Running::start(|shutdown| delivery.run(shutdown)),
-        system.start_status(),
-    ];
+    let (delivery, port) = system.world.start_with_port(delivery_service::build);
+    let _services = [system.start_relay(), delivery, system.start_status()];
     eventually("both server certificates are rejected", async || {
         let (_, readiness) = get_json(port, "readyz").await;
         let reason =

@@ -19,30 +19,23 @@ impl System {
     }
 
     pub(crate) fn start_in(mut world: World) -> Self {
-        let inventory = inventory_mock::Application::build(&world.config()).unwrap();
-        world.set("INVENTORY_URL", format!("http://127.0.0.1:{}", inventory.port().unwrap()));
-        let api = sales_api::Application::build(&world.config()).unwrap();
-        world.set("API_URL", format!("http://127.0.0.1:{}", api.port().unwrap()));
-        Self {
-            world,
-            _inventory: Running::start(|shutdown| inventory.run(shutdown)),
-            _api: Running::start(|shutdown| api.run(shutdown)),
-        }
+        let inventory = world.start(inventory_mock::build);
+        world.set("INVENTORY_URL", inventory.url());
+        let api = world.start(sales_api::build);
+        world.set("API_URL", api.url());
+        Self { world, _inventory: inventory, _api: api }
     }
 
     pub(crate) fn start_relay(&self) -> Running {
-        let relay = outbox_relay::Application::build(&self.world.config()).unwrap();
-        Running::start(|shutdown| relay.run(shutdown))
+        self.world.start(outbox_relay::build)
     }
 
     pub(crate) fn start_delivery(&self) -> Running {
-        let delivery = delivery_service::Application::build(&self.world.config()).unwrap();
-        Running::start(|shutdown| delivery.run(shutdown))
+        self.world.start(delivery_service::build)
     }
 
     pub(crate) fn start_status(&self) -> Running {
-        let status = status_consumer::Application::build(&self.world.config()).unwrap();
-        Running::start(|shutdown| status.run(shutdown))
+        self.world.start(status_consumer::build)
     }
 
     /// Runs `salesctl` to its end while the services run.

@@ -1,15 +1,16 @@
 use domain::DeliveryStep::{Delivered, Shipped};
 use domain::OrderId;
+use status_consumer::build;
 use test_kit::{Process, World, eventually, is_ready, metrics, read_all, until_processed};
 
-use crate::shop::{history, place, report, start, start_with_port, until_delivered};
+use crate::shop::{history, place, report, until_delivered};
 
 const WHOLE_LIFE: [&str; 3] = ["Pending Shipment", "Shipped", "Delivered"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_steps_of_an_order_are_applied() {
     let world = World::create().await;
-    let service = start(&world);
+    let service = world.start(build);
     let order = place(&world).await;
     report(&world, order, Shipped).await;
     report(&world, order, Delivered).await;
@@ -26,7 +27,7 @@ async fn a_duplicate_event_changes_nothing() {
     for step in [Shipped, Shipped, Delivered, Shipped, Delivered] {
         report(&world, order, step).await;
     }
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     until_processed(port, &world.topics.delivery_events, 5).await;
     until_delivered(&world, order).await;
     // Then a duplicate in a batch of its own.
@@ -68,7 +69,7 @@ async fn rereading_a_topic_changes_nothing() {
     let order = place(&world).await;
     report(&world, order, Shipped).await;
     report(&world, order, Delivered).await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     until_processed(port, &world.topics.delivery_events, 2).await;
     until_delivered(&world, order).await;
     service.stop().await;
@@ -76,7 +77,7 @@ async fn rereading_a_topic_changes_nothing() {
 
     let again = format!("{}-again", world.topics.status_group);
     world.set("STATUS_GROUP", again);
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     until_processed(port, &world.topics.delivery_events, 4).await;
     service.stop().await;
     assert_eq!(recorded(&world, order).await, before);
@@ -99,7 +100,7 @@ async fn another_consumer_continues_after_a_kill() {
     until_processed(first.management_port(), &world.topics.delivery_events, 1).await;
     first.kill();
     report(&world, order, Delivered).await;
-    let _second = start(&world);
+    let _second = world.start(build);
     until_delivered(&world, order).await;
     assert_eq!(history(&world, order).await, WHOLE_LIFE);
 }
@@ -110,7 +111,7 @@ async fn a_database_outage_ends_no_consumer_and_loses_no_event() {
     let order = place(&world).await;
     let proxy = world.proxy_database().await;
     proxy.cut();
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     report(&world, order, Shipped).await;
     report(&world, order, Delivered).await;
     let taken = format!("consumer_batch_size_count{{topic=\"{}\"}}", world.topics.delivery_events);

@@ -1,8 +1,9 @@
 use domain::DeliveryStep::Shipped;
 use domain::OrderId;
+use status_consumer::build;
 use test_kit::{Group, World, empty_topic, eventually, metrics, produce_all};
 
-use crate::shop::{place, start, start_with_port, step};
+use crate::shop::{place, step};
 
 /// The sum of a metric over its series of the topic; `None` if there are none.
 async fn sum(port: u16, world: &World, metric: &str) -> Option<f64> {
@@ -25,7 +26,7 @@ async fn lag_is_reported_in_records_and_seconds() {
     let records: Vec<_> = orders.iter().map(|order| step(*order, Shipped)).collect();
     produce_all(&world.stack, &world.topics.delivery_events, &records).await;
     proxy.cut();
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     // Covers the partitions that were fetched before the wait: at least the one being processed.
     eventually("some records are behind, and get older", async || {
         let records = sum(port, &world, "consumer_lag_records").await?;
@@ -54,7 +55,7 @@ async fn a_consumer_without_partitions_reports_zero_partitions() {
     world.topics.delivery_events.push_str("-missing");
     let missing = world.topics.delivery_events.clone();
     world.set("DELIVERY_EVENTS_TOPIC", missing);
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     eventually("the missing topic is reported", async || {
         (sum(port, &world, "consumer_errors_total").await? > 0.0).then_some(())
     })
@@ -79,14 +80,14 @@ async fn records_removed_before_they_were_read_are_counted() {
     };
     // Enough that each partition has some.
     report(40).await;
-    let service = start(&world);
+    let service = world.start(build);
     group.until_all_is_committed().await;
     service.stop().await;
 
     // No records follow the deleted ones.
     report(8).await;
     empty_topic(&world.stack, &topic).await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     eventually("the skipped records are counted", async || {
         let skipped = sum(port, &world, "consumer_skipped_records_total").await?;
         let behind = sum(port, &world, "consumer_lag_records").await?;
@@ -103,7 +104,7 @@ async fn records_removed_before_they_were_read_are_counted() {
     report(8).await;
     empty_topic(&world.stack, &topic).await;
     report(40).await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     group.until_all_is_committed().await;
     assert_eq!(sum(port, &world, "consumer_skipped_records_total").await, Some(16.0));
     service.stop().await;

@@ -1,7 +1,8 @@
 use domain::DeliveryStep::{Delivered, Shipped};
+use status_consumer::build;
 use test_kit::{World, eventually, until_stalled};
 
-use crate::shop::{history, place, report, start_with_port};
+use crate::shop::{history, place, report};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn livez_fails_when_the_consumer_stalls() {
@@ -9,7 +10,7 @@ async fn livez_fails_when_the_consumer_stalls() {
     world.set_short_timeouts();
     let order = place(&world).await;
     let proxy = world.proxy_database().await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     report(&world, order, Shipped).await;
     eventually("it is shipped", async || (history(&world, order).await.len() == 2).then_some(()))
         .await;
@@ -27,7 +28,7 @@ async fn livez_fails_when_the_reaper_stalls() {
     world.set_short_timeouts();
     let proxy = world.proxy_database().await;
     let _lock = world.database.lock("sales.inbox").await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     world.database.until_a_statement_waits_for_a_lock().await;
     // Not even the error of the statement timeout returns.
     proxy.drop_responses();

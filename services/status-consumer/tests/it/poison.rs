@@ -1,11 +1,12 @@
 use domain::DeliveryStep::{Delivered, Shipped};
 use domain::OrderId;
 use messaging::Record;
+use status_consumer::build;
 use test_kit::{
     PlainRecord, World, eventually, poison_variants, produce_all, read_all, until_processed,
 };
 
-use crate::shop::{history, place, report, start, start_with_port, step, until_delivered};
+use crate::shop::{history, place, report, step, until_delivered};
 
 async fn dead_letters(world: &World, count: usize) -> Vec<Record> {
     eventually("the dead letters are there", async || {
@@ -32,7 +33,7 @@ async fn a_poison_record_becomes_one_dead_letter_without_delaying_others() {
     report(&world, order, Shipped).await;
     report(&world, order, Delivered).await;
 
-    let service = start(&world);
+    let service = world.start(build);
     until_delivered(&world, other).await;
     until_delivered(&world, order).await;
     service.stop().await;
@@ -58,7 +59,7 @@ async fn a_poison_record_becomes_one_dead_letter_without_delaying_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_dead_letter_contains_its_error_class() {
     let world = World::create().await;
-    let service = start(&world);
+    let service = world.start(build);
     let (order, stranger) = (place(&world).await, OrderId::generate());
     let mut expected = Vec::new();
     for (class, record) in poison_variants(&step(order, Shipped)) {
@@ -90,7 +91,7 @@ async fn each_dead_letter_contains_its_error_class() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_record_delays_others_by_less_than_five_seconds() {
     let world = World::create().await;
-    let (service, port) = start_with_port(&world);
+    let (service, port) = world.start_with_port(build);
     let mut records = Vec::new();
     let mut poison = 0;
     for number in 0..300 {
@@ -126,7 +127,7 @@ async fn a_poison_record_delays_others_by_less_than_five_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_record_of_maximum_size_is_dead_lettered() {
     let world = World::create().await;
-    let service = start(&world);
+    let service = world.start(build);
     let order = place(&world).await;
     // Ids hardly compress, unlike one repeated letter.
     let mut value = String::new();

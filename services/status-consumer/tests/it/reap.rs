@@ -1,8 +1,9 @@
 use domain::DeliveryStep::Shipped;
 use status_consumer::Reaper;
+use status_consumer::build;
 use test_kit::World;
 
-use crate::shop::{place, report, start, until_inbox_contains};
+use crate::shop::{place, report, until_inbox_contains};
 
 const INBOX: &str = "SELECT count(*) FROM sales.inbox";
 
@@ -58,7 +59,7 @@ async fn reaping_uses_its_index() {
 async fn a_running_service_reaps_its_inbox() {
     let world = World::create().await;
     receive(&world, 2500, -1).await;
-    let service = start(&world);
+    let service = world.start(build);
     let order = place(&world).await;
     report(&world, order, Shipped).await;
     // All old events are deleted, and the new one is not.

@@ -6,20 +6,8 @@ use chrono::{DateTime, SubsecRound, Utc};
 use contracts::delivery_events::DeliveryEvent;
 use contracts::message::Origin;
 use domain::{DeliveryStep, OrderDraft, OrderId, OrderLine};
-use status_consumer::Application;
 use store::orders::{NewOrder, insert_batch};
-use test_kit::{PlainRecord, Running, World, eventually, produce_all};
-
-pub(crate) fn start(world: &World) -> Running {
-    start_with_port(world).0
-}
-
-/// The consumer, and the port of its management endpoint.
-pub(crate) fn start_with_port(world: &World) -> (Running, u16) {
-    let application = Application::build(&world.config()).unwrap();
-    let port = application.management_port().unwrap();
-    (Running::start(|shutdown| application.run(shutdown)), port)
-}
+use test_kit::{PlainRecord, World, eventually, produce_all};
 
 /// Inserts an order into the database, as the API would.
 pub(crate) async fn place(world: &World) -> OrderId {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use service_kit::Chain;
+use service_kit::convert;
 use service_kit::retry::outage::Outage;
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +83,7 @@ impl<H: Handler> Runner<H> {
 
     fn show_held(&self, records: usize) {
         metrics::gauge!("consumer_held_records", "topic" => self.options.topic.clone())
-            .set(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));
+            .set(convert::count(records));
     }
 
     /// Dead-letters a record. Retries without limit while Kafka is unavailable: a record in neither

@@ -37,6 +37,8 @@ pub enum Kind {
 /// A label with its possible values; empty if they come from settings or routes.
 pub type Values = (&'static str, &'static [&'static str]);
 
+use Kind::{Counter, Gauge, Histogram};
+
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
@@ -52,31 +54,14 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-const fn counter(
+const fn metric(
+    kind: Kind,
     name: &'static str,
     services: &'static [&'static str],
     labels: &'static [Values],
     help: &'static str,
 ) -> Metric {
-    Metric { name, kind: Kind::Counter, services, labels, help }
-}
-
-const fn gauge(
-    name: &'static str,
-    services: &'static [&'static str],
-    labels: &'static [Values],
-    help: &'static str,
-) -> Metric {
-    Metric { name, kind: Kind::Gauge, services, labels, help }
-}
-
-const fn histogram(
-    name: &'static str,
-    services: &'static [&'static str],
-    labels: &'static [Values],
-    help: &'static str,
-) -> Metric {
-    Metric { name, kind: Kind::Histogram, services, labels, help }
+    Metric { name, kind, services, labels, help }
 }
 
 const POOL: &[Values] = &[("pool", &[])];
@@ -105,99 +90,99 @@ const QUEUE: &[Values] = &[("queue", &["inserts", "lookups"])];
 #[rustfmt::skip]
 pub static CATALOGUE: &[Metric] = &[
     // ---- every process
-    gauge("sales_build_info", ALL, &[("service", &[]), ("version", &[]), ("revision", &[])], "Always 1; labels for the service, its version and the commit of the build"),
-    counter("process_cpu_seconds_total", ALL, &[], "User and system CPU time of the process, in seconds"),
-    gauge("process_resident_memory_bytes", ALL, &[], "Resident memory of the process"),
-    gauge("process_virtual_memory_bytes", ALL, &[], "Virtual memory of the process"),
-    gauge("process_virtual_memory_max_bytes", ALL, &[], "Maximum virtual memory of the process"),
-    gauge("process_open_fds", ALL, &[], "Open file descriptors of the process"),
-    gauge("process_max_fds", ALL, &[], "Maximum number of open file descriptors of the process"),
-    gauge("process_threads", ALL, &[], "Threads of the process"),
-    gauge("process_start_time_seconds", ALL, &[], "Start time of the process, in seconds since 1970"),
-    gauge("tokio_workers", ALL, &[], "Worker threads of the Tokio runtime"),
-    gauge("tokio_alive_tasks", ALL, &[], "Tasks that have begun and not ended"),
-    gauge("tokio_queued_tasks", ALL, &[], "Tasks in the global queue of the Tokio runtime"),
-    gauge("certificate_remaining_days", WITH_DATABASE, &[("file", &[])], "Days until the first certificate in the file expires"),
-    gauge("readiness_check", WITH_DATABASE, &[("check", &[])], "1 if the check holds, otherwise 0; after startup it changes only after consecutive failed or successful probes"),
-    gauge("loop_silence_seconds", WITH_DATABASE, &[("loop", &[])], "Time since the last step of the loop; 0 while it is idle"),
-    gauge("loop_stalled", WITH_DATABASE, &[("loop", &[])], "1 if the loop has been silent for longer than it may wait: restart required"),
+    metric(Gauge, "sales_build_info", ALL, &[("service", &[]), ("version", &[]), ("revision", &[])], "Always 1; labels for the service, its version and the commit of the build"),
+    metric(Counter, "process_cpu_seconds_total", ALL, &[], "User and system CPU time of the process, in seconds"),
+    metric(Gauge, "process_resident_memory_bytes", ALL, &[], "Resident memory of the process"),
+    metric(Gauge, "process_virtual_memory_bytes", ALL, &[], "Virtual memory of the process"),
+    metric(Gauge, "process_virtual_memory_max_bytes", ALL, &[], "Maximum virtual memory of the process"),
+    metric(Gauge, "process_open_fds", ALL, &[], "Open file descriptors of the process"),
+    metric(Gauge, "process_max_fds", ALL, &[], "Maximum number of open file descriptors of the process"),
+    metric(Gauge, "process_threads", ALL, &[], "Threads of the process"),
+    metric(Gauge, "process_start_time_seconds", ALL, &[], "Start time of the process, in seconds since 1970"),
+    metric(Gauge, "tokio_workers", ALL, &[], "Worker threads of the Tokio runtime"),
+    metric(Gauge, "tokio_alive_tasks", ALL, &[], "Tasks that have begun and not ended"),
+    metric(Gauge, "tokio_queued_tasks", ALL, &[], "Tasks in the global queue of the Tokio runtime"),
+    metric(Gauge, "certificate_remaining_days", WITH_DATABASE, &[("file", &[])], "Days until the first certificate in the file expires"),
+    metric(Gauge, "readiness_check", WITH_DATABASE, &[("check", &[])], "1 if the check holds, otherwise 0; after startup it changes only after consecutive failed or successful probes"),
+    metric(Gauge, "loop_silence_seconds", WITH_DATABASE, &[("loop", &[])], "Time since the last step of the loop; 0 while it is idle"),
+    metric(Gauge, "loop_stalled", WITH_DATABASE, &[("loop", &[])], "1 if the loop has been silent for longer than it may wait: restart required"),
 
     // ---- connections to Postgres
-    gauge("database_pool_max_connections", WITH_DATABASE, POOL, "Maximum number of connections in the pool"),
-    gauge("database_pool_open_connections", WITH_DATABASE, POOL, "Open connections in the pool"),
-    gauge("database_pool_used_connections", WITH_DATABASE, POOL, "Connections in use"),
-    gauge("database_pool_waiters", WITH_DATABASE, POOL, "Callers that wait for a connection"),
-    histogram("database_pool_wait_seconds", WITH_DATABASE, POOL, "Time until a caller got a connection or gave up"),
-    counter("database_pool_failures_total", WITH_DATABASE, POOL, "Callers that got no connection: none was free in time, or connecting failed"),
+    metric(Gauge, "database_pool_max_connections", WITH_DATABASE, POOL, "Maximum number of connections in the pool"),
+    metric(Gauge, "database_pool_open_connections", WITH_DATABASE, POOL, "Open connections in the pool"),
+    metric(Gauge, "database_pool_used_connections", WITH_DATABASE, POOL, "Connections in use"),
+    metric(Gauge, "database_pool_waiters", WITH_DATABASE, POOL, "Callers that wait for a connection"),
+    metric(Histogram, "database_pool_wait_seconds", WITH_DATABASE, POOL, "Time until a caller got a connection or gave up"),
+    metric(Counter, "database_pool_failures_total", WITH_DATABASE, POOL, "Callers that got no connection: none was free in time, or connecting failed"),
 
     // ---- publishing to Kafka
-    histogram("kafka_publish_duration_seconds", PUBLISHERS, &[], "Time from sending the first record of a batch to its last delivery report"),
-    histogram("kafka_publish_batch_size", PUBLISHERS, &[], "Records per publish batch"),
-    counter("kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "authentication-failed", "refused"])], "Records sent, by outcome"),
-    gauge("database_held_back_seconds", PUBLISHERS, &[("by", &["transaction", "prepared-transaction", "replication-slot"])], "How long Postgres has been kept from removing deleted rows or the write-ahead log, by cause"),
+    metric(Histogram, "kafka_publish_duration_seconds", PUBLISHERS, &[], "Time from sending the first record of a batch to its last delivery report"),
+    metric(Histogram, "kafka_publish_batch_size", PUBLISHERS, &[], "Records per publish batch"),
+    metric(Counter, "kafka_publish_records_total", PUBLISHERS, &[("outcome", &["acknowledged", "unavailable", "authentication-failed", "refused"])], "Records sent, by outcome"),
+    metric(Gauge, "database_held_back_seconds", PUBLISHERS, &[("by", &["transaction", "prepared-transaction", "replication-slot"])], "How long Postgres has been kept from removing deleted rows or the write-ahead log, by cause"),
 
     // ---- reading from Kafka
-    gauge("consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Unprocessed records of the partition, as of the last fetch; 0 if it is assigned to another instance"),
-    gauge("consumer_lag_seconds", CONSUMERS, TOPIC, "Age of the oldest unprocessed record of the partitions assigned to this instance"),
-    gauge("consumer_partitions_held", CONSUMERS, TOPIC, "Partitions assigned to this instance"),
-    counter("consumer_records_total", CONSUMERS, TOPIC, "Records processed or dead-lettered"),
-    gauge("consumer_held_records", CONSUMERS, TOPIC, "Records held by the poison breaker, because most of the latest look like poison"),
-    counter("consumer_skipped_records_total", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records that the topic deleted before they were read, by retention or by an operator"),
-    counter("consumer_lost_dead_letters_total", CONSUMERS, TOPIC, "Records skipped because Kafka refused even a truncated dead letter"),
-    counter("consumer_dead_letters_total", CONSUMERS, DEAD_LETTER, "Records dead-lettered, by error class"),
-    counter("consumer_errors_total", CONSUMERS, TOPIC, "Errors that the Kafka client reported"),
-    counter("consumer_rebalances_total", CONSUMERS, TOPIC, "Rebalances of the group that this instance took part in"),
-    histogram("consumer_batch_size", CONSUMERS, TOPIC, "Records per processed batch"),
-    histogram("consumer_batch_duration_seconds", CONSUMERS, TOPIC, "Time to process a batch, including waits"),
+    metric(Gauge, "consumer_lag_records", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Unprocessed records of the partition, as of the last fetch; 0 if it is assigned to another instance"),
+    metric(Gauge, "consumer_lag_seconds", CONSUMERS, TOPIC, "Age of the oldest unprocessed record of the partitions assigned to this instance"),
+    metric(Gauge, "consumer_partitions_held", CONSUMERS, TOPIC, "Partitions assigned to this instance"),
+    metric(Counter, "consumer_records_total", CONSUMERS, TOPIC, "Records processed or dead-lettered"),
+    metric(Gauge, "consumer_held_records", CONSUMERS, TOPIC, "Records held by the poison breaker, because most of the latest look like poison"),
+    metric(Counter, "consumer_skipped_records_total", CONSUMERS, &[("topic", &[]), ("partition", &[])], "Records that the topic deleted before they were read, by retention or by an operator"),
+    metric(Counter, "consumer_lost_dead_letters_total", CONSUMERS, TOPIC, "Records skipped because Kafka refused even a truncated dead letter"),
+    metric(Counter, "consumer_dead_letters_total", CONSUMERS, DEAD_LETTER, "Records dead-lettered, by error class"),
+    metric(Counter, "consumer_errors_total", CONSUMERS, TOPIC, "Errors that the Kafka client reported"),
+    metric(Counter, "consumer_rebalances_total", CONSUMERS, TOPIC, "Rebalances of the group that this instance took part in"),
+    metric(Histogram, "consumer_batch_size", CONSUMERS, TOPIC, "Records per processed batch"),
+    metric(Histogram, "consumer_batch_duration_seconds", CONSUMERS, TOPIC, "Time to process a batch, including waits"),
 
     // ---- sales-api
-    histogram("http_server_request_duration_seconds", API, &[("method", &[]), ("route", &[]), ("status", &[])], "Time from the head of a request to its response"),
-    gauge("http_server_active_requests", API, &[], "Requests in progress"),
-    counter("http_server_requests_refused_total", API, &[], "Requests refused because of the number of requests in progress or the size of their bodies"),
-    histogram("inventory_request_duration_seconds", API, &[("outcome", &["enough", "insufficient", "failed", "rejected", "refused"])], "Time from a request to the inventory to the last response, including retries; rejected: circuit breaker open"),
-    gauge("inventory_breaker_state", API, &[], "0 closed, 1 open, 2 half-open: one order at a time probes the inventory"),
-    counter("inventory_breaker_opened_total", API, &[], "Times that the circuit breaker opened"),
-    gauge("order_writer_queue_size", API, QUEUE, "Calls that wait for the next batch"),
-    histogram("order_writer_batch_size", API, QUEUE, "Calls per batch, which is one statement"),
-    histogram("order_writer_batch_duration_seconds", API, QUEUE, "Time to execute a batch"),
-    counter("order_writer_refused_total", API, QUEUE, "Calls refused because the queue was full"),
+    metric(Histogram, "http_server_request_duration_seconds", API, &[("method", &[]), ("route", &[]), ("status", &[])], "Time from the head of a request to its response"),
+    metric(Gauge, "http_server_active_requests", API, &[], "Requests in progress"),
+    metric(Counter, "http_server_requests_refused_total", API, &[], "Requests refused because of the number of requests in progress or the size of their bodies"),
+    metric(Histogram, "inventory_request_duration_seconds", API, &[("outcome", &["enough", "insufficient", "failed", "rejected", "refused"])], "Time from a request to the inventory to the last response, including retries; rejected: circuit breaker open"),
+    metric(Gauge, "inventory_breaker_state", API, &[], "0 closed, 1 open, 2 half-open: one order at a time probes the inventory"),
+    metric(Counter, "inventory_breaker_opened_total", API, &[], "Times that the circuit breaker opened"),
+    metric(Gauge, "order_writer_queue_size", API, QUEUE, "Calls that wait for the next batch"),
+    metric(Histogram, "order_writer_batch_size", API, QUEUE, "Calls per batch, which is one statement"),
+    metric(Histogram, "order_writer_batch_duration_seconds", API, QUEUE, "Time to execute a batch"),
+    metric(Counter, "order_writer_refused_total", API, QUEUE, "Calls refused because the queue was full"),
 
     // ---- outbox-relay
-    counter("outbox_published_total", RELAY, &[], "Events published and marked"),
-    counter("outbox_dead_letters_total", RELAY, &[], "Events dead-lettered, because Kafka can never accept them"),
-    counter("outbox_deferrals_total", RELAY, &[], "Times that an event was deferred, because its topic or partition was unavailable while others were not"),
-    counter("outbox_held_events_total", RELAY, &[], "Events that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
-    gauge("outbox_shards_held", RELAY, &[], "Shards that this relay holds"),
-    counter("outbox_shards_gained_total", RELAY, &[], "Shards that this relay has taken over"),
-    counter("outbox_shards_released_total", RELAY, &[], "Shards that this relay has given back or lost"),
-    counter("outbox_leases_lost_total", RELAY, &[], "Times that this relay lost a lease before it marked a batch: events may be published again"),
-    gauge("outbox_events", RELAY, &[], "Events in the outbox, reported by the relay that observes it; estimated by statistics if there are many"),
-    gauge("outbox_deferred_events", RELAY, &[], "Deferred events among the oldest in the outbox"),
-    gauge("outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event in the outbox"),
-    gauge("outbox_oldest_claimable_age_seconds", RELAY, &[], "Age of the oldest event that a relay could publish now"),
-    gauge("outbox_unheld_shards", RELAY, &[], "Shards that no live relay holds"),
-    gauge("outbox_live_relays", RELAY, &[], "Relays that renew their leases"),
-    gauge("outbox_dead_letters_waiting", RELAY, &[], "Dead-lettered events that wait for an operator; at most 1000 are counted"),
-    gauge("outbox_observed_timestamp_seconds", RELAY, &[], "Time of this relay's last observation of the outbox, in seconds since 1970; 0 if another relay observes it"),
+    metric(Counter, "outbox_published_total", RELAY, &[], "Events published and marked"),
+    metric(Counter, "outbox_dead_letters_total", RELAY, &[], "Events dead-lettered, because Kafka can never accept them"),
+    metric(Counter, "outbox_deferrals_total", RELAY, &[], "Times that an event was deferred, because its topic or partition was unavailable while others were not"),
+    metric(Counter, "outbox_held_events_total", RELAY, &[], "Events that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
+    metric(Gauge, "outbox_shards_held", RELAY, &[], "Shards that this relay holds"),
+    metric(Counter, "outbox_shards_gained_total", RELAY, &[], "Shards that this relay has taken over"),
+    metric(Counter, "outbox_shards_released_total", RELAY, &[], "Shards that this relay has given back or lost"),
+    metric(Counter, "outbox_leases_lost_total", RELAY, &[], "Times that this relay lost a lease before it marked a batch: events may be published again"),
+    metric(Gauge, "outbox_events", RELAY, &[], "Events in the outbox, reported by the relay that observes it; estimated by statistics if there are many"),
+    metric(Gauge, "outbox_deferred_events", RELAY, &[], "Deferred events among the oldest in the outbox"),
+    metric(Gauge, "outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event in the outbox"),
+    metric(Gauge, "outbox_oldest_claimable_age_seconds", RELAY, &[], "Age of the oldest event that a relay could publish now"),
+    metric(Gauge, "outbox_unheld_shards", RELAY, &[], "Shards that no live relay holds"),
+    metric(Gauge, "outbox_live_relays", RELAY, &[], "Relays that renew their leases"),
+    metric(Gauge, "outbox_dead_letters_waiting", RELAY, &[], "Dead-lettered events that wait for an operator; at most 1000 are counted"),
+    metric(Gauge, "outbox_observed_timestamp_seconds", RELAY, &[], "Time of this relay's last observation of the outbox, in seconds since 1970; 0 if another relay observes it"),
 
     // ---- delivery-service
-    counter("delivery_shipments_total", DELIVERY, &[], "Shipments created"),
-    counter("delivery_duplicates_total", DELIVERY, &[], "Orders that already had a shipment"),
-    counter("delivery_steps_total", DELIVERY, &[], "Steps published and marked"),
-    counter("delivery_deferrals_total", DELIVERY, &[], "Times that a step was deferred, because its topic or partition was unavailable while others were not, or because most steps were refused"),
-    counter("delivery_dead_letters_total", DELIVERY, &[], "Steps dead-lettered, because Kafka can never accept them"),
-    counter("delivery_held_steps_total", DELIVERY, &[], "Steps that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
-    counter("delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease expired before they were marked: they are published again"),
-    gauge("delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
-    gauge("delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the oldest due step has been due"),
-    gauge("delivery_dead_letters_waiting", DELIVERY, &[], "Dead-lettered steps that wait for an operator; at most 1000 are counted"),
-    gauge("delivery_observed_timestamp_seconds", DELIVERY, &[], "Time of this instance's last observation of the shipments, in seconds since 1970"),
+    metric(Counter, "delivery_shipments_total", DELIVERY, &[], "Shipments created"),
+    metric(Counter, "delivery_duplicates_total", DELIVERY, &[], "Orders that already had a shipment"),
+    metric(Counter, "delivery_steps_total", DELIVERY, &[], "Steps published and marked"),
+    metric(Counter, "delivery_deferrals_total", DELIVERY, &[], "Times that a step was deferred, because its topic or partition was unavailable while others were not, or because most steps were refused"),
+    metric(Counter, "delivery_dead_letters_total", DELIVERY, &[], "Steps dead-lettered, because Kafka can never accept them"),
+    metric(Counter, "delivery_held_steps_total", DELIVERY, &[], "Steps that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
+    metric(Counter, "delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease expired before they were marked: they are published again"),
+    metric(Gauge, "delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
+    metric(Gauge, "delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the oldest due step has been due"),
+    metric(Gauge, "delivery_dead_letters_waiting", DELIVERY, &[], "Dead-lettered steps that wait for an operator; at most 1000 are counted"),
+    metric(Gauge, "delivery_observed_timestamp_seconds", DELIVERY, &[], "Time of this instance's last observation of the shipments, in seconds since 1970"),
 
     // ---- status-consumer
-    counter("status_applied_total", STATUS, &[], "Steps that changed the status of their order"),
-    counter("status_duplicates_total", STATUS, &[], "Events that had already been applied"),
-    counter("status_stale_total", STATUS, &[], "Steps that the order had already taken, and whose event was no longer in the inbox"),
-    counter("inbox_reaped_total", STATUS, &[], "Events deleted from the inbox after the retention of their topic"),
+    metric(Counter, "status_applied_total", STATUS, &[], "Steps that changed the status of their order"),
+    metric(Counter, "status_duplicates_total", STATUS, &[], "Events that had already been applied"),
+    metric(Counter, "status_stale_total", STATUS, &[], "Steps that the order had already taken, and whose event was no longer in the inbox"),
+    metric(Counter, "inbox_reaped_total", STATUS, &[], "Events deleted from the inbox after the retention of their topic"),
 ];
 
 /// Registers the help texts.
@@ -277,15 +262,15 @@ mod tests {
 
     #[test]
     fn series_are_all_combinations_of_known_values() {
-        let metric = gauge("g", ALL, &[("a", &["1", "2"]), ("b", &["x"])], "");
+        let closed = metric(Gauge, "g", ALL, &[("a", &["1", "2"]), ("b", &["x"])], "");
         let series = |metric: Metric, known| {
             let pairs =
                 |labels: Vec<Label>| labels.iter().map(|it| it.value().to_owned()).collect();
             metric.series(known).into_iter().map(pairs).collect::<Vec<Vec<String>>>()
         };
-        assert_eq!(series(metric, None), [["1", "x"], ["2", "x"]]);
-        assert_eq!(series(gauge("g", ALL, &[], ""), None), [[""; 0]]);
-        let open = gauge("g", ALL, &[("a", &["1"]), ("b", &[])], "");
+        assert_eq!(series(closed, None), [["1", "x"], ["2", "x"]]);
+        assert_eq!(series(metric(Gauge, "g", ALL, &[], ""), None), [[""; 0]]);
+        let open = metric(Gauge, "g", ALL, &[("a", &["1"]), ("b", &[])], "");
         assert!(open.series(None).is_empty());
         assert_eq!(series(open, Some(("b", "y"))), [["1", "y"]]);
     }

@@ -11,7 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use runtime::{Runtime, update_process_metrics};
+use crate::config::credentials;
+use crate::telemetry::build_info;
+
+pub(crate) use runtime::update_process_metrics;
 
 /// Buckets of durations, in seconds: from a fast statement to a timeout.
 const SECONDS: &[f64] =
@@ -50,6 +53,17 @@ pub(crate) fn install() -> Result<(), BuildError> {
     let _ = metrics::set_global_recorder(built);
     catalogue::describe();
     Ok(())
+}
+
+/// Exposes the metrics of `service`. Counters start at 0.
+pub(crate) fn expose(service: &'static str) {
+    catalogue::begin(service);
+    credentials::show_days_left();
+    metrics::gauge!(
+        "sales_build_info", "service" => service, "version" => build_info::VERSION,
+        "revision" => build_info::revision()
+    )
+    .set(1.0);
 }
 
 /// Aggregates the samples since the last call. Without it, they accumulate until the next scrape.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use domain::Owner;
+use service_kit::convert::count;
 use service_kit::telemetry::metrics::on_scrape;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -72,8 +73,7 @@ impl Admission {
         on_scrape(move || {
             let Some(pool) = pool.upgrade() else { return false };
             let active = permits.saturating_sub(pool.free.available_permits());
-            metrics::gauge!("http_server_active_requests")
-                .set(f64::from(u32::try_from(active).unwrap_or(u32::MAX)));
+            metrics::gauge!("http_server_active_requests").set(count(active));
             true
         });
         Self { permits: requests, memory_kib, body_timeout }

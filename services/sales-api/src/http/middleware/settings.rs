@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use conf::Conf;
-use service_kit::config::{number_in, timeout_millis};
+use service_kit::config::{timeout_millis, within};
 
 use super::cors::{Origins, parse_origins};
 
@@ -14,7 +14,7 @@ use super::cors::{Origins, parse_origins};
 pub(crate) struct LimitSettings {
     /// Maximum number of concurrent requests; further requests get a 503 at once, and requests of a
     /// subject that already has half of the permits get a 429
-    #[conf(env, default_value = "512", value_parser = parse_permits)]
+    #[conf(env, default_value = "512", value_parser = within(1..=100_000))]
     pub(crate) max_concurrent_requests: usize,
 
     /// Maximum time to receive the head of a request, and separately its body, in milliseconds
@@ -23,12 +23,12 @@ pub(crate) struct LimitSettings {
 
     /// Maximum average number of requests per second of one subject to one instance; unlimited when
     /// unset
-    #[conf(env, value_parser = parse_rate)]
+    #[conf(env, value_parser = within(NonZeroU32::MIN..=LARGEST_RATE))]
     pub(crate) rate_limit_per_second: Option<NonZeroU32>,
 
     /// Maximum number of requests that one subject may send at once after a pause;
     /// `RATE_LIMIT_PER_SECOND` when unset
-    #[conf(env, value_parser = parse_rate)]
+    #[conf(env, value_parser = within(NonZeroU32::MIN..=LARGEST_RATE))]
     pub(crate) rate_limit_burst: Option<NonZeroU32>,
 
     /// Web origins whose pages may call the API from a browser, separated by commas; none when
@@ -48,11 +48,3 @@ impl LimitSettings {
 
 /// Upper bound of the rate settings: more requests per second than one process can serve.
 const LARGEST_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
-
-fn parse_permits(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=100_000)
-}
-
-fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
-    number_in(text, NonZeroU32::MIN..=LARGEST_RATE)
-}

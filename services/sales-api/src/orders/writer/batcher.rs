@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use metrics::Histogram;
 use service_kit::Heartbeat;
+use service_kit::convert::count;
 use service_kit::telemetry::metrics::on_scrape;
 use store::StoreError;
 use tokio::sync::{mpsc, oneshot};
@@ -122,7 +123,7 @@ impl<I, O> BatchWorker<I, O> {
         if self.calls.is_empty() {
             return;
         }
-        self.size.record(f64::from(u32::try_from(self.calls.len()).unwrap_or(u32::MAX)));
+        self.size.record(count(self.calls.len()));
         let (items, replies): (Vec<_>, Vec<_>) =
             self.calls.drain(..).map(|call| (call.item, call.reply)).unzip();
         let started = Instant::now();

@@ -42,8 +42,7 @@ pub(crate) struct Heartbeats {
 impl Heartbeats {
     /// A step is one statement, on a connection that may have to be opened first.
     pub(crate) fn new(grace: Duration, database: &DatabaseSettings) -> Self {
-        let step = database.database_connect_timeout + database.database_statement_timeout;
-        let of = |name| Heartbeat::new(name, grace + step);
+        let of = |name| Heartbeat::new(name, grace + database.longest_statement());
         Self { inserts: of("order writer inserts"), lookups: of("order writer lookups") }
     }
 }
