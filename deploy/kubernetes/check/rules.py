@@ -367,14 +367,6 @@ def monitoring(environment, project):
 
 
 @rule
-def namespaces(environment, project):
-    (namespace,) = environment.of("Namespace")
-    for document in environment.documents:
-        if document != namespace and document["metadata"].get("namespace") != namespace["metadata"]["name"]:
-            yield f"{title(document)}: is not in the namespace {namespace['metadata']['name']}"
-
-
-@rule
 def migration(environment, project):
     runs = [container["args"] for pod in environment.pods if pod.owner["kind"] == "Job" for container in pod.containers]
     if [arguments[:2] for arguments in runs] != [["migrate", "--roles"], ["topics", "create"]]:
