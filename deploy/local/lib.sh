@@ -151,8 +151,8 @@ await_ready() { # PROCESS, sets failure
       wait "$pid" 2>/dev/null || code=$?
       failure="$1 ended before it was ready (exit code $code)"
       ((SECONDS < deadline)) || return 1
-      # 127 means that another shell started the process, which was found running while it was ending, as
-      # right after a kill -9.
+      # 127 means that another shell started the process, which was found running while it was ending,
+      # as right after a kill -9.
       if ((code == 127)) || ended_early "$1"; then start_missing "$1"; else return 1; fi
     fi
     sleep 0.05

@@ -234,14 +234,15 @@ def network_policies(environment, project):
         yield "no NetworkPolicy denies all connections by default"
     for policy in policies:
         spec = policy["spec"]
-        ends = [(environment.selected(spec["podSelector"]), allowed.get("ports", [])) for allowed in spec.get("ingress", [])]
+        ends = [(spec["podSelector"], allowed) for allowed in spec.get("ingress", [])]
         for allowed in spec.get("egress", []):
-            inside = [environment.selected(peer["podSelector"]) for peer in allowed.get("to", []) if set(peer) == {"podSelector"}]
-            ends += [(pods, allowed.get("ports", [])) for pods in inside]
-        for pods, ports in ends:
+            peers = allowed.get("to", [])
+            ends += [(peer["podSelector"], allowed) for peer in peers if set(peer) == {"podSelector"}]
+        for selector, allowed in ends:
+            pods = environment.selected(selector)
             if not pods:
                 yield f"{title(policy)}: selects no pod at one end"
-            for port in ports:
+            for port in allowed.get("ports", []):
                 if any(port["port"] not in pod.ports for pod in pods):
                     yield f"{title(policy)}: a pod at the other end has no port {port['port']}"
 

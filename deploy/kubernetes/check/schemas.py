@@ -18,7 +18,7 @@ from environment import title
 OLDEST, NEWEST = "1.31", "1.37"
 # The checks of kube-score that do not apply, and why.
 IGNORED = [
-    "container-image-pull-policy",  # a tag is never reused
+    "container-image-pull-policy",  # the default, IfNotPresent, suits tags of a version
     "container-ephemeral-storage-request-and-limit",  # no pod writes to the disk of its node
     "container-security-context-user-group-id",  # the images of PostgreSQL and Redpanda have low ids
     "statefulset-has-servicename",  # one instance needs no headless service
