@@ -38,8 +38,10 @@ demo: up ## start everything, place orders and follow them to Delivered; ARGS go
 dev: ## run everything with hot reload: a saved file rebuilds and replaces the services that depend on it
 	@$(local)/dev
 
-run: ## run one service in the foreground, as in: make run SERVICE=sales-api
-	@$(local)/run-service $(SERVICE)
+run: prerequisites ## run one service in the foreground, as in: make run SERVICE=sales-api
+	cargo build --locked --profile $(PROFILE:debug=dev) --bin $(or $(SERVICE),$(error set SERVICE: make run SERVICE=sales-api)) --bin salesctl
+	$(local)/database create
+	@$(local)/services run $(SERVICE)
 
 up: build ## start PostgreSQL, Kafka and the services in the background
 	$(local)/database create

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,12 +24,12 @@ from confluent_kafka.cimpl import NewTopic
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 API_URL = os.environ["API_URL"]
 # Log level 4 is warnings and above.
-KAFKA: dict[str, str | int | float | bool] = {"bootstrap.servers": os.environ["KAFKA_BROKERS"], "log_level": 4}
+KAFKA = {"bootstrap.servers": os.environ["KAFKA_BROKERS"], "log_level": 4}
 # Longer than any program takes, including retries.
 TIMEOUT_SECONDS = 60
-PROGRAMS: dict[str, Callable[[str], list[str]]] = {
-    "shell": lambda name: [str(EXAMPLES / "shell" / name)],
-    "python": lambda name: [sys.executable, str(EXAMPLES / "python" / f"{name.replace('-', '_')}.py")],
+PROGRAMS = {
+    "shell": lambda name: [EXAMPLES / "shell" / name],
+    "python": lambda name: [sys.executable, EXAMPLES / "python" / f"{name.replace('-', '_')}.py"],
     "typescript": lambda name: ["node", f"{os.environ['TYPESCRIPT_DIST']}/{name}.js"],
     "rust": lambda name: [f"{os.environ['RUST_BIN']}/{name}"],
 }
@@ -40,36 +39,26 @@ TYPES = ["order.created", "order.shipped", "order.delivered"]
 http = urllib3.PoolManager(retries=False, timeout=10)
 
 
-def expect(condition: bool, what: str, *evidence: object) -> None:
+def expect(condition, what, *evidence):
     if not condition:
         raise AssertionError("\n    ".join([what, *map(str, evidence)]))
 
 
-def run(
-    language: str, name: str, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def run(language, name, *arguments, code=0, **environment):
+    """Runs a program that must exit with `code`, and returns its output."""
+    ended = subprocess.run(
         [*PROGRAMS[language](name), *arguments],
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
-        check=False,
     )
+    expect(ended.returncode == code, f"{name} exited with {ended.returncode}", ended.stderr, ended.stdout)
+    return ended
 
 
-def output_of(language: str, name: str, *arguments: str, **environment: str) -> list[str]:
-    """Runs a program that must succeed, and returns the lines of its output."""
-    ended = run(language, name, *arguments, **environment)
-    expect(ended.returncode == 0, f"{name} ended with {ended.returncode}", ended.stderr, ended.stdout)
-    return ended.stdout.splitlines()
-
-
-# ---- the API, with faults
-
-
-class Proxy:
+class Proxy(ThreadingHTTPServer):
     """Forwards requests to the API and counts them. With faults, it
 
     - responds to the first POST with 503 and Retry-After,
@@ -78,173 +67,152 @@ class Proxy:
       sends If-None-Match.
     """
 
-    def __init__(self, faults: bool) -> None:
+    daemon_threads = True
+
+    def __init__(self, faults):
+        super().__init__(("127.0.0.1", 0), Handler)
         self.faults = faults
-        self.keys: list[str] = []
-        self.gets: list[str | None] = []
+        self.keys, self.gets = [], []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def post(self, client: BaseHTTPRequestHandler, body: bytes) -> None:
-        self.keys.append(client.headers["Idempotency-Key"])
-        attempt = len(self.keys) if self.faults else 0
+    def __exit__(self, *error):
+        self.shutdown()
+        super().__exit__(*error)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.server.keys.append(self.headers["Idempotency-Key"])
+        attempt = len(self.server.keys) if self.server.faults else 0
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         if attempt == 1:
-            respond(client, 503, {"Retry-After": "1"}, b"{}")
+            self.respond(503, {"Retry-After": "1"}, b"{}")
             return
-        status, headers, content = self.forward(client, body)
+        response = self.forward(body)
         if attempt == 2:
-            client.close_connection = True
-            return
-        respond(client, status, headers, content)
-
-    def get(self, client: BaseHTTPRequestHandler) -> None:
-        # curl sends an empty If-None-Match before it has an ETag.
-        seen = client.headers["If-None-Match"] if client.headers["If-None-Match"] != '""' else None
-        self.gets.append(seen)
-        attempt = len(self.gets) if self.faults else 0
-        if attempt == 1:
-            respond(client, 503, {"Retry-After": "0"}, b"{}")
-        elif attempt and seen == 'W/"first"' and self.gets.count(seen) == 1:
-            respond(client, 304, {"ETag": seen}, b"")
+            self.close_connection = True
         else:
-            status, headers, content = self.forward(client)
+            self.respond(*response)
+
+    def do_GET(self):
+        # curl sends an empty If-None-Match before it has an ETag.
+        seen = self.headers["If-None-Match"] if self.headers["If-None-Match"] != '""' else None
+        gets = self.server.gets
+        gets.append(seen)
+        attempt = len(gets) if self.server.faults else 0
+        if attempt == 1:
+            self.respond(503, {"Retry-After": "0"}, b"{}")
+        elif attempt and seen == 'W/"first"' and gets.count(seen) == 1:
+            self.respond(304, {"ETag": seen}, b"")
+        else:
+            status, headers, content = self.forward()
             if attempt and seen is None:
                 order = json.loads(content)
-                order["data"]["statusHistory"] = order["data"]["statusHistory"][:1]
-                order["data"]["status"] = STATUSES[0]
+                order["data"] |= {"status": STATUSES[0], "statusHistory": order["data"]["statusHistory"][:1]}
                 headers, content = {"ETag": 'W/"first"'}, json.dumps(order).encode()
-            respond(client, status, headers, content)
+            self.respond(status, headers, content)
 
-    def forward(
-        self, client: BaseHTTPRequestHandler, body: bytes | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
+    def forward(self, body=None):
         names = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match")
-        headers = {name: client.headers[name] for name in names if client.headers[name]}
-        response = http.request(client.command, API_URL + client.path, body=body, headers=headers)
+        headers = {name: self.headers[name] for name in names if self.headers[name]}
+        response = http.request(self.command, API_URL + self.path, body=body, headers=headers)
         kept = {name: response.headers[name] for name in ("ETag", "Retry-After") if name in response.headers}
         return response.status, kept, response.data
 
+    def respond(self, status, headers, body):
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
 
-def respond(client: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
-    client.send_response(status)
-    for name, value in headers.items():
-        client.send_header(name, value)
-    client.send_header("Content-Length", str(len(body)))
-    client.end_headers()
-    client.wfile.write(body)
-
-
-@contextmanager
-def proxy_of_api(faults: bool) -> Iterator[tuple[Proxy, str]]:
-    proxy = Proxy(faults)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            proxy.post(self, self.rfile.read(int(self.headers["Content-Length"])))
-
-        def do_GET(self) -> None:
-            proxy.get(self)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield proxy, f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    def log_message(self, *arguments):
+        pass
 
 
-def token_of(subject: str) -> str:
+def token_of(subject):
     command = [os.environ["SALESCTL"], "token", "--subject", subject]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-# ---- topics with records of every kind
-
-
-def record(order_id: str, type: str, version: str = "1.0", **fields: object) -> dict[str, object]:
+def record(order_id, type, version="1.0", **fields):
     event_id = str(uuid.uuid5(uuid.UUID(order_id), f"{type} {version}"))
     value = {"orderId": order_id, "sequence": TYPES.index(type) + 1 if type in TYPES else 9}
-    return {
-        "id": event_id,
-        "key": order_id,
-        "value": json.dumps(value | fields),
-        "headers": [
-            ("ce_specversion", "1.0"),
-            ("ce_id", event_id),
-            ("ce_type", type),
-            ("ce_subject", order_id),
-            ("ce_dataschema", f"urn:sales:{type}:{version}"),
-        ],
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_type": type,
+        "ce_subject": order_id,
+        "ce_dataschema": f"urn:sales:{type}:{version}",
     }
+    return {"key": order_id, "value": json.dumps(value | fields), "headers": headers}
 
 
-def line_of(order_id: str, type: str, version: str = "1.0") -> str:
-    sent = record(order_id, type, version)
-    return f"{sent['id']} {type} {order_id} {TYPES.index(type) + 1}"
+def line_of(order_id, type, version="1.0"):
+    """The line that a program prints for an event."""
+    return f"{record(order_id, type, version)['headers']['ce_id']} {type} {order_id} {TYPES.index(type) + 1}"
 
 
-def lines_of(order_id: str) -> list[str]:
+def lines_of(order_id):
     return [line_of(order_id, type) for type in TYPES]
 
 
-def produce(topic: str, records: list[dict[str, object]]) -> None:
+def produce(topic, *records):
     # The system compresses with LZ4, so a reader must support it.
     producer = Producer(KAFKA | {"compression.type": "lz4"})
-    for one in records:
-        producer.produce(topic, one["value"], one["key"], headers=one["headers"])  # type: ignore[arg-type]
+    for record in records:
+        producer.produce(topic, **record)
     expect(producer.flush(10) == 0, f"not all records were written to {topic}")
 
 
 @contextmanager
-def topics_of(language: str) -> Iterator[tuple[str, str]]:
-    names = tuple(f"check-examples.{language}.{uuid.uuid4()}.{what}" for what in ("orders", "deliveries"))
+def topics_of(language):
+    names = [f"check-examples.{language}.{uuid.uuid4()}.{what}" for what in ("orders", "deliveries")]
     admin = AdminClient(KAFKA)
     for future in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
         future.result(10)
     try:
-        yield names[0], names[1]
+        yield names
     finally:
-        for future in admin.delete_topics(list(names)).values():
+        for future in admin.delete_topics(names).values():
             future.result(10)
 
 
 # ---- the checks
 
 
-def an_order_is_created_once_and_seen_delivered(language: str, folder: Path) -> None:
+def an_order_is_created_once_and_seen_delivered(language, folder):
     token = token_of(f"check-examples-{language}-{uuid.uuid4()}")
     key = str(uuid.uuid4())
-    with proxy_of_api(faults=True) as (proxy, url):
-        printed = output_of(language, "create-order", key, API_URL=url, TOKEN=token)
+    with Proxy(faults=True) as proxy:
+        printed = run(language, "create-order", key, API_URL=proxy.url, TOKEN=token).stdout.splitlines()
         expect(proxy.keys == [key] * 3, "the key is not the same in each of three attempts", proxy.keys)
         found = http.request("GET", f"{API_URL}/api/orders", headers={"Authorization": f"Bearer {token}"})
         orders = [order["orderId"] for order in found.json()["data"]["orders"]]
         expect(orders == printed, "the API does not have exactly the printed order", orders, printed)
 
-        statuses = output_of(language, "follow-order", printed[0], API_URL=url, TOKEN=token)
+        statuses = run(language, "follow-order", printed[0], API_URL=proxy.url, TOKEN=token).stdout.splitlines()
         names = [line.split(" ", 1)[1] for line in statuses]
         expect(names == STATUSES, "not each status was printed once", statuses)
         expect(proxy.gets[:4] == [None, None, 'W/"first"', 'W/"first"'], "the ETag was not sent", proxy.gets)
 
     settings = {"GROUP_ID": f"check-examples-{uuid.uuid4()}", "EVENTS_FILE": str(folder / "events")}
-    events = [line for line in output_of(language, "read-events", printed[0], **settings) if printed[0] in line]
+    read = run(language, "read-events", printed[0], **settings).stdout.splitlines()
+    events = [line for line in read if printed[0] in line]
     expect(sorted(line.split()[1] for line in events) == sorted(TYPES), "not each event was printed once", events)
 
 
-def a_rejected_order_is_not_retried(language: str, folder: Path) -> None:
-    with proxy_of_api(faults=False) as (proxy, url):
-        ended = run(language, "create-order", API_URL=url, TOKEN="not-a-token")
-        expect(ended.returncode == 1, f"create-order ended with {ended.returncode}", ended.stderr)
+def a_rejected_order_is_not_retried(language, folder):
+    with Proxy(faults=False) as proxy:
+        ended = run(language, "create-order", code=1, API_URL=proxy.url, TOKEN="not-a-token")
         expect("UNAUTHORIZED" in ended.stderr, "the problem was not printed", ended.stderr)
         expect(len(proxy.keys) == 1, f"it was sent {len(proxy.keys)} times")
 
 
-def an_event_is_handled_once_and_an_unknown_major_version_never(language: str, folder: Path) -> None:
+def an_event_is_handled_once_and_an_unknown_major_version_never(language, folder):
     first, second, third = (str(uuid.uuid4()) for _ in range(3))
     with topics_of(language) as (orders, deliveries):
         settings = {"ORDER_EVENTS_TOPIC": orders, "DELIVERY_EVENTS_TOPIC": deliveries}
@@ -254,10 +222,9 @@ def an_event_is_handled_once_and_an_unknown_major_version_never(language: str, f
         created, shipped = record(first, TYPES[0]), record(first, TYPES[1], "1.7", carrier="unknown field")
         broken = record(first, TYPES[0], "1.1") | {"value": "{"}
         unknown = record(first, "order.renamed")
-        produce(orders, [unknown, record(first, TYPES[0], "2.0"), broken, created, created, record(second, TYPES[0])])
-        produce(deliveries, [shipped, shipped, record(second, TYPES[1]), record(second, TYPES[2])])
+        produce(orders, unknown, record(first, TYPES[0], "2.0"), broken, created, created, record(second, TYPES[0]))
+        produce(deliveries, shipped, shipped, record(second, TYPES[1]), record(second, TYPES[2]))
         ended = run(language, "read-events", second, **settings, **group)
-        expect(ended.returncode == 0, f"read-events ended with {ended.returncode}", ended.stderr, ended.stdout)
         handled = [line_of(first, TYPES[0]), line_of(first, TYPES[1], "1.7"), *lines_of(second)]
         expect_lines(ended.stdout, handled, "the printed events")
         expect_lines((folder / "first").read_text(), handled, "the events in the file")
@@ -266,22 +233,21 @@ def an_event_is_handled_once_and_an_unknown_major_version_never(language: str, f
         expect(len(dead) == 2 and all(map(str.startswith, dead, places)), "unexpected dead letters", ended.stderr)
         expect("urn:sales:order.created:2.0" in dead[0], "the version was not named", dead[0])
 
-        produce(orders, [record(third, TYPES[0])])
-        produce(deliveries, [record(third, TYPES[1]), record(third, TYPES[2])])
+        produce(orders, record(third, TYPES[0]))
+        produce(deliveries, record(third, TYPES[1]), record(third, TYPES[2]))
         if language != "shell":
             # An empty file and the same group: only the committed offsets prevent a second read.
             empty = group | {"EVENTS_FILE": str(folder / "second")}
-            printed = output_of(language, "read-events", third, **settings, **empty)
-            expect_lines("\n".join(printed), lines_of(third), "the events after the committed offsets")
+            printed = run(language, "read-events", third, **settings, **empty).stdout
+            expect_lines(printed, lines_of(third), "the events after the committed offsets")
             # Another group and the same file: every record is delivered again.
             group["GROUP_ID"] = deliveries
-        output_of(language, "read-events", third, **settings, **group)
+        run(language, "read-events", third, **settings, **group)
         expect_lines((folder / "first").read_text(), handled + lines_of(third), "the events in the file")
 
 
-def expect_lines(text: str, expected: list[str], what: str) -> None:
-    found = sorted(text.splitlines())
-    wanted = sorted(expected)
+def expect_lines(text, expected, what):
+    found, wanted = sorted(text.splitlines()), sorted(expected)
     expect(found == wanted, f"{what} differ from the expected ones", "found:", *found, "expected:", *wanted)
 
 
@@ -292,7 +258,7 @@ CHECKS = [
 ]
 
 
-def passes(language: str, check: Callable[[str, Path], None]) -> bool:
+def passes(check, language):
     name = f"{language}: {check.__name__}"
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -304,9 +270,9 @@ def passes(language: str, check: Callable[[str, Path], None]) -> bool:
     return True
 
 
-def main() -> None:
+def main():
     with ThreadPoolExecutor(max_workers=4) as pool:
-        results = list(pool.map(lambda pair: passes(*pair), ((a, b) for b in CHECKS for a in PROGRAMS)))
+        results = list(pool.map(lambda pair: passes(*pair), ((check, it) for check in CHECKS for it in PROGRAMS)))
     print(f"{results.count(True)} passed, {results.count(False)} failed")
     sys.exit(0 if all(results) else 1)
 

@@ -1,18 +1,21 @@
 # shellcheck shell=bash
-# Functions that start, find, await and stop background processes, for `stack` and `services`. This
-# file is sourced, never run.
+# Functions that start, find, await and stop background processes, and that download programs. Every
+# script sources this file, which also prints the first comment of the script as its --help.
 #
 # The files of a stack are in .local/NAME: data, logs/PROCESS.log, run/PROCESS.pid,
 # run/PROCESS.port, env. Compatible with bash 3.2, which macOS ships.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 script=${0##*/}
+known=() # the processes that a script manages
 # rustup installs cargo here. A shell that was opened before that does not have it in PATH.
 PATH=$PATH:${HOME:-}/.cargo/bin
 # Debian and Homebrew install pgbench in one of these folders.
 for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/libpq/bin /usr/local/opt/libpq/bin; do
   [[ ! -x $folder/pgbench ]] || PATH=$folder:$PATH
 done
+# shellcheck disable=SC2034 # for the scripts
+services=(inventory-mock sales-api outbox-relay delivery-service status-consumer)
 
 say() { printf '%s\n' "$*"; }
 
@@ -20,6 +23,12 @@ fail() {
   printf '%s: %s\n' "$script" "$*" >&2
   exit 1
 }
+
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+
+case ${1-} in
+  help | -h | --help) usage && exit ;;
+esac
 
 # Sets `state`, `run` and `logs` to the folders of a stack.
 use_stack() { # NAME
@@ -51,6 +60,22 @@ flock_9() { # [-n]
     perl -MFcntl=:flock \
       -e 'open my $lock, ">&=", 9 or die; flock $lock, LOCK_EX | (@ARGV ? LOCK_NB : 0) or exit 1' -- "$@"
   fi
+}
+
+# The processes in the arguments, or all of `known` if there is none.
+choose_processes() { # sets processes, follow
+  local argument
+  processes=() follow=''
+  for argument in "$@"; do
+    if [[ " ${known[*]} " == *" $argument "* ]]; then
+      processes+=("$argument")
+    elif [[ $argument == -f || $argument == --follow ]]; then
+      follow=yes
+    else
+      fail "unknown argument '$argument'; use one of: ${known[*]}"
+    fi
+  done
+  ((${#processes[@]})) || processes=("${known[@]}")
 }
 
 # ---- processes
@@ -88,7 +113,7 @@ launch() { # PROCESS VERSION COMMAND...
   # shellcheck disable=SC2016 # the variables are perl's
   command -v setsid >/dev/null || detach=(perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or die "$ARGV[0]: $!\n"')
   mkdir -p "$run" "$logs"
-  # The offset in the log at which this start begins, for `report_failure`.
+  # The offset in the log at which this start begins, for `latest_log`.
   { wc -c <"$logs/$process.log" || echo 0; } 2>/dev/null >"$run/$process.log-begin"
   (
     for fd in /dev/fd/*; do
@@ -103,57 +128,57 @@ launch() { # PROCESS VERSION COMMAND...
 }
 
 # Starts processes and waits until all are ready. The sourcing script defines `start_missing
-# PROCESS...`, which skips running processes, and `await PROCESS`.
+# PROCESS...`, which skips running processes, and `is_ready PROCESS`.
 bring_up() { # PROCESS...
-  local process
+  local process failure
   start_missing "$@"
   for process in "$@"; do
-    await "$process" && continue
-    if (($? == 2)); then
-      start_missing "$process"
-      await "$process" && continue
-    fi
-    report_failure "$process" "$failure"
+    await_ready "$process" && continue
+    say "$script: $failure; the end of ${logs#"$root/"}/$process.log:" >&2
+    latest_log "$process" | tail -n 15 | sed 's/^/    /' >&2
     exit 1
   done
 }
 
-# Waits until CHECK succeeds. On failure, sets `failure`. Returns 2 if the process ended and was not
-# started by this shell: it was found running while it was ending, as right after a kill -9.
-await_ready() { # PROCESS SECONDS CHECK...
-  local process=$1 seconds=$2 code=0
-  local deadline=$((SECONDS + seconds))
-  shift 2
-  until "$@"; do
-    if ! is_running "$process"; then
+await_ready() { # PROCESS, sets failure
+  local code deadline=$((SECONDS + 60))
+  until is_ready "$1"; do
+    if is_running "$1"; then
+      failure="$1 (pid $pid) is not ready after 60 s"
+      ((SECONDS < deadline)) || return 1
+    else
+      code=0
       wait "$pid" 2>/dev/null || code=$?
-      failure="$process ended before it was ready (exit code $code)"
-      ((code == 127)) && return 2 || return 1
-    elif ((SECONDS >= deadline)); then
-      failure="$process (pid $pid) is not ready after $seconds s"
-      return 1
+      failure="$1 ended before it was ready (exit code $code)"
+      ((SECONDS < deadline)) || return 1
+      # 127 means that another shell started the process, which was found running while it was ending,
+      # as right after a kill -9.
+      if ((code == 127)) || ended_early "$1"; then start_missing "$1"; else return 1; fi
     fi
     sleep 0.05
   done
 }
 
-report_failure() { # PROCESS MESSAGE
+# Whether a process ended for a reason that passes. `stack` knows one.
+ended_early() { false; } # PROCESS
+
+# Prints the log since the last start.
+latest_log() { # PROCESS
   local begin=0
   { read -r begin <"$run/$1.log-begin"; } 2>/dev/null || true
-  {
-    say "$script: $2; the end of ${logs#"$root/"}/$1.log:"
-    tail -c "+$((begin + 1))" "$logs/$1.log" | tail -n 15 | sed 's/^/    /'
-  } >&2
+  tail -c "+$((begin + 1))" "$logs/$1.log"
 }
 
 # Signals all processes first, so that they end concurrently, then waits for each. Kills processes
-# that are still running at the deadline.
-stop_processes() { # SECONDS PROCESS...
-  local deadline=$((SECONDS + $1)) process stopped='' killed
-  shift
+# that are still running after 20 seconds.
+stop_processes() { # PROCESS...
+  local deadline=$((SECONDS + 20)) process stopped='' killed default
   for process in "$@"; do
     is_running "$process" || continue
-    kill -s "$(stop_signal "$process")" "$pid" 2>/dev/null || ! is_running "$process" ||
+    # PostgreSQL does a fast shutdown; with TERM it would wait until every client has disconnected.
+    default=TERM
+    [[ $process != postgres ]] || default=INT
+    kill -s "${signal:-$default}" "$pid" 2>/dev/null || ! is_running "$process" ||
       fail "cannot stop $process (pid $pid): it belongs to another user; stop it as that user"
     stopped+=" $process"
   done
@@ -172,9 +197,41 @@ stop_processes() { # SECONDS PROCESS...
   if [[ $stopped ]]; then say "stopped$stopped"; else say "nothing was running"; fi
 }
 
-# Prints the signal in `signal`, or the default for a graceful stop. For PostgreSQL that is INT, a
-# fast shutdown; with TERM it would wait until every client has disconnected.
-stop_signal() { if [[ $1 == postgres ]]; then echo "${signal:-INT}"; else echo "${signal:-TERM}"; fi; }
+# Stops all processes of the stack, also the services that run on it, and deletes its folder.
+delete_stack() {
+  local file processes=()
+  for file in "$run"/*.pid; do
+    [[ ! -e $file ]] || processes+=("$(basename "$file" .pid)")
+  done
+  ((${#processes[@]} == 0)) || stop_processes "${processes[@]}"
+  rm -rf "$state"
+}
+
+# Fails unless all are ready.
+show_status() { # PROCESS...
+  local process state_now ready ports all=0 row='%-17s %-8s %8s  %-12s %s\n'
+  # shellcheck disable=SC2059 # the format is above
+  printf "$row" PROCESS STATE PID PORTS READY
+  for process in "$@"; do
+    ready=yes state_now=running
+    is_ready "$process" || ready=no all=1
+    is_running "$process" || state_now=stopped pid=-
+    ports=$(cat "$run/$process.port" "$run/$process-management.port" 2>/dev/null | paste -sd , - || true)
+    # shellcheck disable=SC2059
+    printf "$row" "$process" "$state_now" "$pid" "${ports:--}" "$ready"
+  done
+  return "$all"
+}
+
+show_logs() { # -f or '', PROCESS...
+  local follow=$1 process files=()
+  shift
+  for process in "$@"; do
+    [[ -e $logs/$process.log ]] && files+=("$logs/$process.log")
+  done
+  ((${#files[@]})) || fail "no logs yet"
+  if [[ $follow ]]; then exec tail -n 50 -F "${files[@]}"; else exec tail -n 200 "${files[@]}"; fi
+}
 
 # ---- ports, all on 127.0.0.1
 
@@ -191,16 +248,6 @@ free_port() {
   done
 }
 
-holder_of_port() { # PORT
-  local holder=''
-  if command -v ss >/dev/null; then
-    holder=$(ss -Hltnp "sport = :$1" | sed -n 's/.*(("\([^"]*\)",pid=\([0-9]*\).*/\1, pid \2/p' | head -n 1)
-  elif command -v lsof >/dev/null; then
-    holder=$(lsof -nP -iTCP:"$1" -sTCP:LISTEN | awk 'NR == 2 {print $1 ", pid " $2}')
-  fi
-  echo "${holder:-a process of another user}"
-}
-
 # Precedence: the requested port, the recorded port, the default.
 choose_port() { # PROCESS REQUESTED DEFAULT, sets port
   port=$2
@@ -212,16 +259,23 @@ record_port() { # PROCESS PORT
   say "$2" >"$run/$1.port"
 }
 
-require_free_port() { # PROCESS PORT VARIABLE COMMAND
+require_free_port() { # PROCESS PORT [VARIABLE]
+  local holder=''
   port_taken "$2" || return 0
-  fail "port $2 for $1 is in use by $(holder_of_port "$2"): stop that process, or choose another port: $3=$(free_port) $4"
+  if command -v ss >/dev/null; then
+    holder=$(ss -Hltnp "sport = :$2" | sed -n 's/.*(("\([^"]*\)",pid=\([0-9]*\).*/\1, pid \2/p' | head -n 1)
+  elif command -v lsof >/dev/null; then
+    holder=$(lsof -nP -iTCP:"$2" -sTCP:LISTEN | awk 'NR == 2 {print $1 ", pid " $2}')
+  fi
+  holder=${holder:-a process of another user}
+  fail "port $2 for $1 is in use by $holder: stop that process${3:+, or choose another port: $3=$(free_port) make up}"
 }
 
 # ---- environment
 
 # Writes the stack's `env` from its ports, for a shell to source.
 write_env() {
-  local file postgres_port kafka_port api_port=3000 inventory_port=3001 password=sales
+  local file postgres_port kafka_port api_port inventory_port password=sales
   # PostgreSQL in a container takes its password from .env.
   [[ ! -s $state/postgres-password ]] || password=$(<"$state/postgres-password")
   choose_port postgres '' '' && postgres_port=$port
@@ -284,10 +338,11 @@ load_env() {
 # Sets `tools` to a folder with the files that FETCH puts into `new`. The name of the folder
 # contains a checksum of VERSIONS. The folder is moved into place as a whole: if it exists, it is
 # complete.
-locate_tools() { # NAME VERSIONS FETCH
-  local folder=${SALES_TOOLS_DIR:-$root/.local/tools}
+locate_tools() { # NAME VERSIONS FETCH [FOLDER]
+  local folder=${4:-${SALES_TOOLS_DIR:-$root/.local/tools}}
   [[ $folder == /* ]] || folder=$PWD/$folder
   tools=$folder/$1-$(cksum <<<"$2" | cut -d ' ' -f 1)
+  # In a subshell, because a shell can hold only one lock, and it may hold another one.
   [[ -d $tools ]] || (fetch_tools "$1" "$3")
 }
 
@@ -300,7 +355,7 @@ fetch_tools() { # NAME FETCH
   trap 'rm -rf "$new"' EXIT
   say "downloading the tools for $1, once"
   "$2"
-  rm -rf "$new/venv"
+  rm -rf "$new/venv" "$new/target"
   # mktemp creates the folder with mode 700, which would exclude other users of a shared folder.
   chmod -R u+w,go+rX "$new"
   mv "$new" "$tools"
@@ -313,6 +368,18 @@ install_python() { # FOLDER ARGUMENT_OF_PIP...
   [[ -x $new/venv/bin/pip ]] || python3 -m venv "$new/venv"
   "$new/venv/bin/pip" install --quiet --disable-pip-version-check --target "$folder" "$@" ||
     fail "pip could not install: $*"
+}
+
+# Shows the output of a command only if it fails.
+quietly() { # COMMAND...
+  "$@" >"$new/log" 2>&1 && rm "$new/log" && return
+  tail -n 10 "$new/log" >&2
+  fail "$1 failed (see above)"
+}
+
+install_cargo() { # PROGRAM@VERSION
+  say "compiling $1 takes a few minutes"
+  CARGO_TARGET_DIR=$new/target quietly cargo install --locked --root "$new" "$1"
 }
 
 # ---- LLVM
@@ -332,18 +399,4 @@ llvm_tools() {
     return
   done
   return 1
-}
-
-# ---- output
-
-row() { printf '%-17s %-8s %8s  %-12s %s\n' "$@"; }
-
-show_logs() { # -f or '', PROCESS...
-  local follow=$1 process files=()
-  shift
-  for process in "$@"; do
-    [[ -e $logs/$process.log ]] && files+=("$logs/$process.log")
-  done
-  ((${#files[@]})) || fail "no logs yet"
-  if [[ $follow ]]; then exec tail -n 50 -F "${files[@]}"; else exec tail -n 200 "${files[@]}"; fi
 }

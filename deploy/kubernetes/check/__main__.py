@@ -1,25 +1,26 @@
-"""Builds every overlay and checks it against the schemas and the project's rules. Then checks that
-schemas and rules detect the injected faults. Run by deploy/local/check-kubernetes, which installs the
-dependencies.
+"""Builds every overlay and checks it with schemas, kube-score and the rules of the project. Then
+checks that each of them detects its faults in `faults.yaml`, which proves that it can fail.
+
+deploy/local/check-kubernetes runs this program and installs what it needs.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+import yaml
+
 import prometheus_rule
-from environment import Environment, title
-from faults import FAULTS
+from environment import Environment
 from project import Project, Unreadable
 from rules import RULES
-from schemas import NEWEST, OLDEST, Schemas
+from schemas import NEWEST, OLDEST, Schemas, kube_score
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--kustomize", required=True, help="path of the kustomize program")
     options.add_argument("--keda", required=True, type=Path, help="folder with the CRDs of KEDA")
     options.add_argument("--write-rules", action="store_true", help="only generate the PrometheusRule")
     arguments = options.parse_args()
@@ -28,50 +29,47 @@ def main():
         prometheus_rule.write(project)
         return
     schemas = Schemas(arguments.keda)
+    checks = {
+        "schemas": lambda environment: (error for it in environment.documents for error in schemas.errors(it)),
+        "kube-score": kube_score,
+        **{name: lambda environment, rule=rule: rule(environment, project) for name, rule in RULES.items()},
+    }
     overlays = sorted(path for path in (ROOT / "deploy/kubernetes/overlays").iterdir() if path.is_dir())
-    environments = {path.name: Environment.build(path.name, path, arguments.kustomize) for path in overlays}
+    environments = {path.name: Environment.build(path) for path in overlays}
 
     wrong = []
     for name, environment in environments.items():
-        found = [f"{name}: {fault}" for fault in check(environment, project, schemas)]
+        found = [f"{name}: {error} ({check})" for check in checks for error in checks[check](environment)]
         print(f"{name}: {len(environment.documents)} objects, {len(found)} errors")
         wrong += found
     if not wrong:
-        unseen = list(undetected(environments, project, schemas))
-        print(f"{len(FAULTS)} injected faults, {len(unseen)} not detected")
-        wrong += unseen
-    for fault in wrong:
-        print(fault, file=sys.stderr)
+        wrong = list(undetected(environments, checks))
+    for error in wrong:
+        print(error, file=sys.stderr)
     if wrong:
         raise SystemExit(1)
-    print(f"valid for Kubernetes {OLDEST} and {NEWEST}, and by {len(RULES)} rules of the project")
+    print(f"valid for Kubernetes {OLDEST} and {NEWEST}, for kube-score, and by {len(RULES)} rules of the project")
 
 
-def check(environment, project, schemas):
-    for document in environment.documents:
-        yield from (f"{title(document)}: {fault}" for fault in schemas.faults(document))
-    for name in RULES:
-        yield from rule_errors(name, environment, project)
-
-
-def rule_errors(name, environment, project):
-    return (f"{fault} ({name})" for fault in RULES[name](environment, project))
-
-
-def undetected(environments, project, schemas):
-    """The injected faults that their rule does not detect, and the rules without a fault."""
-    for rule in RULES.keys() - {rule for rule, *_ in FAULTS}:
-        yield f"the rule '{rule}' has no injected fault; add one to faults.py"
-    for rule, name, inject in FAULTS:
-        broken = environments[name].copy()
-        inject(broken)
-        if rule == "schemas":
-            changed = [document for document in broken.documents if document not in environments[name].documents]
-            found = any(schemas.faults(document) for document in changed)
-        else:
-            found = any(rule_errors(rule, broken, project))
-        if not found:
-            yield f"the rule '{rule}' did not detect the injected fault '{inject.__name__}'"
+def undetected(environments, checks):
+    """The faults that their check does not detect, and the checks without a fault."""
+    faults = yaml.safe_load(Path(__file__).with_name("faults.yaml").read_text(encoding="utf-8"))
+    for check in checks.keys() ^ faults.keys():
+        yield f"the check '{check}' or its faults are missing in faults.yaml"
+    found = 0
+    for check in checks.keys() & faults.keys():
+        for fault, changes in faults[check].items():
+            changes = dict(changes)
+            broken = environments[changes.pop("in", "production")].copy()
+            for path, value in changes.items():
+                broken.change(path, value)
+            if check == "schemas":
+                unchanged = environments[broken.name].documents
+                broken.documents = [it for it in broken.documents if it not in unchanged]
+            if not any(checks[check](broken)):
+                yield f"the check '{check}' did not detect: {fault}"
+            found += 1
+    print(f"{found} injected faults")
 
 
 try:

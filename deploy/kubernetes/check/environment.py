@@ -6,7 +6,7 @@ import subprocess
 
 import yaml
 
-LONG_RUNNING = {"Deployment", "StatefulSet", "DaemonSet"}
+SHORTHANDS = {"pod": ["spec", "template", "spec"], "container": ["spec", "template", "spec", "containers", "0"]}
 
 
 class Pod:
@@ -14,21 +14,12 @@ class Pod:
 
     def __init__(self, owner):
         self.owner = owner
-        self.name = owner["metadata"]["name"]
-        self.template = owner["spec"]["template"]
-        self.spec = self.template["spec"]
-        self.labels = self.template["metadata"].get("labels", {})
-        self.long_running = owner["kind"] in LONG_RUNNING
-
-    @property
-    def containers(self):
-        return self.spec["containers"] + self.spec.get("initContainers", [])
-
-    @property
-    def ports(self):
-        """The names and the numbers of all ports."""
+        self.spec = owner["spec"]["template"]["spec"]
+        self.labels = owner["spec"]["template"]["metadata"].get("labels", {})
+        self.containers = self.spec.get("initContainers", []) + self.spec["containers"]
         ports = [port for container in self.containers for port in container.get("ports", [])]
-        return {port.get("name") for port in ports} | {port["containerPort"] for port in ports}
+        # The names and the numbers.
+        self.ports = {port.get("name") for port in ports} | {port["containerPort"] for port in ports}
 
 
 class Environment:
@@ -37,19 +28,42 @@ class Environment:
         self.documents = documents
 
     @classmethod
-    def build(cls, name, overlay, kustomize):
+    def build(cls, overlay):
         documents = {}
         for folder in (overlay / "migration", overlay):
-            text = subprocess.run([kustomize, "build", folder], check=True, capture_output=True, text=True).stdout
+            text = subprocess.run(["kustomize", "build", folder], check=True, capture_output=True, text=True).stdout
             for document in yaml.safe_load_all(text):
                 # Objects that are in both builds must be equal.
-                other = documents.setdefault(identity(document), document)
+                other = documents.setdefault((title(document), document["metadata"].get("namespace")), document)
                 if other != document:
-                    raise SystemExit(f"{name}: migration and services differ in {identity(document)}")
-        return cls(name, list(documents.values()))
+                    raise SystemExit(f"{overlay.name}: migration and services differ in {title(document)}")
+        return cls(overlay.name, list(documents.values()))
 
     def copy(self):
         return Environment(self.name, copy.deepcopy(self.documents))
+
+    def change(self, path, value):
+        """Sets one value; None removes it, and a path that ends with `+` appends to a list.
+
+        The path is KIND/NAME, without the hash of a generated name, and the keys below it. The key of a
+        list item is its number or its name. See SHORTHANDS for the first key.
+        """
+        address, *keys = path.split()
+        parent, key = self.documents, "+"
+        if address != "+":
+            parent = next(it for it in self.documents if address in (title(it), plain_name(title(it))))
+            if not keys:
+                self.documents.remove(parent)
+                return
+            *above, key = SHORTHANDS.get(keys[0], keys[:1]) + keys[1:]
+            for step in above:
+                parent = parent[index(parent, step)]
+        if key == "+":
+            parent.append(value)
+        elif value is None:
+            del parent[index(parent, key)]
+        else:
+            parent[index(parent, key)] = value
 
     def of(self, *kinds):
         return [document for document in self.documents if document["kind"] in kinds]
@@ -59,21 +73,11 @@ class Environment:
 
     @property
     def pods(self):
-        return [Pod(document) for document in self.of("Deployment", "StatefulSet", "DaemonSet", "Job")]
+        return [Pod(document) for document in self.of("Deployment", "StatefulSet", "Job")]
 
     def selected(self, selector):
         """The pods that match a label selector."""
         return [pod for pod in self.pods if matches(selector, pod.labels)]
-
-    def replicas(self, workload):
-        """The minimum and the maximum number of instances."""
-        for scaler in self.of("HorizontalPodAutoscaler", "ScaledObject"):
-            if scaler["spec"]["scaleTargetRef"]["name"] == workload["metadata"]["name"]:
-                spec = scaler["spec"]
-                least = spec.get("minReplicas", spec.get("minReplicaCount", 0))
-                return least, spec.get("maxReplicas", spec.get("maxReplicaCount", 100))
-        count = workload["spec"].get("replicas", 1)
-        return count, count
 
     def variables(self, container):
         """{variable: value}, with None as the value of a variable from a Secret."""
@@ -85,10 +89,6 @@ class Environment:
         for entry in container.get("env", []):
             found[entry["name"]] = entry.get("value")
         return found
-
-
-def identity(document):
-    return document["kind"], document["metadata"].get("namespace"), document["metadata"]["name"]
 
 
 def title(document):
@@ -105,18 +105,16 @@ def program(container):
     return re.sub(r"[:@].*$", "", container["image"].rsplit("/", 1)[-1])
 
 
+def index(parent, key):
+    if isinstance(parent, dict):
+        return key
+    return int(key) if key.isdigit() else [item["name"] for item in parent].index(key)
+
+
 def matches(selector, labels):
-    wanted = selector.get("matchLabels", {})
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    return all(expression_matches(expression, labels) for expression in selector.get("matchExpressions", []))
-
-
-def expression_matches(expression, labels):
-    value, values = labels.get(expression["key"]), expression.get("values", [])
-    return {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }[expression["operator"]]
+    wanted = {key: [value] for key, value in selector.get("matchLabels", {}).items()}
+    for expression in selector.get("matchExpressions", []):
+        if expression["operator"] != "In":
+            raise SystemExit(f"the operator {expression['operator']} is not supported")
+        wanted[expression["key"]] = expression["values"]
+    return all(labels.get(key) in values for key, values in wanted.items())

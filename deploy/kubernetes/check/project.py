@@ -1,8 +1,7 @@
 """Facts about the project that the manifests must match.
 
-Nothing is duplicated here. Settings come from docs/CONFIGURATION.md, whose tables are generated from
-the code, ports from the code and the Dockerfile, topics and partitions from `contracts`, and secrets
-from docs/DEPLOYMENT.md.
+Nothing is duplicated here. Settings and ports come from docs/CONFIGURATION.md, whose tables are
+generated from the code, topics and partitions from `contracts`, and secrets from docs/DEPLOYMENT.md.
 """
 
 import re
@@ -54,29 +53,18 @@ class Project:
         known["salesctl"] = {variable: "none" for variable, *_ in rows}
         return known
 
-    def default(self, service, variable):
-        return self.settings[service][variable]
-
     @cached_property
     def ports(self):
         """{service: {"http": 3000, "management": 9101}}: the default ports of code and image."""
+        names = {"PORT": "http", "MANAGEMENT_PORT": "management"}
         ports = {}
         for service in self.services:
-            code = self.read(f"services/{service}/src/config.rs")
-            found = re.findall(
-                r'default_value = "(\d+)", value_parser = parse_port\)\]\s+(?:pub\(crate\) )?(port|management_port):',
-                code,
-            )
-            ports[service] = {"http" if name == "port" else "management": int(port) for port, name in found}
+            code = {port: int(self.settings[service][port]) for port in names if port in self.settings[service]}
             image = self.find("deploy/docker/Dockerfile", rf"^FROM runtime AS {service}\n(?:(?!^FROM).*\n)*?^ENV (.*)$")
-            shown = {
-                "http" if name == "PORT" else "management": int(port)
-                for name, port in re.findall(r"(\w+)=(\d+)", image)
-            }
-            if shown != ports[service]:
-                raise Unreadable(
-                    f"ports of {service} differ: Dockerfile {shown}, config.rs {ports[service]}"
-                )
+            shown = {port: int(number) for port, number in re.findall(r"(\w+)=(\d+)", image)}
+            if shown != code:
+                raise Unreadable(f"ports of {service} differ: Dockerfile {shown}, docs/CONFIGURATION.md {code}")
+            ports[service] = {names[port]: number for port, number in code.items()}
         return ports
 
     @cached_property
@@ -104,7 +92,3 @@ class Project:
     def documented_secrets(self):
         """{(secret, key)} from the table in docs/DEPLOYMENT.md."""
         return set(re.findall(r"^\| `([\w-]+)` \| `([\w.-]+)` \|", self.read("docs/DEPLOYMENT.md"), re.M))
-
-    @property
-    def alert_rules(self):
-        return self.root / "deploy/observability/prometheus/rules/sales.yml"

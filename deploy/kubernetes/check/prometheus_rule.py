@@ -6,37 +6,25 @@ it, and the check compares it with the rules file.
 
 import yaml
 
-FOLDER = "deploy/kubernetes/components/monitoring"
-HEAD = "# Written by `make k8s-rules`, from deploy/observability/prometheus/rules/sales.yml.\n"
+SOURCE = "deploy/observability/prometheus/rules/sales.yml"
+TARGET = "deploy/kubernetes/components/monitoring/prometheus-rule.yaml"
 
 
-def specs(project):
-    """The expected specs of the PrometheusRule objects; empty without a rules file."""
-    if not project.alert_rules.exists():
-        return []
-    groups = yaml.safe_load(project.alert_rules.read_text(encoding="utf-8"))["groups"]
-    return [{"groups": groups}]
+def spec(project):
+    """The expected spec of the object."""
+    return {"groups": yaml.safe_load(project.read(SOURCE))["groups"]}
 
 
 def write(project):
-    found = specs(project)
-    if not found:
-        raise SystemExit(f"{project.alert_rules.relative_to(project.root)} does not exist")
     labels = {"app.kubernetes.io/name": "sales-rules", "app.kubernetes.io/component": "monitoring"}
     rule = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "sales", "labels": labels},
-        "spec": found[0],
+        "spec": spec(project),
     }
-    folder = project.root / FOLDER
     text = yaml.dump(rule, Dumper=Readable, sort_keys=False, width=120, allow_unicode=True)
-    (folder / "prometheus-rule.yaml").write_text(HEAD + text, encoding="utf-8")
-    kustomization = folder / "kustomization.yaml"
-    listing = kustomization.read_text(encoding="utf-8")
-    if "prometheus-rule.yaml" not in listing:
-        listing = listing.replace("resources:\n", "resources:\n  - prometheus-rule.yaml\n", 1)
-        kustomization.write_text(listing, encoding="utf-8")
+    (project.root / TARGET).write_text(f"# Written by `make k8s-rules`, from {SOURCE}.\n{text}", encoding="utf-8")
 
 
 class Readable(yaml.SafeDumper):

@@ -1,39 +1,58 @@
-"""Validates every object against its schema, strictly: an unknown field is an error.
+"""Checks that need no knowledge of the code: the schemas of Kubernetes, KEDA and `policy.yaml`, and
+kube-score, a linter.
 
-The built-in kinds are validated against the schemas of the oldest supported and the newest known
-version of Kubernetes, and the kinds of KEDA against the CRDs that KEDA ships. No package that can be
-pinned here contains the CRDs of the Prometheus operator, so its two kinds are validated against the
-schemas at the end of this file, which allow only the fields in use.
+Schemas are strict: an unknown field is an error. The built-in kinds are validated against the oldest
+supported and the newest known version of Kubernetes, and the kinds of KEDA against its CRDs.
 """
+
+import json
+import subprocess
+from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import yaml
 
+from environment import title
+
 OLDEST, NEWEST = "1.31", "1.37"
+# The checks of kube-score that do not apply, and why.
+IGNORED = [
+    "container-image-pull-policy",  # the default, IfNotPresent, suits tags of a version
+    "container-ephemeral-storage-request-and-limit",  # no pod writes to the disk of its node
+    "container-security-context-user-group-id",  # the images of PostgreSQL and Redpanda have low ids
+    "statefulset-has-servicename",  # one instance needs no headless service
+    "deployment-has-host-podantiaffinity",  # topologySpreadConstraints spread the pods
+    "deployment-replicas",  # the autoscalers set the number, and `local` runs one instance
+]
 
 
 class Schemas:
-    def __init__(self, definitions):
-        self.custom = dict(PROMETHEUS_OPERATOR)
-        for file in sorted(definitions.glob("*.yaml")):
+    def __init__(self, keda):
+        policy = Path(__file__).with_name("policy.yaml").read_text(encoding="utf-8")
+        self.policy = yaml.safe_load(policy)
+        self.keda = {}
+        for file in sorted(keda.glob("*.yaml")):
             definition = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
             for version in definition["versions"]:
                 kind = f"{definition['group']}/{version['name']}", definition["names"]["kind"]
-                self.custom[kind] = closed(version["schema"]["openAPIV3Schema"])
+                self.keda[kind] = closed(version["schema"]["openAPIV3Schema"])
 
-    def faults(self, document):
-        schema = self.custom.get((document["apiVersion"], document["kind"]))
-        if schema:
-            errors = jsonschema.Draft202012Validator(schema).iter_errors(document)
-            return [f"{error.json_path}: {error.message}" for error in errors]
-        found = []
+    def errors(self, document):
+        kind = document["kind"]
+        schemas = [self.policy["all"], self.policy.get(kind, {}), self.keda.get((document["apiVersion"], kind), {})]
+        for schema in schemas:
+            for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
+                yield f"{title(document)}: {error.json_path}: {error.message}"
+        # The Prometheus operator ships no schema, and PrometheusRule is compared with its source.
+        if schemas[2] or document["apiVersion"].startswith("monitoring.coreos.com/"):
+            return
         for version in (OLDEST, NEWEST):
             try:
                 kubernetes_validate.validate(document, version, strict=True)
             except (jsonschema.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
-                found.append(f"Kubernetes {version}: {getattr(error, 'json_path', '$')}: {error.message}")
-        return found
+                path = getattr(error, "json_path", "$")
+                yield f"{title(document)}: Kubernetes {version}: {path}: {error.message}"
 
 
 def closed(schema):
@@ -49,47 +68,16 @@ def closed(schema):
     return schema
 
 
-def an_object(required, **properties):
-    properties = {name.rstrip("_"): schema for name, schema in properties.items()}
-    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
-
-
-TEXT = {"type": "string", "minLength": 1}
-TEXTS = {"type": "object", "additionalProperties": TEXT}
-DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w|y))+$"}
-
-
-def a_kind(spec):
-    return an_object(
-        ["apiVersion", "kind", "metadata", "spec"], apiVersion=TEXT, kind=TEXT, metadata={"type": "object"}, spec=spec
-    )
-
-
-ENDPOINT = an_object(["port"], port=TEXT, path=TEXT, interval=DURATION, scrapeTimeout=DURATION)
-RULE = an_object(
-    ["expr"],
-    alert=TEXT,
-    record=TEXT,
-    expr=TEXT,
-    for_=DURATION,
-    keep_firing_for=DURATION,
-    labels=TEXTS,
-    annotations=TEXTS,
-) | {"oneOf": [{"required": ["alert"]}, {"required": ["record"]}]}
-GROUP = an_object(
-    ["name", "rules"], name=TEXT, interval=DURATION, rules={"type": "array", "minItems": 1, "items": RULE}
-)
-
-PROMETHEUS_OPERATOR = {
-    ("monitoring.coreos.com/v1", "ServiceMonitor"): a_kind(
-        an_object(
-            ["selector", "endpoints"],
-            selector=an_object(["matchLabels"], matchLabels=TEXTS),
-            jobLabel=TEXT,
-            endpoints={"type": "array", "minItems": 1, "items": ENDPOINT},
-        )
-    ),
-    ("monitoring.coreos.com/v1", "PrometheusRule"): a_kind(
-        an_object(["groups"], groups={"type": "array", "minItems": 1, "items": GROUP})
-    ),
-}
+def kube_score(environment):
+    ignored = [f"--ignore-test={name}" for name in IGNORED]
+    command = ["kube-score", "score", "--output-format=json", f"--kubernetes-version=v{OLDEST}", *ignored, "-"]
+    ended = subprocess.run(command, input=yaml.safe_dump_all(environment.documents), capture_output=True, text=True)
+    if not ended.stdout.startswith("["):
+        raise SystemExit(f"kube-score could not read the objects of {environment.name}: {ended.stderr}{ended.stdout}")
+    for scored in json.loads(ended.stdout):
+        for check in scored["checks"]:
+            # The grades are 1 (critical), 5 (warning), 7 (almost ok) and 10.
+            if not check["skipped"] and check["grade"] < 7:
+                comments = "; ".join(comment["summary"] for comment in check["comments"] or [])
+                name = f"{scored['type_meta']['kind']}/{scored['object_meta']['name']}"
+                yield f"{name}: {comments or check['check']['comment']} ({check['check']['id']})"
