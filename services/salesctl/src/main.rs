@@ -5,13 +5,9 @@ mod api;
 mod cli;
 mod commands;
 mod failure;
-mod latency;
 mod max_wait;
 mod output;
-mod progress;
 mod signals;
-mod throttle;
-mod token;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -52,6 +48,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: cli::Cli) -> Result<ExitCode, failure::Failure> {
-    signals::exit_on_signals(cli.handles_interrupts())?;
+    signals::exit_on_signals()?;
     cli.run().await
 }

@@ -3,10 +3,9 @@
 use domain::OrderId;
 use serde_json::json;
 use store::outbox::{OutboxEvent, share};
+use system_tests::{answer, salesctl};
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
-
-use crate::system::{answer, salesctl};
 
 /// Dead-letters these events, as a relay does after Kafka has rejected them.
 pub(crate) async fn insert_dead_letters(world: &World, events: &[OutboxEvent], reason: &str) {
@@ -94,7 +93,7 @@ async fn a_huge_backlog_is_reported_as_a_lower_bound() {
     );
     assert!(status["waiting"]["estimate"].as_i64().unwrap() >= 2000);
     let text = salesctl(&world, &["outbox", "status"]).await.stdout;
-    assert!(String::from_utf8(text).unwrap().contains("at least 2000"));
+    assert!(text.contains("at least 2000"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +131,6 @@ async fn dead_letters_are_listed_newest_first_and_shown_completely() {
             },
         })
     );
-    let unknown = salesctl(&world, &["outbox", "dead-letters", "show", "4711"]).await;
-    assert_eq!(unknown.status.code(), Some(1));
-    assert!(String::from_utf8(unknown.stderr).unwrap().contains("there is no dead letter 4711"));
+    let report = salesctl(&world, &["outbox", "dead-letters", "show", "4711"]).await.failed(1);
+    assert!(report.contains("there is no dead letter 4711"), "{report}");
 }
