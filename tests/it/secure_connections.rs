@@ -249,7 +249,7 @@ async fn services_wait_while_authentication_fails(secure: &SecureStack) {
     let delivery = delivery_service::Application::build(&system.world.config()).unwrap();
     let port = delivery.management_port().unwrap();
     let delivery = Running::start(|shutdown| delivery.run(shutdown));
-    system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await.succeeded();
+    system.accept().await;
     eventually("the consumer fails to authenticate", async || {
         let metrics = metrics(port).await;
         metrics.contains("consumer_errors_total").then_some(())

@@ -14,7 +14,7 @@ async fn concurrent_migrations_run_once() {
     let schemas = reports.iter().flat_map(|report| report.as_array().unwrap());
     let ran: usize = schemas.map(|schema| schema["run"].as_array().unwrap().len()).sum();
     assert_eq!(ran, 15, "eleven of sales, four of delivery");
-    let again = salesctl(&world, &["migrate"]).await.stdout;
+    let again = salesctl(&world, &["migrate"]).await.succeeded();
     assert_eq!(again, "sales: up to date\ndelivery: up to date\n");
 }
 
@@ -60,7 +60,7 @@ async fn the_configured_topics_are_created_once_and_listed() {
         assert_eq!(topics.len(), 5);
         assert!(topics.iter().all(|topic| topic["created"] == created), "{topics:?}");
     }
-    let listed = salesctl(&world, &["topics", "list"]).await.stdout;
+    let listed = salesctl(&world, &["topics", "list"]).await.succeeded();
     for topic in names.specs() {
         assert!(
             listed.contains(&format!(
@@ -82,7 +82,7 @@ async fn topics_with_more_replicas_than_brokers_are_not_created() {
     let report =
         salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await.failed(1);
     assert!(report.contains(&topic) && report.contains("InvalidReplicationFactor"), "{report}");
-    let listed = salesctl(&world, &["topics", "list"]).await.stdout;
+    let listed = salesctl(&world, &["topics", "list"]).await.succeeded();
     assert!(listed.contains(&format!("{topic}  (missing)")), "{listed}");
 
     world.set("ORDER_EVENTS_TOPIC", world.topics.order_events.clone());
@@ -98,7 +98,7 @@ async fn an_order_is_created_and_shown() {
     let create = ["orders", "create", "--item", "widget:2:29.99", "--item", "a:b:1:0.50"];
     let line = system.salesctl(&create).await.succeeded();
     let id = line.split_whitespace().next().unwrap();
-    let shown = system.salesctl(&["orders", "show", id]).await.stdout;
+    let shown = system.salesctl(&["orders", "show", id]).await.succeeded();
     let (order, history) = shown.trim_end().rsplit_once("\n  ").unwrap();
     insta::assert_snapshot!(order.replace(id, "[id]"), @r"
     [id]  Pending Shipment  for customer-1  60.48
@@ -125,7 +125,7 @@ async fn a_rejected_order_reports_its_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_token_is_used_unchanged() {
     let mut system = System::start().await;
-    let token = system.salesctl(&["token", "--subject", "carol"]).await.stdout;
+    let token = system.salesctl(&["token", "--subject", "carol"]).await.succeeded();
     system.world.unset("JWT_SECRET").set("API_TOKEN", token.trim());
     system.accept().await;
     let owner = "SELECT count(*) FROM sales.orders WHERE owner = 'carol'";

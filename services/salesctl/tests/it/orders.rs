@@ -4,7 +4,7 @@ use test_kit::World;
 
 async fn accepted(system: &System, customer: &str) -> String {
     let order = ["orders", "create", "--customer", customer, "--item", "widget:1:9.99"];
-    let created = system.salesctl(&order).await.stdout;
+    let created = system.salesctl(&order).await.succeeded();
     created.split_whitespace().next().unwrap().to_owned()
 }
 
@@ -32,7 +32,7 @@ async fn orders_are_listed_newest_first_over_all_pages() {
     assert_eq!(listed(&["--status", "Pending Shipment"]).await, placed);
     assert_eq!(listed(&["--status", "Delivered", "--all"]).await, all[3..]);
 
-    let output = system.salesctl(&["orders", "list", "--customer", "carol"]).await.stdout;
+    let output = system.salesctl(&["orders", "list", "--customer", "carol"]).await.succeeded();
     let line = output.lines().next().unwrap();
     for part in [&placed[0], "Pending Shipment", "9.99", "carol"] {
         assert!(line.contains(part), "{line}");
