@@ -125,7 +125,10 @@ impl Report {
 
     fn json(&self) -> Value {
         let Self { topic, dry_run, plan, sent, kept, refused } = self;
-        let refusal = |Refusal { partition, offset, reason }: &Refusal| json!({ "partition": partition, "offset": offset, "reason": reason });
+        let refusal = |refusal: &Refusal| {
+            let Refusal { partition, offset, reason } = refusal;
+            json!({ "partition": partition, "offset": offset, "reason": reason })
+        };
         let class = |(class, tally): (&String, &Tally)| {
             json!({
                 "class": class,

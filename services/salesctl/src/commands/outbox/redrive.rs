@@ -103,7 +103,10 @@ impl Report {
     /// `eligible` is the number of dead letters that could be put back before the redrive. Without
     /// `exact`, only the oldest dead letters were counted.
     fn json(&self) -> Value {
-        let group = |RedriveGroup { topic, reason, too_often, count }: &RedriveGroup| json!({ "topic": topic, "reason": reason, "count": count, "tooOften": too_often });
+        let group = |group: &RedriveGroup| {
+            let RedriveGroup { topic, reason, too_often, count } = group;
+            json!({ "topic": topic, "reason": reason, "count": count, "tooOften": too_often })
+        };
         json!({
             "dryRun": self.dry_run,
             "eligible": count(&self.plan, false),
