@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo dev run up down status logs build release up-release test coverage bench
+.PHONY: help demo dev run up down status logs build release up-release test coverage bench load
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
 .PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration doc lint fmt clean prerequisites
@@ -135,11 +135,15 @@ bench: ## measure the performance and compare it with targets, on a separate sta
 	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
 
+load: prerequisites ## place orders on the running system and measure the responses: make load ARGS="--rate 200"
+	cargo build --locked --package bench --profile $(PROFILE:debug=dev)
+	@$(local)/with-env $(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/bench load $(ARGS)
+
 contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAPI documents; released files do not change
 	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --package sales-api --lib the_committed_
 
 configuration: prerequisites ## generate docs/CONFIGURATION.md and .env.example from the settings in the code
-	UPDATE_DOCS=1 cargo test --locked --package salesctl --test it configuration::
+	UPDATE_DOCS=1 cargo test --locked --package system-tests --test it configuration::
 
 doc: prerequisites ## write the pages of the code, which lead along the path of an order; a broken link fails
 	@# rustdoc links to another crate only if the folder of its pages exists.

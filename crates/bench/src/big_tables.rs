@@ -138,8 +138,7 @@ fn on<T>(
 
 fn store(system: &mut System, orders: u64) -> Result<(), Failure> {
     eprintln!("big-tables: storing {orders} orders");
-    let mut command = system.tool("salesctl");
-    system.run(command.args(["seed", "--yes"]).arg(format!("--delivered={orders}")))?;
+    system.seed_delivered(orders)?;
     system.sql(&["VACUUM ANALYZE", "CHECKPOINT"])
 }
 
@@ -153,7 +152,7 @@ fn fill_outbox(system: &System) -> Result<(), Failure> {
 /// The orders per second that the API accepts at full rate. Their events stay in the outbox.
 fn placed(system: &mut System, settings: &Settings) -> Result<f64, Failure> {
     system.start_services(&SERVICES)?;
-    let rate = load::run(system, "--max", pgbench::CLIENTS, settings.seconds)?.rate;
+    let rate = load::run(system, "--max", pgbench::CLIENTS, settings.seconds, &[])?.rate;
     SERVICES.iter().try_for_each(|service| system.stop_service(service))?;
     Ok(rate)
 }

@@ -18,7 +18,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     let api = process_of("sales-api")?;
     eprintln!("creates: warming up");
     pgbench::orders_per_second(system, WARM_UP)?;
-    load::run(system, "--max", pgbench::CLIENTS, WARM_UP)?;
+    load::run(system, "--max", pgbench::CLIENTS, WARM_UP, &[])?;
 
     let mut floors = Row::new("floor: pgbench, one order a transaction", "orders/s");
     let mut rates = Row::new("API, 64 connections", "orders/s");
@@ -44,14 +44,14 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
 
         log("API at full rate");
         system.empty_tables()?;
-        let full = load::run(system, "--max", pgbench::CLIENTS, settings.seconds)?;
+        let full = load::run(system, "--max", pgbench::CLIENTS, settings.seconds, &[])?;
         loaded.extend(resident(api).map(|it| it.now));
 
         let rate = (full.rate / 2.0).max(1.0);
         log(&format!("API at {rate:.0}/s"));
         system.empty_tables()?;
         let pace = format!("--rate={rate:.0}");
-        let half = load::run(system, &pace, pgbench::CLIENTS, settings.seconds)?;
+        let half = load::run(system, &pace, pgbench::CLIENTS, settings.seconds, &[])?;
 
         floors.push(floor);
         rates.push(full.rate);

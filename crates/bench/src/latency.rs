@@ -54,7 +54,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     for round in 1..=settings.rounds {
         eprintln!("latency: round {round} of {}", settings.rounds);
         system.sql(&["TRUNCATE sales.bench_created"])?;
-        load::run(system, &format!("--rate={RATE}"), CONNECTIONS, settings.seconds)?;
+        load::run(system, &format!("--rate={RATE}"), CONNECTIONS, settings.seconds, &[])?;
         let created = created(system)?;
         let waits = sorted(waits(system, &created)?);
         if waits.len() < created.len() {

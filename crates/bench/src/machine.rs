@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_processor_is_measured() {
+    fn the_speed_of_every_processor_is_measured() {
         let speeds = speeds(WINDOW).unwrap();
         assert!(speeds.len() >= thread::available_parallelism().unwrap().get());
         assert!(speeds.iter().all(|it| *it > 0.0));

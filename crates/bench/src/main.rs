@@ -14,6 +14,7 @@ mod percentile;
 mod pgbench;
 mod processes;
 mod run;
+mod seed;
 mod settings;
 mod speed;
 mod system;
@@ -22,26 +23,39 @@ mod whole;
 
 use std::process::ExitCode;
 
-use conf::Conf;
 use service_kit::Chain;
-use service_kit::config::environment;
+use service_kit::config::{environment, usage};
+use tokio::runtime::Runtime;
 
-use settings::Settings;
+use failure::Failure;
+use settings::{Command, Settings};
 
 /// The allocator of the services, so that the baselines are measured with the same one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The exit code for wrong usage or a wrong setting.
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let settings = match Settings::try_parse_from(std::env::args_os(), environment()) {
+    let settings: Settings = match usage::parse(std::env::args_os(), environment()) {
         Ok(settings) => settings,
-        Err(error) => error.exit(),
-    };
-    match run::run(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", Chain(&*error));
-            ExitCode::FAILURE
+        Err(message) => {
+            message.print();
+            return ExitCode::from(if message.is_error { WRONG_USAGE } else { 0 });
         }
+    };
+    run(settings).unwrap_or_else(|error| {
+        eprintln!("error: {}", Chain(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(settings: Settings) -> Result<ExitCode, Failure> {
+    match &settings.command {
+        Some(Command::Load(load)) => return load.run(),
+        Some(Command::Seed(seed)) => Runtime::new()?.block_on(seed.run())?,
+        None => run::run(settings)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

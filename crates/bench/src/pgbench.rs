@@ -11,7 +11,7 @@ use crate::system::{System, folder};
 /// Connections, as many as in the measurements of the API.
 pub(crate) const CLIENTS: u32 = 64;
 
-/// As long as the strings that the API writes for an order of `salesctl load`.
+/// As long as the strings that the API writes for an order of `bench load`.
 const STRINGS: [(&str, &str); 11] = [
     ("owner", "bench"),
     ("fingerprint", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),

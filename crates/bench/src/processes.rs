@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kibibytes_of_the_kernel_become_megabytes() {
+    fn resident_memory_is_converted_from_kibibytes_to_megabytes() {
         let status = "Name:\tsales-api\nVmHWM:\t   31250 kB\nVmRSS:\t   15625 kB\n";
         assert_eq!(parse(status), Some(Resident { now: 16.0, peak: 32.0 }));
         assert_eq!(parse("Name:\tkthreadd\n"), None);

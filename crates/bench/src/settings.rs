@@ -1,29 +1,36 @@
 //! The command-line options.
 
-use conf::Conf;
+use conf::{Conf, Subcommands};
 use service_kit::config::within;
+
+use crate::load::Load;
+use crate::seed::Seed;
 
 /// bench: measures the speed of the system against its targets, on a private stack
 ///
 /// The exit code shows whether the measurements ran, not whether the targets were met.
-#[derive(Debug, Conf)]
+#[derive(Conf)]
 #[conf(name = "bench")]
 pub(crate) struct Settings {
     /// Number of rounds. Each round measures everything once, so that disturbances of the machine
     /// affect all figures alike
-    #[conf(long, env = "BENCH_ROUNDS", default_value = "3", value_parser = within(1..=3600))]
+    #[conf(long, env = "BENCH_ROUNDS", default_value = "3",
+        value_parser = within(1..=3600))]
     pub(crate) rounds: u32,
 
     /// Duration of each measurement, in seconds
-    #[conf(long, env = "BENCH_SECONDS", default_value = "10", value_parser = within(1..=3600))]
+    #[conf(long, env = "BENCH_SECONDS", default_value = "10",
+        value_parser = within(1..=3600))]
     pub(crate) seconds: u32,
 
     /// Number of events in the backlog that the relay drains
-    #[conf(long, env = "BENCH_BACKLOG", default_value = "500000", value_parser = within(10_000..=10_000_000))]
+    #[conf(long, env = "BENCH_BACKLOG", default_value = "500000",
+        value_parser = within(10_000..=10_000_000))]
     pub(crate) backlog: u64,
 
     /// Number of orders in the tables for big-tables
-    #[conf(long, env = "BENCH_STORED", default_value = "10000000", value_parser = within(100_000..=100_000_000))]
+    #[conf(long, env = "BENCH_STORED", default_value = "10000000",
+        value_parser = within(100_000..=100_000_000))]
     pub(crate) stored: u64,
 
     /// Measurements, separated by commas: machine, idle, creates, drain, latency, consumers, whole;
@@ -35,4 +42,16 @@ pub(crate) struct Settings {
     /// Prints JSON
     #[conf(long)]
     pub(crate) json: bool,
+
+    /// Without a command, everything is measured on a private stack
+    #[conf(subcommands)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommands)]
+pub(crate) enum Command {
+    /// Places orders at a rate or as fast as possible, and measures the responses
+    Load(Load),
+    /// Fills the tables of a test system, to measure the effect of their size
+    Seed(Seed),
 }

@@ -8,12 +8,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use conf::Conf;
 use test_kit::{free_port, stack_variables};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::seed::Seed;
 
 const STACK: &str = "bench";
 /// Interval between two checks whether a command has ended.
@@ -157,13 +159,30 @@ impl System {
 
     /// Adds orders whose events wait in the outbox.
     pub(crate) fn seed_waiting(&self, orders: u64) -> Result<(), Failure> {
-        let mut command = self.tool("salesctl");
-        self.run(
-            command
-                .args(["seed", "--yes"])
-                .arg(format!("--waiting={orders}"))
-                .stdout(Stdio::null()),
-        )
+        self.seed(format!("--waiting={orders}"))
+    }
+
+    /// Adds orders that were delivered long ago.
+    pub(crate) fn seed_delivered(&self, orders: u64) -> Result<(), Failure> {
+        self.seed(format!("--delivered={orders}"))
+    }
+
+    fn seed(&self, orders: String) -> Result<(), Failure> {
+        self.fail_if_stopping()?;
+        let seed: Seed = self.parse(&[orders])?;
+        self.runtime.block_on(async {
+            tokio::select! {
+                added = seed.add() => added,
+                () = self.stopped() => self.fail_if_stopping(),
+            }
+        })
+    }
+
+    /// The settings of a command of this program, from these arguments and the variables of the
+    /// stack.
+    pub(crate) fn parse<C: Conf>(&self, arguments: &[String]) -> Result<C, Failure> {
+        let arguments = std::iter::once("bench").chain(arguments.iter().map(String::as_str));
+        Ok(C::try_parse_from(arguments, self.variables.clone())?)
     }
 
     /// The value of a service's counter, summed over its labels; zero if it does not exist yet.
@@ -272,6 +291,11 @@ impl System {
             return Err(format!("{} ({}): {text}", described(command), output.status).into());
         }
         Ok(text)
+    }
+
+    /// Waits until this program receives a signal to stop.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 
     /// Fails once this program has received a signal to stop.

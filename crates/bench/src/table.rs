@@ -136,15 +136,22 @@ impl Table {
     /// Prints the table as text or as JSON.
     pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
         let figures: Vec<_> = self.0.iter().map(Row::figure).collect();
-        let text = if json {
-            serde_json::to_string_pretty(&figures)?
-        } else {
+        print(json, &figures, |figures| {
             let head = line(["", "", "median", "min", "max", "target", "met"]);
             let rows = figures.iter().map(Figure::text);
             std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
-        };
-        Ok(writeln!(std::io::stdout(), "{text}")?)
+        })
     }
+}
+
+/// Prints a result as JSON, or as formatted by `text`.
+pub(crate) fn print<T: Serialize>(
+    json: bool,
+    result: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    let text = if json { serde_json::to_string_pretty(result)? } else { text(result) };
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 fn line([what, unit, median, min, max, target, met]: [&str; 7]) -> String {
@@ -171,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_met_by_the_median() {
+    fn a_target_is_compared_with_the_median() {
         let met = |values, target| row(values, target).figure().met;
         assert_eq!(met(&[1.4, 1.7, 1.6], Target::AtLeast(1.5)), Some(true));
         assert_eq!(met(&[1.4, 1.7, 1.3], Target::AtLeast(1.5)), Some(false));

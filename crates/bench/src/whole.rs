@@ -85,7 +85,7 @@ fn round(system: &System, settings: &Settings) -> Result<Round, Failure> {
     let (load, delivered) = thread::scope(|scope| {
         let counted = scope.spawn(|| rate_in_second_half(settings, || count("= 'Delivered'")));
         let (pace, seconds) = (format!("--rate={RATE}"), 2 * settings.seconds + 6);
-        let load = load::run_allowing_unsent(system, &pace, CONNECTIONS, seconds);
+        let load = load::run(system, &pace, CONNECTIONS, seconds, &[load::UNSENT]);
         (load, counted.join())
     });
     // Orders in progress must not count in another round.

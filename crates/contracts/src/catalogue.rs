@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn find_returns_the_newest_version_by_default() {
+    fn a_contract_is_found_in_its_newest_version_by_default() {
         let [old, other, ..] = CONTRACTS else { panic!("two types at least") };
         let contracts = [*old, Contract { version: "1.1", ..*old }, *other];
         let found =

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_completes_with_its_last_ticket() {
+    fn a_batch_completes_with_its_last_delivery_report() {
         let batch = Arc::new(Batch::default());
         let (first, second, third) = (batch.ticket(0), batch.ticket(1), batch.ticket(2));
         first.settle(Ok(()));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_can_be_taken_before_the_batch_completes() {
+    fn a_delivery_report_can_be_read_before_its_batch_completes() {
         let batch = Arc::new(Batch::default());
         let (first, second) = (batch.ticket(0), batch.ticket(1));
         let mut any = Box::pin(batch.any());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_withdrawn_ticket_leaves_no_report() {
+    fn a_record_that_the_client_refused_gets_no_delivery_report() {
         let batch = Arc::new(Batch::default());
         batch.ticket(0).withdraw();
         assert!(batch.all().now_or_never().is_some());

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn cleared_failures_do_not_count() {
+    fn failures_before_a_reset_do_not_trip_the_breaker() {
         let mut breaker = new(true);
         assert!(breaker.is_suspicious(100, 0));
         breaker.forget();

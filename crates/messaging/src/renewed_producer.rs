@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreferenced_client_is_dropped() {
+    async fn a_producer_closes_its_client_when_it_is_dropped() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1");
         let producer = RenewedProducer::new(config, Vec::new());

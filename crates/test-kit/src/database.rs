@@ -84,6 +84,11 @@ impl TestDatabase {
         OpenTransaction(client)
     }
 
+    /// Waits until the query returns this count.
+    pub async fn until_count(&self, what: &str, query: &str, count: i64) {
+        eventually(what, async || (self.count(query).await == count).then_some(())).await;
+    }
+
     /// Waits until a statement has reached the database and waits for a lock.
     pub async fn until_a_statement_waits_for_a_lock(&self) {
         let waiting = "SELECT count(*) FROM pg_stat_activity

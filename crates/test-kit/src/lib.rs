@@ -11,7 +11,6 @@ mod outbox;
 mod poison;
 mod ports;
 mod process;
-pub mod process_checks;
 mod proxy;
 mod running;
 mod secure;
@@ -29,7 +28,7 @@ pub use management::{get_json, is_ready, metrics, until_processed, until_ready, 
 pub use outbox::{outbox_event, put_into_outbox};
 pub use poison::{PlainRecord, poison_variants};
 pub use ports::free_port;
-pub use process::{Log, Process, run_until_exit};
+pub use process::{Log, Process, program, run_until_exit};
 pub use proxy::Proxy;
 pub use running::Running;
 pub use secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};

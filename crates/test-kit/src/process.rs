@@ -10,13 +10,21 @@ use crate::ports::free_port;
 use crate::wait::eventually;
 use crate::{World, is_ready};
 
-/// Runs `binary` with these variables and no others, and waits until it exits.
+/// A command that runs a program of the workspace, given by its name or its path. `make test` builds
+/// them all into the folder above that of the test binaries.
+pub fn program(name: &str) -> Command {
+    let test = std::env::current_exe().expect("the test has no path");
+    let folder = test.ancestors().nth(2).expect("the test is in no target folder");
+    Command::new(folder.join(name))
+}
+
+/// Runs a program with these variables and no others, and waits until it exits.
 pub fn run_until_exit(
-    binary: &str,
+    name: &str,
     arguments: &[&str],
     variables: &BTreeMap<String, String>,
 ) -> Output {
-    Command::new(binary)
+    program(name)
         .args(arguments)
         .env_clear()
         .envs(variables)
@@ -51,7 +59,7 @@ impl Log {
 /// log.
 #[derive(Debug)]
 pub struct Process {
-    binary: String,
+    service: String,
     child: Child,
     log: Log,
     log_reader: Option<JoinHandle<()>>,
@@ -59,10 +67,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary` in `world` and waits until it is ready.
-    pub async fn start(binary: &str, world: &World) -> Self {
+    /// Starts a service in `world` and waits until it is ready.
+    pub async fn start(service: &str, world: &World) -> Self {
         let management_port = free_port();
-        let mut child = Command::new(binary)
+        let mut child = program(service)
             .env_clear()
             .envs(world.variables())
             .env("MANAGEMENT_PORT", management_port.to_string())
@@ -72,11 +80,11 @@ impl Process {
         let log = Log::default();
         let (stderr, reading) = (child.stderr.take().expect("stderr is not piped"), log.clone());
         let log_reader = Some(std::thread::spawn(move || reading.read(stderr)));
-        let binary = binary.to_owned();
-        let mut process = Self { binary, child, log, log_reader, management_port };
+        let service = service.to_owned();
+        let mut process = Self { service, child, log, log_reader, management_port };
         eventually("the process is ready", async || {
             if let Some(status) = process.child.try_wait().expect("cannot read the exit status") {
-                panic!("{} exited before it was ready: {status}", process.binary);
+                panic!("{} exited before it was ready: {status}", process.service);
             }
             is_ready(management_port).await.then_some(())
         })
@@ -141,7 +149,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("---- {}\n{}", self.binary, self.log.text());
+            eprintln!("---- {}\n{}", self.service, self.log.text());
         }
     }
 }

@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn both_bounds_can_be_drawn() {
+    fn a_delay_can_equal_either_bound() {
         let (shortest, longest) = (Duration::from_nanos(7), Duration::from_nanos(8));
         let delays = Delays { shortest, longest };
         let drawn: Vec<Duration> = (0..200).map(|_| delays.draw()).collect();

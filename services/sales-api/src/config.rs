@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn two_settings_are_enough() {
+    fn only_a_token_secret_and_a_database_url_are_required() {
         let config = parse(&[
             ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
             ("DATABASE_URL", "postgres://sales:sales@localhost:5432/sales"),

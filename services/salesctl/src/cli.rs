@@ -6,8 +6,7 @@ use conf::{Conf, Subcommands};
 use service_kit::telemetry::build_info;
 
 use crate::commands::{
-    contracts, demo, dlq, load, migrate, orders, outbox, repair, seed, shipments, token, topics,
-    verify,
+    contracts, demo, dlq, migrate, orders, outbox, repair, seed, shipments, token, topics, verify,
 };
 use crate::failure::Failure;
 
@@ -41,9 +40,10 @@ enum Command {
     Dlq(dlq::Dlq),
     /// Places orders, follows them to Delivered, and prints how long each step took
     Demo(demo::Demo),
-    /// Places orders at a rate or as fast as possible, and measures the responses
-    Load(load::Load),
-    /// Adds sample orders, or fills the tables of a test system to measure the effect of their size
+    /// Adds 51 sample orders, the same number in every status, and waits until outbox-relay and
+    /// status-consumer have processed their events
+    ///
+    /// Existing sample orders are not changed.
     Seed(seed::Seed),
     /// Checks the invariants of the system (I1 to I7), and names the orders that violate them
     ///
@@ -61,11 +61,6 @@ enum Command {
 }
 
 impl Cli {
-    /// Whether the command handles SIGINT itself.
-    pub(crate) fn handles_interrupts(&self) -> bool {
-        matches!(self.command, Command::Load(_))
-    }
-
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Migrate(command) => command.run().await,
@@ -77,7 +72,6 @@ impl Cli {
             Command::Shipments(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
             Command::Demo(command) => command.run().await,
-            Command::Load(command) => command.run().await,
             Command::Seed(command) => command.run().await,
             Command::Verify(command) => command.run().await,
             Command::Repair(command) => command.run().await,

@@ -4,13 +4,9 @@ mod api;
 mod cli;
 mod commands;
 mod failure;
-mod latency;
 mod max_wait;
 mod output;
-mod progress;
 mod signals;
-mod throttle;
-mod token;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -51,6 +47,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: cli::Cli) -> Result<ExitCode, failure::Failure> {
-    signals::exit_on_signals(cli.handles_interrupts())?;
+    signals::exit_on_signals()?;
     cli.run().await
 }

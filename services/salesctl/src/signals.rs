@@ -6,18 +6,12 @@ use std::process::exit;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Installs handlers that end the process at once, with the exit code of a shell for the signal.
-/// With `interrupts`, the command handles SIGINT itself.
-pub(crate) fn exit_on_signals(interrupts: bool) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        terminate.recv().await;
-        exit(143);
-    });
-    if !interrupts {
-        let mut interrupt = signal(SignalKind::interrupt())?;
+pub(crate) fn exit_on_signals() -> std::io::Result<()> {
+    for (kind, code) in [(SignalKind::terminate(), 143), (SignalKind::interrupt(), 130)] {
+        let mut signals = signal(kind)?;
         tokio::spawn(async move {
-            interrupt.recv().await;
-            exit(130);
+            signals.recv().await;
+            exit(code);
         });
     }
     Ok(())

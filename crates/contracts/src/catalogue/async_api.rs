@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundled_document_needs_no_files() {
+    fn the_bundled_asyncapi_document_refers_to_no_file() {
         let bundled = bundled().unwrap();
         assert!(DOCUMENT.contains(r#""$ref": "./"#) && !bundled.to_string().contains(r#""./"#));
         for contract in CONTRACTS {

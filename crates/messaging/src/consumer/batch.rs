@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn undecodable_records_are_separated() {
+    fn records_that_cannot_be_decoded_are_separated_from_the_batch() {
         let records = vec![fetched(1, true), fetched(2, false), fetched(3, true)];
         let (batch, unreadable) = Batch::<DeliveryEvent>::read(records);
         assert_eq!(offsets(&batch), [1, 3]);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn retain_keeps_records_and_events_aligned() {
+    fn removing_records_from_a_batch_removes_their_events() {
         let (mut batch, _) = Batch::read((0..6).map(|n| fetched(n, true)).collect());
         batch.retain(|fetched| fetched.record.offset % 3 != 0);
         assert_eq!(offsets(&batch), [1, 2, 4, 5]);

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lag_uses_the_stored_then_the_committed_offset() {
+    fn lag_is_measured_from_the_stored_or_else_the_committed_offset() {
         assert_eq!(records(&partition(0, [3, 9], [0, 20])), Some(3));
         assert_eq!(records(&partition(0, [-1, 9], [0, 20])), Some(9));
         assert_eq!(records(&partition(0, [-1, -1], [5, 20])), Some(15));

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_ends_with_the_last_record_that_it_sends() {
+    fn a_redrive_plan_ends_with_the_last_record_to_send() {
         let mut plan = Plan::default();
         let waiting = [range(0, 10, 20), range(1, 5, 8)];
         plan.include(0, 12, &waiting);

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_get_the_remaining_files() {
+    fn client_connections_are_limited_by_the_remaining_open_files() {
         // Many files: enough for all concurrent requests.
         assert_eq!(client_connections(100_000, 8, 512, 2), 100_000 - OWN - 8 - 1024);
         // Few files: there are at most as many requests as connections.

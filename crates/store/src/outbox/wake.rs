@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_of_shards_is_a_bit_mask() {
+    fn shards_survive_a_round_trip_through_a_bit_mask() {
         let shards: Shards = [0, 17, 63].into_iter().collect();
         assert_eq!(shards.iter().collect::<Vec<_>>(), [0, 17, 63]);
         assert_eq!(Shards::ALL.iter().count(), 64);

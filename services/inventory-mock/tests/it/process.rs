@@ -1,30 +1,11 @@
 use std::process::Command;
 
-use test_kit::{Process, World, free_port, process_checks};
+use test_kit::{Process, World, free_port};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_inventory-mock");
 
-#[test]
-fn settings_that_are_missing_or_wrong_are_reported_together() {
-    process_checks::reports_all_errors(
-        BINARY,
-        &[("PORT", "x"), ("INVENTORY_FAILURE_RATE", "lots")],
-        &["PORT", "INVENTORY_FAILURE_RATE"],
-    );
-}
-
-#[test]
-fn help_names_every_variable() {
-    process_checks::help_lists_variables_of::<inventory_mock::Config>(BINARY);
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_the_process_cleanly() {
-    process_checks::exits_on_sigterm(BINARY).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_listens_on_ipv4_and_ipv6() {
+async fn a_service_listens_on_ipv4_and_ipv6() {
     let mut world = World::create().await;
     let port = free_port();
     world.set("HOST", "::").set("PORT", port);

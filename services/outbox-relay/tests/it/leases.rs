@@ -61,7 +61,7 @@ async fn an_expired_lease_is_taken_over_and_its_token_is_fenced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_publishes_only_what_it_holds() {
+async fn a_relay_publishes_only_events_of_its_own_shards() {
     let world = World::create().await;
     held_by(&world, Uuid::new_v4(), 60_000).await;
     put(&world, &[event(&world, OrderId::generate(), "1")]).await;

@@ -233,7 +233,7 @@ async fn deferred_rows_do_not_count_for_a_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mostly_refused_batch_is_deferred() {
+async fn a_batch_is_deferred_if_kafka_refuses_most_of_it() {
     let world = World::create().await;
     // The limit is far too low.
     let small = small_topic(&world).await;

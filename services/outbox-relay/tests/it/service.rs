@@ -38,7 +38,7 @@ async fn until_listening(world: &World, relays: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn returned_shards_are_taken_before_the_next_renewal() {
+async fn released_shards_are_taken_over_before_the_next_renewal() {
     let mut world = World::create().await;
     world.set("OUTBOX_POLL_INTERVAL", 3_600_000).set("OUTBOX_LEASE", 3_600_000);
     let all_held = async || {

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_without_usable_keys_is_refused() {
+    fn a_key_set_without_usable_keys_is_refused() {
         for text in ["", "{}", "[]"] {
             assert!(KeySet::from_json(text).unwrap_err().starts_with("is not a JWK Set"), "{text}");
         }

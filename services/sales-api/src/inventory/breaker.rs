@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_breaker_opens_after_the_threshold() {
+    async fn the_breaker_opens_after_the_configured_number_of_failures() {
         let breaker = open_breaker(Duration::from_mins(1)).await;
         assert_eq!(breaker.state(), BreakerState::Open);
         let called = breaker
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_open_permits_exactly_one_call() {
+    async fn a_half_open_breaker_permits_exactly_one_request() {
         let breaker = open_breaker(Duration::ZERO).await;
         let (calls, response) = (AtomicUsize::new(0), Notify::new());
         let attempt = || {

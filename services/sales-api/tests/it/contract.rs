@@ -42,7 +42,7 @@ async fn send(api: &Api, printed: &str) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_requests_of_the_contract_work_as_printed() {
+async fn the_documented_create_and_simulation_requests_work() {
     let api = Api::start_with(&[("SIMULATE_DELIVERY", &"owner")]).await;
     let token = bearer("alice");
 

@@ -52,7 +52,7 @@ async fn an_unchanged_order_gets_304() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_is_get_without_the_body() {
+async fn a_head_request_gets_the_headers_of_get_without_a_body() {
     let api = Api::start().await;
     let order = api.place("key-1").await;
     for path in [

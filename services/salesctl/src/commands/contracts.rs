@@ -7,9 +7,10 @@ use conf::{Conf, Subcommands};
 use contracts::catalogue::{self, CONTRACTS, Contract, async_api};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{Output, line, lines};
 
 #[derive(Conf)]
 pub(crate) struct Contracts {
@@ -31,48 +32,39 @@ enum Command {
 
 #[derive(Conf)]
 struct List {
-    /// Prints JSON
+    #[conf(flatten)]
+    output: Output,
+}
+
+/// Selects a contract.
+#[derive(Conf)]
+struct Selected {
+    /// The event type, such as order.created
+    #[conf(pos)]
+    event_type: String,
+
+    /// Version of the event type, such as 1.0; the newest when unset
     #[conf(long)]
-    json: bool,
+    version: Option<String>,
 }
 
 #[derive(Conf)]
 struct Schema {
-    /// The event type, such as order.created
-    #[conf(pos)]
-    event_type: String,
-
-    /// Version of the event type, such as 1.0; the newest when unset
-    #[conf(long)]
-    version: Option<String>,
+    #[conf(flatten)]
+    selected: Selected,
 }
 
 #[derive(Conf)]
 struct Example {
-    /// The event type, such as order.created
-    #[conf(pos)]
-    event_type: String,
+    #[conf(flatten)]
+    selected: Selected,
 
-    /// Version of the event type, such as 1.0; the newest when unset
-    #[conf(long)]
-    version: Option<String>,
-
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 #[derive(Conf)]
 struct Asyncapi {}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    event_type: &'static str,
-    version: &'static str,
-    topic: &'static str,
-    data_schema: String,
-}
 
 #[derive(Serialize)]
 struct Record {
@@ -84,69 +76,59 @@ struct Record {
 impl Contracts {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::List(list) => list.run()?,
-            Command::Schema(Schema { event_type, version }) => {
-                return with_contract(&event_type, version.as_deref(), print_schema);
+            Command::List(List { output }) => {
+                output.print(&CONTRACTS.iter().map(json).collect::<Vec<_>>(), table)
             }
-            Command::Example(Example { event_type, version, json }) => {
-                let print = |contract: &Contract| print_example(contract, json);
-                return with_contract(&event_type, version.as_deref(), print);
+            Command::Schema(Schema { selected }) => {
+                selected.print(|contract| line(contract.schema.trim_end()))
+            }
+            Command::Example(Example { selected, output }) => {
+                selected.print(|contract| print_example(contract, output))
             }
             Command::Asyncapi(Asyncapi {}) => {
-                output::line(&serde_json::to_string_pretty(&async_api::bundled()?)?)?;
+                line(&serde_json::to_string_pretty(&async_api::bundled()?)?)
             }
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Prints a contract. An unknown contract is wrong usage; the error lists the known ones.
-fn with_contract(
-    event_type: &str,
-    version: Option<&str>,
-    print: impl FnOnce(&Contract) -> Result<(), Failure>,
-) -> Result<ExitCode, Failure> {
-    match catalogue::find(event_type, version) {
-        Ok(contract) => print(contract).map(|()| ExitCode::SUCCESS),
-        Err(error) => {
-            eprintln!("error: {error}; known event types:\n{}", table(&listed()));
-            Ok(ExitCode::from(2))
+impl Selected {
+    /// Prints the contract. An unknown contract is wrong usage; the error lists the known ones.
+    fn print(
+        &self,
+        print: impl FnOnce(&Contract) -> Result<ExitCode, Failure>,
+    ) -> Result<ExitCode, Failure> {
+        match catalogue::find(&self.event_type, self.version.as_deref()) {
+            Ok(contract) => print(contract),
+            Err(error) => {
+                eprintln!("error: {error}; known event types:\n{}", table());
+                Ok(ExitCode::from(2))
+            }
         }
     }
 }
 
-impl List {
-    fn run(self) -> Result<(), Failure> {
-        output::print(self.json, &listed(), |listed| table(listed))
-    }
+fn json(contract: &Contract) -> Value {
+    json!({
+        "eventType": contract.event_type,
+        "version": contract.version,
+        "topic": contract.topic,
+        "dataSchema": contract.data_schema(),
+    })
 }
 
-fn listed() -> Vec<Listed> {
-    let listed = CONTRACTS.iter().map(|contract| Listed {
-        event_type: contract.event_type,
-        version: contract.version,
-        topic: contract.topic,
-        data_schema: contract.data_schema(),
-    });
-    listed.collect()
+fn table() -> String {
+    let row = |event_type, version, topic| format!("{event_type:<22}{version:<9}{topic}");
+    let rows = lines(CONTRACTS, |it| row(it.event_type, it.version, it.topic));
+    format!("{}\n{rows}", row("type", "version", "topic"))
 }
 
-fn table(listed: &[Listed]) -> String {
-    let line = |event_type, version, topic| format!("{event_type:<22}{version:<9}{topic}");
-    let lines = listed.iter().map(|it| line(it.event_type, it.version, it.topic));
-    std::iter::once(line("type", "version", "topic")).chain(lines).collect::<Vec<_>>().join("\n")
-}
-
-fn print_schema(contract: &Contract) -> Result<(), Failure> {
-    output::line(contract.schema.trim_end())
-}
-
-fn print_example(contract: &Contract, json: bool) -> Result<(), Failure> {
+fn print_example(contract: &Contract, output: Output) -> Result<ExitCode, Failure> {
     let example = contract.example;
     let record = Record {
         key: example.header("ce_subject").unwrap_or_default(),
         headers: example.headers().collect(),
         value: serde_json::from_str(example.value)?,
     };
-    output::print(json, &record, |_| format!("{}\n{}", example.headers, example.value))
+    output.print(&record, || format!("{}\n{}", example.headers, example.value))
 }

@@ -43,7 +43,7 @@ enum Command {
 impl Dlq {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::List(command) => command.run().await.map(|()| ExitCode::SUCCESS),
+            Command::List(command) => command.run().await,
             Command::Show(command) => command.run().await,
             Command::Redrive(command) => command.run().await,
         }

@@ -12,7 +12,7 @@ use store::migrations::{DELIVERY, MigrateError, MigrationSet, SALES};
 
 use crate::failure::Failure;
 use crate::max_wait::{parse_wait, wait_for};
-use crate::output;
+use crate::output::{Output, lines};
 
 #[derive(Conf)]
 #[conf(validation_predicate = Migrate::check)]
@@ -38,9 +38,8 @@ pub(crate) struct Migrate {
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -57,17 +56,15 @@ impl Migrate {
             self.migrate(|| SALES, &self.database_url).await?,
             self.migrate(|| DELIVERY, delivery_url).await?,
         ];
-        output::print(self.json, &migrated, |migrated| {
-            let lines = migrated.iter().map(|Migrated { schema, run, roles }| {
+        self.output.print(&migrated, || {
+            lines(&migrated, |Migrated { schema, run, roles }| {
                 let run = match run.len() {
                     0 => "up to date".to_owned(),
                     _ => format!("ran {}", run.join(", ")),
                 };
                 format!("{schema}: {run}{}", if *roles { ", roles granted" } else { "" })
-            });
-            lines.collect::<Vec<_>>().join("\n")
-        })?;
-        Ok(ExitCode::SUCCESS)
+            })
+        })
     }
 
     async fn migrate(

@@ -4,7 +4,6 @@ pub(crate) mod contracts;
 mod databases;
 pub(crate) mod demo;
 pub(crate) mod dlq;
-pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod orders;
 pub(crate) mod outbox;

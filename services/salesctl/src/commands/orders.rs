@@ -10,6 +10,7 @@ use conf::{Conf, Subcommands};
 use contracts::http::{CreateOrder, CreateOrderItem, CreatedOrder, Item, OrderDetails};
 use contracts::timestamp_text;
 use domain::{OrderId, Owner};
+use operations::token::{AccessSettings, parse_subject};
 use service_kit::config::parse_base_url;
 use url::Url;
 use uuid::Uuid;
@@ -17,8 +18,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::max_wait::parse_wait;
-use crate::output;
-use crate::token::{AccessSettings, parse_subject};
+use crate::output::Output;
 
 /// How long the token of one command is valid.
 const TOKEN_LIFE: Duration = Duration::from_mins(5);
@@ -43,13 +43,13 @@ enum Command {
 
 /// Address of the API and authentication.
 #[derive(Conf)]
-struct Access {
+pub(super) struct Access {
     /// Base URL of the sales API
     #[conf(env, default_value = "http://127.0.0.1:3000", value_parser = parse_base_url)]
-    api_url: Url,
+    pub(super) api_url: Url,
 
     #[conf(flatten)]
-    tokens: AccessSettings,
+    pub(super) tokens: AccessSettings,
 
     /// Seconds to wait while the API is unavailable or responds with 429 or 503; a create is
     /// retried under its key
@@ -58,7 +58,7 @@ struct Access {
 }
 
 impl Access {
-    fn max_wait(&self) -> Duration {
+    pub(super) fn max_wait(&self) -> Duration {
         Duration::from_secs(self.wait)
     }
 
@@ -88,9 +88,8 @@ struct Create {
     #[conf(long)]
     key: Option<String>,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 #[derive(Conf)]
@@ -102,9 +101,8 @@ struct Show {
     #[conf(pos)]
     id: OrderId,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 impl Orders {
@@ -132,14 +130,8 @@ impl Create {
         let order = CreateOrder { customer_id: self.customer, items: self.items };
         let api = self.access.api(self.subject.as_str(), false, TOKEN_LIFE)?;
         let created = api.create(&order, &key, self.access.max_wait()).await?;
-        output::print(
-            self.json,
-            &created,
-            |CreatedOrder { order_id, status, total_amount, .. }| {
-                format!("{order_id}  {status}  {total_amount}")
-            },
-        )?;
-        Ok(ExitCode::SUCCESS)
+        let CreatedOrder { order_id, status, total_amount, .. } = &created;
+        self.output.print(&created, || format!("{order_id}  {status}  {total_amount}"))
     }
 }
 
@@ -148,8 +140,7 @@ impl Show {
         // An operator sees the orders of all owners.
         let api = self.access.api("salesctl", true, TOKEN_LIFE)?;
         let order = api.order_with_retry(self.id, self.access.max_wait()).await?;
-        output::print(self.json, &order, describe)?;
-        Ok(ExitCode::SUCCESS)
+        self.output.print(&order, || describe(&order))
     }
 }
 

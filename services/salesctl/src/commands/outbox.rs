@@ -36,11 +36,10 @@ enum Command {
 impl Outbox {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Status(command) => command.run().await?,
-            Command::DeadLetters(command) => command.run().await?,
-            Command::Redrive(command) => command.run().await?,
+            Command::Status(command) => command.run().await,
+            Command::DeadLetters(command) => command.run().await,
+            Command::Redrive(command) => command.run().await,
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 

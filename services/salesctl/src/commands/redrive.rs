@@ -3,9 +3,8 @@
 use std::num::NonZeroU32;
 
 use conf::Conf;
-use service_kit::config::number_in;
-
-use crate::throttle::parse_rate;
+use operations::parse_rate;
+use service_kit::config::within;
 
 #[derive(Conf)]
 pub(super) struct RedriveSettings {
@@ -14,7 +13,7 @@ pub(super) struct RedriveSettings {
     pub(super) yes: bool,
 
     /// Maximum number to send back
-    #[conf(long, value_parser = parse_max)]
+    #[conf(long, value_parser = within(1..=1_000_000_000))]
     pub(super) max: Option<u64>,
 
     /// Maximum number to send back per second
@@ -22,14 +21,6 @@ pub(super) struct RedriveSettings {
     pub(super) rate: Option<NonZeroU32>,
 
     /// Skip dead letters that were sent back this many times
-    #[conf(long, default_value = "3", value_parser = parse_max_redrives)]
+    #[conf(long, default_value = "3", value_parser = within(1..=1_000_000))]
     pub(super) max_redrives: u32,
-}
-
-fn parse_max(text: &str) -> Result<u64, String> {
-    number_in(text, 1..=1_000_000_000)
-}
-
-fn parse_max_redrives(text: &str) -> Result<u32, String> {
-    number_in(text, 1..=1_000_000)
 }

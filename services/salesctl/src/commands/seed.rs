@@ -1,31 +1,47 @@
-//! `salesctl seed`: adds sample orders, or fills tables to measure the effect of their size.
-
-mod sample;
+//! `salesctl seed`: adds sample orders in every status, with all their events.
+//!
+//! They are processed like all orders. The transaction that stores them also stores their events in
+//! the outbox; the relay publishes the events, and status-consumer updates the orders. The next
+//! step of each shipment is due weeks later, so delivery-service leaves the order in its status.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use contracts::delivery_events::DeliveryEvent;
 use contracts::message::Origin;
-use contracts::topics;
 use domain::{
-    CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, Owner, ProductId, Quantity,
+    CustomerId, DeliveryStep, IdempotencyKey, Money, OrderDraft, OrderLine, OrderStatus, Owner,
+    ProductId, Quantity,
 };
-use indicatif::ProgressBar;
-use serde::Serialize;
-use store::orders::{NewOrder, insert_batch, seed_delivered};
-use store::{Connection, Database, DatabaseSettings, DatabaseUrl};
-use uuid::Uuid;
+use operations::progress::bar;
+use serde_json::json;
+use store::orders::{NewOrder, SampleOrder, find_by_keys, insert_samples};
+use store::{Connection, Database, DatabaseSettings, DatabaseUrl, StoreError};
+use tokio::time::{Instant, sleep};
 
+use super::topics::TopicNames;
 use crate::failure::Failure;
 use crate::max_wait::parse_wait;
-use crate::output;
-use crate::progress::bar;
+use crate::output::Output;
 
-/// Owner of the orders of a measurement.
-const OWNER: &str = "salesctl-seed";
-/// Maximum number of orders per statement.
-const BATCH: u64 = 2_000;
+/// The default subject of `salesctl token`, so that its token lists them.
+const OWNER: &str = "demo";
+/// Number of sample orders; each status has a third of them.
+const ORDERS: u32 = 51;
+const CUSTOMERS: u32 = 8;
+const PRODUCTS: [(&str, &str); 6] = [
+    ("widget", "29.99"),
+    ("gadget", "10.50"),
+    ("gizmo", "4.25"),
+    ("sprocket", "119.00"),
+    ("flange", "0.85"),
+    ("cable-2m", "7.90"),
+];
+/// Time until the next delivery step is due.
+const NEXT_STEP_IN: Duration = Duration::from_hours(30 * 24);
+/// Interval between two polls of the statuses.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Conf)]
 #[conf(validation_predicate = Seed::check)]
@@ -33,161 +49,173 @@ pub(crate) struct Seed {
     #[conf(flatten)]
     database: DatabaseSettings,
 
-    /// Topic of `order.created` events
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
-    order_events_topic: String,
+    #[conf(flatten)]
+    names: TopicNames,
 
-    /// Topic of `order.shipped` and `order.delivered` events
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
-    delivery_events_topic: String,
-
-    // Sample orders need both schemas in one database, so this must be unset for --sample.
+    // Sample orders need both schemas in one database, so this must be unset.
     /// PostgreSQL URL of the schema `delivery`; `DATABASE_URL` when unset
     #[conf(env, secret, value_parser = DatabaseUrl::parse)]
     delivery_database_url: Option<DatabaseUrl>,
 
-    /// Adds 51 sample orders, the same number in every status, and waits until outbox-relay and
-    /// status-consumer have processed their events; existing sample orders are not changed
-    #[conf(long)]
-    sample: bool,
-
-    /// Seconds that --sample waits for outbox-relay and status-consumer
+    /// Seconds to wait for outbox-relay and status-consumer
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
-
-    /// Number of orders to add that were delivered long ago
-    #[conf(long, default_value = "0")]
-    delivered: u64,
-
-    /// Number of new orders to add, each with an event that waits in the outbox
-    #[conf(long, default_value = "0")]
-    waiting: u64,
 
     /// Add the orders, which cannot be undone; without this option, only print what would be added
     #[conf(long)]
     yes: bool,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
-#[derive(Serialize)]
-struct Seeded {
-    added: bool,
-    /// Number of sample orders that were added; in a dry run, of all sample orders.
-    sample: usize,
-    delivered: u64,
-    waiting: u64,
+/// Orders that did not reach their status in time.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{orders} of {ORDERS} sample orders have not reached their status: outbox-relay publishes their events and \
+     status-consumer applies them; start both, then run this again"
+)]
+struct Unfinished {
+    orders: usize,
 }
 
 impl Seed {
     fn check(&self) -> Result<(), &'static str> {
-        if !self.sample && self.delivered == 0 && self.waiting == 0 {
-            return Err("no orders were selected; use --sample, --delivered or --waiting");
-        }
-        if self.sample && self.delivery_database_url.is_some() {
-            return Err("--sample needs both schemas in one database: unset DELIVERY_DATABASE_URL");
+        if self.delivery_database_url.is_some() {
+            return Err("seed needs both schemas in one database: unset DELIVERY_DATABASE_URL");
         }
         Ok(())
     }
 
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let Self { delivered, waiting, .. } = self;
-        let sample = if self.yes {
-            self.add().await?
-        } else if self.sample {
-            sample::ORDERS as usize
-        } else {
-            0
-        };
-        let seeded = Seeded { added: self.yes, sample, delivered, waiting };
-        output::print(self.json, &seeded, |seeded| self.text(seeded))?;
-        Ok(ExitCode::SUCCESS)
+        // In a dry run, the number of all sample orders.
+        let sample = if self.yes { self.add().await? } else { ORDERS as usize };
+        let seeded = json!({ "added": self.yes, "sample": sample });
+        self.output.print(&seeded, || match (self.yes, sample) {
+            (true, 0) => format!("0 sample orders: all {ORDERS} already exist"),
+            (true, _) => format!("{sample} sample orders"),
+            (false, _) => format!("would add {sample} sample orders; use --yes to apply"),
+        })
     }
 
-    fn text(&self, Seeded { added, sample, delivered, waiting }: &Seeded) -> String {
-        let mut kinds = Vec::new();
-        if self.sample {
-            kinds.push(format!("{sample} sample orders"));
-        }
-        if delivered + waiting > 0 {
-            kinds.push(format!("{delivered} delivered orders, {waiting} with a waiting event"));
-        }
-        let what = kinds.join(", ");
-        match (added, sample) {
-            (true, 0) if self.sample => {
-                format!("{what}: all {} already exist", sample::ORDERS)
-            }
-            (true, _) => what,
-            (false, _) => format!("would add {what}; use --yes to apply"),
-        }
-    }
-
-    /// Returns the number of sample orders that were added.
+    /// Adds the sample orders that are missing, waits for their statuses, and returns the number of
+    /// added orders.
     async fn add(&self) -> Result<usize, Failure> {
-        let Self { delivered, waiting, .. } = *self;
         let database = Database::with_generic_plans("salesctl", &self.database);
         let mut connection = database.connection().await?;
-        let added = if self.sample { self.add_sample(&mut connection).await? } else { 0 };
-        let progress = bar("delivered", delivered);
-        for count in batches(delivered) {
-            seed_delivered(&mut connection, OWNER, usize::try_from(count)?).await?;
-            progress.inc(count);
-        }
-        progress.finish_and_clear();
-        self.place(&mut connection, bar("waiting", waiting)).await?;
+        let samples = (1..=ORDERS).map(|number| sample(number, &self.names));
+        let samples = samples.collect::<Result<Vec<SampleOrder>, Failure>>()?;
+        let added = insert_samples(&mut connection, &samples, NEXT_STEP_IN).await?;
+        self.wait_for_statuses(&mut connection).await?;
         Ok(added)
     }
 
-    async fn add_sample(&self, connection: &mut Connection) -> Result<usize, Failure> {
-        let topics = sample::Topics {
-            order_events: &self.order_events_topic,
-            delivery_events: &self.delivery_events_topic,
-        };
-        let added = sample::add(connection, &topics).await?;
-        let progress = bar("sample", sample::ORDERS.into());
-        let max_wait = Duration::from_secs(self.wait);
-        sample::wait_for_statuses(connection, max_wait, &progress).await?;
-        Ok(added)
-    }
-
-    /// Stores new orders in the same way as sales-api.
-    async fn place(
-        &self,
-        connection: &mut Connection,
-        progress: ProgressBar,
-    ) -> Result<(), Failure> {
-        for count in batches(self.waiting) {
-            let orders =
-                (0..count).map(|_| self.order()).collect::<Result<Vec<NewOrder>, Failure>>()?;
-            insert_batch(connection, &orders.iter().collect::<Vec<_>>()).await?;
-            progress.inc(count);
+    /// Waits until every sample order has reached its status or a later one.
+    async fn wait_for_statuses(&self, connection: &mut Connection) -> Result<(), Failure> {
+        let deadline = Instant::now() + Duration::from_secs(self.wait);
+        let progress = bar("sample", ORDERS.into());
+        loop {
+            let orders = unfinished(connection).await?;
+            progress.set_position(u64::from(ORDERS) - orders as u64);
+            if orders == 0 {
+                progress.finish_and_clear();
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Unfinished { orders }.into());
+            }
+            sleep(POLL_INTERVAL).await;
         }
-        progress.finish_and_clear();
-        Ok(())
-    }
-
-    fn order(&self) -> Result<NewOrder, Failure> {
-        let line = OrderLine {
-            product_id: ProductId::try_from("widget".to_owned())?,
-            quantity: Quantity::try_from(2)?,
-            price: "29.99".parse::<Money>()?,
-        };
-        let key = Uuid::new_v4().to_string();
-        let draft = OrderDraft::new(CustomerId::try_from("customer-1".to_owned())?, vec![line])?;
-        let origin = Origin {
-            source: "/sales-api",
-            topic: &self.order_events_topic,
-            correlation_id: Some(key.clone()),
-            trace: None,
-        };
-        let owner = Owner::try_from(OWNER.to_owned())?;
-        Ok(NewOrder::new(owner, IdempotencyKey::try_from(key)?, draft, origin))
     }
 }
 
-/// The number of orders in each statement.
-fn batches(count: u64) -> impl Iterator<Item = u64> {
-    (0..count.div_ceil(BATCH)).map(move |batch| BATCH.min(count - batch * BATCH))
+async fn unfinished(connection: &mut Connection) -> Result<usize, Failure> {
+    let keys = (1..=ORDERS)
+        .map(|number| Ok((owner()?, key(number)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let found: Result<_, StoreError> = find_by_keys(connection, &keys).await;
+    let finished = (1..=ORDERS).zip(found?).filter(|(number, known)| {
+        known.as_ref().is_some_and(|known| known.order.status >= status(*number))
+    });
+    Ok(keys.len() - finished.count())
+}
+
+/// The status that the order with this number gets.
+fn status(number: u32) -> OrderStatus {
+    OrderStatus::ALL[number as usize % OrderStatus::ALL.len()]
+}
+
+fn owner() -> Result<Owner, Failure> {
+    Ok(Owner::try_from(OWNER.to_owned())?)
+}
+
+/// Two digits, so that the keys sort like the numbers.
+fn key(number: u32) -> Result<IdempotencyKey, Failure> {
+    Ok(IdempotencyKey::try_from(format!("sample-{number:02}"))?)
+}
+
+fn sample(number: u32, names: &TopicNames) -> Result<SampleOrder, Failure> {
+    let origin = Origin {
+        source: "/salesctl",
+        topic: &names.order_events_topic,
+        correlation_id: Some(key(number)?.as_str().to_owned()),
+        trace: None,
+    };
+    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin.clone());
+    let steps = DeliveryStep::ALL.into_iter().filter(|step| step.target() <= status(number));
+    let steps = steps.map(|step| {
+        let origin = Origin { topic: &names.delivery_events_topic, ..origin.clone() };
+        DeliveryEvent { order_id: order.id, step, at: order.created_at }.message(origin)
+    });
+    let steps = steps.collect();
+    Ok(SampleOrder { order, steps })
+}
+
+/// One to three lines, of different products.
+fn draft(number: u32) -> Result<OrderDraft, Failure> {
+    let customer = format!("customer-{}", number % CUSTOMERS + 1);
+    let lines = (0..=number / 7 % 3).map(|line| {
+        let (product, price) = PRODUCTS[(number + line) as usize % PRODUCTS.len()];
+        Ok(OrderLine {
+            product_id: ProductId::try_from(product.to_owned())?,
+            quantity: Quantity::try_from(i64::from(number / 5 % 4 + line + 1))?,
+            price: price.parse::<Money>()?,
+        })
+    });
+    let lines = lines.collect::<Result<Vec<_>, Failure>>()?;
+    Ok(OrderDraft::new(CustomerId::try_from(customer)?, lines)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_status_has_the_same_number_of_sample_orders() {
+        let mut counts = BTreeMap::<OrderStatus, u32>::new();
+        for number in 1..=ORDERS {
+            *counts.entry(status(number)).or_default() += 1;
+        }
+        assert_eq!(counts.into_values().collect::<Vec<_>>(), [17, 17, 17]);
+    }
+
+    #[test]
+    fn a_sample_order_has_one_event_for_each_step_up_to_its_status() {
+        let names = TopicNames {
+            order_events_topic: "orders".to_owned(),
+            delivery_events_topic: "deliveries".to_owned(),
+            dead_letters_topic: String::new(),
+        };
+        for number in 1..=ORDERS {
+            let SampleOrder { order, steps } = sample(number, &names).unwrap();
+            assert_eq!(order.event.topic, "orders");
+            let types: Vec<&str> =
+                steps.iter().map(|step| step.attributes.event_type.as_str()).collect();
+            let all = ["order.shipped", "order.delivered"];
+            assert_eq!(types, all[..usize::try_from(status(number).sequence()).unwrap() - 1]);
+            assert!(steps.iter().all(|step| step.topic == "deliveries"));
+        }
+    }
 }

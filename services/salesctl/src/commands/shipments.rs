@@ -6,13 +6,13 @@ use conf::{Conf, Subcommands};
 use contracts::delivery_events::event_type;
 use contracts::timestamp_text;
 use domain::OrderId;
-use serde::Serialize;
-use service_kit::config::number_in;
+use serde_json::{Value, json};
+use service_kit::config::within;
 use store::shipments::{self, RefusedStep};
 
 use super::databases::Databases;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Output};
 
 #[derive(Conf)]
 pub(crate) struct Shipments {
@@ -36,16 +36,15 @@ struct DeadLetters {
     databases: Databases,
 
     /// Maximum number of steps to list
-    #[conf(long, default_value = "20", value_parser = parse_limit)]
+    #[conf(long, default_value = "20", value_parser = within(1..=10_000))]
     limit: i64,
 
     /// Only the step of this order
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 #[derive(Conf)]
@@ -61,95 +60,57 @@ struct Redrive {
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
-}
-
-fn parse_limit(text: &str) -> Result<i64, String> {
-    number_in(text, 1..=10_000)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    order_id: String,
-    event_type: &'static str,
-    at: String,
-    reason: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    dry_run: bool,
-    /// Steps that were dead letters before the redrive.
-    eligible: i64,
-    redriven: usize,
+    #[conf(flatten)]
+    output: Output,
 }
 
 impl Shipments {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::DeadLetters(command) => command.run().await?,
-            Command::Redrive(command) => command.run().await?,
+            Command::DeadLetters(command) => command.run().await,
+            Command::Redrive(command) => command.run().await,
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl DeadLetters {
-    async fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         let (_, delivery) = self.databases.open();
         let mut connection = delivery.connection().await?;
         let steps = shipments::refused(&mut connection, self.order, self.limit).await?;
-        let listed: Vec<Listed> = steps.into_iter().map(Listed::from).collect();
-        output::print(self.json, &listed, |listed| {
-            if listed.is_empty() {
-                return "no dead letters".to_owned();
-            }
-            listed.iter().map(Listed::text).collect::<Vec<_>>().join("\n")
-        })
+        let listed: Vec<Value> = steps.iter().map(json).collect();
+        self.output.print(&listed, || output::dead_letters(&steps, "\n", text))
     }
 }
 
 impl Redrive {
-    async fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         let (_, delivery) = self.databases.open();
         let mut connection = delivery.connection().await?;
+        // Before the redrive.
         let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;
-        let mut report = Report { dry_run: !self.yes, eligible, redriven: 0 };
-        if self.yes {
-            report.redriven = shipments::redrive(&mut connection, self.order).await?;
-        }
-        output::print(self.json, &report, Report::text)
-    }
-}
-
-impl From<RefusedStep> for Listed {
-    fn from(step: RefusedStep) -> Self {
-        Self {
-            order_id: step.order_id.to_string(),
-            event_type: event_type(step.step),
-            at: timestamp_text(step.at),
-            reason: step.reason,
-        }
-    }
-}
-
-impl Listed {
-    fn text(&self) -> String {
-        format!("{}  {}  order {}\n    {}", self.at, self.event_type, self.order_id, self.reason)
-    }
-}
-
-impl Report {
-    fn text(&self) -> String {
-        if self.dry_run {
-            let eligible = self.eligible;
+        let redriven =
+            if self.yes { shipments::redrive(&mut connection, self.order).await? } else { 0 };
+        let report = json!({ "dryRun": !self.yes, "eligible": eligible, "redriven": redriven });
+        self.output.print(&report, || {
+            if self.yes {
+                return format!("{redriven} steps were put back.");
+            }
             format!("{eligible} steps would be put back. Nothing was changed: use --yes to apply.")
-        } else {
-            format!("{} steps were put back.", self.redriven)
-        }
+        })
     }
+}
+
+fn json(RefusedStep { order_id, step, at, reason }: &RefusedStep) -> Value {
+    json!({
+        "orderId": order_id.as_uuid(),
+        "eventType": event_type(*step),
+        "at": timestamp_text(*at),
+        "reason": reason,
+    })
+}
+
+fn text(RefusedStep { order_id, step, at, reason }: &RefusedStep) -> String {
+    let (at, event_type) = (timestamp_text(*at), event_type(*step));
+    format!("{at}  {event_type}  order {order_id}\n    {reason}")
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use conf::Conf;
 use domain::Owner;
-use service_kit::config::number_in;
+use operations::token::{TokenSettings, parse_subject};
+use service_kit::config::within;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::token::{TokenSettings, parse_subject};
 
 #[derive(Conf)]
 pub(crate) struct Token {
@@ -26,18 +26,13 @@ pub(crate) struct Token {
     operator: bool,
 
     /// Minutes until the token expires
-    #[conf(long, default_value = "60", value_parser = parse_minutes)]
+    #[conf(long, default_value = "60", value_parser = within(1..=525_600))]
     minutes: u64,
 }
 
 impl Token {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let valid = Duration::from_secs(self.minutes * 60);
-        output::line(&self.settings.mint(self.subject.as_str(), self.operator, valid)?)?;
-        Ok(ExitCode::SUCCESS)
+        output::line(&self.settings.mint(self.subject.as_str(), self.operator, valid)?)
     }
-}
-
-fn parse_minutes(text: &str) -> Result<u64, String> {
-    number_in(text, 1..=525_600)
 }

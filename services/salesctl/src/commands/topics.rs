@@ -8,14 +8,14 @@ use std::time::Duration;
 use conf::{Conf, Subcommands};
 use contracts::topics;
 use messaging::KafkaSettings;
-use messaging::topic_admin::{self, Creation, Replication, TopicAdminError};
-use serde::Serialize;
-use service_kit::config::number_in;
+use messaging::topic_admin::{self, Creation, Replication, Topic, TopicAdminError};
+use serde_json::json;
+use service_kit::config::within;
 use service_kit::retry::outage::Outage;
 
 use crate::failure::Failure;
 use crate::max_wait::{parse_wait, wait_for};
-use crate::output;
+use crate::output::{Output, lines};
 
 /// Kafka stores a replication factor as a signed 16-bit integer.
 const MAX_REPLICAS: u16 = 32_767;
@@ -44,21 +44,20 @@ struct Create {
     names: TopicSettings,
 
     /// Replicas of each partition of a new topic; the broker's default when unset
-    #[conf(long, value_parser = parse_replicas)]
+    #[conf(long, value_parser = within(1..=MAX_REPLICAS))]
     replication_factor: Option<u16>,
 
     /// Replicas that must have a record of a new topic before the broker acknowledges it; the
     /// broker's default when unset
-    #[conf(long, value_parser = parse_replicas)]
+    #[conf(long, value_parser = within(1..=MAX_REPLICAS))]
     min_insync_replicas: Option<u16>,
 
     /// Seconds to wait for a broker that is unavailable
     #[conf(long, default_value = "60", value_parser = parse_wait)]
     wait: u64,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 /// Names of topics and consumer groups, from the same variables as in the services.
@@ -107,19 +106,10 @@ impl From<TopicSettings> for topics::Names {
 impl Topics {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Create(create) => create.run().await?,
-            Command::List(list) => list.run().await?,
+            Command::Create(create) => create.run().await,
+            Command::List(list) => list.run().await,
         }
-        Ok(ExitCode::SUCCESS)
     }
-}
-
-#[derive(Serialize)]
-struct TopicResult {
-    topic: String,
-    created: bool,
-    /// Smallest number of replicas of a partition.
-    replicas: usize,
 }
 
 impl Create {
@@ -133,7 +123,7 @@ impl Create {
         }
     }
 
-    async fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         let wanted = topics::Names::from(self.names).specs();
         let max_wait = Duration::from_secs(self.wait);
         // A failed authentication is retried: the users may not exist yet.
@@ -143,28 +133,21 @@ impl Create {
             Replication { replicas: self.replication_factor, in_sync: self.min_insync_replicas };
         let attempt = async || topic_admin::create(&self.kafka, &wanted, copies).await;
         let results = wait_for(Outage::of("kafka"), max_wait, is_transient, attempt).await?;
-        let made = results.into_iter().map(|(topic, creation)| TopicResult {
-            topic: topic.name,
-            created: creation == Creation::Created,
-            replicas: topic.replicas,
-        });
-        output::print(self.json, &made.collect::<Vec<_>>(), |made| {
-            made.iter()
-                .map(|made| line(made, self.replication_factor))
-                .collect::<Vec<_>>()
-                .join("\n")
+        let json = |(topic, creation): &(Topic, Creation)| {
+            let created = *creation == Creation::Created;
+            json!({ "topic": topic.name, "created": created, "replicas": topic.replicas })
+        };
+        self.output.print(&results.iter().map(json).collect::<Vec<_>>(), || {
+            lines(&results, |result| line(result, self.replication_factor))
         })
     }
 }
 
 /// An existing topic is left as it is, and may have fewer replicas than requested.
-fn line(TopicResult { topic, created, replicas }: &TopicResult, wanted: Option<u16>) -> String {
-    let done = if *created { "created" } else { "existed" };
+fn line((topic, creation): &(Topic, Creation), wanted: Option<u16>) -> String {
+    let Topic { name, replicas, .. } = topic;
+    let done = if *creation == Creation::Created { "created" } else { "existed" };
     let less = wanted.filter(|wanted| *replicas < usize::from(*wanted));
     let left = less.map(|wanted| format!("  (replicas: {replicas}, not {wanted}; left as it is)"));
-    format!("{done}  {topic}{}", left.unwrap_or_default())
-}
-
-fn parse_replicas(text: &str) -> Result<u16, String> {
-    number_in(text, 1..=MAX_REPLICAS)
+    format!("{done}  {name}{}", left.unwrap_or_default())
 }

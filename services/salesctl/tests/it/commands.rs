@@ -1,32 +1,21 @@
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
+use system_tests::{RunningCommand, System, answer, salesctl};
 use test_kit::{World, topic_setting};
 
-use crate::system::{RunningSalesctl, System, answer, salesctl};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+/// The id of an order that does not exist.
+const ORDER: &str = "0199c0de-0000-7000-8000-000000000000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_migrations_run_once() {
     let world = World::create().await;
     world.database.execute("DROP SCHEMA sales CASCADE; DROP SCHEMA delivery CASCADE").await;
-    let outputs = join_all((0..4).map(|_| salesctl(&world, &["migrate", "--json"]))).await;
-    let mut ran = 0;
-    for output in outputs {
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let schemas: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        ran += schemas
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|schema| schema["run"].as_array().unwrap().len())
-            .sum::<usize>();
-    }
+    let reports = join_all((0..4).map(|_| answer(&world, &["migrate"]))).await;
+    let schemas = reports.iter().flat_map(|report| report.as_array().unwrap());
+    let ran: usize = schemas.map(|schema| schema["run"].as_array().unwrap().len()).sum();
     assert_eq!(ran, 15, "eleven of sales, four of delivery");
-    let again = salesctl(&world, &["migrate"]).await;
-    assert_eq!(text(&again.stdout), "sales: up to date\ndelivery: up to date\n");
+    let again = salesctl(&world, &["migrate"]).await.succeeded();
+    assert_eq!(again, "sales: up to date\ndelivery: up to date\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,17 +30,14 @@ async fn a_migration_yields_to_a_held_lock_and_is_retried() {
         )
         .await;
     let used = world.database.lock("sales.outbox_events").await;
-    let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
-    assert_eq!(failed.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&failed.stderr);
-    assert!(said.contains("lock timeout"), "{said}");
-    let waiting = RunningSalesctl::start(&world, &["migrate", "--json"]);
+    let report = salesctl(&world, &["migrate", "--wait", "0"]).await.failed(1);
+    assert!(report.contains("lock timeout"), "{report}");
+    let waiting = RunningCommand::salesctl(&world, &["migrate", "--json"]);
     world.database.until_a_statement_waits_for_a_lock().await;
     used.commit().await;
-    let output = waiting.end().await;
-    assert!(output.status.success(), "{output:?}");
-    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(run[0]["run"], json!(["20261125000005"]));
+    let outcome = waiting.end().await;
+    assert_eq!(outcome.json()[0]["run"], json!(["20261125000005"]), "{outcome:?}");
+    outcome.succeeded();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,15 +55,12 @@ async fn the_configured_topics_are_created_once_and_listed() {
     for created in [true, false] {
         let create =
             ["topics", "create", "--replication-factor", "1", "--min-insync-replicas", "1"];
-        let output = salesctl(&world, &[&create[..], &["--json"]].concat()).await;
-        let topics: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(topics.as_array().unwrap().len(), 5);
-        assert!(
-            topics.as_array().unwrap().iter().all(|topic| topic["created"] == created),
-            "{topics}"
-        );
+        let topics = answer(&world, &create).await;
+        let topics = topics.as_array().unwrap();
+        assert_eq!(topics.len(), 5);
+        assert!(topics.iter().all(|topic| topic["created"] == created), "{topics:?}");
     }
-    let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
+    let listed = salesctl(&world, &["topics", "list"]).await.succeeded();
     for topic in names.specs() {
         assert!(
             listed.contains(&format!(
@@ -96,68 +79,60 @@ async fn topics_with_more_replicas_than_brokers_are_not_created() {
     let mut world = World::create().await;
     let topic = format!("{}-other", world.topics.order_events);
     world.set("ORDER_EVENTS_TOPIC", &topic);
-    let output = salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await;
-    let report = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{report}");
+    let report =
+        salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await.failed(1);
     assert!(report.contains(&topic) && report.contains("InvalidReplicationFactor"), "{report}");
-    let listed = text(&salesctl(&world, &["topics", "list"]).await.stdout);
+    let listed = salesctl(&world, &["topics", "list"]).await.succeeded();
     assert!(listed.contains(&format!("{topic}  (missing)")), "{listed}");
 
     world.set("ORDER_EVENTS_TOPIC", world.topics.order_events.clone());
-    let output = salesctl(&world, &["topics", "create", "--replication-factor", "3"]).await;
-    let report = text(&output.stdout);
+    let create = ["topics", "create", "--replication-factor", "3"];
+    let report = salesctl(&world, &create).await.succeeded();
     let less = format!("{}  (replicas: 1, not 3; left as it is)\n", world.topics.order_events);
-    assert!(output.status.success() && report.contains(&less), "{report}");
+    assert!(report.contains(&less), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_created_and_shown() {
     let system = System::start().await;
-    let created = system
-        .salesctl(&["orders", "create", "--item", "widget:2:29.99", "--item", "a:b:1:0.50"])
-        .await;
-    let line = text(&created.stdout);
-    assert!(created.status.success(), "{line}{}", text(&created.stderr));
+    let create = ["orders", "create", "--item", "widget:2:29.99", "--item", "a:b:1:0.50"];
+    let line = system.salesctl(&create).await.succeeded();
     let id = line.split_whitespace().next().unwrap();
-    let shown = text(&system.salesctl(&["orders", "show", id]).await.stdout);
-    assert!(
-        shown.contains("Pending Shipment")
-            && shown.contains("60.48")
-            && shown.contains("1 x a:b at 0.50"),
-        "{shown}"
-    );
+    let shown = system.salesctl(&["orders", "show", id]).await.succeeded();
+    let (order, history) = shown.trim_end().rsplit_once("\n  ").unwrap();
+    insta::assert_snapshot!(order.replace(id, "[id]"), @r"
+    [id]  Pending Shipment  for customer-1  60.48
+            2 x widget at 29.99
+            1 x a:b at 0.50
+    ");
+    assert!(history.ends_with("Z  Pending Shipment"), "{history}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_order_reports_its_reason() {
     let system = System::start().await;
-    let refused = system.salesctl(&["orders", "create", "--item", "out-of-stock:1:1"]).await;
-    assert_eq!(refused.status.code(), Some(1));
-    let report = text(&refused.stderr);
+    let report =
+        system.salesctl(&["orders", "create", "--item", "out-of-stock:1:1"]).await.failed(1);
     assert!(
         report.contains("INSUFFICIENT_INVENTORY")
             && report.contains("out-of-stock: 1 requested, 0 in stock"),
         "{report}"
     );
-    let unknown =
-        system.salesctl(&["orders", "show", "0199c0de-0000-7000-8000-000000000000"]).await;
-    assert_eq!(unknown.status.code(), Some(1));
-    assert!(text(&unknown.stderr).contains("ORDER_NOT_FOUND"));
+    let report = system.salesctl(&["orders", "show", ORDER]).await.failed(1);
+    assert!(report.contains("ORDER_NOT_FOUND"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_token_is_used_unchanged() {
     let mut system = System::start().await;
-    let token = text(&system.salesctl(&["token", "--subject", "carol"]).await.stdout);
+    let token = system.salesctl(&["token", "--subject", "carol"]).await.succeeded();
     system.world.unset("JWT_SECRET").set("API_TOKEN", token.trim());
-    let created = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
-    assert!(created.status.success(), "{}", text(&created.stderr));
+    system.accept().await;
     let owner = "SELECT count(*) FROM sales.orders WHERE owner = 'carol'";
     assert_eq!(system.world.database.count(owner).await, 1);
     // A token cannot sign other tokens.
-    let refused = system.salesctl(&["token"]).await;
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("JWT_SECRET"), "{}", text(&refused.stderr));
+    let report = system.salesctl(&["token"]).await.failed(2);
+    assert!(report.contains("JWT_SECRET"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,10 +144,7 @@ async fn exactly_one_of_secret_and_token_is_required() {
         } else {
             world.set("API_TOKEN", token);
         }
-        let refused =
-            salesctl(&world, &["orders", "show", "0199c0de-0000-7000-8000-000000000000"]).await;
-        assert_eq!(refused.status.code(), Some(2));
-        let report = text(&refused.stderr);
+        let report = salesctl(&world, &["orders", "show", ORDER]).await.failed(2);
         assert!(report.contains("JWT_SECRET") && report.contains("API_TOKEN"), "{report}");
     }
 }
@@ -185,7 +157,7 @@ async fn wrong_usage_exits_with_code_2() {
         &["demo", "--orders", "0"],
         &["orders", "create", "--item", "widget"],
         &["outbox", "redrive", "--max", "0"],
-        &["seed", "--yes"],
+        &["seed", "--wait", "soon"],
         &["dlq", "redrive"],
         &["topics", "create", "--replication-factor", "0"],
         &["topics", "create", "--replication-factor", "2", "--min-insync-replicas", "3"],
@@ -197,13 +169,12 @@ async fn wrong_usage_exits_with_code_2() {
         &["orders", "create", "--subject", " ", "--item", "widget:1:1"],
         &[],
     ] {
-        assert_eq!(salesctl(&world, arguments).await.status.code(), Some(2), "{arguments:?}");
+        salesctl(&world, arguments).await.failed(2);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_setting_is_rejected_without_waiting() {
-    const ORDER: &str = "0199c0de-0000-7000-8000-000000000000";
     for (variable, value, arguments) in [
         ("API_URL", "ftp://x", &["orders", "create", "--item", "widget:1:1"][..]),
         ("API_URL", "ftp://x", &["orders", "show", ORDER]),
@@ -213,9 +184,7 @@ async fn an_invalid_setting_is_rejected_without_waiting() {
     ] {
         let mut world = World::create().await;
         world.set(variable, value);
-        let refused = salesctl(&world, arguments).await;
-        let report = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(2), "{report}");
+        let report = salesctl(&world, arguments).await.failed(2);
         assert!(report.contains(variable) && !report.contains("waiting"), "{report}");
     }
 }
@@ -226,11 +195,9 @@ async fn the_wait_for_an_unavailable_api_is_reported_and_times_out() {
     world.set("API_URL", "http://127.0.0.1:1");
     for arguments in [
         &["orders", "create", "--item", "widget:1:1", "--wait", "1"][..],
-        &["orders", "show", "0199c0de-0000-7000-8000-000000000000", "--wait", "1"],
+        &["orders", "show", ORDER, "--wait", "1"],
     ] {
-        let failed = salesctl(&world, arguments).await;
-        let report = text(&failed.stderr);
-        assert_eq!(failed.status.code(), Some(1), "{report}");
+        let report = salesctl(&world, arguments).await.failed(1);
         assert!(report.contains("unavailable, waiting for it"), "{report}");
         assert!(!report.contains("available again"), "{report}");
     }
@@ -248,7 +215,7 @@ async fn help_and_usage_errors_show_no_code_identifiers() {
         &["token", "--help"],
     ] {
         let output = salesctl(&world, arguments).await;
-        let printed = text(&output.stdout) + &text(&output.stderr);
+        let printed = output.stdout + &output.stderr;
         for internal in ["Settings", "::", "<access", "<settings", "[id]", "[event_type]", "''"] {
             assert!(!printed.contains(internal), "{internal} is in: {printed}");
         }
@@ -259,23 +226,9 @@ async fn help_and_usage_errors_show_no_code_identifiers() {
 async fn an_unavailable_database_is_reported_without_its_password() {
     let mut world = World::create().await;
     world.set("DATABASE_URL", "postgres://sales:hunter2@127.0.0.1:1/orders");
-    let failed = salesctl(&world, &["migrate", "--wait", "0"]).await;
-    assert_eq!(failed.status.code(), Some(1));
-    let report = text(&failed.stderr);
+    let report = salesctl(&world, &["migrate", "--wait", "0"]).await.failed(1);
     assert!(report.contains("cannot connect to the database 127.0.0.1:1/orders: "), "{report}");
     assert!(!report.contains("hunter2"), "{report}");
     // The message repeats no cause.
     assert_eq!(report.matches("refused").count(), 1, "{report}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn seed_is_a_dry_run_without_yes() {
-    let world = World::create().await;
-    let orders = async || world.database.count("SELECT count(*) FROM sales.orders").await;
-    let seed = ["seed", "--delivered", "3", "--waiting", "2"];
-    assert_eq!(answer(&world, &seed).await["added"], false);
-    assert_eq!(orders().await, 0);
-    assert_eq!(answer(&world, &[&seed[..], &["--yes"]].concat()).await["added"], true);
-    assert_eq!(orders().await, 5);
-    assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_events").await, 2);
 }

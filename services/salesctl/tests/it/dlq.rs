@@ -3,9 +3,8 @@
 use messaging::Record;
 use messaging::dead_letter::{DeadLetterReason, DeadLetters};
 use serde_json::{Value, json};
+use system_tests::{answer, salesctl};
 use test_kit::{World, read_all};
-
-use crate::system::{answer, salesctl};
 
 /// A record of the delivery events topic, as a consumer reads it.
 pub(crate) fn record(world: &World, key: &str, value: &[u8]) -> Record {
@@ -132,7 +131,7 @@ async fn a_dead_letter_is_shown_completely_as_text_or_base64() {
     let second = ["dlq", "show", "--topic", &topic, "--partition", "0", "--offset", "1"];
     let second = answer(&world, &second).await;
     assert_eq!((second.as_array().unwrap().len(), &second[0]["offset"]), (1, &json!(1)));
-    let text = String::from_utf8(salesctl(&world, &["dlq", "show"]).await.stdout).unwrap();
+    let text = salesctl(&world, &["dlq", "show"]).await.succeeded();
     assert!(
         text.contains(r#"value: {"orderId":  1}"#) && text.contains("value: base64:/wAB"),
         "{text}"
@@ -143,14 +142,10 @@ async fn a_dead_letter_is_shown_completely_as_text_or_base64() {
 async fn an_unknown_topic_and_an_unavailable_broker_are_reported() {
     let mut world = World::create().await;
     let unknown = format!("{}.unknown.dlq", world.topics.order_events);
-    let failed = salesctl(&world, &["dlq", "redrive", &unknown]).await;
-    assert_eq!(failed.status.code(), Some(1));
-    let report = String::from_utf8(failed.stderr).unwrap();
+    let report = salesctl(&world, &["dlq", "redrive", &unknown]).await.failed(1);
     assert!(report.contains(&format!("there is no topic {unknown}")), "{report}");
 
     world.set("KAFKA_BROKERS", "127.0.0.1:1");
-    let failed = salesctl(&world, &["dlq", "redrive", &unknown]).await;
-    assert_eq!(failed.status.code(), Some(1));
-    let report = String::from_utf8(failed.stderr).unwrap();
+    let report = salesctl(&world, &["dlq", "redrive", &unknown]).await.failed(1);
     assert!(report.contains("no response from Kafka within 15 seconds"), "{report}");
 }

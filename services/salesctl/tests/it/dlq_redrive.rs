@@ -1,16 +1,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::cloud_events::data_schema;
-use contracts::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
-use contracts::message::Origin;
-use domain::{DeliveryStep, OrderId};
+use contracts::delivery_events::DELIVERY_VERSION;
+use domain::DeliveryStep;
 use messaging::Record;
 use messaging::dead_letter::value_digest;
 use serde_json::{Value, json};
-use test_kit::{World, eventually, limit_records, produce, produce_all, produce_at, read_all};
+use test_kit::{World, eventually, limit_records, produce, produce_at, read_all};
 use uuid::Uuid;
 
 use crate::dlq::{dead_letter, keys, listed, record};
-use crate::system::{RunningSalesctl, System, answer, salesctl};
+use crate::verify::report_step;
+use system_tests::{RunningCommand, System, answer, salesctl};
 
 async fn redrive(world: &World, options: &[&str]) -> Value {
     let topic = world.topics.delivery_events_dlq();
@@ -149,7 +148,7 @@ async fn a_record_at_the_redrive_limit_is_not_redriven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stray_record_is_not_redriven() {
+async fn a_record_that_is_not_a_dead_letter_of_the_topic_is_not_redriven() {
     let world = World::create().await;
     let (dlq, elsewhere) = (world.topics.delivery_events_dlq(), world.topics.order_events.clone());
     let forged = [("dlq-original-topic".to_owned(), elsewhere.clone())];
@@ -175,9 +174,9 @@ async fn a_record_rejected_by_its_topic_is_reported_and_blocks_no_other() {
     dead_letter(&world, &[small("a"), (huge.clone(), "status-gap"), small("b")]).await;
 
     let topic = world.topics.delivery_events_dlq();
-    let output = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await;
-    assert_eq!(output.status.code(), Some(1));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let outcome = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await;
+    assert_eq!(outcome.code, Some(1));
+    let report = outcome.json();
     assert_eq!((&report["sent"], &report["refused"][0]["offset"]), (&json!(2), &json!(1)));
     assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b"]);
     assert_eq!(counts(&listed(&world).await).0, 1);
@@ -197,8 +196,7 @@ async fn a_record_rejected_by_both_topics_is_kept_truncated_and_blocks_no_other(
         limit_records(&world.stack, topic, 50_000).await;
     }
 
-    let output = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await;
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--json"]).await.json();
     assert_eq!((&report["sent"], &report["refused"][0]["offset"]), (&json!(2), &json!(1)));
     assert_eq!(keys(&world, &world.topics.delivery_events).await, ["a", "b"]);
     let left = read_all(&world.stack, &topic).await.pop().unwrap();
@@ -219,7 +217,7 @@ async fn a_killed_redrive_loses_nothing() {
     let topic = world.topics.delivery_events_dlq();
 
     let options = ["dlq", "redrive", &topic, "--yes", "--rate", "20", "--class", "status-gap"];
-    let redriving = RunningSalesctl::start(&world, &options);
+    let redriving = RunningCommand::salesctl(&world, &options);
     eventually("some are sent", async || {
         (keys(&world, &world.topics.delivery_events).await.len() >= 6).then_some(())
     })
@@ -247,28 +245,19 @@ async fn a_redrive_stops_when_another_one_overtakes_it() {
     dead_letter(&world, &letters).await;
     let topic = world.topics.delivery_events_dlq();
 
-    let slow = RunningSalesctl::start(&world, &["dlq", "redrive", &topic, "--yes", "--rate", "1"]);
+    let slow =
+        RunningCommand::salesctl(&world, &["dlq", "redrive", &topic, "--yes", "--rate", "1"]);
     eventually("the first record is sent", async || {
         (!keys(&world, &world.topics.delivery_events).await.is_empty()).then_some(())
     })
     .await;
     redrive(&world, &["--yes"]).await;
-    let output = slow.end().await;
-    assert_eq!(output.status.code(), Some(1));
-    let report = String::from_utf8(output.stderr).unwrap();
+    let report = slow.end().await.failed(1);
     assert!(report.contains(&format!("another redrive of {topic} is under way")), "{report}");
     let mut arrived = keys(&world, &world.topics.delivery_events).await;
     assert!(arrived.len() <= 22, "{arrived:?}");
     arrived.dedup();
     assert_eq!(arrived, names);
-}
-
-/// Publishes a delivery event as delivery-service does, with the given schema version.
-async fn report(world: &World, order: OrderId, step: DeliveryStep, version: &str) {
-    let event = DeliveryEvent { order_id: order, step, at: chrono::Utc::now() };
-    let mut message = event.message(Origin::new("/delivery-service", ""));
-    message.attributes.data_schema = data_schema(event_type(step), version);
-    produce_all(&world.stack, &world.topics.delivery_events, &[message.into()]).await;
 }
 
 async fn until_waiting(world: &World, classes: Value) {
@@ -278,25 +267,19 @@ async fn until_waiting(world: &World, classes: Value) {
     .await;
 }
 
-async fn place(system: &System) -> OrderId {
-    let output = system.salesctl(&["orders", "create", "--item", "widget:1:9.99", "--json"]).await;
-    let created: Value = serde_json::from_slice(&output.stdout).unwrap();
-    created["orderId"].as_str().unwrap().parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redriven_dead_letter_is_applied_after_its_cause_is_fixed() {
     let system = System::start().await;
     let (world, _status) = (&system.world, system.start_status());
-    let order = place(&system).await;
-    report(world, order, DeliveryStep::Delivered, DELIVERY_VERSION).await;
+    let order = system.accept().await;
+    report_step(world, &order, DeliveryStep::Delivered, DELIVERY_VERSION).await;
     until_waiting(world, json!({ "status-gap": 1 })).await;
-    report(world, order, DeliveryStep::Shipped, DELIVERY_VERSION).await;
+    report_step(world, &order, DeliveryStep::Shipped, DELIVERY_VERSION).await;
     let until = async |status: &str| {
         let query = format!(
             "SELECT count(*) FROM sales.orders WHERE id = '{order}' AND status = '{status}'"
         );
-        eventually(status, async || (world.database.count(&query).await == 1).then_some(())).await;
+        world.database.until_count(status, &query, 1).await;
     };
     until("Shipped").await;
 
@@ -309,8 +292,8 @@ async fn a_redriven_dead_letter_is_applied_after_its_cause_is_fixed() {
 async fn a_record_of_an_unsupported_version_is_dead_lettered_again_until_the_redrive_limit() {
     let system = System::start().await;
     let (world, _status) = (&system.world, system.start_status());
-    let order = place(&system).await;
-    report(world, order, DeliveryStep::Shipped, "2.0").await;
+    let order = system.accept().await;
+    report_step(world, &order, DeliveryStep::Shipped, "2.0").await;
     for _ in 0..3 {
         until_waiting(world, json!({ "unsupported-version": 1 })).await;
         assert_eq!(redrive(world, &["--yes"]).await["sent"], 1);

@@ -1,17 +1,10 @@
-use std::process::Output;
-
 use serde_json::{Value, json};
+use system_tests::{System, answer, bench, salesctl};
 use test_kit::World;
-
-use crate::system::{System, salesctl};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
 
 async fn accepted(system: &System, customer: &str) -> String {
     let order = ["orders", "create", "--customer", customer, "--item", "widget:1:9.99"];
-    let created = text(&system.salesctl(&order).await.stdout);
+    let created = system.salesctl(&order).await.succeeded();
     created.split_whitespace().next().unwrap().to_owned()
 }
 
@@ -19,16 +12,15 @@ async fn accepted(system: &System, customer: &str) -> String {
 async fn orders_are_listed_newest_first_over_all_pages() {
     let system = System::start().await;
     // More than one page of the API.
-    assert!(system.salesctl(&["seed", "--yes", "--delivered", "130"]).await.status.success());
+    bench(&system.world, &["seed", "--yes", "--delivered", "130"]).await.succeeded();
     let mut placed = Vec::new();
     for _ in 0..3 {
         placed.push(accepted(&system, "carol").await);
     }
     placed.reverse();
     let listed = async |arguments: &[&str]| {
-        let output = system.salesctl(&[&["orders", "list", "--json"], arguments].concat()).await;
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let orders: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let orders = answer(&system.world, &[&["orders", "list"], arguments].concat()).await;
+        let orders = orders.as_array().unwrap();
         orders.iter().map(|order| order["orderId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let all = listed(&["--all"]).await;
@@ -40,18 +32,16 @@ async fn orders_are_listed_newest_first_over_all_pages() {
     assert_eq!(listed(&["--status", "Pending Shipment"]).await, placed);
     assert_eq!(listed(&["--status", "Delivered", "--all"]).await, all[3..]);
 
-    let output = text(&system.salesctl(&["orders", "list", "--customer", "carol"]).await.stdout);
+    let output = system.salesctl(&["orders", "list", "--customer", "carol"]).await.succeeded();
     let line = output.lines().next().unwrap();
     for part in [&placed[0], "Pending Shipment", "9.99", "carol"] {
         assert!(line.contains(part), "{line}");
     }
-    let refused = system.salesctl(&["orders", "list", "--status", "Unknown"]).await;
-    assert_eq!(refused.status.code(), Some(2));
+    system.salesctl(&["orders", "list", "--status", "Unknown"]).await.failed(2);
 }
 
 /// The lines of `orders follow --json`, without the times.
-fn changes(output: &Output) -> Vec<(String, String)> {
-    let lines = text(&output.stdout);
+fn changes(lines: &str) -> Vec<(String, String)> {
     let change = |line: &str| {
         let mut change: Value = serde_json::from_str(line).unwrap();
         assert!(change["at"].take().as_str().unwrap().ends_with('Z'));
@@ -62,16 +52,14 @@ fn changes(output: &Output) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follow_prints_each_status_change_once() {
+async fn orders_follow_prints_each_status_change_once() {
     let mut system = System::start().await;
     // The delay is long enough for `follow` to see each step separately.
     system.world.set("DELIVERY_MIN_DELAY", 300).set("DELIVERY_MAX_DELAY", 600);
     let orders = [accepted(&system, "carol").await, accepted(&system, "carol").await];
-    let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    let _services = system.start_background();
     let follow = ["orders", "follow", "--json", &orders[0], &orders[1]];
-    let output = system.salesctl(&follow).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let told = changes(&output);
+    let told = changes(&system.salesctl(&follow).await.succeeded());
     assert_eq!(told.len(), 6, "{told:?}");
     for order in &orders {
         let statuses: Vec<_> =
@@ -80,41 +68,36 @@ async fn follow_prints_each_status_change_once() {
     }
     // A delivered order gets its whole history printed.
     let late = system.salesctl(&["orders", "follow", &orders[0]]).await;
-    assert_eq!(text(&late.stdout).lines().count(), 3);
+    assert_eq!(late.stdout.lines().count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follow_exits_with_code_1_after_its_timeout() {
+async fn orders_follow_exits_with_code_1_after_its_timeout() {
     let system = System::start().await;
     let order = accepted(&system, "carol").await;
     let follow = ["orders", "follow", "--json", "--timeout", "2", &order];
-    let output = system.salesctl(&follow).await;
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(changes(&output), [(order.clone(), "Pending Shipment".to_owned())]);
-    let report = text(&output.stderr);
+    let outcome = system.salesctl(&follow).await;
+    assert_eq!(changes(&outcome.stdout), [(order.clone(), "Pending Shipment".to_owned())]);
+    let report = outcome.failed(1);
     let expected =
         format!("{order} was not Delivered within 2 s; its last status is Pending Shipment");
     assert!(report.contains(&expected), "{report}");
 
     let unknown = "0199c0de-0000-7000-8000-000000000000";
-    let output = system.salesctl(&["orders", "follow", unknown]).await;
-    assert_eq!(output.status.code(), Some(1));
-    let report = text(&output.stderr);
+    let report = system.salesctl(&["orders", "follow", unknown]).await.failed(1);
     assert!(report.contains("ORDER_NOT_FOUND") && report.contains(unknown), "{report}");
-    assert_eq!(system.salesctl(&["orders", "follow"]).await.status.code(), Some(2));
-    let listed = system.salesctl(&["orders", "list", "--json", "--customer", "unknown"]).await;
-    assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).unwrap(), json!([]));
+    system.salesctl(&["orders", "follow"]).await.failed(2);
+    let listed = answer(&system.world, &["orders", "list", "--customer", "unknown"]).await;
+    assert_eq!(listed, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follow_reports_an_unavailable_api() {
+async fn orders_follow_reports_an_unavailable_api() {
     let mut world = World::create().await;
     // Nothing listens there.
     world.set("API_URL", "http://127.0.0.1:1");
     let order = "0199c0de-0000-7000-8000-000000000000";
-    let output = salesctl(&world, &["orders", "follow", "--wait", "1", order]).await;
-    assert_eq!(output.status.code(), Some(1));
-    let report = text(&output.stderr);
+    let report = salesctl(&world, &["orders", "follow", "--wait", "1", order]).await.failed(1);
     assert!(
         report.contains(&format!("order {order}: the request to the sales API failed")),
         "{report}"

@@ -4,10 +4,9 @@ use contracts::message::EventMessage;
 use domain::OrderId;
 use serde_json::json;
 use store::outbox::share;
+use system_tests::{answer, salesctl};
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
-
-use crate::system::{answer, salesctl};
 
 /// Dead-letters these events, as a relay does after Kafka has rejected them.
 pub(crate) async fn insert_dead_letters(world: &World, events: &[EventMessage], reason: &str) {
@@ -94,8 +93,8 @@ async fn a_huge_backlog_is_reported_as_a_lower_bound() {
         (&json!(2000), &json!(false))
     );
     assert!(status["waiting"]["estimate"].as_i64().unwrap() >= 2000);
-    let text = salesctl(&world, &["outbox", "status"]).await.stdout;
-    assert!(String::from_utf8(text).unwrap().contains("at least 2000"));
+    let text = salesctl(&world, &["outbox", "status"]).await.succeeded();
+    assert!(text.contains("at least 2000"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +132,6 @@ async fn dead_letters_are_listed_newest_first_and_shown_completely() {
             },
         })
     );
-    let unknown = salesctl(&world, &["outbox", "dead-letters", "show", "4711"]).await;
-    assert_eq!(unknown.status.code(), Some(1));
-    assert!(String::from_utf8(unknown.stderr).unwrap().contains("there is no dead letter 4711"));
+    let report = salesctl(&world, &["outbox", "dead-letters", "show", "4711"]).await.failed(1);
+    assert!(report.contains("there is no dead letter 4711"), "{report}");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use test_kit::{World, eventually, outbox_event as event, put_into_outbox as put, read_all};
 
 use crate::outbox::insert_dead_letters;
-use crate::system::{RunningSalesctl, answer, salesctl};
+use system_tests::{RunningCommand, answer, salesctl};
 
 const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters WHERE redriven_at IS NULL";
 const OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
@@ -142,7 +142,7 @@ async fn an_event_at_the_redrive_limit_is_not_redriven() {
 async fn a_killed_outbox_redrive_neither_loses_nor_duplicates_an_event() {
     let world = World::create().await;
     insert_dead_letters(&world, &events(&world, 60), "too large").await;
-    let redrive = RunningSalesctl::start(&world, &["outbox", "redrive", "--yes", "--rate", "20"]);
+    let redrive = RunningCommand::salesctl(&world, &["outbox", "redrive", "--yes", "--rate", "20"]);
     eventually("some are redriven", async || {
         (world.database.count(OUTBOX).await >= 6).then_some(())
     })
@@ -175,9 +175,7 @@ async fn outbox_commands_report_an_unavailable_database() {
     let mut world = World::create().await;
     world.set("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
     for arguments in [&["outbox", "status"][..], &["outbox", "redrive", "--yes"]] {
-        let failed = salesctl(&world, arguments).await;
-        assert_eq!(failed.status.code(), Some(1));
-        let report = String::from_utf8(failed.stderr).unwrap();
+        let report = salesctl(&world, arguments).await.failed(1);
         let reason = "cannot connect to the database 127.0.0.1:1/sales: error connecting to server";
         assert!(report.contains(reason), "{report}");
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use contracts::delivery_events::DELIVERY_VERSION;
 use domain::DeliveryStep;
 use messaging::Record;
 use serde_json::Value;
 use test_kit::{World, delete_topic, eventually, read_all};
 
-use crate::system::{RunningSalesctl, System, answer, salesctl};
-use crate::verify::{accepted, any_order, delivered, report_step, verify};
+use crate::verify::{any_order, delivered, report_step, verify};
+use system_tests::{RunningCommand, System, answer, salesctl, stop_all};
 
 const TYPES: [&str; 3] = ["order.created", "order.shipped", "order.delivered"];
 
@@ -45,12 +46,7 @@ async fn lose(world: &World, topics: &[&str]) {
     for topic in topics {
         delete_topic(&world.stack, topic).await;
     }
-    let made = salesctl(world, &["topics", "create"]).await;
-    assert!(made.status.success(), "{made:?}");
-}
-
-async fn until(world: &World, what: &str, count: &str, wanted: i64) {
-    eventually(what, async || (world.database.count(count).await == wanted).then_some(())).await;
+    salesctl(world, &["topics", "create"]).await.succeeded();
 }
 
 const IN_OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
@@ -62,13 +58,13 @@ async fn repair_rebuilds_lost_topics_with_the_same_events_and_orders_are_deliver
     let world = &system.world;
     // An order that delivery-service has delivered and status-consumer has not read.
     let (relay, delivery) = (system.start_relay(), system.start_delivery());
-    accepted(&system).await;
+    system.accept().await;
     let done = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
-    until(world, "it is reported", done, 3).await;
+    world.database.until_count("it is reported", done, 3).await;
     delivery.stop().await;
     // An order that delivery-service has not read.
-    accepted(&system).await;
-    until(world, "it is published", IN_OUTBOX, 0).await;
+    system.accept().await;
+    world.database.until_count("it is published", IN_OUTBOX, 0).await;
     relay.stop().await;
     let before = events(world).await;
     assert_eq!(before.len(), 4 + 3 * 2);
@@ -87,11 +83,9 @@ async fn repair_rebuilds_lost_topics_with_the_same_events_and_orders_are_deliver
         "the outbox has them"
     );
 
-    let services = [system.start_relay(), system.start_delivery(), system.start_status()];
-    until(world, "all are delivered", UNDELIVERED, 0).await;
-    for service in services {
-        service.stop().await;
-    }
+    let services = system.start_background();
+    world.database.until_count("all are delivered", UNDELIVERED, 0).await;
+    stop_all(services).await;
     let verdict = answer(world, &["verify", "--drained"]).await;
     assert_eq!(verdict["orders"]["delivered"], 4);
     let after = events(world).await;
@@ -106,7 +100,7 @@ async fn a_killed_repair_is_completed_by_the_next_one() {
     let world = &system.world;
     lose(world, &[&world.topics.order_events, &world.topics.delivery_events]).await;
     // One event per second, so that the kill comes long before the end.
-    let slow = RunningSalesctl::start(world, &["repair", "--yes", "--rate", "1"]);
+    let slow = RunningCommand::salesctl(world, &["repair", "--yes", "--rate", "1"]);
     eventually("some are queued", async || {
         (world.database.count(IN_OUTBOX).await >= 2).then_some(())
     })
@@ -124,12 +118,12 @@ async fn repair_delivers_an_order_whose_second_step_was_dead_lettered_without_th
     let system = System::start().await;
     let world = &system.world;
     let (relay, delivery) = (system.start_relay(), system.start_delivery());
-    let order = accepted(&system).await;
+    let order = system.accept().await;
     let done = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
-    until(world, "it is reported", done, 1).await;
+    world.database.until_count("it is reported", done, 1).await;
     delivery.stop().await;
     lose(world, &[&world.topics.delivery_events]).await;
-    report_step(world, &order, DeliveryStep::Delivered).await;
+    report_step(world, &order, DeliveryStep::Delivered, DELIVERY_VERSION).await;
     let status = system.start_status();
     eventually("the step is dead-lettered", async || {
         read_all(&world.stack, &world.topics.delivery_events_dlq()).await.pop()
@@ -138,7 +132,7 @@ async fn repair_delivers_an_order_whose_second_step_was_dead_lettered_without_th
 
     let report = answer(world, &["repair", "--yes", "--order", &order]).await;
     assert_eq!(missing(&report), [0, 1, 1]);
-    until(world, "it is delivered", UNDELIVERED, 0).await;
+    world.database.until_count("it is delivered", UNDELIVERED, 0).await;
     status.stop().await;
     relay.stop().await;
     assert_eq!(verify(world, &["--drained"]).await.0, 0);
@@ -157,8 +151,6 @@ async fn repair_skips_orders_it_would_ship_twice_and_rejects_unknown_orders() {
     assert_eq!(world.database.count(IN_OUTBOX).await, 0);
 
     let unknown = uuid::Uuid::now_v7().to_string();
-    let output = salesctl(world, &["repair", "--order", &unknown]).await;
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains(&format!("no order {unknown} was found")), "{said}");
+    let report = salesctl(world, &["repair", "--order", &unknown]).await.failed(1);
+    assert!(report.contains(&format!("no order {unknown} was found")), "{report}");
 }

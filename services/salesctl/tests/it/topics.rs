@@ -1,15 +1,13 @@
 use serde_json::{Value, json};
+use system_tests::{System, answer, salesctl};
 use test_kit::{World, eventually};
-
-use crate::system::{System, salesctl};
 
 /// The entry of a topic in `topics list`.
 async fn listed(world: &World, topic: &str) -> Value {
-    let output = salesctl(world, &["topics", "list", "--json"]).await;
-    let topics: Vec<Value> = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let topics = answer(world, &["topics", "list"]).await;
+    let topics = topics.as_array().unwrap();
     assert_eq!(topics.len(), 5, "the topics of the system and no others");
-    topics.into_iter().find(|it| it["topic"] == topic).unwrap()
+    topics.iter().find(|it| it["topic"] == topic).unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,8 +15,7 @@ async fn topics_list_shows_the_records_and_the_lag_of_each_group() {
     let system = System::start().await;
     let (world, names) = (&system.world, &system.world.topics);
     for _ in 0..3 {
-        let order = ["orders", "create", "--item", "widget:1:9.99"];
-        assert!(system.salesctl(&order).await.status.success());
+        system.accept().await;
     }
     let _relay = system.start_relay();
     let mut unread = eventually("all orders are published", async || {
@@ -48,7 +45,7 @@ async fn topics_list_shows_the_records_and_the_lag_of_each_group() {
         .await;
     }
     assert_eq!(listed(world, &names.dead_letters).await["groups"], json!([]));
-    let table = String::from_utf8(system.salesctl(&["topics", "list"]).await.stdout).unwrap();
+    let table = system.salesctl(&["topics", "list"]).await.succeeded();
     for line in [
         format!("{:>10}  {:>8}  {:>10}  {}\n", 3, 1, 6, names.delivery_events),
         format!(
@@ -65,9 +62,7 @@ async fn topics_list_marks_missing_topics_and_lists_other_topics_with_all() {
     let (mut world, other) = tokio::join!(World::create(), World::create());
     world.set("DEAD_LETTERS_TOPIC", "no-such-topic");
     let table = async |arguments: &[&str]| {
-        let output = salesctl(&world, &[&["topics", "list"], arguments].concat()).await;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        salesctl(&world, &[&["topics", "list"], arguments].concat()).await.succeeded()
     };
     let own = table(&[]).await;
     assert!(own.contains("no-such-topic  (missing)"), "{own}");
@@ -80,7 +75,6 @@ async fn topics_list_marks_missing_topics_and_lists_other_topics_with_all() {
 async fn topics_list_times_out_without_a_broker() {
     let mut world = World::create().await;
     world.set("KAFKA_BROKERS", "127.0.0.1:1");
-    let output = salesctl(&world, &["topics", "list"]).await;
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("Kafka is unavailable"));
+    let report = salesctl(&world, &["topics", "list"]).await.failed(1);
+    assert!(report.contains("Kafka is unavailable"), "{report}");
 }

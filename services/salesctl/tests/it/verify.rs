@@ -4,22 +4,20 @@ mod planted;
 mod running;
 
 use chrono::Utc;
-use contracts::delivery_events::DeliveryEvent;
+use contracts::cloud_events::data_schema;
+use contracts::delivery_events::{DeliveryEvent, event_type};
 use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use serde_json::Value;
+use system_tests::{System, salesctl, stop_all};
 use test_kit::{World, produce_all};
-
-use crate::system::{System, salesctl};
 
 const ALL: [&str; 7] = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"];
 
 /// The exit code and the report.
 pub(crate) async fn verify(world: &World, arguments: &[&str]) -> (i32, Value) {
-    let output = salesctl(world, &[&["verify", "--json"], arguments].concat()).await;
-    let report = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code().unwrap(), report)
+    let outcome = salesctl(world, &[&["verify", "--json"], arguments].concat()).await;
+    (outcome.code.unwrap(), outcome.json())
 }
 
 /// The violations of an invariant: the order and the description.
@@ -54,20 +52,10 @@ async fn assert_broken(
 /// A system that has delivered `orders` orders and whose background services were stopped.
 pub(crate) async fn delivered(orders: usize) -> System {
     let system = System::start().await;
-    let services = [system.start_relay(), system.start_delivery(), system.start_status()];
-    let (success, report) = system.demo(&["--orders", &orders.to_string()]).await;
-    assert!(success, "{report}");
-    for service in services {
-        service.stop().await;
-    }
+    let services = system.start_background();
+    system.deliver(orders).await;
+    stop_all(services).await;
     system
-}
-
-/// Creates an order. It is accepted but not published yet.
-pub(crate) async fn accepted(system: &System) -> String {
-    let created = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
-    let line = String::from_utf8(created.stdout).unwrap();
-    line.split_whitespace().next().unwrap().to_owned()
 }
 
 /// Any order of the database.
@@ -76,10 +64,11 @@ pub(crate) async fn any_order(world: &World) -> String {
     rows[0].get(0)
 }
 
-/// Reports a step as delivery-service would.
-pub(crate) async fn report_step(world: &World, order: &str, step: DeliveryStep) {
+/// Publishes a step as delivery-service does, with this version of the schema.
+pub(crate) async fn report_step(world: &World, order: &str, step: DeliveryStep, version: &str) {
     let order_id: OrderId = order.parse().unwrap();
     let event = DeliveryEvent { order_id, step, at: Utc::now() };
-    let record = event.message(Origin::new("/delivery-service", "")).into();
-    produce_all(&world.stack, &world.topics.delivery_events, &[record]).await;
+    let mut message = event.message(Origin::new("/delivery-service", ""));
+    message.attributes.data_schema = data_schema(event_type(step), version);
+    produce_all(&world.stack, &world.topics.delivery_events, &[message.into()]).await;
 }

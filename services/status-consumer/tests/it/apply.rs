@@ -41,7 +41,7 @@ async fn a_duplicate_event_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_without_effect_are_counted() {
+async fn duplicate_and_stale_events_are_counted() {
     let world = World::create().await;
     let order = place(&world).await;
     // A separate process counts the events of this test alone.
@@ -64,7 +64,7 @@ async fn events_without_effect_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rereading_a_topic_changes_nothing() {
+async fn rereading_the_delivery_topic_changes_no_order() {
     let mut world = World::create().await;
     let order = place(&world).await;
     report(&world, order, Shipped).await;

@@ -6,6 +6,5 @@ mod lag;
 mod liveness;
 mod members;
 mod poison;
-mod process;
 mod reap;
 mod shop;

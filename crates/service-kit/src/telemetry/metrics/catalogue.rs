@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn series_are_all_combinations_of_known_values() {
+    fn a_metric_starts_with_a_series_for_each_combination_of_known_labels() {
         let closed = metric(Gauge, "g", ALL, &[("a", &["1", "2"]), ("b", &["x"])], "");
         let series = |metric: Metric, known| {
             let pairs =

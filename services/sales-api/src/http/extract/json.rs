@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_keeps_its_digits() {
+    fn a_json_number_keeps_its_digits() {
         for digits in ["29.99", "0.10", "-0", "1e1", "123456789012345678901234567890.5"] {
             assert_eq!(read(digits, |json| json.number()), Ok(digits.to_owned()));
         }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_does_not_crash() {
+    fn deeply_nested_json_does_not_crash() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         let _ = read_json(deep.as_bytes(), |json| json.array().map(drop));
     }

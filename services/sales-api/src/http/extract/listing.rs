@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_becomes_a_listing_of_the_callers_own_orders() {
+    fn a_query_is_parsed_into_a_listing_of_the_callers_own_orders() {
         let query = "customerId=c%2B1&status=Pending+Shipment&limit=7&cursor=x&createdAfter=1970-01-01T00:00:00.0001Z";
         let ListingRequest { listing, cursor } = listing(&Caller::named("alice"), query).unwrap();
         assert_eq!(listing.owner.unwrap().as_str(), "alice");

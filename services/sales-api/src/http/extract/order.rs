@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_becomes_an_order() {
+    fn a_valid_body_is_parsed_into_an_order() {
         let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":29.99}]}"#;
         assert_eq!(draft(body.as_bytes()).unwrap().total().to_string(), "59.98");
     }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_bare_or_a_whole_quoted_string() {
+    fn an_idempotency_key_is_bare_or_a_complete_quoted_string() {
         assert_eq!(unquote("abc").as_deref(), Some("abc"));
         assert_eq!(unquote(r#""a \"b\" \\""#).as_deref(), Some(r#"a "b" \"#));
         for refused in [r#"""#, r#""a"#, r#""a"b"#, r#""a\n""#] {

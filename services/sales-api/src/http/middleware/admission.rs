@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_share_one_memory_limit() {
+    fn request_bodies_share_one_memory_limit() {
         let admission = Admission::new(1, Duration::MAX);
         let mut first = admission.memory(&owner("alice"));
         for bytes in [1, 1000, 1024, 1025] {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn no_subject_gets_more_than_half() {
+    fn no_subject_gets_more_than_half_of_the_permits_or_the_memory() {
         let admission = Admission::new(4, Duration::MAX);
         let (alice, bob) = (owner("alice"), owner("bob"));
         let permits = [admission.admit(&alice).unwrap(), admission.admit(&alice).unwrap()];

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_calls_share_a_batch_and_each_gets_its_own_outcome() {
+    async fn waiting_requests_share_a_batch_and_each_gets_its_own_outcome() {
         let double = async |items: &[u32]| Ok(items.iter().map(|item| item * 2).collect());
         let (outcomes, batches) = send(&(0..100).collect::<Vec<_>>(), 100, double).await;
         let doubled: Vec<u32> = outcomes.into_iter().map(Result::unwrap).collect();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_call_cannot_fail_another() {
+    async fn a_failing_request_does_not_fail_the_others_of_its_batch() {
         let unlucky = async |items: &[u32]| {
             let corrupt = StoreError::Corrupt { what: "number", source: "unlucky".into() };
             if items.contains(&3) { Err(corrupt) } else { Ok(items.to_vec()) }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unavailable_database_is_not_tried_for_each_call() {
+    async fn an_unavailable_database_is_not_tried_for_each_request_of_a_batch() {
         let away = async |_: &[u32]| Err(StoreError::NoConnection);
         let (outcomes, batches) = send(&[1, 2, 3], 3, away).await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(BatchError::Store(_)))));

@@ -146,7 +146,7 @@ async fn issuer_keys_are_awaited_and_outlast_an_issuer_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_is_accepted_at_once_and_unknown_kids_cause_no_refetch() {
+async fn a_new_issuer_key_is_accepted_at_once_and_unknown_kids_cause_no_refetch() {
     let (issuer, old, new) = (Issuer::start().await, KeyPair::p256(), KeyPair::p256());
     issuer.publish(&[old.jwk("old")]);
     let api = api_with("JWT_JWKS_URL", &issuer.url).await;

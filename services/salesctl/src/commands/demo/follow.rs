@@ -9,7 +9,6 @@ use indicatif::ProgressBar;
 use service_kit::retry::outage::Outage;
 use tokio::time::{Instant, sleep};
 
-use super::place::Placed;
 use crate::api::{Api, ApiError};
 
 /// Maximum number of concurrent requests.
@@ -17,9 +16,10 @@ const CONCURRENCY: usize = 8;
 /// Interval between two polls of an order.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// An order, as of its last poll.
+/// An order that was accepted, as of its last poll.
 pub(crate) struct Followed {
     pub(crate) id: OrderId,
+    pub(crate) placed_at: Instant,
     /// Duration of the create.
     pub(crate) create_took: Duration,
     /// Time from the create to the first poll that returned Delivered.
@@ -30,76 +30,54 @@ pub(crate) struct Followed {
     pub(crate) error: Option<ApiError>,
 }
 
-impl Followed {
-    /// The last known status of the order.
-    pub(crate) fn status(&self) -> Option<OrderStatus> {
-        self.last.as_ref().map(|order| order.status)
-    }
-}
-
 /// Polls the orders until all are Delivered or `time_limit` has elapsed.
 pub(crate) async fn follow(
     api: &Api,
-    placed: Vec<Placed>,
+    orders: &mut [Followed],
     time_limit: Duration,
     bar: &ProgressBar,
-) -> Result<Vec<Followed>, ApiError> {
+) {
     let deadline = Instant::now() + time_limit;
-    let mut waiting: Vec<(Placed, Followed)> = placed.into_iter().map(unseen).collect();
-    let mut done = Vec::with_capacity(waiting.len());
     let mut outage = Outage::of("sales API");
-    while !waiting.is_empty() && Instant::now() < deadline {
-        let polled: Vec<_> = stream::iter(waiting)
-            .map(|(placed, followed)| poll(api, placed, followed))
-            .buffer_unordered(CONCURRENCY)
-            .collect()
+    while Instant::now() < deadline {
+        let waiting = orders.iter_mut().filter(|order| order.delivered_after.is_none());
+        stream::iter(waiting)
+            .for_each_concurrent(CONCURRENCY, async |order| order.poll(api).await)
             .await;
-        match polled.iter().find_map(|(_, order)| order.error.as_ref()) {
+        match orders.iter().find_map(|order| order.error.as_ref()) {
             Some(error) => {
                 outage.failed(error);
             }
             None => outage.over(),
         }
-        let (delivered, rest): (Vec<_>, Vec<_>) =
-            polled.into_iter().partition(|(_, order)| order.delivered_after.is_some());
-        done.extend(delivered.into_iter().map(|(_, order)| order));
-        waiting = rest;
-        bar.set_position(done.len() as u64);
-        let shipped = waiting
-            .iter()
-            .filter(|(_, order)| order.status() == Some(OrderStatus::Shipped))
-            .count();
-        bar.set_message(format!("delivered, {shipped} shipped"));
-        if !waiting.is_empty() {
-            sleep(INTERVAL).await;
+        let with = |status| orders.iter().filter(|order| order.status() == Some(status)).count();
+        let delivered = with(OrderStatus::Delivered);
+        bar.set_position(delivered as u64);
+        bar.set_message(format!("delivered, {} shipped", with(OrderStatus::Shipped)));
+        if delivered == orders.len() {
+            return;
         }
+        sleep(INTERVAL).await;
     }
-    done.extend(waiting.into_iter().map(|(_, order)| order));
-    Ok(done)
 }
 
-fn unseen(placed: Placed) -> (Placed, Followed) {
-    let followed = Followed {
-        id: placed.id,
-        create_took: placed.took,
-        delivered_after: None,
-        last: None,
-        error: None,
-    };
-    (placed, followed)
-}
+impl Followed {
+    /// The last known status of the order.
+    pub(crate) fn status(&self) -> Option<OrderStatus> {
+        self.last.as_ref().map(|order| order.status)
+    }
 
-async fn poll(api: &Api, placed: Placed, mut order: Followed) -> (Placed, Followed) {
-    match api.order(order.id).await {
-        Ok(seen) => {
-            if seen.status == OrderStatus::Delivered {
-                order.delivered_after = Some(placed.at.elapsed());
+    async fn poll(&mut self, api: &Api) {
+        match api.order(self.id).await {
+            Ok(seen) => {
+                if seen.status == OrderStatus::Delivered {
+                    self.delivered_after = Some(self.placed_at.elapsed());
+                }
+                self.last = Some(seen);
+                self.error = None;
             }
-            order.last = Some(seen);
-            order.error = None;
+            // The next poll clears the error, so only an error of the last poll is reported.
+            Err(error) => self.error = Some(error),
         }
-        // The next poll clears the error, so only an error of the last poll is reported.
-        Err(error) => order.error = Some(error),
     }
-    (placed, order)
 }

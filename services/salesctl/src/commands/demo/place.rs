@@ -3,24 +3,16 @@
 use std::time::Duration;
 
 use contracts::http::{CreateOrder, CreateOrderItem};
-use domain::OrderId;
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::follow::Followed;
 use crate::api::{Api, ApiError};
 
 /// Maximum number of concurrent requests.
 const CONCURRENCY: usize = 8;
-
-/// An order that was accepted.
-pub(crate) struct Placed {
-    pub(crate) id: OrderId,
-    pub(crate) at: Instant,
-    /// Duration of the create.
-    pub(crate) took: Duration,
-}
 
 /// Places `count` orders, a few at a time.
 pub(crate) async fn place(
@@ -28,7 +20,7 @@ pub(crate) async fn place(
     count: usize,
     max_wait: Duration,
     bar: &ProgressBar,
-) -> Result<Vec<Placed>, ApiError> {
+) -> Result<Vec<Followed>, ApiError> {
     let run = Uuid::new_v4();
     stream::iter(0..count)
         .map(|number| place_one(api, run, number, max_wait))
@@ -43,7 +35,7 @@ async fn place_one(
     run: Uuid,
     number: usize,
     max_wait: Duration,
-) -> Result<Placed, ApiError> {
+) -> Result<Followed, ApiError> {
     let order = CreateOrder {
         customer_id: format!("customer-{}", number % 5 + 1),
         items: vec![
@@ -53,7 +45,14 @@ async fn place_one(
     };
     let at = Instant::now();
     let created = api.create(&order, &format!("demo-{run}-{number}"), max_wait).await?;
-    Ok(Placed { id: created.order_id, at, took: at.elapsed() })
+    Ok(Followed {
+        id: created.order_id,
+        placed_at: at,
+        create_took: at.elapsed(),
+        delivered_after: None,
+        last: None,
+        error: None,
+    })
 }
 
 fn item(product: &str, quantity: i64, cents: u32) -> CreateOrderItem {

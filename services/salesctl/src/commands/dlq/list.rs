@@ -1,6 +1,7 @@
 //! `salesctl dlq list`.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use conf::Conf;
 use messaging::KafkaSettings;
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::{TopicNames, topics};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{Output, lines};
 
 /// Maximum number of records of one topic that are read to count their classes.
 const MAX_RECORDS_READ: u64 = 100_000;
@@ -23,9 +24,8 @@ pub(super) struct List {
     #[conf(flatten)]
     names: TopicNames,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -43,15 +43,13 @@ struct Listed {
 }
 
 impl List {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let mut listed = Vec::new();
         for topic in topics(&self.kafka, &self.names).await? {
             listed.push(count(&self.kafka, topic).await?);
         }
-        output::print(self.json, &listed, |listed| {
-            let mut lines = vec![format!("{:>9} {:>9}  topic", "waiting", "kept")];
-            lines.extend(listed.iter().map(Listed::text));
-            lines.join("\n")
+        self.output.print(&listed, || {
+            format!("{:>9} {:>9}  topic\n{}", "waiting", "kept", lines(&listed, Listed::text))
         })
     }
 }

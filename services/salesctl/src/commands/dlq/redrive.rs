@@ -7,16 +7,16 @@ use conf::Conf;
 use contracts::timestamp_text;
 use messaging::KafkaSettings;
 use messaging::redrive::{self, Plan, Refusal, Selection, Tally};
-use serde::Serialize;
+use operations::Throttle;
+use operations::progress;
+use serde_json::{Value, json};
 
 use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
-use crate::output;
-use crate::progress;
-use crate::throttle::Throttle;
+use crate::output::Output;
 
 /// Maximum number of records that are sent together.
-const BATCH: u32 = 500;
+const BATCH: usize = 500;
 
 /// Kafka's default retention of the offsets of an inactive group.
 const OFFSET_RETENTION: TimeDelta = TimeDelta::days(7);
@@ -37,9 +37,8 @@ pub(super) struct Redrive {
     #[conf(long)]
     class: Option<String>,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 fn parse_topic(text: &str) -> Result<String, &'static str> {
@@ -53,41 +52,15 @@ fn parse_topic(text: &str) -> Result<String, &'static str> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+/// What was or would be sent.
 struct Report {
     topic: String,
     dry_run: bool,
-    /// Records to send.
-    planned: u64,
+    plan: Plan,
     sent: u64,
     /// Records that were written to the end of the dead letter topic again.
     kept: u64,
-    refused: Vec<Refused>,
-    classes: Vec<Class>,
-    /// Time of the oldest dead letter in a partition without a committed offset of a redrive, if
-    /// the offset may have expired.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uncommitted_since: Option<DateTime<Utc>>,
-}
-
-#[derive(Serialize)]
-struct Refused {
-    partition: i32,
-    offset: i64,
-    reason: String,
-}
-
-/// The waiting records of one error class, by what is done with them.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Class {
-    class: String,
-    eligible: u64,
-    unselected: u64,
-    too_often: u64,
-    stray: u64,
-    truncated: u64,
+    refused: Vec<Refusal>,
 }
 
 impl Redrive {
@@ -106,34 +79,34 @@ impl Redrive {
             })
             .await?;
         bar.finish_and_clear();
-        let mut report = Report::new(self.topic.clone(), &plan);
+        let topic = self.topic.clone();
+        let mut report =
+            Report { topic, dry_run: true, plan, sent: 0, kept: 0, refused: Vec::new() };
         if self.settings.yes {
             report.dry_run = false;
-            if let Err(error) = self.send(&mut redrive, &plan, &mut report).await {
+            self.send(&mut redrive, &mut report).await.inspect_err(|_| {
                 eprintln!("{} records were sent; run the redrive again to continue", report.sent);
-                return Err(error);
-            }
+            })?;
         }
-        output::print(self.json, &report, Report::text)?;
+        self.output.print(&report.json(), || report.text())?;
         Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     async fn send(
         &self,
         redrive: &mut redrive::Redrive,
-        plan: &Plan,
         report: &mut Report,
     ) -> Result<(), Failure> {
         let throttle = Throttle::start(self.settings.rate);
-        let most = usize::try_from(throttle.step(BATCH))?;
-        let bar = progress::bar("redriving", plan.send);
-        redrive.begin(plan).await?;
+        let most = throttle.step(BATCH);
+        let bar = progress::bar("redriving", report.plan.send);
+        redrive.begin(&report.plan).await?;
         while let Some(step) = redrive.step(most).await? {
             report.sent += step.sent;
             report.kept += step.left;
-            report.refused.extend(step.refused.into_iter().map(Refused::from));
+            report.refused.extend(step.refused);
             bar.set_position(report.sent);
-            if report.sent < plan.send {
+            if report.sent < report.plan.send {
                 throttle.due(report.sent).await;
             }
         }
@@ -142,50 +115,61 @@ impl Redrive {
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(Refusal { partition, offset, reason }: Refusal) -> Self {
-        Self { partition, offset, reason }
-    }
-}
-
 impl Report {
-    fn new(topic: String, plan: &Plan) -> Self {
-        let class = |(class, tally): (&String, &Tally)| {
-            let Tally { eligible, unselected, too_often, stray, truncated } = *tally;
-            Class { class: class.clone(), eligible, unselected, too_often, stray, truncated }
+    /// Time of the oldest dead letter in a partition without a committed offset of a redrive, if
+    /// the offset may have expired.
+    fn uncommitted_since(&self) -> Option<DateTime<Utc>> {
+        let oldest = self.plan.oldest_without_offset;
+        oldest.filter(|oldest| *oldest < Utc::now() - OFFSET_RETENTION)
+    }
+
+    fn json(&self) -> Value {
+        let Self { topic, dry_run, plan, sent, kept, refused } = self;
+        let refusal = |refusal: &Refusal| {
+            let Refusal { partition, offset, reason } = refusal;
+            json!({ "partition": partition, "offset": offset, "reason": reason })
         };
-        Self {
-            topic,
-            dry_run: true,
-            planned: plan.send,
-            sent: 0,
-            kept: 0,
-            refused: Vec::new(),
-            classes: plan.classes.iter().map(class).collect(),
-            uncommitted_since: plan
-                .oldest_without_offset
-                .filter(|oldest| *oldest < Utc::now() - OFFSET_RETENTION),
+        let class = |(class, tally): (&String, &Tally)| {
+            json!({
+                "class": class,
+                "eligible": tally.eligible,
+                "unselected": tally.unselected,
+                "tooOften": tally.too_often,
+                "stray": tally.stray,
+                "truncated": tally.truncated,
+            })
+        };
+        let mut report = json!({
+            "topic": topic,
+            "dryRun": dry_run,
+            "planned": plan.send,
+            "sent": sent,
+            "kept": kept,
+            "refused": refused.iter().map(refusal).collect::<Vec<_>>(),
+            "classes": plan.classes.iter().map(class).collect::<Vec<_>>(),
+        });
+        if let Some(since) = self.uncommitted_since() {
+            report["uncommittedSince"] = json!(since);
         }
+        report
     }
 
     fn text(&self) -> String {
         let mut lines = Vec::new();
-        if !self.classes.is_empty() {
+        if !self.plan.classes.is_empty() {
             lines.push(format!(
                 "{:<24} {:>9} {:>10} {:>9} {:>9} {:>9}",
                 "class", "eligible", "unselected", "too often", "stray", "truncated"
             ));
         }
-        lines.extend(self.classes.iter().map(|it| {
-            format!(
-                "{:<24} {:>9} {:>10} {:>9} {:>9} {:>9}",
-                it.class, it.eligible, it.unselected, it.too_often, it.stray, it.truncated
-            )
+        lines.extend(self.plan.classes.iter().map(|(class, tally)| {
+            let Tally { eligible, unselected, too_often, stray, truncated } = tally;
+            format!("{class:<24} {eligible:>9} {unselected:>10} {too_often:>9} {stray:>9} {truncated:>9}")
         }));
-        lines.extend(self.refused.iter().map(|Refused { partition, offset, reason }| {
+        lines.extend(self.refused.iter().map(|Refusal { partition, offset, reason }| {
             format!("refused by its topic: partition {partition}, offset {offset}: {reason}")
         }));
-        lines.extend(self.uncommitted_since.map(|oldest| {
+        lines.extend(self.uncommitted_since().map(|oldest| {
             format!(
                 "The broker has no redrive offset for dead letters since {}. If there was a redrive, its offset has expired, \
                  and its records are sent again: set offsets.retention.minutes to 40320.",
@@ -193,10 +177,8 @@ impl Report {
             )
         }));
         lines.push(if self.dry_run {
-            format!(
-                "{} records would be sent. Nothing was changed: use --yes to apply.",
-                self.planned
-            )
+            let planned = self.plan.send;
+            format!("{planned} records would be sent. Nothing was changed: use --yes to apply.")
         } else {
             format!("{} records were sent back.", self.sent)
         });

@@ -10,11 +10,11 @@ use contracts::timestamp_text;
 use messaging::reader::{OffsetRange, TopicReader};
 use messaging::{KafkaSettings, Record, redrive};
 use serde::Serialize;
-use service_kit::config::number_in;
+use service_kit::config::within;
 
 use super::{TopicNames, topics};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Output};
 
 #[derive(Conf)]
 pub(super) struct Show {
@@ -29,7 +29,7 @@ pub(super) struct Show {
     topic: Option<String>,
 
     /// Maximum number of records of each topic
-    #[conf(long, default_value = "10", value_parser = parse_limit)]
+    #[conf(long, default_value = "10", value_parser = within(1..=10_000))]
     limit: usize,
 
     /// Only this partition
@@ -44,13 +44,8 @@ pub(super) struct Show {
     #[conf(long)]
     all: bool,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
-}
-
-fn parse_limit(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=10_000)
+    #[conf(flatten)]
+    output: Output,
 }
 
 impl Show {
@@ -67,13 +62,7 @@ impl Show {
         for topic in names {
             shown.extend(self.read(&topic).await?.into_iter().map(Shown::from));
         }
-        output::print(self.json, &shown, |shown| {
-            if shown.is_empty() {
-                return "no dead letters".to_owned();
-            }
-            shown.iter().map(Shown::text).collect::<Vec<_>>().join("\n\n")
-        })?;
-        Ok(ExitCode::SUCCESS)
+        self.output.print(&shown, || output::dead_letters(&shown, "\n\n", Shown::text))
     }
 
     async fn read(&self, topic: &str) -> Result<Vec<Record>, Failure> {

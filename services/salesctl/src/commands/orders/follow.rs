@@ -9,7 +9,7 @@ use contracts::timestamp_text;
 use domain::{OrderId, OrderStatus};
 use serde_json::json;
 use service_kit::Chain;
-use service_kit::config::number_in;
+use service_kit::config::within;
 use tokio::time::{sleep, timeout};
 
 use super::{Access, TOKEN_LIFE};
@@ -30,16 +30,12 @@ pub(super) struct Follow {
     pub(super) ids: Vec<OrderId>,
 
     /// Maximum time in seconds until every order is Delivered
-    #[conf(long, default_value = "120", value_parser = parse_timeout)]
+    #[conf(long, default_value = "120", value_parser = within(1..=86_400))]
     timeout: u64,
 
     /// Prints one JSON object per line
     #[conf(long)]
     json: bool,
-}
-
-fn parse_timeout(text: &str) -> Result<u64, String> {
-    number_in(text, 1..=86_400)
 }
 
 /// An order as of its last poll, with the number of printed history entries.
@@ -101,7 +97,7 @@ impl Follow {
         &self,
         order: OrderId,
         StatusChange { status, at }: &StatusChange,
-    ) -> Result<(), Failure> {
+    ) -> Result<ExitCode, Failure> {
         let (at, status) = (timestamp_text(*at), status.as_str());
         if self.json {
             let change = json!({ "orderId": order.to_string(), "status": status, "at": at });

@@ -6,11 +6,11 @@ use conf::Conf;
 use contracts::http::{ListOrders, OrderSummary};
 use contracts::timestamp_text;
 use domain::OrderStatus;
-use service_kit::config::number_in;
+use service_kit::config::within;
 
 use super::{Access, TOKEN_LIFE};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{Output, lines};
 
 /// Maximum page size of the API.
 const PAGE: u16 = 100;
@@ -29,29 +29,21 @@ pub(super) struct List {
     status: Option<OrderStatus>,
 
     /// Maximum number of orders to list
-    #[conf(long, default_value = "20", value_parser = parse_limit)]
+    #[conf(long, default_value = "20", value_parser = within(1..=100_000))]
     limit: usize,
 
     /// Lists all orders, regardless of --limit
     #[conf(long)]
     all: bool,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
-}
-
-fn parse_limit(text: &str) -> Result<usize, String> {
-    number_in(text, 1..=100_000)
+    #[conf(flatten)]
+    output: Output,
 }
 
 impl List {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let orders = self.orders().await?;
-        output::print(self.json, &orders, |orders| {
-            orders.iter().map(line).collect::<Vec<_>>().join("\n")
-        })?;
-        Ok(ExitCode::SUCCESS)
+        self.output.print(&orders, || lines(&orders, line))
     }
 
     /// Reads page by page. A page before the last can be short or empty: only a missing cursor

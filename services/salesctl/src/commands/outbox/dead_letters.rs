@@ -1,18 +1,19 @@
 //! `salesctl outbox dead-letters`.
 
+use std::process::ExitCode;
+
 use conf::{Conf, Subcommands};
-use contracts::message::EventMessage;
 use contracts::timestamp_text;
 use domain::OrderId;
-use serde::Serialize;
-use service_kit::config::number_in;
+use serde_json::{Value, json};
+use service_kit::config::within;
 use store::DatabaseSettings;
 use store::outbox::EventHeaders;
 use store::outbox::dead_letters::{self, DeadLetter, DeadLetterDetails, DeadLetterFilter};
 
 use super::connect;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Output};
 
 #[derive(Conf)]
 pub(super) struct DeadLetters {
@@ -20,7 +21,7 @@ pub(super) struct DeadLetters {
     database: DatabaseSettings,
 
     /// Maximum number of dead letters to list
-    #[conf(long, default_value = "20", value_parser = parse_limit)]
+    #[conf(long, default_value = "20", value_parser = within(1..=10_000))]
     limit: i64,
 
     /// Only dead letters for this topic
@@ -35,9 +36,8 @@ pub(super) struct DeadLetters {
     #[conf(long)]
     all: bool,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 
     #[conf(subcommands)]
     command: Option<Command>,
@@ -55,126 +55,79 @@ struct Show {
     #[conf(pos)]
     id: i64,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
-}
-
-fn parse_limit(text: &str) -> Result<i64, String> {
-    number_in(text, 1..=10_000)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    id: i64,
-    event_id: String,
-    order_id: String,
-    topic: String,
-    event_type: String,
-    attempts: i16,
-    reason: String,
-    dead_lettered_at: String,
-    redriven_at: Option<String>,
-    redrive_count: i32,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Whole<'a> {
-    #[serde(flatten)]
-    listed: Listed,
-    occurred_at: String,
-    enqueued_at: String,
-    headers: EventHeaders<'a>,
-    /// As text, byte for byte.
-    payload: &'a str,
+    #[conf(flatten)]
+    output: Output,
 }
 
 impl DeadLetters {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let mut connection = connect(&self.database).await?;
-        if let Some(Command::Show(Show { id, json })) = self.command {
+        if let Some(Command::Show(Show { id, output })) = self.command {
             let found = dead_letters::find(&mut connection, id).await?;
-            let whole = found.ok_or_else(|| format!("there is no dead letter {id}"))?;
-            return output::print(json, &Whole::from(&whole), Whole::text);
+            let details = found.ok_or_else(|| format!("there is no dead letter {id}"))?;
+            return output.print(&json_with_event(&details), || text_with_event(&details));
         }
         let filter = DeadLetterFilter { id: None, topic: self.topic, order: self.order };
         let letters = dead_letters::list(&mut connection, &filter, self.all, self.limit).await?;
-        let listed: Vec<Listed> = letters.into_iter().map(Listed::from).collect();
-        output::print(self.json, &listed, |listed| {
-            if listed.is_empty() {
-                return "no dead letters".to_owned();
-            }
-            listed.iter().map(Listed::text).collect::<Vec<_>>().join("\n")
-        })
+        let listed: Vec<Value> = letters.iter().map(json).collect();
+        self.output.print(&listed, || output::dead_letters(&letters, "\n", text))
     }
 }
 
-impl From<DeadLetter> for Listed {
-    fn from(letter: DeadLetter) -> Self {
-        Self {
-            id: letter.id,
-            event_id: letter.event_id.to_string(),
-            order_id: letter.order_id.to_string(),
-            topic: letter.topic,
-            event_type: letter.event_type,
-            attempts: letter.attempts,
-            reason: letter.reason,
-            dead_lettered_at: timestamp_text(letter.dead_lettered_at),
-            redriven_at: letter.redriven_at.map(timestamp_text),
-            redrive_count: letter.redrive_count,
-        }
-    }
+fn json(letter: &DeadLetter) -> Value {
+    json!({
+        "id": letter.id,
+        "eventId": letter.event_id,
+        "orderId": letter.order_id.as_uuid(),
+        "topic": letter.topic,
+        "eventType": letter.event_type,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "deadLetteredAt": timestamp_text(letter.dead_lettered_at),
+        "redrivenAt": letter.redriven_at.map(timestamp_text),
+        "redriveCount": letter.redrive_count,
+    })
 }
 
-impl<'a> From<&'a DeadLetterDetails> for Whole<'a> {
-    fn from(whole: &'a DeadLetterDetails) -> Self {
-        let EventMessage { attributes, payload, .. } = &whole.event;
-        Self {
-            listed: whole.letter.clone().into(),
-            occurred_at: timestamp_text(attributes.time),
-            enqueued_at: timestamp_text(whole.enqueued_at),
-            headers: attributes.into(),
-            payload,
-        }
-    }
+fn text(letter: &DeadLetter) -> String {
+    let redriven = match (letter.redriven_at.map(timestamp_text), letter.redrive_count) {
+        (Some(at), count) => format!(", put back {at} (redrive {count})"),
+        (None, 0) => String::new(),
+        (None, count) => format!(", was put back {count} times"),
+    };
+    let DeadLetter { id, event_type, order_id, topic, reason, .. } = letter;
+    let at = timestamp_text(letter.dead_lettered_at);
+    format!("{id}  {at}  {event_type}  order {order_id}  to {topic}{redriven}\n    {reason}")
 }
 
-impl Listed {
-    fn text(&self) -> String {
-        let redriven = match (&self.redriven_at, self.redrive_count) {
-            (Some(at), count) => format!(", put back {at} (redrive {count})"),
-            (None, 0) => String::new(),
-            (None, count) => format!(", was put back {count} times"),
-        };
-        format!(
-            "{}  {}  {}  order {}  to {}{redriven}\n    {}",
-            self.id, self.dead_lettered_at, self.event_type, self.order_id, self.topic, self.reason
-        )
-    }
+/// The payload is text, byte for byte.
+fn json_with_event(DeadLetterDetails { letter, event, enqueued_at }: &DeadLetterDetails) -> Value {
+    let mut json = json(letter);
+    json["occurredAt"] = timestamp_text(event.attributes.time).into();
+    json["enqueuedAt"] = timestamp_text(*enqueued_at).into();
+    json["headers"] = json!(EventHeaders::from(&event.attributes));
+    json["payload"] = event.payload.as_str().into();
+    json
 }
 
-impl Whole<'_> {
-    fn text(&self) -> String {
-        let Self { listed, headers, .. } = self;
-        let mut lines = vec![
-            listed.text(),
-            format!("event id      {}", listed.event_id),
-            format!("attempts      {}", listed.attempts),
-            format!("occurred      {}", self.occurred_at),
-            format!("in the outbox {}", self.enqueued_at),
-            format!("source        {}", headers.source),
-            format!("schema        {}", headers.data_schema),
-        ];
-        for (name, value) in [
-            ("correlation  ", &headers.correlation_id),
-            ("traceparent  ", &headers.traceparent),
-            ("tracestate   ", &headers.tracestate),
-        ] {
-            lines.extend(value.iter().map(|value| format!("{name} {value}")));
-        }
-        lines.push(format!("\n{}", self.payload));
-        lines.join("\n")
+fn text_with_event(DeadLetterDetails { letter, event, enqueued_at }: &DeadLetterDetails) -> String {
+    let headers = EventHeaders::from(&event.attributes);
+    let mut lines = vec![
+        text(letter),
+        format!("event id      {}", letter.event_id),
+        format!("attempts      {}", letter.attempts),
+        format!("occurred      {}", timestamp_text(event.attributes.time)),
+        format!("in the outbox {}", timestamp_text(*enqueued_at)),
+        format!("source        {}", headers.source),
+        format!("schema        {}", headers.data_schema),
+    ];
+    for (name, value) in [
+        ("correlation  ", &headers.correlation_id),
+        ("traceparent  ", &headers.traceparent),
+        ("tracestate   ", &headers.tracestate),
+    ] {
+        lines.extend(value.iter().map(|value| format!("{name} {value}")));
     }
+    lines.push(format!("\n{}", event.payload));
+    lines.join("\n")
 }

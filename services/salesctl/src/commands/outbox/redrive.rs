@@ -1,20 +1,22 @@
 //! `salesctl outbox redrive`.
 
+use std::process::ExitCode;
+
 use conf::Conf;
 use domain::OrderId;
-use serde::Serialize;
+use operations::Throttle;
+use operations::progress;
+use serde_json::{Value, json};
 use store::DatabaseSettings;
 use store::outbox::dead_letters::{self, DeadLetterFilter, RedriveGroup, RedrivePlan};
 
 use super::connect;
 use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
-use crate::output;
-use crate::progress;
-use crate::throttle::Throttle;
+use crate::output::Output;
 
 /// Maximum number of events that one statement puts back.
-const BATCH: u32 = 500;
+const BATCH: usize = 500;
 
 #[derive(Conf)]
 pub(super) struct Redrive {
@@ -36,62 +38,39 @@ pub(super) struct Redrive {
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+/// What was or would be put back.
 struct Report {
     dry_run: bool,
-    /// Dead letters that could be put back before the redrive.
-    eligible: i64,
-    too_often: i64,
-    /// `false` if only the oldest dead letters were counted.
-    exact: bool,
-    redriven: u64,
-    groups: Vec<Group>,
-    #[serde(skip)]
+    plan: RedrivePlan,
     would_redrive: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Group {
-    topic: String,
-    reason: String,
-    count: i64,
-    too_often: bool,
+    redriven: u64,
 }
 
 impl Redrive {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let redrive = dead_letters::Redrive {
             filter: DeadLetterFilter { id: self.id, topic: self.topic.clone(), order: self.order },
             max_redrives: i32::try_from(self.settings.max_redrives)?,
         };
         let plan = dead_letters::plan(&mut *connect(&self.database).await?, &redrive).await?;
-        let newest = plan.newest;
         let mut report = Report::new(plan, self.settings.max);
         if self.settings.yes {
             report.dry_run = false;
-            let result = self.put_back(&redrive, newest, &mut report).await;
-            if let Err(error) = result {
-                eprintln!(
-                    "{} events were put back; run the redrive again to continue",
-                    report.redriven
-                );
-                return Err(error);
-            }
+            self.put_back(&redrive, &mut report).await.inspect_err(|_| {
+                let redriven = report.redriven;
+                eprintln!("{redriven} events were put back; run the redrive again to continue");
+            })?;
         }
-        output::print(self.json, &report, Report::text)
+        self.output.print(&report.json(), || report.text())
     }
 
     async fn put_back(
         &self,
         redrive: &dead_letters::Redrive,
-        newest: i64,
         report: &mut Report,
     ) -> Result<(), Failure> {
         let mut connection = connect(&self.database).await?;
@@ -100,8 +79,8 @@ impl Redrive {
         let bar = progress::bar("redriving", report.would_redrive);
         while report.redriven < most {
             throttle.due(report.redriven).await;
-            let limit = u64::from(throttle.step(BATCH)).min(most - report.redriven);
-            let limit = i64::try_from(limit)?;
+            let limit = i64::try_from((throttle.step(BATCH) as u64).min(most - report.redriven))?;
+            let newest = report.plan.newest;
             let done = dead_letters::redrive(&mut connection, redrive, newest, limit).await?;
             if done == 0 {
                 break;
@@ -116,49 +95,55 @@ impl Redrive {
 
 impl Report {
     fn new(plan: RedrivePlan, max: Option<u64>) -> Self {
-        let count = |too_often: bool| {
-            let groups = plan.groups.iter().filter(|group| group.too_often == too_often);
-            groups.map(|group| group.count).sum::<i64>()
+        let eligible = u64::try_from(count(&plan, false)).unwrap_or(0);
+        let would_redrive = eligible.min(max.unwrap_or(u64::MAX));
+        Self { dry_run: true, plan, would_redrive, redriven: 0 }
+    }
+
+    /// `eligible` is the number of dead letters that could be put back before the redrive. Without
+    /// `exact`, only the oldest dead letters were counted.
+    fn json(&self) -> Value {
+        let group = |group: &RedriveGroup| {
+            let RedriveGroup { topic, reason, too_often, count } = group;
+            json!({ "topic": topic, "reason": reason, "count": count, "tooOften": too_often })
         };
-        let (eligible, too_often) = (count(false), count(true));
-        Self {
-            dry_run: true,
-            eligible,
-            too_often,
-            exact: plan.complete,
-            redriven: 0,
-            groups: plan.groups.into_iter().map(Group::from).collect(),
-            would_redrive: u64::try_from(eligible).unwrap_or(0).min(max.unwrap_or(u64::MAX)),
-        }
+        json!({
+            "dryRun": self.dry_run,
+            "eligible": count(&self.plan, false),
+            "tooOften": count(&self.plan, true),
+            "exact": self.plan.complete,
+            "redriven": self.redriven,
+            "groups": self.plan.groups.iter().map(group).collect::<Vec<_>>(),
+        })
     }
 
     fn text(&self) -> String {
+        let Self { plan, would_redrive, redriven, .. } = self;
         let mut lines = Vec::new();
-        if !self.groups.is_empty() {
+        if !plan.groups.is_empty() {
             lines.push(format!("{:>9}  topic, reason", "count"));
         }
-        lines.extend(self.groups.iter().map(|Group { topic, reason, count, too_often }| {
+        lines.extend(plan.groups.iter().map(|RedriveGroup { topic, reason, too_often, count }| {
             let left = if *too_often { " (put back too often; skipped)" } else { "" };
             format!("{count:>9}  {topic}{left}\n{:>9}  {reason}", "")
         }));
-        if !self.exact {
+        if !plan.complete {
             lines.push("Only the oldest dead letters were counted; there are more.".to_owned());
         }
+        let skipped = count(plan, true);
         lines.push(if self.dry_run {
             format!(
-                "{} events would be put back, {} skipped. Nothing was changed: use --yes to apply.",
-                self.would_redrive, self.too_often
+                "{would_redrive} events would be put back, {skipped} skipped. Nothing was changed: use --yes to apply."
             )
         } else {
-            format!("{} events were put back, {} skipped.", self.redriven, self.too_often)
+            format!("{redriven} events were put back, {skipped} skipped.")
         });
         lines.join("\n")
     }
 }
 
-impl From<RedriveGroup> for Group {
-    fn from(group: RedriveGroup) -> Self {
-        let RedriveGroup { topic, reason, too_often, count } = group;
-        Self { topic, reason, count, too_often }
-    }
+/// Number of dead letters that were redriven too often, or of the others.
+fn count(plan: &RedrivePlan, too_often: bool) -> i64 {
+    let groups = plan.groups.iter().filter(|group| group.too_often == too_often);
+    groups.map(|group| group.count).sum()
 }

@@ -1,121 +1,129 @@
 //! `salesctl outbox status`.
 
+use std::process::ExitCode;
+
 use conf::Conf;
-use serde::Serialize;
+use serde_json::{Value, json};
 use store::DatabaseSettings;
 use store::outbox::{self, LiveRelay, TopicDepth};
 
 use super::connect;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::Output;
 
 #[derive(Conf)]
 pub(super) struct Status {
     #[conf(flatten)]
     database: DatabaseSettings,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+/// The status with the sums of all topics.
 struct Report {
-    waiting: Count,
+    status: outbox::Status,
+    waiting: i64,
     deferred: i64,
-    oldest_seconds: Option<f64>,
-    oldest_claimable_seconds: Option<f64>,
-    topics: Vec<Topic>,
-    dead_letters: Count,
-    relays_alive: usize,
-    relays: Vec<Relay>,
-    unheld_shards: i64,
-}
-
-/// A bounded count, so that a large backlog takes no longer.
-#[derive(Serialize)]
-struct Count {
-    count: i64,
-    /// `false` if `count` is a lower bound.
-    exact: bool,
-    /// Estimate from the statistics of the table, if the count is not exact.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    estimate: Option<i64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Topic {
-    topic: String,
-    count: i64,
-    deferred: i64,
-    oldest_seconds: f64,
-    oldest_claimable_seconds: Option<f64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Relay {
-    relay: String,
-    shards: i64,
-    lease_remaining_seconds: f64,
+    oldest: Option<f64>,
+    oldest_claimable: Option<f64>,
 }
 
 impl Status {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let status = outbox::status(&mut *connect(&self.database).await?).await?;
-        output::print(self.json, &Report::from(status), Report::text)
+        let report = Report::new(status);
+        self.output.print(&report.json(), || report.text())
     }
 }
 
-impl From<outbox::Status> for Report {
-    fn from(status: outbox::Status) -> Self {
-        let count = status.topics.iter().map(|topic| topic.events).sum();
+impl Report {
+    fn new(status: outbox::Status) -> Self {
+        let topics = status.topics.iter();
         let oldest = |age: fn(&TopicDepth) -> Option<f64>| {
-            status.topics.iter().filter_map(age).max_by(f64::total_cmp).map(rounded)
+            topics.clone().filter_map(age).max_by(f64::total_cmp)
         };
         Self {
-            waiting: Count {
-                count,
-                exact: status.complete,
-                estimate: (!status.complete).then_some(status.estimate.max(count)),
-            },
-            deferred: status.topics.iter().map(|topic| topic.deferred).sum(),
-            oldest_seconds: oldest(|topic| Some(topic.oldest_age)),
-            oldest_claimable_seconds: oldest(|topic| topic.oldest_claimable_age),
-            topics: status.topics.into_iter().map(Topic::from).collect(),
-            dead_letters: Count {
-                count: status.dead_letters,
-                exact: status.dead_letters_complete,
-                estimate: None,
-            },
-            relays_alive: status.relays.len(),
-            relays: status.relays.into_iter().map(Relay::from).collect(),
-            unheld_shards: status.unheld_shards,
+            waiting: topics.clone().map(|topic| topic.events).sum(),
+            deferred: topics.clone().map(|topic| topic.deferred).sum(),
+            oldest: oldest(|topic| Some(topic.oldest_age)),
+            oldest_claimable: oldest(|topic| topic.oldest_claimable_age),
+            status,
         }
     }
-}
 
-impl From<TopicDepth> for Topic {
-    fn from(depth: TopicDepth) -> Self {
-        Self {
-            topic: depth.topic,
-            count: depth.events,
-            deferred: depth.deferred,
-            oldest_seconds: rounded(depth.oldest_age),
-            oldest_claimable_seconds: depth.oldest_claimable_age.map(rounded),
-        }
+    /// An estimate from the statistics of the table, if the events were not all counted.
+    fn estimate(&self) -> Option<i64> {
+        (!self.status.complete).then_some(self.status.estimate.max(self.waiting))
     }
-}
 
-impl From<LiveRelay> for Relay {
-    fn from(relay: LiveRelay) -> Self {
-        Self {
-            relay: relay.id.to_string(),
-            shards: relay.shards,
-            lease_remaining_seconds: rounded(relay.lease_remaining),
+    /// The counts are bounded, so that a large backlog takes no longer: without `exact`, a count is
+    /// a lower bound.
+    fn json(&self) -> Value {
+        let Self { status, waiting, deferred, oldest, oldest_claimable } = self;
+        let topic = |topic: &TopicDepth| {
+            json!({
+                "topic": topic.topic,
+                "count": topic.events,
+                "deferred": topic.deferred,
+                "oldestSeconds": rounded(topic.oldest_age),
+                "oldestClaimableSeconds": topic.oldest_claimable_age.map(rounded),
+            })
+        };
+        let relay = |LiveRelay { id, shards, lease_remaining }: &LiveRelay| {
+            let lease_remaining = rounded(*lease_remaining);
+            json!({ "relay": id, "shards": shards, "leaseRemainingSeconds": lease_remaining })
+        };
+        let mut waiting = json!({ "count": waiting, "exact": status.complete });
+        if let Some(estimate) = self.estimate() {
+            waiting["estimate"] = estimate.into();
         }
+        json!({
+            "waiting": waiting,
+            "deferred": deferred,
+            "oldestSeconds": oldest.map(rounded),
+            "oldestClaimableSeconds": oldest_claimable.map(rounded),
+            "topics": status.topics.iter().map(topic).collect::<Vec<_>>(),
+            "deadLetters": { "count": status.dead_letters, "exact": status.dead_letters_complete },
+            "relaysAlive": status.relays.len(),
+            "relays": status.relays.iter().map(relay).collect::<Vec<_>>(),
+            "unheldShards": status.unheld_shards,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { status, .. } = self;
+        let dead_letters = bounded(status.dead_letters, status.dead_letters_complete);
+        let mut lines = vec![
+            format!("events waiting         {}", bounded(self.waiting, status.complete)),
+            format!("deferred               {}", self.deferred),
+            format!("oldest                 {}", age(self.oldest)),
+            format!("oldest claimable       {}", age(self.oldest_claimable)),
+            format!("dead letters waiting   {dead_letters}"),
+            format!("relays alive           {}", status.relays.len()),
+            format!("shards without relay   {}", status.unheld_shards),
+        ];
+        if let Some(estimate) = self.estimate() {
+            lines.push(format!(
+                "\nOnly the oldest events of each shard were counted; the table statistics estimate {estimate}."
+            ));
+        }
+        if !status.topics.is_empty() {
+            lines.push("\n  waiting  deferred       oldest    claimable  topic".to_owned());
+        }
+        lines.extend(status.topics.iter().map(|topic| {
+            let (oldest, claimable) =
+                (age(Some(topic.oldest_age)), age(topic.oldest_claimable_age));
+            let TopicDepth { topic, events, deferred, .. } = topic;
+            format!("{events:>9} {deferred:>9} {oldest:>12} {claimable:>12}  {topic}")
+        }));
+        if !status.relays.is_empty() {
+            lines.push("\n   shards   lease left  relay".to_owned());
+        }
+        lines.extend(status.relays.iter().map(|LiveRelay { id, shards, lease_remaining }| {
+            format!("{shards:>9} {:>12}  {id}", age(Some(*lease_remaining)))
+        }));
+        lines.join("\n")
     }
 }
 
@@ -124,53 +132,8 @@ fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-impl Report {
-    fn text(&self) -> String {
-        let mut lines = vec![
-            format!("events waiting         {}", self.waiting.text()),
-            format!("deferred               {}", self.deferred),
-            format!("oldest                 {}", age(self.oldest_seconds)),
-            format!("oldest claimable       {}", age(self.oldest_claimable_seconds)),
-            format!("dead letters waiting   {}", self.dead_letters.text()),
-            format!("relays alive           {}", self.relays_alive),
-            format!("shards without relay   {}", self.unheld_shards),
-        ];
-        if let Some(estimate) = self.waiting.estimate {
-            lines.push(format!(
-                "\nOnly the oldest events of each shard were counted; the table statistics estimate {estimate}."
-            ));
-        }
-        if !self.topics.is_empty() {
-            lines.push(format!(
-                "\n{:>9} {:>9} {:>12} {:>12}  topic",
-                "waiting", "deferred", "oldest", "claimable"
-            ));
-        }
-        lines.extend(self.topics.iter().map(|topic| {
-            let (oldest, claimable) = (Some(topic.oldest_seconds), topic.oldest_claimable_seconds);
-            format!(
-                "{:>9} {:>9} {:>12} {:>12}  {}",
-                topic.count,
-                topic.deferred,
-                age(oldest),
-                age(claimable),
-                topic.topic
-            )
-        }));
-        if !self.relays.is_empty() {
-            lines.push(format!("\n{:>9} {:>12}  relay", "shards", "lease left"));
-        }
-        lines.extend(self.relays.iter().map(|Relay { relay, shards, lease_remaining_seconds }| {
-            format!("{shards:>9} {:>12}  {relay}", age(Some(*lease_remaining_seconds)))
-        }));
-        lines.join("\n")
-    }
-}
-
-impl Count {
-    fn text(&self) -> String {
-        if self.exact { self.count.to_string() } else { format!("at least {}", self.count) }
-    }
+fn bounded(count: i64, is_exact: bool) -> String {
+    if is_exact { count.to_string() } else { format!("at least {count}") }
 }
 
 fn age(seconds: Option<f64>) -> String {

@@ -1,6 +1,7 @@
 //! `salesctl topics list`: the records of the topics, and the lag of the consumer groups.
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 
 use chrono::Utc;
 use conf::Conf;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::TopicSettings;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::Output;
 
 #[derive(Conf)]
 pub(super) struct List {
@@ -26,9 +27,8 @@ pub(super) struct List {
     #[conf(long)]
     all: bool,
 
-    /// Prints JSON
-    #[conf(long)]
-    json: bool,
+    #[conf(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ struct Group {
 }
 
 impl List {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let names = Names::from(self.names);
         let known = topic_admin::list(&self.kafka).await?;
         let mut topics: Vec<String> = names.specs().into_iter().map(|topic| topic.name).collect();
@@ -71,7 +71,7 @@ impl List {
             let replicas = replicas.get(&topic).copied().unwrap_or_default();
             listed.push(read_topic(&self.kafka, &names, topic, replicas).await?);
         }
-        output::print(self.json, &listed, |listed| text(listed))
+        self.output.print(&listed, || text(&listed))
     }
 }
 

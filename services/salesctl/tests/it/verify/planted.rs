@@ -1,18 +1,19 @@
 //! Each invariant, violated on purpose.
 
+use contracts::delivery_events::DELIVERY_VERSION;
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
 use messaging::dead_letter::{DeadLetterReason, DeadLetters};
 use test_kit::{World, eventually, produce, read_all};
 use uuid::Uuid;
 
-use super::{accepted, any_order, assert_broken, cases, delivered, report_step, verify};
-use crate::system::{System, answer};
+use super::{any_order, assert_broken, cases, delivered, report_step, verify};
+use system_tests::{System, answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_missing_from_topic_and_outbox_is_a_violation() {
     let system = delivered(2).await;
-    let order = accepted(&system).await;
+    let order = system.accept().await;
     assert_eq!(verify(&system.world, &[]).await.0, 0);
     system.world.database.execute("DELETE FROM sales.outbox_events").await;
     let words = "order.created is neither in its topic nor in the outbox";
@@ -22,7 +23,7 @@ async fn an_event_missing_from_topic_and_outbox_is_a_violation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_without_its_event_is_a_violation() {
     let system = delivered(2).await;
-    let order = accepted(&system).await;
+    let order = system.accept().await;
     let event = event_id(order.parse().unwrap(), "order.shipped");
     let steps = format!(
         "UPDATE sales.orders SET status = 'Shipped' WHERE id = '{order}';
@@ -38,7 +39,7 @@ async fn a_step_without_its_event_is_a_violation() {
 async fn a_record_of_an_unknown_order_is_a_violation() {
     let system = delivered(2).await;
     let order = OrderId::generate().to_string();
-    report_step(&system.world, &order, DeliveryStep::Shipped).await;
+    report_step(&system.world, &order, DeliveryStep::Shipped, DELIVERY_VERSION).await;
     let words = "names an order that does not exist";
     assert_broken(&system.world, &[], &["I2"], &order, words).await;
     assert_broken(&system.world, &["--order", &order], &["I2"], &order, words).await;
@@ -108,7 +109,7 @@ async fn missing_premature_and_orphaned_shipments_are_violations() {
         .execute(&format!("DELETE FROM delivery.shipments WHERE order_id = '{unknown_order}'"))
         .await;
 
-    let order = accepted(&system).await;
+    let order = system.accept().await;
     let ahead = format!(
         "INSERT INTO delivery.shipments (order_id, state, next_step_at) VALUES ('{order}', 'Shipped', now() + interval '1 day')"
     );
@@ -132,10 +133,10 @@ async fn statuses_stored_out_of_order_are_a_violation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_out_of_order_in_their_topic_are_a_violation() {
     let system = delivered(2).await;
-    let order = accepted(&system).await;
-    report_step(&system.world, &order, DeliveryStep::Delivered).await;
+    let order = system.accept().await;
+    report_step(&system.world, &order, DeliveryStep::Delivered, DELIVERY_VERSION).await;
     assert_eq!(verify(&system.world, &[]).await.0, 0, "the first step may have left the topic");
-    report_step(&system.world, &order, DeliveryStep::Shipped).await;
+    report_step(&system.world, &order, DeliveryStep::Shipped, DELIVERY_VERSION).await;
     let words = "its first order.delivered comes before its first order.shipped";
     assert_broken(&system.world, &[], &["I5"], &order, words).await;
 }
@@ -144,18 +145,12 @@ async fn steps_out_of_order_in_their_topic_are_a_violation() {
 async fn an_order_without_pending_work_is_lost() {
     let system = System::start().await;
     let (relay, delivery) = (system.start_relay(), system.start_delivery());
-    let order = accepted(&system).await;
+    let order = system.accept().await;
     let state = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
-    eventually("all steps are published", async || {
-        (system.world.database.count(state).await == 1).then_some(())
-    })
-    .await;
+    system.world.database.until_count("all steps are published", state, 1).await;
     let status = system.start_status();
     let status_of = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
-    eventually("all steps are applied", async || {
-        (system.world.database.count(status_of).await == 1).then_some(())
-    })
-    .await;
+    system.world.database.until_count("all steps are applied", status_of, 1).await;
     // A service commits its offsets when it stops.
     for service in [relay, delivery, status] {
         service.stop().await;
@@ -212,20 +207,16 @@ async fn a_dead_letter_accounts_for_its_order_only_until_it_is_redriven() {
     let mut world = World::create().await;
     world.set("DELIVERY_MIN_DELAY", 3_600_000).set("DELIVERY_MAX_DELAY", 3_600_000);
     let system = System::start_in(world);
-    let (world, order) = (&system.world, accepted(&system).await);
+    let (world, order) = (&system.world, system.accept().await);
     let relay = system.start_relay();
     let outbox = "SELECT count(*) FROM sales.outbox_events";
-    eventually("it is published", async || (world.database.count(outbox).await == 0).then_some(()))
-        .await;
+    world.database.until_count("it is published", outbox, 0).await;
     relay.stop().await;
     // delivery-service reads the order, and its shipment is deleted.
     let lose = async || {
         let delivery = system.start_delivery();
         let shipments = "SELECT count(*) FROM delivery.shipments";
-        eventually("it is read", async || {
-            (world.database.count(shipments).await == 1).then_some(())
-        })
-        .await;
+        world.database.until_count("it is read", shipments, 1).await;
         delivery.stop().await;
         world.database.execute("DELETE FROM delivery.shipments").await;
     };

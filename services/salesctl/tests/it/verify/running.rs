@@ -1,16 +1,17 @@
+use contracts::delivery_events::DELIVERY_VERSION;
 use domain::DeliveryStep;
 use messaging::Record;
 use test_kit::{TestDatabase, World, empty_topic, eventually, produce, read_all};
 
-use super::{accepted, any_order, broken, cases, delivered, report_step, verify};
-use crate::system::{System, salesctl};
+use super::{any_order, broken, cases, delivered, report_step, verify};
+use system_tests::{System, bench, salesctl, stop_all};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_system_that_has_drained_breaks_no_invariant() {
+async fn verify_finds_no_violation_after_the_system_has_drained() {
     let system = System::start().await;
     let world = &system.world;
-    let services = [system.start_relay(), system.start_delivery(), system.start_status()];
-    assert!(system.demo(&["--orders", "10"]).await.0);
+    let services = system.start_background();
+    system.deliver(10).await;
     let mut letters = Vec::new();
     for (topic, letter_topic) in [
         (&world.topics.order_events, world.topics.order_events_dlq()),
@@ -25,7 +26,7 @@ async fn a_system_that_has_drained_breaks_no_invariant() {
         );
     }
     // A duplicate of an event is not a violation.
-    report_step(world, &any_order(world).await, DeliveryStep::Shipped).await;
+    report_step(world, &any_order(world).await, DeliveryStep::Shipped, DELIVERY_VERSION).await;
 
     let (code, report) = verify(world, &["--drained"]).await;
     assert_eq!((code, broken(&report)), (0, vec![]), "{report:#}");
@@ -44,17 +45,26 @@ async fn a_system_that_has_drained_breaks_no_invariant() {
 
     // A consumer that stops before its commit dead-letters the record a second time.
     copy(world, &letters[0]).await;
-    let output = system.salesctl(&["verify", "--drained"]).await;
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(
-        text.contains("10 accepted = 10 delivered + 0 dead-lettered + 0 pending + 0 lost"),
-        "{text}"
-    );
-    assert!(text.contains("warning, duplicate dead letter"), "{text}");
-    for service in services {
-        service.stop().await;
-    }
+    let text = system.salesctl(&["verify", "--drained"]).await.succeeded();
+    let (summary, warning) = text.split_once("\nwarning, ").unwrap();
+    let topics = [&world.topics.order_events, &world.topics.delivery_events];
+    let summary = summary.replace(topics[0], "[orders]").replace(topics[1], "[deliveries]");
+    insta::assert_snapshot!(summary.replace(&world.topics.dead_letters, "[dead letters]"), @r"
+    I1  ok                  30 events: each is in its topic, in the outbox or an outbox dead letter
+    I2  ok                  33 records: each names an order that exists
+    I3  ok                  10 orders: each has its own pair of owner and idempotency key
+    I4  ok                  10 orders: each transition happened once, each shipment is consistent
+    I5  ok                  10 orders: none went backwards, in the database or in a topic
+    I6  ok                  10 orders: each is delivered or dead-lettered, none is pending
+    I7  ok                   3 dead letters: each equals its original, byte for byte
+
+    10 accepted = 10 delivered + 0 dead-lettered + 0 pending + 0 lost
+    [orders]: 11 records, 0 duplicates, 1 unreadable
+    [deliveries]: 22 records, 1 duplicates, 1 unreadable
+    [dead letters]: 0 records, 0 duplicates, 0 unreadable
+    ");
+    assert!(warning.starts_with("duplicate dead letter: "), "{warning}");
+    stop_all(services).await;
 }
 
 /// Publishes a copy of a record.
@@ -71,8 +81,8 @@ async fn verify_finds_no_violation_while_orders_are_processed() {
     const ORDERS: i64 = 6_000;
     let system = System::start().await;
     let orders = ORDERS.to_string();
-    assert!(system.salesctl(&["seed", "--yes", "--waiting", &orders]).await.status.success());
-    let _services = [system.start_relay(), system.start_delivery(), system.start_status()];
+    bench(&system.world, &["seed", "--yes", "--waiting", &orders]).await.succeeded();
+    let _services = system.start_background();
     let delivered = "SELECT count(*) FROM sales.orders WHERE status = 'Delivered'";
     let mut runs_with_pending_orders = 0;
     while system.world.database.count(delivered).await < ORDERS {
@@ -88,7 +98,7 @@ async fn verify_finds_no_violation_while_orders_are_processed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_order_is_a_warning_and_with_drained_a_violation() {
     let system = delivered(1).await;
-    let order = accepted(&system).await;
+    let order = system.accept().await;
     let (code, report) = verify(&system.world, &["--stuck-after", "0"]).await;
     assert_eq!(code, 0, "{report:#}");
     let stuck = &report["warnings"]["stuck"];
@@ -128,9 +138,7 @@ async fn verify_checks_only_the_selected_orders() {
     };
     assert_eq!(accepted(&["--order", &order]).await, 1);
     let unknown = "0199c0de-0000-7000-8000-000000000000";
-    let output = salesctl(world, &["verify", "--order", unknown]).await;
-    let report = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{report}");
+    let report = salesctl(world, &["verify", "--order", unknown]).await.failed(1);
     assert!(report.contains(&format!("no order {unknown} was found")), "{report}");
     assert_eq!(accepted(&["--owner", "demo"]).await, 3);
     assert_eq!(accepted(&["--owner", "unknown"]).await, 0);
@@ -139,12 +147,11 @@ async fn verify_checks_only_the_selected_orders() {
         accepted(&["--since", "2020-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z"]).await,
         3
     );
-    assert_eq!(salesctl(world, &["verify", "--since", "yesterday"]).await.status.code(), Some(2));
+    salesctl(world, &["verify", "--since", "yesterday"]).await.failed(2);
 
     // With --order, an order that waits is listed as stuck.
-    let placed = system.salesctl(&["orders", "create", "--item", "widget:1:9.99"]).await;
-    let waits = String::from_utf8(placed.stdout).unwrap();
-    let (code, report) = verify(world, &["--order", waits.split(' ').next().unwrap()]).await;
+    let waits = system.accept().await;
+    let (code, report) = verify(world, &["--order", &waits]).await;
     assert_eq!((code, &report["warnings"]["stuck"]["count"]), (0, &1.into()), "{report:#}");
 }
 
@@ -157,7 +164,7 @@ async fn the_two_schemas_may_be_in_two_databases() {
     system.world.set("DATABASE_URL", delivery.url());
     let service = system.start_delivery();
     system.world.set("DATABASE_URL", sales);
-    assert!(system.demo(&["--orders", "3"]).await.0);
+    system.deliver(3).await;
     for service in [relay, status, service] {
         service.stop().await;
     }
@@ -185,9 +192,7 @@ async fn an_unavailable_dependency_is_an_error_and_not_a_violation() {
     ] {
         let before = world.variables()[variable].clone();
         world.set(variable, value);
-        let output = salesctl(&world, &["verify"]).await;
-        let report = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{report}");
+        let report = salesctl(&world, &["verify"]).await.failed(1);
         assert!(report.contains(words), "{report}");
         world.set(variable, before);
     }

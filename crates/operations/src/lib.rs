@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+pub mod progress;
+pub mod repair;
+mod throttle;
+pub mod token;
+pub mod verify;
+
+pub use error::OperationError;
+pub use throttle::{Throttle, parse_rate};

@@ -1,0 +1,62 @@
+//! The memory that services use while they process a backlog of orders of the maximum size.
+
+use chrono::{SubsecRound, Utc};
+use contracts::cloud_events::TraceContext;
+use contracts::message::{EventMessage, Origin};
+use contracts::order_events::{Item, OrderCreated};
+use domain::{OrderId, ProductId};
+use test_kit::{Process, World, put_into_outbox};
+
+/// The memory limit of a container in compose and Kubernetes.
+const CONTAINER_KIB: u64 = 192 * 1024;
+const ORDERS: usize = 2_500;
+
+/// The event of an order of 200 lines with ids of the maximum length, four bytes per character, and
+/// with headers of the maximum size.
+fn largest(world: &World) -> EventMessage {
+    let order = OrderId::generate();
+    let line = |number: usize| Item {
+        product_id: format!("{number:03}{}", "\u{1f600}".repeat(ProductId::MAX_CHARS - 3)),
+        quantity: 1_000_000,
+        price: "9999.99".parse().unwrap(),
+    };
+    let event = OrderCreated {
+        order_id: order,
+        sequence: 1,
+        customer_id: "\u{1f600}".repeat(64),
+        items: (0..200).map(line).collect(),
+        total_amount: "9999999999.99".parse().unwrap(),
+        created_at: Utc::now().trunc_subsecs(3),
+    };
+    event.message(Origin {
+        source: "/test",
+        topic: &world.topics.order_events,
+        correlation_id: Some("checkout-17".into()),
+        trace: Some(TraceContext {
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
+            tracestate: Some("x".repeat(512)),
+        }),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_of_the_largest_orders_drains_within_the_memory_of_a_container() {
+    let mut world = World::create().await;
+    world.set("DELIVERY_MIN_DELAY", 600_000).set("DELIVERY_MAX_DELAY", 600_000);
+    for _ in 0..ORDERS / 50 {
+        let some: Vec<EventMessage> = (0..50).map(|_| largest(&world)).collect();
+        put_into_outbox(&world, &some).await;
+    }
+    let orders = i64::try_from(ORDERS).unwrap();
+    for (service, done) in [
+        ("outbox-relay", format!("SELECT {orders} - count(*) FROM sales.outbox_events")),
+        ("delivery-service", "SELECT count(*) FROM delivery.shipments".to_owned()),
+    ] {
+        let process = Process::start(service, &world).await;
+        world.database.until_count("the backlog is processed", &done, orders).await;
+        let most = process.peak_memory_kib();
+        assert!(most < CONTAINER_KIB, "{service} used {most} KiB");
+        eprintln!("{service} used {most} KiB");
+        process.terminate().await;
+    }
+}
