@@ -7,6 +7,8 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 script=${0##*/}
+script_file=$0
+[[ $script_file == /* ]] || script_file=$PWD/$script_file
 known=() # the processes that a script manages
 # rustup installs cargo here. A shell that was opened before that does not have it in PATH.
 PATH=$PATH:${HOME:-}/.cargo/bin
@@ -24,10 +26,10 @@ fail() {
   exit 1
 }
 
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$script_file"; }
 
 case ${1-} in
-  help | -h | --help) usage && exit ;;
+  -h | --help) usage && exit ;;
 esac
 
 # Sets `state`, `run` and `logs` to the folders of a stack.
@@ -197,14 +199,13 @@ stop_processes() { # PROCESS...
   if [[ $stopped ]]; then say "stopped$stopped"; else say "nothing was running"; fi
 }
 
-# Stops all processes of the stack, also the services that run on it, and deletes its folder.
-delete_stack() {
+# Stops all processes of the stack, also the services that run on it.
+stop_stack() {
   local file processes=()
   for file in "$run"/*.pid; do
     [[ ! -e $file ]] || processes+=("$(basename "$file" .pid)")
   done
   ((${#processes[@]} == 0)) || stop_processes "${processes[@]}"
-  rm -rf "$state"
 }
 
 # Fails unless all are ready.
@@ -370,16 +371,17 @@ install_python() { # FOLDER ARGUMENT_OF_PIP...
     fail "pip could not install: $*"
 }
 
-# Shows the output of a command only if it fails.
-quietly() { # COMMAND...
-  "$@" >"$new/log" 2>&1 && rm "$new/log" && return
+# Shows the output of a command only if it fails, with a message that names the next step.
+quietly() { # MESSAGE COMMAND...
+  "${@:2}" >"$new/log" 2>&1 && rm "$new/log" && return
   tail -n 10 "$new/log" >&2
-  fail "$1 failed (see above)"
+  fail "$1 (see above)"
 }
 
 install_cargo() { # PROGRAM@VERSION
   say "compiling $1 takes a few minutes"
-  CARGO_TARGET_DIR=$new/target quietly cargo install --locked --root "$new" "$1"
+  CARGO_TARGET_DIR=$new/target quietly "cargo install failed: check the network, or the registry in ~/.cargo/config.toml" \
+    cargo install --locked --root "$new" "$1"
 }
 
 # ---- LLVM

@@ -73,7 +73,7 @@ class Environment:
 
     @property
     def pods(self):
-        return [Pod(document) for document in self.of("Deployment", "StatefulSet", "Job")]
+        return [Pod(document) for document in self.of("Deployment", "StatefulSet", "DaemonSet", "Job")]
 
     def selected(self, selector):
         """The pods that match a label selector."""

@@ -196,6 +196,19 @@ def selectors(environment, project):
             yield f"{title(workload)}: is not spread over zones and nodes"
 
 
+@rule
+def disruption_budgets(environment, project):
+    selectors = [budget["spec"]["selector"] for budget in environment.of("PodDisruptionBudget")]
+    for selector in selectors:
+        if not environment.selected(selector):
+            yield f"the PodDisruptionBudget with the selector {selector} selects no pod"
+    # kube-score finds a Deployment without a budget.
+    for workload in environment.of("Deployment"):
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        if sum(matches(selector, labels) for selector in selectors) > 1:
+            yield f"{title(workload)}: has several disruption budgets"
+
+
 def replicas(environment, workload):
     """The minimum and the maximum number of instances."""
     for scaler in environment.of("HorizontalPodAutoscaler", "ScaledObject"):
@@ -235,9 +248,10 @@ def network_policies(environment, project):
     for policy in policies:
         spec = policy["spec"]
         ends = [(spec["podSelector"], allowed) for allowed in spec.get("ingress", [])]
-        for allowed in spec.get("egress", []):
-            peers = allowed.get("to", [])
-            ends += [(peer["podSelector"], allowed) for peer in peers if set(peer) == {"podSelector"}]
+        # A client needs no port.
+        peers = [(peer, {}) for allowed in spec.get("ingress", []) for peer in allowed.get("from", [])]
+        peers += [(peer, allowed) for allowed in spec.get("egress", []) for peer in allowed.get("to", [])]
+        ends += [(peer["podSelector"], allowed) for peer, allowed in peers if set(peer) == {"podSelector"}]
         for selector, allowed in ends:
             pods = environment.selected(selector)
             if not pods:
@@ -368,10 +382,20 @@ def monitoring(environment, project):
 
 
 @rule
+def namespaces(environment, project):
+    names = {space["metadata"]["name"] for space in environment.of("Namespace")}
+    for document in environment.documents:
+        if document["kind"] != "Namespace" and {document["metadata"].get("namespace")} != names:
+            yield f"{title(document)}: is not in the namespace {', '.join(names)}"
+
+
+@rule
 def migration(environment, project):
-    runs = [container["args"] for pod in environment.pods if pod.owner["kind"] == "Job" for container in pod.containers]
+    jobs = [pod for pod in environment.pods if pod.owner["kind"] == "Job"]
+    runs = [container.get("args", []) for pod in jobs for container in pod.containers]
     if [arguments[:2] for arguments in runs] != [["migrate", "--roles"], ["topics", "create"]]:
         yield f"the Job runs {runs}, expected migrate --roles and then topics create"
+        return
     # With several brokers, an acknowledged record is on two of them, and a third may fail.
     asked = dict(zip(runs[-1], runs[-1][1:]))
     replicas, in_sync = (int(asked.get(name, 1)) for name in ("--replication-factor", "--min-insync-replicas"))
