@@ -5,7 +5,7 @@ use std::time::Duration;
 use conf::Conf;
 use rdkafka::ClientConfig;
 use service_kit::Heartbeat;
-use service_kit::config::number_in;
+use service_kit::config::millis_within;
 
 use crate::PoisonSettings;
 
@@ -76,8 +76,6 @@ impl RunnerOptions {
             // fetch a request.
             .set("fetch.min.bytes", "32768")
             .set("fetch.wait.max.ms", "100")
-            // Detects a topic that is created later within seconds.
-            .set("topic.metadata.refresh.interval.ms", "5000")
             // The source of the lag metrics and of the heartbeat of an idle loop.
             .set("statistics.interval.ms", "1000");
         if let Some(instance) = &self.member.consumer_instance {
@@ -89,7 +87,7 @@ impl RunnerOptions {
 /// Brokers accept 6 seconds to 30 minutes by default. The client accepts at most
 /// [`MAX_POLL_INTERVAL`].
 fn parse_session_timeout(text: &str) -> Result<Duration, String> {
-    number_in(text, 6_000..=300_000).map(Duration::from_millis)
+    millis_within(6_000..=300_000)(text)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::message::EventMessage;
 use contracts::topics::TopicSpec;
@@ -7,7 +7,8 @@ use domain::OrderId;
 use messaging::topic_admin::{self, Replication};
 use store::outbox::shard_of;
 use test_kit::{
-    SlowStack, World, eventually, outbox_event as event, put_into_outbox as put, read_all,
+    SlowStack, World, delete_topic, eventually, outbox_event as event, put_into_outbox as put,
+    read_all,
 };
 use uuid::Uuid;
 
@@ -99,6 +100,34 @@ async fn a_missing_topic_defers_events_without_an_attempt() {
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].get::<_, String>(0), left[0].get::<_, i16>(1)), (order.to_string(), 0));
     assert_eq!(world.database.count("SELECT count(*) FROM sales.outbox_dead_letters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_missing_is_found_again_within_seconds() {
+    let mut world = World::create().await;
+    world.set("KAFKA_PUBLISH_TIMEOUT", 1000);
+    let topic = small_topic(&world).await;
+    let mut relay = relay(&world);
+    let mut add_event = async || {
+        let event = event(&world, OrderId::generate(), "1");
+        put(&world, &[EventMessage { topic: topic.clone(), ..event }]).await;
+        relay.run_once().await
+    };
+    assert_eq!(add_event().await.unwrap().published, 1);
+    delete_topic(&world.stack, &topic).await;
+    eventually("the client knows that the topic is missing", async || {
+        add_event().await.is_err().then_some(())
+    })
+    .await;
+
+    small_topic(&world).await;
+    let back = Instant::now();
+    eventually("an event is published", async || {
+        add_event().await.is_ok_and(|step| step.published > 0).then_some(())
+    })
+    .await;
+    let waited = back.elapsed();
+    assert!(waited < Duration::from_mins(1), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
