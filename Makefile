@@ -23,6 +23,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 local := deploy/local
 salesctl := $(local)/salesctl
+services := inventory-mock sales-api outbox-relay delivery-service status-consumer
 pages := $(or $(CARGO_TARGET_DIR),target)/doc
 
 help: ## list the targets
@@ -38,8 +39,11 @@ demo: up ## start everything, place orders and follow them to Delivered; ARGS go
 dev: ## run everything with hot reload: a saved file rebuilds and replaces the services that depend on it
 	@$(local)/dev
 
-run: prerequisites ## run one service in the foreground, as in: make run SERVICE=sales-api
-	cargo build --locked --profile $(PROFILE:debug=dev) --bin $(or $(SERVICE),$(error set SERVICE: make run SERVICE=sales-api)) --bin salesctl
+run: ## run one service in the foreground, as in: make run SERVICE=sales-api
+	@[[ "$(words $(SERVICE))" == 1 && "$(filter $(SERVICE),$(services))" ]] || \
+	  { echo "SERVICE must be one of: $(services); as in: make run SERVICE=sales-api" >&2; exit 2; }
+	@$(local)/prerequisites
+	cargo build --locked --profile $(PROFILE:debug=dev) --bin $(SERVICE) --bin salesctl
 	$(local)/database create
 	@$(local)/services run $(SERVICE)
 
@@ -142,7 +146,7 @@ load: prerequisites ## place orders on the running system and measure the respon
 contracts: prerequisites ## write the schemas, golden files, AsyncAPI and OpenAPI documents; released files do not change
 	UPDATE_CONTRACTS=1 cargo test --locked --package contracts --package sales-api --lib the_committed_
 
-configuration: prerequisites ## generate docs/CONFIGURATION.md and .env.example from the settings in the code
+configuration: build ## generate docs/CONFIGURATION.md and .env.example from the settings in the code
 	UPDATE_DOCS=1 cargo test --locked --package system-tests --test it configuration::
 
 doc: prerequisites ## write the pages of the code, which lead along the path of an order; a broken link fails

@@ -21,6 +21,7 @@ mod system;
 mod table;
 mod whole;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use service_kit::Chain;
@@ -38,6 +39,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
     let settings: Settings = match usage::parse(std::env::args_os(), environment()) {
         Ok(settings) => settings,
         Err(message) => {

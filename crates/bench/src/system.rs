@@ -178,11 +178,13 @@ impl System {
         })
     }
 
-    /// The settings of a command of this program, from these arguments and the variables of the
-    /// stack.
+    /// The settings of a command of this program, from these arguments and the settings of the
+    /// services.
     pub(crate) fn parse<C: Conf>(&self, arguments: &[String]) -> Result<C, Failure> {
         let arguments = std::iter::once("bench").chain(arguments.iter().map(String::as_str));
-        Ok(C::try_parse_from(arguments, self.variables.clone())?)
+        let settings = self.output_of(self.with_settings(Path::new("env")).arg("-0"))?;
+        let settings = settings.split('\0').filter_map(|setting| setting.split_once('='));
+        Ok(C::try_parse_from(arguments, settings)?)
     }
 
     /// The value of a service's counter, summed over its labels; zero if it does not exist yet.

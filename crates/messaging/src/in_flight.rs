@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::BaseRecord;
 use service_kit::Chain;
+use service_kit::convert::count;
 use service_kit::telemetry::batch_tracer::RecordedSpan;
 use tokio::time::timeout;
 
@@ -238,8 +239,7 @@ impl<T> InFlight<T> {
         }
         if self.is_empty() {
             metrics::histogram!("kafka_publish_duration_seconds").record(self.started.elapsed());
-            metrics::histogram!("kafka_publish_batch_size")
-                .record(f64::from(u32::try_from(self.events.len()).unwrap_or(u32::MAX)));
+            metrics::histogram!("kafka_publish_batch_size").record(count(self.events.len()));
         }
         reports
     }

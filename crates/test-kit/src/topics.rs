@@ -5,10 +5,11 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics::{Names, TopicSpec};
 use messaging::topic_admin::{self, Replication};
-use messaging::{KafkaSettings, Record, reader};
+use messaging::{KafkaSettings, Record};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders, ToBytes};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -175,13 +176,50 @@ pub async fn topic_setting(stack: &Stack, topic: &str, setting: &str) -> String 
     format!("{} {source}", entry.value.as_deref().unwrap_or_default())
 }
 
-/// All records that are in a topic now, in order within each partition.
+/// All records that are in a topic now, in order within each partition. Does not use the reader of
+/// `messaging`, which is under test.
 pub async fn read_all(stack: &Stack, topic: &str) -> Vec<Record> {
-    let settings = settings(stack);
-    let kept = reader::kept(&settings, topic).await.expect("cannot read the watermarks");
+    let (brokers, topic) = (stack.kafka_brokers.clone(), topic.to_owned());
+    tokio::task::spawn_blocking(move || read_all_blocking(&brokers, &topic))
+        .await
+        .expect("the reader panicked")
+}
+
+fn read_all_blocking(brokers: &str, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "test-reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("cannot create a consumer");
+    let metadata =
+        consumer.fetch_metadata(Some(topic), TIMEOUT).expect("cannot read the topic's metadata");
+    let mut assignment = TopicPartitionList::new();
+    let mut waiting = Vec::new();
+    for partition in metadata.topics()[0].partitions() {
+        let (low, high) = consumer
+            .fetch_watermarks(topic, partition.id(), TIMEOUT)
+            .expect("cannot read the watermarks");
+        assignment
+            .add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .expect("the offset is invalid");
+        if high > low {
+            waiting.push((partition.id(), high));
+        }
+    }
+    consumer.assign(&assignment).expect("cannot assign the partitions");
     let mut records = Vec::new();
-    let read = reader::read(&settings, topic, &kept, |record| records.push(record)).await;
-    read.expect("cannot read the topic");
+    while !waiting.is_empty() {
+        let message = consumer
+            .poll(TIMEOUT)
+            .expect("no record within the timeout")
+            .expect("cannot read a record");
+        let record = Record::read(&message);
+        waiting.retain(|(partition, high)| {
+            *partition != record.partition || record.offset + 1 < *high
+        });
+        records.push(record);
+    }
     records
 }
 

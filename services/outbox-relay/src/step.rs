@@ -40,7 +40,7 @@ pub enum RelayError {
     /// The database failed.
     #[error("the outbox cannot be read or marked")]
     Store(#[from] StoreError),
-    /// No event could be published. The attempts of the rows are not increased.
+    /// No event could be published.
     #[error("events for the topic {topic} cannot be published")]
     Kafka {
         /// The topic of the events.

@@ -12,11 +12,11 @@ use store::Database;
 
 use crate::Config;
 use crate::auth::TokenVerifier;
-use crate::http::extract::body::hold_unread_body;
 use crate::http::extract::caller::fetch_missing_key;
 use crate::http::middleware::cors::cors;
 use crate::http::middleware::request_metrics::init_error_series;
 use crate::http::middleware::request_scope::request_scope;
+use crate::http::middleware::unread_body::hold_unread_body;
 use crate::http::router::{self, ROUTES};
 use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::writer::{Heartbeats, OrderWriter};

@@ -7,7 +7,7 @@ use store::Database;
 
 use crate::Config;
 use crate::auth::TokenVerifier;
-use crate::http::middleware::admission::Admission;
+use crate::http::admission::Admission;
 use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::routes::health::DatabaseStatus;
 use crate::inventory::Inventory;

@@ -6,7 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::config::{CommonSettings, all_of, number_in, parse_port};
+use service_kit::config::{CommonSettings, all_of, millis_within, parse_port};
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
@@ -65,7 +65,7 @@ impl Config {
 /// minimum.
 fn parse_inbox_retention(text: &str) -> Result<Duration, String> {
     const LEAST: u64 = 7 * 86_400_000;
-    number_in(text, LEAST..=52 * LEAST).map(Duration::from_millis)
+    millis_within(LEAST..=52 * LEAST)(text)
 }
 
 #[cfg(test)]

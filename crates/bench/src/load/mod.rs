@@ -130,8 +130,8 @@ pub(crate) struct Figures {
     pub(crate) latency: Tail,
 }
 
-/// Loads the API of `system`. Fails if a request fails with a code that is not `allowed`, because the
-/// figures are then invalid. At a rate that may be too high, [`UNSENT`] is allowed.
+/// Loads the API of `system`. Fails if a request fails with a code that is not `allowed`, because
+/// the figures are then invalid. At a rate that may be too high, [`UNSENT`] is allowed.
 pub(crate) fn run(
     system: &System,
     pace: &str,
@@ -155,6 +155,7 @@ pub(crate) fn run(
         (errors, Some(latency)) if errors.keys().all(|it| allowed.contains(&it.as_str())) => {
             Ok(Figures { rate: report.rate, latency })
         }
+        (errors, None) if errors.is_empty() => Err(format!("no request ended under {pace}").into()),
         (errors, _) => Err(format!("requests failed under {pace}: {errors:?}").into()),
     }
 }

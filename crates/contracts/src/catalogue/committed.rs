@@ -97,13 +97,9 @@ fn the_committed_files_match_the_code() {
             "{file} is released, but the code writes different bytes:\n{written}\n{GUIDANCE}"
         );
     }
-}
-
-#[test]
-fn the_committed_asyncapi_document_matches_the_code() {
-    let committed: Value = serde_json::from_str(super::async_api::DOCUMENT).unwrap();
+    let committed = fs::read_to_string(path(ASYNC_API)).unwrap();
     assert!(
-        committed == async_api_document::document(),
+        serde_json::from_str::<Value>(&committed).unwrap() == async_api_document::document(),
         "{ASYNC_API} differs from the output of async_api_document.rs; run `make contracts`"
     );
 }

@@ -78,11 +78,11 @@ macro_rules! contract {
             event_type: $event_type,
             version: $version,
             topic: $topic,
-            schema: include_str!(concat!("../schemas/", $event_type, "/", $version, ".json")),
+            schema: include_str!(concat!("../../schemas/", $event_type, "/", $version, ".json")),
             example: Example {
-                value: include_str!(concat!("../golden/", $event_type, "-", $version, ".json")),
+                value: include_str!(concat!("../../golden/", $event_type, "-", $version, ".json")),
                 headers: include_str!(concat!(
-                    "../golden/",
+                    "../../golden/",
                     $event_type,
                     "-",
                     $version,

@@ -155,7 +155,7 @@ pub struct IntakeSettings {
 
 /// The minimum is 1 s, because the clock of the web server has a resolution of 500 ms.
 fn parse_keep_alive(text: &str) -> Result<Duration, String> {
-    number_in(text, 1_000..=3_600_000).map(Duration::from_millis)
+    millis_within(1_000..=3_600_000)(text)
 }
 
 /// Joins the errors of checks that concern several settings, so that all errors are reported.

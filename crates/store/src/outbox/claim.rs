@@ -156,8 +156,8 @@ statement! {
 }
 
 /// Defers rows, and with them all rows of their orders, for 1 to 10 seconds depending on their age.
-/// Rows of other orders are published meanwhile. Does not count an attempt. Returns the number of
-/// rows whose lease was still valid.
+/// Rows of other orders are published meanwhile. Returns the number of rows whose lease was still
+/// valid.
 pub async fn defer(
     connection: &mut Connection,
     rows: &[ClaimedRow],

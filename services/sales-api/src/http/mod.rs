@@ -1,8 +1,9 @@
 //! HTTP: routes translate requests for the use cases in `orders`, and responses back.
 //!
-//! Each of `problem`, `middleware`, `extract`, `routes`, `openapi` and `router` imports only from
+//! Each of `examples`, `problem`, `admission`, `middleware`, `extract`, `routes`, `openapi` and `router` imports only from
 //! those before it in this list.
 
+pub(crate) mod admission;
 pub(crate) mod examples;
 pub(crate) mod extract;
 pub(crate) mod middleware;

@@ -67,8 +67,8 @@ impl CreateOrder {
         })
     }
 
-    /// Fails unless there is enough stock or the request is a replay. Returns the order of a replay
-    /// if it was looked up.
+    /// Returns the order if the request is a replay. Otherwise fails unless there is enough stock.
+    /// Returns nothing for a replay that only the insert detects.
     ///
     /// Nearly every create is the first with its key, and the insert itself detects a replay. So
     /// the key is looked up first only if a replay would otherwise get a different response or wait

@@ -8,7 +8,8 @@ use crate::inventory::StockError;
 use crate::orders::cursor::CursorError;
 use crate::orders::writer::BatchError;
 
-/// Why a use case failed. A create that fails does not use up its idempotency key.
+/// Why a use case failed. A create that is refused does not use up its idempotency key. After a
+/// database error the order may be stored: a replay finds out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OrderError {
     #[error("no such order")]

@@ -65,8 +65,9 @@ pub(crate) struct Simulator<'a> {
 }
 
 impl SimulateDelivery {
-    /// Checks the permission of a caller, before the request is read any further.
-    pub(crate) fn permit<'a>(&'a self, caller: &'a Caller) -> Result<Simulator<'a>, OrderError> {
+    /// Checks the permission of a caller. The handler does so before it parses the order id and the
+    /// body.
+    pub(crate) fn authorize<'a>(&'a self, caller: &'a Caller) -> Result<Simulator<'a>, OrderError> {
         if self.permitted.include(caller) {
             Ok(Simulator { simulate: self, caller })
         } else {

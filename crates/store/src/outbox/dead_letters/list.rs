@@ -2,9 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::message::EventMessage;
-use diesel::sql_types::{
-    BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
@@ -28,8 +26,6 @@ pub struct DeadLetter {
     pub topic: String,
     /// `ce_type`.
     pub event_type: String,
-    /// Number of attempts to publish it.
-    pub attempts: i16,
     /// The reason for the dead letter.
     pub reason: String,
     /// When the event was dead-lettered.
@@ -62,24 +58,14 @@ pub struct DeadLetterFilter {
     pub order: Option<OrderId>,
 }
 
-type RowTypes = (
-    BigInt,
-    SqlUuid,
-    SqlUuid,
-    Text,
-    Text,
-    SmallInt,
-    Text,
-    Timestamptz,
-    Nullable<Timestamptz>,
-    Integer,
-);
+type RowTypes =
+    (BigInt, SqlUuid, SqlUuid, Text, Text, Text, Timestamptz, Nullable<Timestamptz>, Integer);
 
 statement! {
     struct List {
         redriven: bool, topic: Option<String>, order: Option<Uuid>, limit: i64,
     } -> RowTypes;
-    "SELECT id, event_id, aggregate_id, topic, event_type, attempts, reason, dead_lettered_at, redriven_at, redrive_count
+    "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count
      FROM sales.outbox_dead_letters
      WHERE (redriven_at IS NULL OR " {Bool = redriven} ")
        AND topic = COALESCE(" {Nullable<Text> = topic} ", topic)
@@ -102,7 +88,7 @@ pub async fn list(
 
 statement! {
     struct Find { id: i64 } -> (RowTypes, EventColumns, Timestamptz);
-    "SELECT id, event_id, aggregate_id, topic, event_type, attempts, reason, dead_lettered_at, redriven_at, redrive_count,
+    "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count,
             event_id, aggregate_id, topic, event_type, payload::text, headers::text, occurred_at, created_at
      FROM sales.outbox_dead_letters WHERE id = " {BigInt = id}
 }

@@ -2,31 +2,19 @@
 //!
 //! [`JsonBody`] reads a body of limited size within a limited time. A request with a complete body
 //! gets a permit.
-//!
-//! actix-web closes the connection after a response to a request whose body was not read to the
-//! end, because the rest of the body would be parsed as the next request. But if a chunked body is
-//! dropped before the response is sent, actix-web waits for the last chunk without a timeout, and a
-//! client that never sends it keeps the connection open. So the response holds a chunked body until
-//! it is sent ([`hold_unread_body`]).
 
-use std::cell::RefCell;
 use std::ops::Deref;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use actix_web::middleware::Next;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut};
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
+use actix_web::{FromRequest, HttpRequest};
 use futures::future::LocalBoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
-use crate::http::middleware::admission::{Admission, BodyMemory, Permit};
+use crate::http::admission::{Admission, BodyMemory, Permit};
 use crate::http::problem::ApiError;
 
 /// Maximum size of a body, in bytes.
@@ -98,50 +86,4 @@ async fn read(mut payload: Payload, memory: &mut BodyMemory) -> Result<Bytes, Ap
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
-}
-
-/// Middleware that keeps a chunked request body alive until the response is sent.
-pub(crate) async fn hold_unread_body(
-    mut request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    if !request.headers().contains_key(TRANSFER_ENCODING) {
-        return next.call(request).await;
-    }
-    let payload = SharedPayload(Rc::new(RefCell::new(request.take_payload())));
-    request.set_payload(Payload::Stream { payload: Box::pin(payload.clone()) });
-    let response = next.call(request).await?;
-    Ok(response.map_body(|_, body| BoxBody::new(BodyWithPayload { body, _payload: payload })))
-}
-
-#[derive(Clone)]
-struct SharedPayload(Rc<RefCell<Payload>>);
-
-impl Stream for SharedPayload {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.borrow_mut().poll_next_unpin(context)
-    }
-}
-
-/// The body of a response, with the body of its request.
-struct BodyWithPayload {
-    body: BoxBody,
-    _payload: SharedPayload,
-}
-
-impl MessageBody for BodyWithPayload {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(context)
-    }
 }

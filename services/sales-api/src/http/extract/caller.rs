@@ -9,7 +9,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use crate::auth::{Caller, TokenError, TokenVerifier};
-use crate::http::middleware::admission::Subject;
+use crate::http::admission::Subject;
 use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::problem::ApiError;
 

@@ -10,7 +10,7 @@ const ERROR_STATUSES: [u16; 2] = [500, 503];
 
 /// Creates the error series of a route with the value 0. `methods` is the value of `Allow`.
 pub(crate) fn init_error_series(route: &str, methods: &'static str) {
-    for method in methods.split(", ").filter(|it| ["GET", "POST"].contains(it)) {
+    for method in methods.split(", ").filter(|it| !["HEAD", "OPTIONS"].contains(it)) {
         for status in ERROR_STATUSES {
             drop(durations(method, route, status));
         }

@@ -202,5 +202,8 @@ fn add_common_headers(document: &mut Document) {
 }
 
 fn operations(document: &mut Document) -> impl Iterator<Item = &mut Operation> {
-    document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]).flatten()
+    let paths = document.paths.paths.values_mut();
+    paths
+        .flat_map(|it| [&mut it.get, &mut it.post, &mut it.put, &mut it.patch, &mut it.delete])
+        .flatten()
 }

@@ -12,8 +12,8 @@ use store::Database;
 use store::orders::{self, Order};
 
 use crate::auth::Caller;
+use crate::http::admission::Permit;
 use crate::http::examples;
-use crate::http::middleware::admission::Permit;
 use crate::http::problem::ApiError;
 use crate::orders::get;
 

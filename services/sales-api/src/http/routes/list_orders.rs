@@ -6,9 +6,9 @@ use store::Database;
 use store::orders::ListedOrder;
 
 use crate::auth::Caller;
+use crate::http::admission::Permit;
 use crate::http::examples;
 use crate::http::extract::listing;
-use crate::http::middleware::admission::Permit;
 use crate::http::problem::ApiError;
 use crate::orders::cursor::Cursors;
 use crate::orders::list;

@@ -35,7 +35,7 @@ pub(crate) async fn simulate_delivery(
     simulate: web::Data<SimulateDelivery>,
     body: JsonBody,
 ) -> Result<HttpResponse, ApiError> {
-    let simulator = simulate.permit(&caller)?;
+    let simulator = simulate.authorize(&caller)?;
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
     let step = simulated_step(&body)?;
     simulator.report(order_id, step, cause.into_inner()).await?;

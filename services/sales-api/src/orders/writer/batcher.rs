@@ -67,8 +67,7 @@ pub(crate) fn batcher<I: Send + 'static, O: Send + 'static>(
     on_scrape(move || {
         let Some(queue) = queue.upgrade() else { return false };
         let waiting = queue.max_capacity() - queue.capacity();
-        metrics::gauge!("order_writer_queue_size", "queue" => name)
-            .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        metrics::gauge!("order_writer_queue_size", "queue" => name).set(count(waiting));
         true
     });
     let batches = BatchWorker {

@@ -41,8 +41,9 @@ fn summarize(durations: impl Iterator<Item = Duration>) -> Option<Summary> {
     all.sort_unstable();
     // Delivery steps take seconds, so a tenth of a millisecond is precise enough.
     let ms = |it: &Duration| (it.as_secs_f64() * 10_000.0).round() / 10.0;
-    let at = |percent: usize| all.get((all.len() * percent).div_ceil(100) - 1).map(ms);
-    Some(Summary { min_ms: ms(all.first()?), p50_ms: at(50)?, p95_ms: at(95)?, max_ms: at(100)? })
+    let (first, last) = (all.first()?, all.last()?);
+    let at = |percent: usize| ms(&all[(all.len() * percent).div_ceil(100) - 1]);
+    Some(Summary { min_ms: ms(first), p50_ms: at(50), p95_ms: at(95), max_ms: ms(last) })
 }
 
 impl Summary {
@@ -137,4 +138,27 @@ fn between(order: &Followed, from: OrderStatus, to: OrderStatus) -> Option<Durat
     let at = |status| history.iter().find(|change| change.status == status).map(|change| change.at);
     let (from, to): (DateTime<Utc>, DateTime<Utc>) = (at(from)?, at(to)?);
     (to - from).to_std().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_the_smallest_duration_that_so_many_do_not_exceed() {
+        for (count, expected) in [
+            (0, None),
+            (1, Some([1.0, 1.0, 1.0, 1.0])),
+            (2, Some([1.0, 1.0, 2.0, 2.0])),
+            (20, Some([1.0, 10.0, 19.0, 20.0])),
+        ] {
+            let expected = expected.map(|[min_ms, p50_ms, p95_ms, max_ms]| Summary {
+                min_ms,
+                p50_ms,
+                p95_ms,
+                max_ms,
+            });
+            assert_eq!(summarize((1..=count).rev().map(Duration::from_millis)), expected);
+        }
+    }
 }

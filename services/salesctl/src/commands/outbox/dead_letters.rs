@@ -81,7 +81,6 @@ fn json(letter: &DeadLetter) -> Value {
         "orderId": letter.order_id.as_uuid(),
         "topic": letter.topic,
         "eventType": letter.event_type,
-        "attempts": letter.attempts,
         "reason": letter.reason,
         "deadLetteredAt": timestamp_text(letter.dead_lettered_at),
         "redrivenAt": letter.redriven_at.map(timestamp_text),
@@ -115,7 +114,6 @@ fn text_with_event(DeadLetterDetails { letter, event, enqueued_at }: &DeadLetter
     let mut lines = vec![
         text(letter),
         format!("event id      {}", letter.event_id),
-        format!("attempts      {}", letter.attempts),
         format!("occurred      {}", timestamp_text(event.attributes.time)),
         format!("in the outbox {}", timestamp_text(*enqueued_at)),
         format!("source        {}", headers.source),
