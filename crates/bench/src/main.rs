@@ -21,11 +21,9 @@ mod system;
 mod table;
 mod whole;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use service_kit::Chain;
-use service_kit::config::{environment, usage};
+use service_kit::lifecycle::command;
 use tokio::runtime::Runtime;
 
 use failure::Failure;
@@ -35,27 +33,8 @@ use settings::{Command, Settings};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code for wrong usage or a wrong setting.
-const WRONG_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .init();
-    let settings: Settings = match usage::parse(std::env::args_os(), environment()) {
-        Ok(settings) => settings,
-        Err(message) => {
-            message.print();
-            return ExitCode::from(if message.is_error { WRONG_USAGE } else { 0 });
-        }
-    };
-    run(settings).unwrap_or_else(|error| {
-        eprintln!("error: {}", Chain(&*error));
-        ExitCode::FAILURE
-    })
+    command::main(run)
 }
 
 fn run(settings: Settings) -> Result<ExitCode, Failure> {

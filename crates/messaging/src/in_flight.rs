@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contracts::message::EventMessage;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use service_kit::Chain;
 use service_kit::convert::count;
@@ -16,9 +17,8 @@ use tokio::time::timeout;
 
 use crate::deliveries::Batch;
 use crate::publish_error::is_caused_by_the_record;
-use crate::publisher::outgoing;
 use crate::renewed_producer::{Producer, RenewedProducer};
-use crate::{PublishError, Publisher};
+use crate::{PublishError, spans};
 
 /// A record to send.
 pub(crate) struct Outgoing<'a> {
@@ -26,6 +26,22 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) key: Option<Cow<'a, [u8]>>,
     pub(crate) payload: Option<&'a [u8]>,
     pub(crate) headers: OwnedHeaders,
+}
+
+impl<'a> From<&'a EventMessage> for Outgoing<'a> {
+    fn from(message: &'a EventMessage) -> Self {
+        let mut headers = OwnedHeaders::new_with_capacity(12);
+        message.attributes.visit_headers(|key, value| {
+            let empty = OwnedHeaders::new_with_capacity(0);
+            headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
+        });
+        Self {
+            topic: &message.topic,
+            key: Some(Cow::from(message.order_id().to_string().into_bytes())),
+            payload: Some(message.payload.as_bytes()),
+            headers,
+        }
+    }
 }
 
 /// The outcome of one record, by its index among the records that were sent together.
@@ -109,7 +125,7 @@ impl Sent {
 
     /// The outcomes since the last call.
     pub(crate) fn take(&mut self) -> Vec<Outcome> {
-        let mut outcomes = std::mem::take(&mut self.refused);
+        let mut outcomes = mem::take(&mut self.refused);
         let reports = self.batch.take().into_iter();
         outcomes.extend(reports.map(|(place, result)| Outcome { place, by_broker: true, result }));
         if outcomes.iter().any(|outcome| outcome.result.is_ok()) {
@@ -129,7 +145,6 @@ impl Sent {
 /// Events in flight, each with an item of the sender. If the trace of an event is sampled, its span
 /// ends with the delivery report.
 pub struct InFlight<T> {
-    publisher: Publisher,
     sent: Sent,
     /// `None` for events whose delivery report was taken.
     events: Vec<Option<(T, PendingEvent)>>,
@@ -146,13 +161,21 @@ pub struct PendingEvent {
     pub(crate) span: Option<RecordedSpan>,
 }
 
+impl PendingEvent {
+    /// Begins the span of sending it, if its trace is sampled.
+    pub(crate) fn new(mut message: EventMessage) -> Self {
+        let span = spans::begin_send(&mut message);
+        Self { message, span }
+    }
+}
+
 /// Delivery reports that were taken together.
 #[derive(Debug)]
 pub struct DeliveryReports<T> {
     /// The outcome of each event.
     pub settled: Vec<(T, Result<(), PublishError>)>,
     /// Events that were refused as part of a record batch, possibly because of another record in
-    /// it. Send them again with [`Publisher::send_individually`].
+    /// it. Send them again with [`crate::Publisher::send_individually`].
     pub to_resend: Vec<(T, PendingEvent)>,
 }
 
@@ -164,17 +187,16 @@ impl<T> Default for DeliveryReports<T> {
 
 impl<T> InFlight<T> {
     pub(crate) fn new(
-        publisher: &Publisher,
         through: &Arc<RenewedProducer>,
         individual: bool,
         events: Vec<(T, PendingEvent)>,
     ) -> Self {
-        let records = events.iter().map(|(_, event)| outgoing(&event.message));
+        let records = events.iter().map(|(_, event)| Outgoing::from(&event.message));
         let sent = Sent::new(through, records);
         let waiting = events.len();
         let events = events.into_iter().map(Some).collect();
         let started = Instant::now();
-        Self { publisher: publisher.clone(), sent, events, waiting, individual, started }
+        Self { sent, events, waiting, individual, started }
     }
 
     /// Whether every event has a delivery report.
@@ -224,7 +246,7 @@ impl<T> InFlight<T> {
                 reports.to_resend.push((item, event));
                 continue;
             }
-            let result = outcome.result.map_err(|error| self.publisher.failure(error));
+            let result = outcome.result.map_err(|error| self.sent.through.failure(error));
             if let (Err(error), Some(span)) = (&result, &mut event.span) {
                 span.fail(error.class(), Chain(error).to_string());
             }

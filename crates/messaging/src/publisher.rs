@@ -1,7 +1,6 @@
 //! Publishes records, and reports the outcome of each when its delivery report arrives.
 
 use std::borrow::Cow;
-use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,6 @@ use tokio::sync::Mutex;
 
 use crate::in_flight::{InFlight, Outcome, Outgoing, PendingEvent, Sent};
 use crate::renewed_producer::{Producer, RenewedProducer};
-use crate::spans;
 use crate::{KafkaSettings, PublishError, Record};
 
 /// Timeout of a readiness check.
@@ -106,14 +104,14 @@ impl Publisher {
     ///
     /// If the trace of an event is sampled, its headers continue the span of its sending.
     pub fn send<T>(&self, events: Vec<(T, EventMessage)>) -> InFlight<T> {
-        let events = events.into_iter().map(|(item, message)| (item, spans::begin_send(message)));
-        InFlight::new(self, &self.batched, false, events.collect())
+        let events = events.into_iter().map(|(item, message)| (item, PendingEvent::new(message)));
+        InFlight::new(&self.batched, false, events.collect())
     }
 
     /// Sends events again that were refused as part of a record batch. Each is its own record batch
     /// now, so its delivery report concerns this event only.
     pub fn send_individually<T>(&self, events: Vec<(T, PendingEvent)>) -> InFlight<T> {
-        InFlight::new(self, &self.individual, true, events)
+        InFlight::new(&self.individual, true, events)
     }
 
     /// Sends a copy of a record with additional headers to another topic, and waits for the
@@ -141,25 +139,15 @@ impl Publisher {
         };
         // Concurrent callers share record batches, and a broker refuses a whole batch because of
         // one record.
-        let mut result = forwarded(&self.batched, copy()).await;
-        if result.as_ref().is_some_and(Outcome::by_batch) {
-            result = forwarded(&self.individual, copy()).await;
+        let mut producer = &self.batched;
+        let mut outcome = forwarded(producer, copy()).await;
+        if outcome.as_ref().is_some_and(Outcome::by_batch) {
+            producer = &self.individual;
+            outcome = forwarded(producer, copy()).await;
         }
-        match result.map(|outcome| outcome.result) {
-            Some(Err(error)) => Err(self.failure(error)),
+        match outcome.map(|outcome| outcome.result) {
+            Some(Err(error)) => Err(producer.failure(error)),
             _ => Ok(()),
-        }
-    }
-
-    /// The error of a record. While authentication fails, the client reports only timeouts, so they
-    /// are replaced by the authentication failure.
-    pub(crate) fn failure(&self, error: KafkaError) -> PublishError {
-        let failure = PublishError::from_kafka(error);
-        let auth_failure =
-            || self.batched.auth_failure.reason().or_else(|| self.individual.auth_failure.reason());
-        match (failure.is_condition(), auth_failure()) {
-            (true, Some(reason)) => PublishError::AuthenticationFailed(reason),
-            _ => failure,
         }
     }
 
@@ -206,19 +194,4 @@ async fn forwarded(through: &Arc<RenewedProducer>, record: Outgoing<'_>) -> Opti
     let mut sent = Sent::new(through, [record].into_iter());
     sent.all().await;
     sent.take().pop()
-}
-
-/// The record of an event.
-pub(crate) fn outgoing(message: &EventMessage) -> Outgoing<'_> {
-    let mut headers = OwnedHeaders::new_with_capacity(12);
-    message.attributes.visit_headers(|key, value| {
-        let empty = OwnedHeaders::new_with_capacity(0);
-        headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
-    });
-    Outgoing {
-        topic: &message.topic,
-        key: Some(Cow::from(message.order_id().to_string().into_bytes())),
-        payload: Some(message.payload.as_bytes()),
-        headers,
-    }
 }

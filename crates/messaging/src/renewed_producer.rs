@@ -10,8 +10,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
-use service_kit::config::credentials::Stamp;
+use service_kit::credentials::Stamp;
 
+use crate::PublishError;
 use crate::context::{AuthFailure, QuietContext};
 
 /// A producer that its senders share. Dropping the last reference purges the records that are still
@@ -73,6 +74,16 @@ impl RenewedProducer {
         };
         *current = Some(Current { producer: producer.clone(), loaded_from: now });
         Ok(producer)
+    }
+
+    /// The error of a record. While authentication fails, the client reports only timeouts, so they
+    /// are replaced by the authentication failure.
+    pub(crate) fn failure(&self, error: KafkaError) -> PublishError {
+        let failure = PublishError::from_kafka(error);
+        match self.auth_failure.reason().filter(|_| failure.is_condition()) {
+            Some(reason) => PublishError::AuthenticationFailed(reason),
+            None => failure,
+        }
     }
 
     fn make(&self) -> Result<Arc<Producer>, KafkaError> {

@@ -7,7 +7,7 @@ use conf::Conf;
 use rdkafka::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::config::all_of;
-use service_kit::config::credentials::{CaFile, certificate_file, key_file};
+use service_kit::credentials::{CaFile, certificate_file, key_file};
 
 /// Encryption and authentication of connections to Kafka.
 #[derive(Clone, Debug, Conf)]

@@ -11,17 +11,14 @@ use opentelemetry::{KeyValue, Value};
 use service_kit::telemetry::batch_tracer::{BatchTracer, RecordedSpan, batch_tracer};
 
 use crate::Record;
-use crate::in_flight::PendingEvent;
 
 /// Begins the span of an event, if its trace is sampled, and makes it the parent in the event's
 /// headers.
-pub(crate) fn begin_send(mut message: EventMessage) -> PendingEvent {
-    let trace = message.attributes.trace.as_ref();
-    let span = batch_tracer().and_then(|it| it.begin(trace, || send_span(&message)));
-    if let Some(span) = &span {
-        message.attributes.trace = span.trace();
-    }
-    PendingEvent { message, span }
+pub(crate) fn begin_send(event: &mut EventMessage) -> Option<RecordedSpan> {
+    let trace = event.attributes.trace.as_ref();
+    let span = batch_tracer()?.begin(trace, || send_span(event))?;
+    event.attributes.trace = span.trace();
+    Some(span)
 }
 
 fn send_span(event: &EventMessage) -> SpanBuilder {

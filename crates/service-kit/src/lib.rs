@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod close_connections;
 pub mod config;
 pub mod convert;
+pub mod credentials;
 pub mod health;
 pub mod jwt;
 pub mod lifecycle;

@@ -12,7 +12,7 @@ use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 use service_kit::Chain;
-use service_kit::config::credentials::{CaFile, Stamp};
+use service_kit::credentials::{CaFile, Stamp};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use service_kit::config::credentials::CaFile;
+use service_kit::credentials::CaFile;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use url::form_urlencoded;

@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use service_kit::config::credentials::CaFile;
+use service_kit::credentials::CaFile;
 
 use crate::connect::Connector;
 use crate::statement::statement;

@@ -16,8 +16,8 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use service_kit::config::credentials::CaFile;
 use service_kit::config::{timeout_millis, within};
+use service_kit::credentials::CaFile;
 use service_kit::health::ProbeFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;

@@ -20,7 +20,7 @@ use crate::observe::observe;
 /// Maximum number of new orders in one batch.
 const INTAKE_BATCH: usize = 1000;
 
-/// Intake and dispatcher, ready to run. Does not need the database or a broker yet.
+/// Intake and dispatcher, ready to run. The service needs no database and no broker yet.
 pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let mut service = Service::bind("delivery-service", &config.common, config.management_port)?;
     let database = Database::by_index("delivery-service", &config.database);

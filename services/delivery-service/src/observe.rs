@@ -25,6 +25,7 @@ pub(crate) async fn observe(
     Outage::of("shipment metrics").repeat(shutdown, || observe_once(&database)).await
 }
 
+/// Sets the metrics. Returns the pause before the next observation.
 async fn observe_once(database: &Database) -> Result<Duration, StoreError> {
     let mut connection = database.connection().await?;
     let overdue = shipments::overdue(&mut connection).await?;

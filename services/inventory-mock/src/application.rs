@@ -4,7 +4,7 @@ use std::sync::RwLock;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
-use service_kit::lifecycle::close_connections::{Stopping, close_connections, set_max_age};
+use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
 

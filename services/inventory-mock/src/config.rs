@@ -1,9 +1,8 @@
 //! The settings of inventory-mock.
 
 use conf::Conf;
-use service_kit::config::{
-    CommonSettings, IntakeSettings, all_of, parse_port, ports_differ, within,
-};
+use service_kit::config::{all_of, parse_port, ports_differ, within};
+use service_kit::lifecycle::settings::{CommonSettings, HttpServerSettings};
 use service_kit::telemetry::build_info;
 
 use crate::behaviour::Behaviour;
@@ -25,7 +24,7 @@ pub struct Config {
     pub(crate) management_port: u16,
 
     #[conf(flatten)]
-    pub(crate) intake: IntakeSettings,
+    pub(crate) intake: HttpServerSettings,
 
     /// Share of requests that fail with 500, in percent
     #[conf(env, default_value = "0", value_parser = within(0..=100))]

@@ -9,8 +9,8 @@ use store::Database;
 
 use crate::{Config, Relay, observe, wake};
 
-/// A relay, ready to run. Does not need the database or a broker yet. When it stops, it gives its
-/// shards back.
+/// A relay, ready to run. The service needs no database and no broker yet. When it stops, it gives
+/// its shards back.
 pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let mut service = Service::bind("outbox-relay", &config.common, config.management_port)?;
     let database = Database::by_index("outbox-relay", &config.database);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::{KafkaSettings, PoisonSettings};
-use service_kit::config::{CommonSettings, all_of, parse_port, timeout_millis, within};
+use service_kit::config::{all_of, parse_port, timeout_millis, within};
+use service_kit::lifecycle::settings::CommonSettings;
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 

@@ -29,7 +29,7 @@ pub(crate) async fn observe(
 }
 
 /// Sets the metrics, or sets them to 0 if another relay reports them: queries use the largest
-/// value.
+/// value. Returns the pause before the next observation.
 async fn observe_once(database: &Database, observes: bool) -> Result<Duration, StoreError> {
     if observes {
         let mut connection = database.connection().await?;

@@ -4,8 +4,8 @@ use std::io;
 
 use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpServer, web};
+use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::config::open_files;
-use service_kit::lifecycle::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
 use store::Database;
@@ -22,7 +22,7 @@ use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::writer::{Heartbeats, OrderWriter};
 use crate::shared::Shared;
 
-/// The API, ready to run. Does not need the database yet. When it stops, it completes the active
+/// The API, ready to run. The service needs no database yet. When it stops, it completes the active
 /// requests.
 pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let mut service = Service::bind("sales-api", &config.common, config.management_port)?;

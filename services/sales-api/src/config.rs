@@ -3,9 +3,8 @@
 use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
-use service_kit::config::{
-    CommonSettings, IntakeSettings, all_of, parse_jwt_secret, parse_port, ports_differ, within,
-};
+use service_kit::config::{all_of, parse_jwt_secret, parse_port, ports_differ, within};
+use service_kit::lifecycle::settings::{CommonSettings, HttpServerSettings};
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 use uuid::Uuid;
@@ -36,7 +35,7 @@ pub struct Config {
     pub(crate) http_workers: usize,
 
     #[conf(flatten)]
-    pub(crate) intake: IntakeSettings,
+    pub(crate) intake: HttpServerSettings,
 
     #[conf(flatten)]
     pub(crate) limits: LimitSettings,

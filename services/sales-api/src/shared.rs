@@ -47,7 +47,7 @@ impl Shared {
             database: database.clone(),
             topic: config.delivery_events_topic.clone(),
             notifier: notifier.clone(),
-            permitted: config.simulate_delivery,
+            allowed: config.simulate_delivery,
         };
         let limits = &config.limits;
         let admission = Admission::new(limits.max_concurrent_requests, limits.request_read_timeout);

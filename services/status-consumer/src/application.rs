@@ -14,7 +14,7 @@ use crate::{Config, Reaper};
 /// Maximum number of delivery steps that are applied together.
 const BATCH: usize = 1000;
 
-/// The consumer and the reaper, ready to run. Does not need the database or a broker yet.
+/// The consumer and the reaper, ready to run. The service needs no database and no broker yet.
 pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let mut service = Service::bind("status-consumer", &config.common, config.management_port)?;
     let database = Database::by_index("status-consumer", &config.database);

@@ -6,7 +6,8 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::config::{CommonSettings, all_of, millis_within, parse_port};
+use service_kit::config::{all_of, millis_within, parse_port};
+use service_kit::lifecycle::settings::CommonSettings;
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 

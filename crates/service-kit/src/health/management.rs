@@ -12,9 +12,9 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::close_connections::Stopping;
 use crate::health::heartbeat::Heartbeat;
 use crate::health::{Readiness, ReadinessSettings};
-use crate::lifecycle::close_connections::Stopping;
 use crate::telemetry::metrics;
 
 /// Maximum number of concurrent connections. Operators and orchestrators need few.

@@ -1,6 +1,7 @@
 //! From the start of a service to its end.
 
-pub mod close_connections;
+pub mod command;
 pub mod service;
+pub mod settings;
 pub mod shutdown;
 pub mod tasks;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use conf::Conf;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, CommonSettings, EX_CONFIG};
+use crate::config::{self, EX_CONFIG};
+use crate::credentials;
 use crate::health::management::Management;
 use crate::health::{ProbeError, healthcheck};
+use crate::lifecycle::settings::CommonSettings;
 use crate::lifecycle::shutdown;
 use crate::lifecycle::tasks::{ServiceError, Tasks};
 use crate::telemetry::{Telemetry, build_info, metrics};
@@ -38,6 +40,7 @@ impl Service {
         metrics::install().map_err(io::Error::other)?;
         let listener = listen(&settings.host, management_port)?;
         metrics::expose(name);
+        credentials::show_days_left();
         Ok(Self {
             tasks: Tasks::default(),
             management_port: listener.local_addr()?.port(),
@@ -115,7 +118,7 @@ pub fn main<C: Conf>(
         Ok(config) => config,
         Err(code) => return ExitCode::from(code),
     };
-    let telemetry = match Telemetry::start(name, common(&config)) {
+    let telemetry = match Telemetry::start(name, &common(&config).telemetry) {
         Ok(telemetry) => telemetry,
         Err(error) => return config_error(&Chain(&error).to_string()),
     };

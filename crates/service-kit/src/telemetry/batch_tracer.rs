@@ -11,7 +11,7 @@ use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, Status, TraceCon
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use crate::telemetry::trace;
+use crate::telemetry::trace_headers::{extract, inject};
 
 static TRACER: OnceLock<BatchTracer> = OnceLock::new();
 
@@ -39,7 +39,7 @@ impl BatchTracer {
         parent: Option<&TraceContext>,
         span: impl FnOnce() -> SpanBuilder,
     ) -> Option<RecordedSpan> {
-        let parent = trace::extract(parent.filter(|parent| parent.is_sampled())?);
+        let parent = extract(parent.filter(|parent| parent.is_sampled())?);
         // With a malformed parent, the span would begin a new trace.
         if !parent.span().span_context().is_valid() {
             return None;
@@ -65,7 +65,7 @@ pub struct RecordedSpan(Box<Span>);
 impl RecordedSpan {
     /// The context for a child span, in this or another process.
     pub fn trace(&self) -> Option<TraceContext> {
-        trace::inject(&Context::new().with_remote_span_context(self.context()))
+        inject(&Context::new().with_remote_span_context(self.context()))
     }
 
     /// The context for a link from another span.

@@ -4,7 +4,9 @@ pub mod batch_tracer;
 pub mod build_info;
 pub mod error_chain;
 pub mod metrics;
+pub mod settings;
 pub mod trace;
+mod trace_headers;
 pub mod trace_settings;
 
 use std::io::IsTerminal;
@@ -19,7 +21,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{CommonSettings, LogFormat};
+use crate::telemetry::settings::{LogFormat, TelemetrySettings};
 use crate::telemetry::trace_settings::TraceSettings;
 
 /// Time limit for the export of the last traces. Containers and pods get five seconds in addition
@@ -46,7 +48,10 @@ impl Telemetry {
     ///
     /// Spans are created even if none are exported, so that a client's trace continues through
     /// Kafka.
-    pub fn start(service: &'static str, settings: &CommonSettings) -> Result<Self, TelemetryError> {
+    pub fn start(
+        service: &'static str,
+        settings: &TelemetrySettings,
+    ) -> Result<Self, TelemetryError> {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = tracer_provider(service, &settings.traces)?;
         if settings.traces.otel_exporter_otlp_endpoint.is_some() {

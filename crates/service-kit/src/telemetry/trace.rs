@@ -1,13 +1,12 @@
-//! The trace context of a piece of work, from and to headers (W3C Trace Context).
+//! The trace of the current span.
 
 use contracts::cloud_events::TraceContext;
-use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::TraceContextExt;
-use opentelemetry::{Context, global};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::telemetry::batch_tracer::batch_tracer;
+use crate::telemetry::trace_headers::{extract, inject};
 
 /// The trace context of the current span, for a message; `None` when there is none.
 pub fn current() -> Option<TraceContext> {
@@ -32,52 +31,5 @@ pub fn continue_from(span: &Span, trace: &TraceContext) {
 pub fn note(key: &'static str, value: &impl ToString) {
     if batch_tracer().is_some() {
         Span::current().set_attribute(key, value.to_string());
-    }
-}
-
-/// Reads the headers as the parent of a span.
-pub(crate) fn extract(trace: &TraceContext) -> Context {
-    global::get_text_map_propagator(|propagator| {
-        propagator.extract_with_context(&Context::new(), &Headers(trace))
-    })
-}
-
-/// Writes a context as headers, so that another span can continue from it.
-pub(crate) fn inject(context: &Context) -> Option<TraceContext> {
-    let mut headers = NewHeaders::default();
-    global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut headers));
-    let tracestate = headers.state.filter(|state| !state.is_empty());
-    Some(TraceContext { traceparent: headers.parent?, tracestate })
-}
-
-struct Headers<'a>(&'a TraceContext);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        match key {
-            "traceparent" => Some(&self.0.traceparent),
-            "tracestate" => self.0.tracestate.as_deref(),
-            _ => None,
-        }
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate"]
-    }
-}
-
-#[derive(Default)]
-struct NewHeaders {
-    parent: Option<String>,
-    state: Option<String>,
-}
-
-impl Injector for NewHeaders {
-    fn set(&mut self, key: &str, value: String) {
-        match key {
-            "traceparent" => self.parent = Some(value),
-            "tracestate" => self.state = Some(value),
-            _ => {}
-        }
     }
 }

@@ -69,7 +69,7 @@ statement! {
 }
 
 #[derive(Queryable)]
-struct HistoryColumns {
+struct OrderHistoryRow {
     order_id: Uuid,
     sequence: i16,
     status: String,
@@ -110,7 +110,7 @@ async fn history_of(
     orders: &[OrderRow],
 ) -> Result<HashMap<Uuid, Vec<HistoryRow>>, StoreError> {
     let ids = orders.iter().map(|(id, ..)| *id).collect();
-    let rows: Vec<HistoryColumns> = History { ids: &ids }.load(connection).await?;
+    let rows: Vec<OrderHistoryRow> = History { ids: &ids }.load(connection).await?;
     let mut history = HashMap::<Uuid, Vec<HistoryRow>>::with_capacity(orders.len());
     for row in rows {
         history.entry(row.order_id).or_default().push(HistoryRow {

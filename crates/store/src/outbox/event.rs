@@ -88,8 +88,8 @@ impl TryFrom<EventRow> for EventMessage {
     }
 }
 
-/// The `INSERT` of events into the outbox, as a part of a statement. Has the columns as arrays. A
-/// statement that continues it refers to the events as `e`.
+/// The `INSERT` of events into the outbox, as a part of a statement, with one array per
+/// column. A statement that continues it refers to the events as `e`.
 #[derive(Default)]
 pub(crate) struct InsertEvents<'a> {
     shards: Vec<i16>,

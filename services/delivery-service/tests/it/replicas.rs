@@ -1,7 +1,7 @@
-use delivery_service::build;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use delivery_service::build;
 use domain::OrderId;
 use test_kit::{Group, PlainRecord, Process, World, eventually_within, produce_all, read_all};
 use uuid::Uuid;

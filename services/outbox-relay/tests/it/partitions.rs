@@ -1,10 +1,10 @@
 //! One of twelve partitions has no leader.
 
-use outbox_relay::build;
 use std::collections::{BTreeMap, HashSet};
 
 use contracts::message::EventMessage;
 use domain::OrderId;
+use outbox_relay::build;
 use test_kit::{PrivateStack, World, eventually, outbox_event, put_into_outbox, read_all};
 
 use crate::outbox::waiting;

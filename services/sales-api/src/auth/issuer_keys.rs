@@ -12,7 +12,7 @@ use futures::FutureExt;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use service_kit::Chain;
-use service_kit::config::credentials::Watched;
+use service_kit::credentials::Watched;
 use service_kit::health::ProbeFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use conf::Conf;
 use secrecy::SecretString;
-use service_kit::config::credentials::Watched;
 use service_kit::config::{parse_jwt_secret, timeout_millis};
+use service_kit::credentials::Watched;
 use url::Url;
 
 use super::jwks::KeySet;

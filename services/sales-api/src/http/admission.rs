@@ -42,12 +42,12 @@ pub(crate) struct Admission {
 /// The permit of a request; released on drop.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _share: Share,
+    _usage: Usage,
 }
 
 /// The memory that a body uses; released on drop.
 #[derive(Debug)]
-pub(crate) struct BodyMemory(Share);
+pub(crate) struct BodyMemory(Usage);
 
 /// Something limited, of which a subject gets no more than half.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ struct Pool {
 
 /// What a request uses of a pool; released on drop.
 #[derive(Debug)]
-struct Share {
+struct Usage {
     pool: Arc<Pool>,
     owner: Owner,
     taken: Option<OwnedSemaphorePermit>,
@@ -81,9 +81,9 @@ impl Admission {
 
     /// Takes a permit, if one is free.
     pub(crate) fn admit(&self, owner: &Owner) -> Result<Permit, ApiError> {
-        let mut share = Pool::empty_share(&self.permits, owner);
-        share.grow_to(1)?;
-        Ok(Permit { _share: share })
+        let mut usage = Pool::no_usage(&self.permits, owner);
+        usage.grow_to(1)?;
+        Ok(Permit { _usage: usage })
     }
 
     /// Fails while no permit is free, so that a client does not send its body in vain.
@@ -97,7 +97,7 @@ impl Admission {
 
     /// The memory of a body of which nothing was received yet.
     pub(crate) fn memory(&self, owner: &Owner) -> BodyMemory {
-        BodyMemory(Pool::empty_share(&self.memory_kib, owner))
+        BodyMemory(Pool::no_usage(&self.memory_kib, owner))
     }
 
     /// The admission of the app and the subject of `request`. The caller must be authenticated
@@ -123,8 +123,8 @@ impl Pool {
         Arc::new(Self { free, half, used: Mutex::default() })
     }
 
-    fn empty_share(pool: &Arc<Self>, owner: &Owner) -> Share {
-        Share { pool: pool.clone(), owner: owner.clone(), taken: None }
+    fn no_usage(pool: &Arc<Self>, owner: &Owner) -> Usage {
+        Usage { pool: pool.clone(), owner: owner.clone(), taken: None }
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
@@ -132,7 +132,7 @@ impl Pool {
     }
 }
 
-impl Share {
+impl Usage {
     fn size(&self) -> usize {
         self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
@@ -161,7 +161,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Usage {
     fn drop(&mut self) {
         let mut used = self.pool.used();
         if let Some(subject) = used.get_mut(&self.owner) {

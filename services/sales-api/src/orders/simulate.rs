@@ -55,11 +55,11 @@ pub(crate) struct SimulateDelivery {
     /// The topic of delivery-service's events.
     pub(crate) topic: String,
     pub(crate) notifier: OutboxNotifier,
-    pub(crate) permitted: Simulators,
+    pub(crate) allowed: Simulators,
 }
 
 /// The right of one caller to simulate deliveries.
-pub(crate) struct Simulator<'a> {
+pub(crate) struct AuthorizedCaller<'a> {
     simulate: &'a SimulateDelivery,
     caller: &'a Caller,
 }
@@ -67,16 +67,19 @@ pub(crate) struct Simulator<'a> {
 impl SimulateDelivery {
     /// Checks the permission of a caller. The handler does so before it parses the order id and the
     /// body.
-    pub(crate) fn authorize<'a>(&'a self, caller: &'a Caller) -> Result<Simulator<'a>, OrderError> {
-        if self.permitted.include(caller) {
-            Ok(Simulator { simulate: self, caller })
+    pub(crate) fn authorize<'a>(
+        &'a self,
+        caller: &'a Caller,
+    ) -> Result<AuthorizedCaller<'a>, OrderError> {
+        if self.allowed.include(caller) {
+            Ok(AuthorizedCaller { simulate: self, caller })
         } else {
             Err(OrderError::MayNotSimulate)
         }
     }
 }
 
-impl Simulator<'_> {
+impl AuthorizedCaller<'_> {
     /// Stores the event of the step, if it is the order's next one. status-consumer changes the
     /// status when it reads the event from Kafka.
     pub(crate) async fn report(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conf::Conf;
 use serde::Serialize;
-use service_kit::config::credentials::CaFile;
+use service_kit::credentials::CaFile;
 use service_kit::retry::outage::Outage;
 use store::DatabaseUrl;
 use store::migrations::{DELIVERY, MigrateError, MigrationSet, SALES};

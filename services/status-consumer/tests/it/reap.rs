@@ -1,6 +1,5 @@
 use domain::DeliveryStep::Shipped;
-use status_consumer::Reaper;
-use status_consumer::build;
+use status_consumer::{Reaper, build};
 use test_kit::World;
 
 use crate::shop::{place, report, until_inbox_contains};

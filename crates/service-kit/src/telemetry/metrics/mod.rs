@@ -11,7 +11,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::config::credentials;
 use crate::telemetry::build_info;
 
 pub(crate) use runtime::update_process_metrics;
@@ -58,7 +57,6 @@ pub(crate) fn install() -> Result<(), BuildError> {
 /// Exposes the metrics of `service`. Counters start at 0.
 pub(crate) fn expose(service: &'static str) {
     catalogue::begin(service);
-    credentials::show_days_left();
     metrics::gauge!(
         "sales_build_info", "service" => service, "version" => build_info::VERSION,
         "revision" => build_info::revision()

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn one_error_is_enough_to_refuse() {
+    fn an_invalid_body_is_refused_with_each_error() {
         let order = |item: &str| format!(r#"{{"customerId":"c","items":[{item}]}}"#);
         for (body, refused) in [
             (
