@@ -1,25 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-mod bare_producer;
-mod big_tables;
-mod consumers;
-mod creates;
-mod drain;
+mod baseline;
 mod failure;
-mod idle;
-mod latency;
 mod load;
-mod machine;
+mod measurements;
 mod percentile;
-mod pgbench;
-mod processes;
 mod run;
 mod seed;
 mod settings;
-mod speed;
 mod system;
 mod table;
-mod whole;
 
 use std::process::ExitCode;
 

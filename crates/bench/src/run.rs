@@ -7,7 +7,10 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::{self, System};
 use crate::table::{Row, Table};
-use crate::{big_tables, consumers, creates, drain, idle, latency, machine, whole};
+use crate::{
+    measurements::big_tables, measurements::consumers, measurements::creates, measurements::drain,
+    measurements::idle, measurements::latency, measurements::machine, measurements::whole,
+};
 
 type Measure = fn(&mut System, &Settings) -> Result<Vec<Row>, Failure>;
 

@@ -20,7 +20,7 @@ use service_kit::retry::RetrySchedule;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::context::{QuietContext, or_auth_failure};
+use crate::client::context::{QuietContext, or_auth_failure};
 use crate::{KafkaSettings, Record};
 
 /// Timeout of one request to a broker.

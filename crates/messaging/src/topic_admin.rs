@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaSettings;
-use crate::context::{QuietContext, or_auth_failure};
+use crate::client::context::{QuietContext, or_auth_failure};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -12,7 +12,7 @@ use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
 use store::{Database, DatabaseSettings};
 
-use crate::topics::create_topics;
+use crate::kafka::topics::create_topics;
 use crate::{Proxy, Running, Stack, TestDatabase};
 
 const JWT_SECRET: &str = "a secret of the tests, long enough";

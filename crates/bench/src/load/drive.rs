@@ -11,8 +11,8 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{interval, sleep};
 
 use super::connection::{Channel, Target};
-use super::orders::Orders;
 use super::pacer::Pacer;
+use super::replays::Orders;
 use super::schedule::Schedule;
 use super::tally::{Outcome, TRANSPORT, Tally};
 use crate::failure::Failure;

@@ -6,8 +6,8 @@
 mod connection;
 mod drive;
 mod latency;
-mod orders;
 mod pacer;
+mod replays;
 mod report;
 mod schedule;
 mod tally;

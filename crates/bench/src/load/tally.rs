@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::latency::{Latencies, Tail};
-use super::orders::Order;
+use super::replays::Order;
 use super::schedule::{Schedule, Slot};
 use crate::failure::Failure;
 

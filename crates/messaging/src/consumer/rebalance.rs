@@ -17,7 +17,7 @@ use service_kit::convert::count;
 use super::lag::Lag;
 use super::offsets::Assignment;
 use super::{skipped, watchdog};
-use crate::context::QuietContext;
+use crate::client::context::QuietContext;
 
 /// The callbacks of the consumer client.
 #[derive(Clone, Debug)]

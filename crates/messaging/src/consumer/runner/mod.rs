@@ -27,7 +27,7 @@ use super::progress::Progress;
 use super::rebalance::RebalanceContext;
 use super::settings::RunnerOptions;
 use super::source::{Source, Stopped};
-use crate::context::QuietContext;
+use crate::client::context::QuietContext;
 use crate::dead_letter::{DeadLetterReason, DeadLetters};
 use crate::{KafkaSettings, PoisonBreaker, spans};
 

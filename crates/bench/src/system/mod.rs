@@ -1,5 +1,8 @@
 //! The system under test: the services' release binaries on a stack that exists only for this run.
 
+pub(crate) mod counter_rate;
+pub(crate) mod resources;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::{self, File, TryLockError};

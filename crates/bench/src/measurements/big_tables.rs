@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::system::System;
 use crate::table::{Row, Target};
-use crate::{load, pgbench, speed, whole};
+use crate::{baseline::pgbench, load, measurements::whole, system::counter_rate};
 
 /// Events that wait in the outbox of the full tables while orders are placed. The relay drains as
 /// many from both.
@@ -162,7 +162,7 @@ fn drained(system: &mut System) -> Result<f64, Failure> {
     fill_outbox(system)?;
     let events = system.count("SELECT count(*) FROM sales.outbox_events")?;
     system.start_services(&["outbox-relay"])?;
-    let rate = speed::of(system, "outbox-relay", "outbox_published_total", events)?;
+    let rate = counter_rate::of(system, "outbox-relay", "outbox_published_total", events)?;
     system.stop_service("outbox-relay")?;
     Ok(rate)
 }

@@ -14,7 +14,7 @@ use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::context::QuietContext;
+use crate::client::context::QuietContext;
 
 /// The delivery report of a record, with the record's index in its batch.
 pub(crate) type Report = (usize, Result<(), KafkaError>);

@@ -4,8 +4,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::processes::{processor_time, resident};
 use crate::settings::Settings;
+use crate::system::resources::{processor_time, resident};
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
 

@@ -2,11 +2,11 @@
 //! with the floor ([`pgbench`]).
 
 use crate::failure::Failure;
-use crate::processes::resident;
 use crate::settings::Settings;
+use crate::system::resources::resident;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
-use crate::{load, pgbench};
+use crate::{baseline::pgbench, load};
 
 /// Warm-up of each before the first round, in seconds. It fills caches and opens connections.
 const WARM_UP: u32 = 2;

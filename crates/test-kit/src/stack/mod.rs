@@ -1,5 +1,10 @@
 //! The PostgreSQL and the Kafka that `make test` starts, and private stacks that a test can stop.
 
+pub(crate) mod balancer;
+pub(crate) mod proxy;
+pub(crate) mod secure;
+pub(crate) mod slow;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

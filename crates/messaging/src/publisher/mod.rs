@@ -1,5 +1,11 @@
 //! Publishes records, and reports the outcome of each when its delivery report arrives.
 
+mod deliveries;
+pub(crate) mod in_flight;
+pub(crate) mod in_flight_batches;
+pub(crate) mod publish_error;
+pub(crate) mod renewed_producer;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +18,8 @@ use rdkafka::producer::Producer as _;
 use service_kit::health::{ProbeError, ProbeFuture};
 use tokio::sync::Mutex;
 
-use crate::in_flight::{InFlight, Outcome, Outgoing, PendingEvent, Sent};
-use crate::renewed_producer::{Producer, RenewedProducer};
+use crate::publisher::in_flight::{InFlight, Outcome, Outgoing, PendingEvent, Sent};
+use crate::publisher::renewed_producer::{Producer, RenewedProducer};
 use crate::{KafkaSettings, PublishError, Record};
 
 /// Timeout of a readiness check.

@@ -2,11 +2,11 @@
 //! records.
 
 use crate::failure::Failure;
-use crate::processes::resident;
 use crate::settings::Settings;
+use crate::system::resources::resident;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
-use crate::{bare_producer, speed};
+use crate::{baseline::bare_producer, system::counter_rate};
 
 /// A copy of the backlog, so that every round drains the same events.
 const COPY_BACKLOG: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
@@ -44,7 +44,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.empty_tables()?;
         system.sql(&[REFILL, "VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
         system.start_services(&["outbox-relay"])?;
-        let rate = speed::of(system, "outbox-relay", "outbox_published_total", events)?;
+        let rate = counter_rate::of(system, "outbox-relay", "outbox_published_total", events)?;
         peak.extend(resident(process_of("outbox-relay")?).map(|it| it.peak));
         system.stop_service("outbox-relay")?;
 

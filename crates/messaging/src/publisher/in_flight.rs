@@ -15,9 +15,9 @@ use service_kit::convert::count;
 use service_kit::telemetry::batch_tracer::RecordedSpan;
 use tokio::time::timeout;
 
-use crate::deliveries::Batch;
-use crate::publish_error::is_caused_by_the_record;
-use crate::renewed_producer::{Producer, RenewedProducer};
+use crate::publisher::deliveries::Batch;
+use crate::publisher::publish_error::is_caused_by_the_record;
+use crate::publisher::renewed_producer::{Producer, RenewedProducer};
 use crate::{PublishError, spans};
 
 /// A record to send.

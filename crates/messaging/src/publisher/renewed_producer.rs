@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use service_kit::credentials::Stamp;
 
 use crate::PublishError;
-use crate::context::{AuthFailure, QuietContext};
+use crate::client::context::{AuthFailure, QuietContext};
 
 /// A producer that its senders share. Dropping the last reference purges the records that are still
 /// in flight.

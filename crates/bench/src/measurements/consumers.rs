@@ -1,9 +1,9 @@
 //! The speed at which the consumers process a full topic and due shipments are dispatched.
 
 use crate::failure::Failure;
-use crate::processes::resident;
 use crate::settings::Settings;
-use crate::speed;
+use crate::system::counter_rate;
+use crate::system::resources::resident;
 use crate::system::{System, process_of};
 use crate::table::{Row, Target};
 
@@ -33,7 +33,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     system.create_topics()?;
     system.seed_waiting(orders)?;
     system.start_services(&["outbox-relay"])?;
-    speed::of(system, "outbox-relay", "outbox_published_total", orders)?;
+    counter_rate::of(system, "outbox-relay", "outbox_published_total", orders)?;
     system.stop_service("outbox-relay")?;
 
     let mut intake =
@@ -57,7 +57,12 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.sql(&["TRUNCATE delivery.shipments", "CHECKPOINT"])?;
         delays(system, A_DAY_MS);
         system.start_services(&["delivery-service"])?;
-        intake.push(speed::of(system, "delivery-service", "consumer_records_total", orders)?);
+        intake.push(counter_rate::of(
+            system,
+            "delivery-service",
+            "consumer_records_total",
+            orders,
+        )?);
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));
         system.stop_service("delivery-service")?;
 
@@ -65,14 +70,24 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.sql(&ALL_DUE)?;
         delays(system, 0);
         system.start_services(&["delivery-service"])?;
-        dispatch.push(speed::of(system, "delivery-service", "delivery_steps_total", 2 * orders)?);
+        dispatch.push(counter_rate::of(
+            system,
+            "delivery-service",
+            "delivery_steps_total",
+            2 * orders,
+        )?);
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));
         system.stop_service("delivery-service")?;
 
         log("status");
         system.sql(&ALL_PENDING)?;
         system.start_services(&["status-consumer"])?;
-        status.push(speed::of(system, "status-consumer", "consumer_records_total", 2 * orders)?);
+        status.push(counter_rate::of(
+            system,
+            "status-consumer",
+            "consumer_records_total",
+            2 * orders,
+        )?);
         status_peak.extend(resident(process_of("status-consumer")?).map(|it| it.peak));
         system.stop_service("status-consumer")?;
     }
