@@ -1,14 +1,17 @@
-//! The callbacks of librdkafka: its log lines are demoted to debug, and authentication failures are
-//! kept.
+//! The callbacks of librdkafka: its log lines are demoted to debug, authentication failures are kept,
+//! and a client that has lost all brokers is marked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::statistics::Broker;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::KafkaSettings;
 
@@ -17,11 +20,38 @@ use crate::KafkaSettings;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QuietContext {
     pub(crate) auth_failure: AuthFailure,
+    /// Cancelled when the client has lost all brokers: it never connects again and must be replaced.
+    pub(crate) lost: CancellationToken,
+}
+
+impl QuietContext {
+    pub(crate) fn new(auth_failure: AuthFailure) -> Self {
+        Self { auth_failure, lost: CancellationToken::new() }
+    }
+
+    /// Marks the client as lost if it has no broker left to connect to. A broker that starts or
+    /// stops can respond with metadata that lists no brokers. librdkafka then removes all brokers,
+    /// and sometimes never adds the bootstrap brokers again
+    /// (<https://github.com/confluentinc/librdkafka/issues/5301>).
+    pub(crate) fn observe_brokers(&self, statistics: &Statistics) {
+        let can_connect = |broker: &Broker| ["configured", "learned"].contains(&&*broker.source);
+        if !self.lost.is_cancelled() && !statistics.brokers.values().any(can_connect) {
+            tracing::warn!(
+                client = statistics.name,
+                "the Kafka client has lost all brokers; replacing it"
+            );
+            self.lost.cancel();
+        }
+    }
 }
 
 impl ClientContext for QuietContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.observe_brokers(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -106,4 +136,25 @@ async fn find_auth_failure(settings: &KafkaSettings) -> Option<String> {
         None
     });
     receiver.await.ok()?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a client is lost that knows brokers from these sources.
+    fn is_lost(sources: &[&str]) -> bool {
+        let broker = |source: &&str| Broker { source: (*source).to_owned(), ..Broker::default() };
+        let brokers = sources.iter().map(|source| ((*source).to_owned(), broker(source))).collect();
+        let context = QuietContext::default();
+        context.observe_brokers(&Statistics { brokers, ..Statistics::default() });
+        context.lost.is_cancelled()
+    }
+
+    #[test]
+    fn a_client_without_bootstrap_or_learned_brokers_is_lost() {
+        assert!(!is_lost(&["internal", "configured"]));
+        assert!(!is_lost(&["internal", "learned"]));
+        assert!(is_lost(&["internal", "logical"]));
+    }
 }

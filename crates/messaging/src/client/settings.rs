@@ -38,9 +38,6 @@ impl KafkaSettings {
             .set("client.id", client_id)
             // A broker would create the topic with its own default partition count and retention.
             .set("allow.auto.create.topics", "false")
-            // A client that was told that a topic is missing rejects its records until it requests
-            // the metadata again, by default after five minutes.
-            .set("topic.metadata.refresh.interval.ms", "5000")
             // Reconnects within a second after a broker returns.
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true");

@@ -48,6 +48,7 @@ impl ClientContext for RebalanceContext {
         if self.assignment.is_retired() {
             return;
         }
+        self.client.observe_brokers(&statistics);
         let leaders = self.lag.observe(&statistics, &self.assignment);
         watchdog::observe(&self.heartbeat, &statistics, &leaders);
     }

@@ -76,6 +76,8 @@ impl RunnerOptions {
             // fetch a request.
             .set("fetch.min.bytes", "32768")
             .set("fetch.wait.max.ms", "100")
+            // Detects a topic that is created later within seconds.
+            .set("topic.metadata.refresh.interval.ms", "5000")
             // The source of the lag metrics and of the heartbeat of an idle loop.
             .set("statistics.interval.ms", "1000");
         if let Some(instance) = &self.member.consumer_instance {

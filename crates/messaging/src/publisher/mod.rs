@@ -89,6 +89,8 @@ impl Publisher {
             // partition.
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "5")
+            // Shows whether the client has lost all brokers.
+            .set("statistics.interval.ms", "5000")
             .set("message.timeout.ms", &timeout)
             .set("request.timeout.ms", &timeout);
         let mut config_individual = config.clone();

@@ -1,4 +1,5 @@
-//! A producer that is replaced after a fatal error, and when its certificates have changed.
+//! A producer that is replaced after a fatal error, when it has lost all brokers, and when its
+//! certificates have changed.
 
 use std::fmt;
 use std::ops::Deref;
@@ -59,8 +60,8 @@ impl RenewedProducer {
     pub(crate) fn get(&self) -> Result<Arc<Producer>, KafkaError> {
         let mut current = self.current();
         let now = Stamp::of(&self.files);
-        if let Some(Current { producer, .. }) = current.as_ref().filter(|it| it.loaded_from == now)
-        {
+        let usable = |it: &&Current| it.loaded_from == now && !it.producer.is_lost();
+        if let Some(Current { producer, .. }) = current.as_ref().filter(usable) {
             return Ok(producer.clone());
         }
         let made = self.make();
@@ -87,7 +88,7 @@ impl RenewedProducer {
     }
 
     fn make(&self) -> Result<Arc<Producer>, KafkaError> {
-        let context = QuietContext { auth_failure: self.auth_failure.clone() };
+        let context = QuietContext::new(self.auth_failure.clone());
         let fresh = Arc::new(Producer(Arc::new(self.config.create_with_context(context)?)));
         spawn_poller(Arc::downgrade(&fresh.0))?;
         Ok(fresh)
@@ -100,6 +101,12 @@ impl RenewedProducer {
 
     fn current(&self) -> MutexGuard<'_, Option<Current>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Producer {
+    fn is_lost(&self) -> bool {
+        self.0.client().context().lost.is_cancelled()
     }
 }
 
@@ -141,9 +148,11 @@ impl fmt::Debug for RenewedProducer {
 
 #[cfg(test)]
 mod tests {
-    use test_kit::eventually;
+    use rdkafka::producer::BaseRecord;
+    use test_kit::{PrivateStack, World, eventually};
 
     use super::*;
+    use crate::publisher::deliveries::Batch;
 
     #[tokio::test]
     async fn a_failed_producer_is_replaced_once() {
@@ -168,5 +177,52 @@ mod tests {
         assert!(client.upgrade().is_some());
         drop(producer);
         eventually("it is dropped", async || client.upgrade().is_none().then_some(())).await;
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_has_lost_all_brokers_is_replaced() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        let producer = RenewedProducer::new(config, Vec::new());
+        let lost = producer.get().unwrap();
+        lost.client().context().lost.cancel();
+        let fresh = producer.get().unwrap();
+        assert!(!Arc::ptr_eq(&lost, &fresh));
+        assert!(Arc::ptr_eq(&producer.get().unwrap(), &fresh));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_producer_connects_again_after_a_restart_of_the_broker() {
+        // So many requests for metadata that some are answered while the broker stops or starts.
+        // librdkafka then loses all brokers in some of the clients.
+        const CLIENTS: usize = 20;
+        let stack = PrivateStack::start("test-lost-brokers");
+        let world = World::create_on(stack.addresses()).await;
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &world.stack.kafka_brokers)
+            .set("topic.metadata.refresh.interval.ms", "10")
+            .set("reconnect.backoff.max.ms", "100")
+            .set("statistics.interval.ms", "500");
+        let renewed = || RenewedProducer::new(config.clone(), Vec::new());
+        let producers: Vec<RenewedProducer> = (0..CLIENTS).map(|_| renewed()).collect();
+        let publish_with_each = async || {
+            for producer in &producers {
+                eventually("the producer publishes", async || {
+                    let batch = Arc::new(Batch::default());
+                    let ticket = Box::new(batch.ticket(0));
+                    let record =
+                        BaseRecord::with_opaque_to(&world.topics.order_events, ticket).key("key");
+                    let _: Result<_, _> = producer.get().unwrap().send(record.payload("value"));
+                    batch.all_or_idle(Duration::from_secs(1)).await;
+                    batch.take().first()?.1.clone().ok()
+                })
+                .await;
+            }
+        };
+        publish_with_each().await;
+        stack.stop("kafka");
+        stack.start_again("kafka");
+        publish_with_each().await;
     }
 }

@@ -12,10 +12,11 @@ use service_kit::Chain;
 use service_kit::convert;
 use service_kit::credentials::Watched;
 use service_kit::health::ProbeFuture;
+use service_kit::retry::FIRST_WAIT;
 use service_kit::retry::outage::Outage;
 use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
 use service_kit::telemetry::metrics::catalogue;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Bisection};
@@ -111,6 +112,11 @@ impl<H: Handler> Runner<H> {
                 biased;
                 () = shutdown.cancelled() => break,
                 () = self.credentials.changed() => {
+                    tracing::info!("certificates changed; rejoining the group");
+                    self.rejoin().await?;
+                    continue;
+                }
+                () = self.context.client.lost.cancelled() => {
                     self.rejoin().await?;
                     continue;
                 }
@@ -148,19 +154,21 @@ impl<H: Handler> Runner<H> {
         Ok(())
     }
 
-    /// Replaces the client after a change of its certificates, which it reads only when it is
-    /// created. The new client joins the group again.
+    /// Replaces the client: it has lost all brokers, or its certificates have changed, which a
+    /// client reads only when it is created. The new client joins the group again.
     async fn rejoin(&mut self) -> Result<(), ConsumerError> {
         let assignment = Assignment::default();
-        let context = RebalanceContext { assignment: assignment.clone(), ..self.context.clone() };
+        let client = QuietContext::new(self.context.client.auth_failure.clone());
+        let context =
+            RebalanceContext { assignment: assignment.clone(), client, ..self.context.clone() };
         let member = match GroupMember::new(&self.settings, &self.options, context.clone()) {
             Ok(member) => member,
             Err(error) => {
                 tracing::error!(%error, "changed certificates rejected; keeping the old client");
+                sleep(FIRST_WAIT).await;
                 return Ok(());
             }
         };
-        tracing::info!("certificates changed; rejoining the group");
         self.source.leave().await;
         // Ignores later callbacks of the old client: its partitions are no longer assigned to it.
         self.context.assignment.retire();
@@ -291,4 +299,69 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "panicked".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::Utc;
+    use contracts::delivery_events::DeliveryEvent;
+    use contracts::message::Origin;
+    use domain::{DeliveryStep, OrderId};
+    use service_kit::Heartbeat;
+    use test_kit::{Group, World, eventually, produce_all};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::PoisonSettings;
+    use crate::consumer::{ConsumerSettings, MAX_POLL_INTERVAL};
+
+    /// Passes the handled orders on.
+    struct Sender(mpsc::UnboundedSender<OrderId>);
+
+    impl Handler for Sender {
+        type Event = DeliveryEvent;
+
+        async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
+            for envelope in batch {
+                self.0.send(envelope.event.order_id).unwrap();
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_consumer_that_has_lost_all_brokers_joins_its_group_again() {
+        let world = World::create().await;
+        let (topic, group) = (&world.topics.delivery_events, &world.topics.status_group);
+        let options = RunnerOptions {
+            topic: topic.clone(),
+            group: group.clone(),
+            member: ConsumerSettings {
+                consumer_instance: None,
+                consumer_session_timeout: Duration::from_secs(10),
+                poison: PoisonSettings { poison_breaker: true },
+            },
+            batch_size: 100,
+            max_poll_interval: MAX_POLL_INTERVAL,
+            heartbeat: Heartbeat::new("consumer", Duration::from_hours(1)),
+        };
+        let (sender, mut handled) = mpsc::unbounded_channel();
+        let runner = Runner::new(&world.config(), options, Sender(sender)).unwrap();
+        let first = runner.context.clone();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(runner.run(shutdown.clone()));
+        Group::new(&world.stack, group, topic).until_settled(1).await;
+
+        first.client.lost.cancel();
+        eventually("the client is replaced", async || first.assignment.is_retired().then_some(()))
+            .await;
+        let order_id = OrderId::generate();
+        let event = DeliveryEvent { order_id, step: DeliveryStep::Shipped, at: Utc::now() };
+        produce_all(&world.stack, topic, &[event.message(Origin::new("/test", "")).into()]).await;
+        assert_eq!(handled.recv().await, Some(order_id));
+        shutdown.cancel();
+        running.await.unwrap().unwrap();
+    }
 }
