@@ -15,9 +15,11 @@ async fn livez_fails_when_the_consumer_stalls() {
     eventually("it is shipped", async || (history(&world, order).await.len() == 2).then_some(()))
         .await;
     until_stalled(port, &[]).await;
-    // The next statement arrives, but no response returns.
-    proxy.drop_responses();
+    let _lock = world.database.lock("sales.orders").await;
     report(&world, order, Delivered).await;
+    world.database.until_a_statement_waits_for_a_lock().await;
+    // Not even the error of the statement timeout returns.
+    proxy.drop_responses();
     until_stalled(port, &["consumer"]).await;
     service.abort();
 }
