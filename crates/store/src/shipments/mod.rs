@@ -1,6 +1,7 @@
 //! Shipments. The row of a shipment is both the timer and the outbox of its next step.
 
 mod refused;
+mod step;
 
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use contracts::cloud_events::TraceContext;
 use diesel::Queryable;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use domain::{DeliveryStep, OrderId, OrderStatus};
+use domain::{DeliveryStep, OrderId};
 use service_kit::convert::millis;
 use uuid::Uuid;
 
 pub use self::refused::{RefusedStep, count_refused, redrive, refuse, refused};
+use self::step::step_after;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -142,15 +144,6 @@ fn due(row: LeasedRow) -> Result<DueShipment, StoreError> {
         correlation_id: row.correlation_id,
         trace: row.traceparent.map(|traceparent| TraceContext { traceparent, tracestate }),
     })
-}
-
-fn step_after(state: &str) -> Result<DeliveryStep, StoreError> {
-    let state: OrderStatus = state.parse().map_err(StoreError::corrupt("shipment state"))?;
-    DeliveryStep::ALL
-        .into_iter()
-        .find(|step| step.origin() == state)
-        .ok_or("a delivered shipment has no next step")
-        .map_err(StoreError::corrupt("shipment state"))
 }
 
 statement! {

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId};
 use uuid::Uuid;
 
-use super::step_after;
+use super::step::step_after;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
