@@ -90,17 +90,23 @@ pub async fn count_refused(
 }
 
 statement! {
-    struct Redrive { order: Option<Uuid> } -> ();
+    struct Redrive { order: Option<Uuid>, limit: i64 } -> ();
     "UPDATE delivery.shipments
      SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
-     WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)"
+     WHERE order_id IN (
+         SELECT order_id FROM delivery.shipments
+         WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
+         ORDER BY refused_step_at LIMIT " {BigInt = limit} " FOR UPDATE
+     )"
 }
 
-/// Redrives the refused steps, or that of one order: makes them due again at their original times.
-/// Returns the number of redriven steps.
+/// Redrives the `most` oldest refused steps, or that of one order: makes them due again at their
+/// original times. Returns the number of redriven steps.
 pub async fn redrive(
     connection: &mut Connection,
     order: Option<OrderId>,
+    most: i64,
 ) -> Result<usize, StoreError> {
-    Ok(Redrive { order: &order.map(OrderId::as_uuid) }.execute(connection).await?)
+    let statement = Redrive { order: &order.map(OrderId::as_uuid), limit: &most };
+    Ok(statement.execute(connection).await?)
 }

@@ -52,7 +52,7 @@ async fn a_refused_step_is_dead_lettered_and_continues_after_a_redrive() {
     assert!(!read_all(&world.stack, topic).await.iter().any(|record| is_of(record, large)));
 
     limit_records(&world.stack, topic, ENOUGH).await;
-    assert_eq!(store::shipments::redrive(&mut connection, Some(large)).await.unwrap(), 1);
+    assert_eq!(store::shipments::redrive(&mut connection, Some(large), 10).await.unwrap(), 1);
     delivered(&world, 31).await;
     assert!(service.terminate().await.success());
     let records = read_all(&world.stack, topic).await;
