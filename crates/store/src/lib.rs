@@ -13,6 +13,7 @@ mod pool;
 mod pool_metrics;
 pub mod rebuild;
 mod schema;
+pub mod shards;
 pub mod shipments;
 mod statement;
 

@@ -162,7 +162,7 @@ fn drained(system: &mut System) -> Result<f64, Failure> {
     fill_outbox(system)?;
     let events = system.count("SELECT count(*) FROM sales.outbox_events")?;
     system.start_services(&["outbox-relay"])?;
-    let rate = counter_rate::of(system, "outbox-relay", "outbox_published_total", events)?;
+    let rate = counter_rate::of(system, "outbox-relay", "queue_published_total", events)?;
     system.stop_service("outbox-relay")?;
     Ok(rate)
 }

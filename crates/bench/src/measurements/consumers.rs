@@ -33,7 +33,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     system.create_topics()?;
     system.seed_waiting(orders)?;
     system.start_services(&["outbox-relay"])?;
-    counter_rate::of(system, "outbox-relay", "outbox_published_total", orders)?;
+    counter_rate::of(system, "outbox-relay", "queue_published_total", orders)?;
     system.stop_service("outbox-relay")?;
 
     let mut intake =
@@ -73,7 +73,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         dispatch.push(counter_rate::of(
             system,
             "delivery-service",
-            "delivery_steps_total",
+            "queue_published_total",
             2 * orders,
         )?);
         delivery_peak.extend(resident(process_of("delivery-service")?).map(|it| it.peak));

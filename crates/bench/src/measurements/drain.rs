@@ -44,7 +44,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         system.empty_tables()?;
         system.sql(&[REFILL, "VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
         system.start_services(&["outbox-relay"])?;
-        let rate = counter_rate::of(system, "outbox-relay", "outbox_published_total", events)?;
+        let rate = counter_rate::of(system, "outbox-relay", "queue_published_total", events)?;
         peak.extend(resident(process_of("outbox-relay")?).map(|it| it.peak));
         system.stop_service("outbox-relay")?;
 
