@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod baseline;
+mod charts;
 mod failure;
 mod latency;
 mod load;

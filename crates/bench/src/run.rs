@@ -6,6 +6,7 @@ use std::process::Command;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
+use crate::charts;
 use crate::failure::Failure;
 use crate::measurements::{
     big_tables, consumers, creates, drain, idle, latency, machine, open_transaction, whole,
@@ -37,6 +38,7 @@ const OPT_IN: &str = "big-tables";
 /// Measures and reports, or reports what an earlier run has measured. A signal ends the run early.
 /// Results from before a failure are reported too.
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
+    let before = settings.compare.as_deref().map(Report::read).transpose()?;
     let (report, outcome) = match &settings.from {
         Some(file) => (Report::read(file)?, Ok(())),
         None => measured(settings)?,
@@ -45,6 +47,9 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     print(to_stdout, &report, Report::text)?;
     if let Some(file) = settings.json.as_deref().filter(|_| !to_stdout) {
         report.write(file)?;
+    }
+    if let Some(folder) = &settings.charts {
+        charts::write(folder, &report, before.as_ref())?;
     }
     outcome
 }

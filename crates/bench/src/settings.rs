@@ -12,7 +12,7 @@ use crate::seed::Seed;
 ///
 /// The exit code shows whether the measurements ran, not whether the targets were met.
 #[derive(Conf)]
-#[conf(name = "bench")]
+#[conf(name = "bench", validation_predicate = Settings::check)]
 pub(crate) struct Settings {
     /// Number of rounds. Each round measures everything once, so that disturbances of the machine
     /// affect all figures alike
@@ -54,9 +54,26 @@ pub(crate) struct Settings {
     #[conf(long, default_if_missing = "-")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Folder to write SVG charts into
+    #[conf(long)]
+    pub(crate) charts: Option<PathBuf>,
+
+    /// Report of an earlier run, a JSON file, whose figures the charts show as well
+    #[conf(long)]
+    pub(crate) compare: Option<PathBuf>,
+
     /// Without a command, everything is measured on a private stack
     #[conf(subcommands)]
     pub(crate) command: Option<Command>,
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), &'static str> {
+        if self.compare.is_some() && self.charts.is_none() {
+            return Err("--compare needs --charts, the folder for the charts of both reports");
+        }
+        Ok(())
+    }
 }
 
 #[derive(Subcommands)]
