@@ -134,7 +134,7 @@ observability-check: ## check the alert rules and run their tests
 prometheus-check: ## run a Prometheus that scrapes the local system until every alert rule has been evaluated
 	$(local)/observability scrape
 
-bench: ## measure the performance and compare it with targets, on a separate stack: make bench ARGS="--rounds 1"
+bench: ## measure the performance and compare it with targets, on a separate stack: make bench ARGS="--json FILE --charts FOLDER"
 	$(local)/prerequisites bench
 	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)

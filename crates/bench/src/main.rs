@@ -1,15 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 mod baseline;
+mod charts;
 mod failure;
+mod latency;
 mod load;
 mod measurements;
 mod percentile;
+mod report;
 mod run;
 mod seed;
 mod settings;
 mod system;
-mod table;
 
 use std::process::ExitCode;
 
@@ -24,10 +26,10 @@ use settings::{Command, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    command::main(run)
+    command::main(|settings| run(&settings))
 }
 
-fn run(settings: Settings) -> Result<ExitCode, Failure> {
+fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     match &settings.command {
         Some(Command::Load(load)) => return load.run(),
         Some(Command::Seed(seed)) => Runtime::new()?.block_on(seed.run())?,

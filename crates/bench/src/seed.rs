@@ -13,7 +13,7 @@ use store::{Connection, Database, DatabaseSettings};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::table::print;
+use crate::report::print;
 
 /// Owner of the orders of a measurement.
 const OWNER: &str = "bench-seed";

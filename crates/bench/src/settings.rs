@@ -1,5 +1,7 @@
 //! The command-line options.
 
+use std::path::PathBuf;
+
 use conf::{Conf, Subcommands};
 use service_kit::config::within;
 
@@ -10,7 +12,7 @@ use crate::seed::Seed;
 ///
 /// The exit code shows whether the measurements ran, not whether the targets were met.
 #[derive(Conf)]
-#[conf(name = "bench")]
+#[conf(name = "bench", validation_predicate = Settings::check)]
 pub(crate) struct Settings {
     /// Number of rounds. Each round measures everything once, so that disturbances of the machine
     /// affect all figures alike
@@ -19,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) rounds: u32,
 
     /// Duration of each measurement, in seconds
-    #[conf(long, env = "BENCH_SECONDS", default_value = "10",
+    #[conf(long, env = "BENCH_SECONDS", default_value = "6",
         value_parser = within(1..=3600))]
     pub(crate) seconds: u32,
 
@@ -33,19 +35,45 @@ pub(crate) struct Settings {
         value_parser = within(100_000..=100_000_000))]
     pub(crate) stored: u64,
 
-    /// Measurements, separated by commas: machine, idle, creates, drain, latency, consumers, whole;
-    /// these seven when unset. There is also big-tables, which takes a quarter of an hour and 15 GB
-    /// of disk
+    /// How long a transaction stays open in open-transaction, in minutes
+    #[conf(long, env = "BENCH_OPEN_TRANSACTION_MINUTES", default_value = "1",
+        value_parser = within(1..=600))]
+    pub(crate) open_transaction_minutes: u32,
+
+    /// Measurements, separated by commas: machine, idle, creates, drain, latency, consumers,
+    /// open-transaction, whole; these eight when unset. There is also big-tables, which takes a
+    /// quarter of an hour and 15 GB of disk
     #[conf(long, env = "BENCH_ONLY")]
     pub(crate) only: Option<String>,
 
-    /// Prints JSON
+    /// Reads the report of an earlier run, a JSON file, instead of measuring
     #[conf(long)]
-    pub(crate) json: bool,
+    pub(crate) from: Option<PathBuf>,
+
+    /// Writes JSON to a file, or prints it if no file is named
+    #[conf(long, default_if_missing = "-")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Folder to write SVG charts into
+    #[conf(long)]
+    pub(crate) charts: Option<PathBuf>,
+
+    /// Report of an earlier run, a JSON file, whose figures the charts show as well
+    #[conf(long)]
+    pub(crate) compare: Option<PathBuf>,
 
     /// Without a command, everything is measured on a private stack
     #[conf(subcommands)]
     pub(crate) command: Option<Command>,
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), &'static str> {
+        if self.compare.is_some() && self.charts.is_none() {
+            return Err("--compare needs --charts, the folder for the charts of both reports");
+        }
+        Ok(())
+    }
 }
 
 #[derive(Subcommands)]

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::percentile::{percentile, sorted};
+use crate::latency::{Latencies, Tail};
 use crate::system::{System, folder};
 
 /// Connections, as many as in the measurements of the API.
@@ -32,7 +33,7 @@ const STRINGS: [(&str, &str); 11] = [
     ),
 ];
 
-/// The first seconds of [`p99_at`], in which connections are opened. They are not counted.
+/// The first seconds of [`latency_at`], in which connections are opened. They are not counted.
 const WARM_UP: u32 = 1;
 
 /// Orders per second at full rate.
@@ -41,9 +42,9 @@ pub(crate) fn orders_per_second(system: &System, seconds: u32) -> Result<f64, Fa
     tps(&text).ok_or_else(|| format!("pgbench printed no tps: {text}").into())
 }
 
-/// The p99 of the time from when an order is due until its commit, in milliseconds, at `rate`
-/// orders per second: the tail of the machine and the database alone.
-pub(crate) fn p99_at(system: &System, rate: f64, seconds: u32) -> Result<f64, Failure> {
+/// The time from when an order is due until its commit, at `rate` orders per second: what the
+/// machine and the database alone take.
+pub(crate) fn latency_at(system: &System, rate: f64, seconds: u32) -> Result<Tail, Failure> {
     let logs = folder().join("pgbench");
     if logs.exists() {
         // Left by a failed run.
@@ -59,7 +60,7 @@ pub(crate) fn p99_at(system: &System, rate: f64, seconds: u32) -> Result<f64, Fa
         transactions.extend(fs::read_to_string(log?.path())?.lines().filter_map(transaction));
     }
     fs::remove_dir_all(&logs)?;
-    p99(transactions).ok_or_else(|| "pgbench logged no transaction".into())
+    tail(&transactions)?.ok_or_else(|| "pgbench logged no transaction".into())
 }
 
 fn pgbench(system: &System, seconds: u32) -> Result<Command, Failure> {
@@ -80,7 +81,7 @@ fn pgbench(system: &System, seconds: u32) -> Result<Command, Failure> {
 struct Transaction {
     /// Unix time, in seconds.
     ended: f64,
-    took_ms: f64,
+    took: Duration,
 }
 
 /// Parses a line of the log. The third field is the time from when the transaction was due, in
@@ -88,13 +89,15 @@ struct Transaction {
 fn transaction(line: &str) -> Option<Transaction> {
     let figures: Vec<f64> = line.split(' ').map_while(|word| word.parse().ok()).collect();
     let &[_, _, took, _, seconds, micros, ..] = figures.as_slice() else { return None };
-    Some(Transaction { ended: seconds + micros / 1e6, took_ms: took / 1e3 })
+    Some(Transaction { ended: seconds + micros / 1e6, took: Duration::from_secs_f64(took / 1e6) })
 }
 
-fn p99(transactions: Vec<Transaction>) -> Option<f64> {
-    let begin = transactions.iter().map(|it| it.ended).min_by(f64::total_cmp)?;
-    let counted = transactions.into_iter().filter(|it| it.ended >= begin + f64::from(WARM_UP));
-    percentile(&sorted(counted.map(|it| it.took_ms).collect()), 99)
+fn tail(transactions: &[Transaction]) -> Result<Option<Tail>, Failure> {
+    let Some(first) = transactions.iter().map(|it| it.ended).min_by(f64::total_cmp) else {
+        return Ok(None);
+    };
+    let counted = transactions.iter().filter(|it| it.ended >= first + f64::from(WARM_UP));
+    Ok(Latencies::of(counted.map(|it| it.took))?.tail())
 }
 
 fn tps(text: &str) -> Option<f64> {
@@ -114,13 +117,17 @@ mod tests {
     }
 
     #[test]
-    fn the_p99_excludes_the_warm_up() {
+    fn the_latency_excludes_the_warm_up() {
         let line = transaction("0 199 2241 0 1175850568 995598 1020").unwrap();
-        assert_eq!(line, Transaction { ended: 1_175_850_568.995_598, took_ms: 2.241 });
+        let took = Duration::from_micros(2241);
+        assert_eq!(line, Transaction { ended: 1_175_850_568.995_598, took });
         assert_eq!(transaction("0 199 skipped 0 1175850568 995598"), None);
-        let connecting = (0..50).map(|_| Transaction { ended: 10.0, took_ms: 900.0 });
-        let counted = (1..=100).map(|ms| Transaction { ended: 11.5, took_ms: f64::from(ms) });
-        assert_eq!(p99(connecting.chain(counted).collect()), Some(100.0));
-        assert_eq!(p99(Vec::new()), None);
+        let took = Duration::from_millis(900);
+        let connecting = (0..50).map(|_| Transaction { ended: 10.0, took });
+        let counted =
+            (1..=100).map(|ms| Transaction { ended: 11.5, took: Duration::from_millis(ms) });
+        let all: Vec<_> = connecting.chain(counted).collect();
+        assert!((tail(&all).unwrap().unwrap().max_ms - 100.0).abs() < 0.1);
+        assert_eq!(tail(&[]).unwrap(), None);
     }
 }

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use contracts::http::{CreateOrder, CreateOrderItem, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
+use contracts::http::{
+    CreateOrder, CreateOrderItem, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, Success,
+};
 use contracts::problem::Problem;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -16,6 +18,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Position, Url};
@@ -28,8 +31,8 @@ use crate::failure::Failure;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of customers that the orders are distributed over.
 const CUSTOMERS: usize = 1000;
-/// Maximum size of a problem document, in bytes; no real one is that large.
-const MAX_PROBLEM_SIZE: usize = 1 << 20;
+/// Maximum size of a body that is read, in bytes; no real one is that large.
+const MAX_BODY_SIZE: usize = 1 << 20;
 
 /// Why a request has no response.
 #[derive(Debug, thiserror::Error)]
@@ -121,11 +124,15 @@ impl Open {
         Ok(Self { sender, connection, ended: false })
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Outcome, TransportError> {
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        reads_id: bool,
+    ) -> Result<Answer, TransportError> {
         let Self { sender, connection, ended } = self;
         let mut answering = pin!(async {
             sender.ready().await?;
-            outcome(sender.send_request(request).await?).await
+            read(sender.send_request(request).await?, reads_id).await
         });
         // The connection is polled in the same task, so a request wakes no other task.
         tokio::select! {
@@ -143,12 +150,14 @@ impl Open {
 /// A connection that is opened when a request needs it.
 pub(crate) struct Channel<'a> {
     target: &'a Target,
+    /// Whether the id of a created order is read from the response, which costs time.
+    reads_id: bool,
     open: Option<Open>,
 }
 
 impl<'a> Channel<'a> {
-    pub(crate) fn new(target: &'a Target) -> Self {
-        Self { target, open: None }
+    pub(crate) fn new(target: &'a Target, reads_id: bool) -> Self {
+        Self { target, reads_id, open: None }
     }
 
     /// Detects that the server closes the idle connection. Never returns.
@@ -162,22 +171,22 @@ impl<'a> Channel<'a> {
     }
 
     /// Places the order with this number.
-    pub(crate) async fn place(&mut self, number: u64) -> Result<Outcome, TransportError> {
+    pub(crate) async fn place(&mut self, number: u64) -> Result<Answer, TransportError> {
         match timeout(TIMEOUT, self.attempt(number)).await {
-            Ok(outcome) => outcome,
+            Ok(answer) => answer,
             Err(_) => Err(TransportError::Timeout),
         }
     }
 
-    async fn attempt(&mut self, number: u64) -> Result<Outcome, TransportError> {
+    async fn attempt(&mut self, number: u64) -> Result<Answer, TransportError> {
         if let Some(mut open) = self.open.take() {
-            match open.exchange(self.target.request(number)?).await {
+            match open.exchange(self.target.request(number)?, self.reads_id).await {
                 Err(error) if error.is_unsent() => {}
                 answer => return self.keep(open, answer),
             }
         }
         let mut open = Open::connect(&self.target.addresses).await?;
-        let answer = open.exchange(self.target.request(number)?).await;
+        let answer = open.exchange(self.target.request(number)?, self.reads_id).await;
         self.keep(open, answer)
     }
 
@@ -185,8 +194,8 @@ impl<'a> Channel<'a> {
     fn keep(
         &mut self,
         open: Open,
-        answer: Result<Outcome, TransportError>,
-    ) -> Result<Outcome, TransportError> {
+        answer: Result<Answer, TransportError>,
+    ) -> Result<Answer, TransportError> {
         if answer.is_ok() && !open.ended {
             self.open = Some(open);
         }
@@ -194,21 +203,49 @@ impl<'a> Channel<'a> {
     }
 }
 
-async fn outcome(answer: Response<Incoming>) -> Result<Outcome, TransportError> {
-    let (head, mut body) = answer.into_parts();
-    if head.status.is_success() {
-        while let Some(frame) = body.frame().await {
-            frame?;
-        }
-        let replayed = head.headers.contains_key(IDEMPOTENT_REPLAYED);
-        return Ok(if replayed { Outcome::Replayed } else { Outcome::Created });
+/// The response to a create.
+pub(crate) struct Answer {
+    pub(crate) outcome: Outcome,
+    pub(crate) order_id: Option<Uuid>,
+}
+
+/// The part of a response that a measurement reads.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderIdOnly {
+    order_id: Uuid,
+}
+
+async fn read(response: Response<Incoming>, reads_id: bool) -> Result<Answer, TransportError> {
+    let (head, body) = response.into_parts();
+    if !head.status.is_success() {
+        let problem = serde_json::from_slice::<Problem>(&collect(body).await?);
+        let code = match problem {
+            Ok(problem) => problem.code,
+            // Possibly the response of a proxy.
+            Err(_) => format!("HTTP {}", head.status.as_u16()),
+        };
+        return Ok(Answer { outcome: Outcome::Failed(code), order_id: None });
     }
-    let body =
-        Limited::new(body, MAX_PROBLEM_SIZE).collect().await.map_err(TransportError::Body)?;
-    let problem = serde_json::from_slice::<Problem>(&body.to_bytes());
-    Ok(Outcome::Failed(match problem {
-        Ok(problem) => problem.code,
-        // Possibly the response of a proxy.
-        Err(_) => format!("HTTP {}", head.status.as_u16()),
-    }))
+    let order_id = if reads_id {
+        let order = serde_json::from_slice::<Success<OrderIdOnly>>(&collect(body).await?);
+        order.ok().map(|it| it.data.order_id)
+    } else {
+        discard(body).await?;
+        None
+    };
+    let replayed = head.headers.contains_key(IDEMPOTENT_REPLAYED);
+    Ok(Answer { outcome: if replayed { Outcome::Replayed } else { Outcome::Created }, order_id })
+}
+
+async fn discard(mut body: Incoming) -> Result<(), hyper::Error> {
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    Ok(())
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, TransportError> {
+    let body = Limited::new(body, MAX_BODY_SIZE).collect().await.map_err(TransportError::Body)?;
+    Ok(body.to_bytes())
 }

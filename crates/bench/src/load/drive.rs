@@ -10,7 +10,8 @@ use service_kit::retry::outage::Outage;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{interval, sleep};
 
-use super::connection::{Channel, Target};
+use super::connection::{Answer, Channel, Target};
+use super::hooks::Hooks;
 use super::pacer::Pacer;
 use super::replays::Orders;
 use super::schedule::Schedule;
@@ -27,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) schedule: Schedule,
     pub(crate) connections: usize,
     pub(crate) repeat_percent: u8,
+    pub(crate) hooks: Hooks,
 }
 
 /// State that the connections share. All run on one thread.
@@ -38,6 +40,7 @@ struct Shared {
     orders: RefCell<Orders>,
     tally: RefCell<Tally>,
     outage: RefCell<Outage>,
+    hooks: Hooks,
 }
 
 /// The result of the load.
@@ -68,12 +71,13 @@ async fn drive(
     let started = Instant::now();
     let shared = Rc::new(Shared {
         started,
-        pacer: Pacer::start(&plan.schedule, started, plan.connections),
+        pacer: Pacer::start(&plan.schedule, plan.hooks.gate.clone(), started, plan.connections),
         target,
         tally: RefCell::new(Tally::new(&plan.schedule)?),
         schedule: RefCell::new(plan.schedule),
         orders: RefCell::new(Orders::new(plan.repeat_percent)),
         outage: RefCell::new(Outage::of("sales API")),
+        hooks: plan.hooks,
     });
     let mut connections = JoinSet::new();
     for _ in 0..plan.connections {
@@ -112,7 +116,7 @@ async fn drive(
 impl Shared {
     /// Runs one connection until no slot is left.
     async fn work(self: Rc<Self>) {
-        let mut channel = Channel::new(&self.target);
+        let mut channel = Channel::new(&self.target, self.hooks.created.is_some());
         loop {
             tokio::select! {
                 biased;
@@ -126,7 +130,14 @@ impl Shared {
             let answer = channel.place(order.number).await;
             let now = self.started.elapsed();
             let (outcome, broken) = match answer {
-                Ok(outcome) => (outcome, None),
+                Ok(Answer { outcome, order_id }) => {
+                    if let (Some(id), Some(created), true) =
+                        (order_id, &self.hooks.created, slot.counted)
+                    {
+                        created.add(id, self.started + now);
+                    }
+                    (outcome, None)
+                }
                 Err(error) => (Outcome::Failed(TRANSPORT.to_owned()), Some(error)),
             };
             if !matches!(outcome, Outcome::Failed(_)) {

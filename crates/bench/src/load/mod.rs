@@ -5,7 +5,7 @@
 
 mod connection;
 mod drive;
-mod latency;
+pub(crate) mod hooks;
 mod pacer;
 mod replays;
 mod report;
@@ -28,13 +28,14 @@ use url::Url;
 
 use self::connection::Target;
 use self::drive::{LoadResult, Plan};
-use self::latency::Tail;
+use self::hooks::Hooks;
 use self::report::Report;
 use self::schedule::{Pace, Schedule};
 pub(crate) use self::tally::UNSENT;
 use crate::failure::Failure;
+use crate::latency::Tail;
+use crate::report::print;
 use crate::system::System;
-use crate::table::print;
 
 #[derive(Conf)]
 #[conf(one_of_fields(rate, max))]
@@ -84,11 +85,13 @@ pub(crate) struct Load {
 const INTERRUPTED: u8 = 130;
 /// How long the token outlives the load.
 const TOKEN_RESERVE: Duration = Duration::from_hours(1);
+/// Warm-up of a measurement, in seconds.
+pub(crate) const WARM_UP: u32 = 1;
 
 impl Load {
     /// Loads the API until the end or SIGINT, and prints the report.
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        let (report, interrupted) = self.drive(ctrl_c)?;
+        let (report, interrupted) = self.drive(Hooks::default(), ctrl_c)?;
         print(self.json, &report, Report::text)?;
         Ok(match report.succeeded {
             _ if interrupted => ExitCode::from(INTERRUPTED),
@@ -101,6 +104,7 @@ impl Load {
     /// whether the load was interrupted.
     fn drive(
         &self,
+        hooks: Hooks,
         interrupt: impl AsyncFn() -> io::Result<()>,
     ) -> Result<(Report, bool), Failure> {
         let (warm_up, duration) =
@@ -112,6 +116,7 @@ impl Load {
             schedule: Schedule::new(pace, warm_up, duration),
             connections: self.concurrency,
             repeat_percent: self.repeat_percent,
+            hooks,
         };
         let bar = bar("loading", self.warm_up + self.duration);
         let target = Target::new(&self.api_url, &token)?;
@@ -139,14 +144,26 @@ pub(crate) fn run(
     seconds: u32,
     allowed: &[&str],
 ) -> Result<Figures, Failure> {
+    run_with(Hooks::default(), system, pace, connections, seconds, allowed)
+}
+
+/// The same, with hooks.
+pub(crate) fn run_with(
+    hooks: Hooks,
+    system: &System,
+    pace: &str,
+    connections: u32,
+    seconds: u32,
+    allowed: &[&str],
+) -> Result<Figures, Failure> {
     let arguments = [
         pace.to_owned(),
-        "--warm-up=1".to_owned(),
+        format!("--warm-up={WARM_UP}"),
         format!("--concurrency={connections}"),
         format!("--duration={seconds}"),
     ];
     let load: Load = system.parse(&arguments)?;
-    let (report, _) = load.drive(async || {
+    let (report, _) = load.drive(hooks, async || {
         system.stopped().await;
         Ok(())
     })?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use super::hooks::Gate;
 use super::schedule::{Pace, Schedule};
 
 /// Minimum interval between two checks of the clock. Requests that become due meanwhile are
@@ -23,8 +24,17 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// Starts the pacer. Without a rate, no request waits.
-    pub(crate) fn start(schedule: &Schedule, started: Instant, connections: usize) -> Self {
+    /// Starts the pacer. With a gate, each request waits for that. Without a gate and a rate, no
+    /// request waits.
+    pub(crate) fn start(
+        schedule: &Schedule,
+        gate: Option<Gate>,
+        started: Instant,
+        connections: usize,
+    ) -> Self {
+        if let Some(Gate(permits)) = gate {
+            return Self { permits, thread: None };
+        }
         let permits = Arc::new(Semaphore::new(0));
         let Pace::PerSecond(rate) = schedule.pace() else {
             permits.close();

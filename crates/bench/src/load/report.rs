@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::latency::Tail;
 use super::tally::Tally;
+use crate::latency::Tail;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,11 +62,11 @@ impl Report {
             ),
             format!("{:.1}{asked} orders/s", self.rate),
         ];
-        if let Some(Tail { p50_ms, p95_ms, p99_ms, p999_ms, max_ms }) = self.latency {
+        if let Some(Tail { p50_ms, p90_ms, p95_ms, p99_ms, p999_ms, max_ms }) = self.latency {
             lines.push(format!(
-                "\n{:<12} {:>9} {:>9} {:>9} {:>9} {:>9}\n\
-                 {:<12} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {p999_ms:>9.2} {max_ms:>9.2}",
-                "milliseconds", "p50", "p95", "p99", "p99.9", "max", "response"
+                "\n{:<12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n{:<12} {p50_ms:>9.2} {p90_ms:>9.2} \
+                 {p95_ms:>9.2} {p99_ms:>9.2} {p999_ms:>9.2} {max_ms:>9.2}",
+                "milliseconds", "p50", "p90", "p95", "p99", "p99.9", "max", "response"
             ));
         }
         if !self.errors.is_empty() {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::latency::{Latencies, Tail};
 use super::replays::Order;
 use super::schedule::{Schedule, Slot};
 use crate::failure::Failure;
+use crate::latency::{Latencies, Tail};
 
 /// No response: no connection, a broken connection, or a timeout.
 pub(crate) const TRANSPORT: &str = "transport";

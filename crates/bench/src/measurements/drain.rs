@@ -1,66 +1,47 @@
 //! The speed at which the relay drains a backlog, compared with a bare producer of the same
 //! records.
 
+use super::backlog::Backlog;
+use crate::baseline::bare_producer;
 use crate::failure::Failure;
+use crate::report::Findings;
+use crate::report::cost::Cost;
+use crate::report::row::{Row, Target};
 use crate::settings::Settings;
-use crate::system::resources::resident;
-use crate::system::{System, process_of};
-use crate::table::{Row, Target};
-use crate::{baseline::bare_producer, system::counter_rate};
-
-/// A copy of the backlog, so that every round drains the same events.
-const COPY_BACKLOG: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
-/// A second, later event for a third of the orders, so that the relay has to keep their order.
-const MORE_EVENTS: &str = "INSERT INTO sales.outbox_events
-        (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at)
-    SELECT shard, gen_random_uuid(), aggregate_id, topic, event_type, payload, headers, occurred_at
-    FROM sales.outbox_events WHERE seq % 3 = 0 ORDER BY seq";
-const REFILL: &str = "INSERT INTO sales.outbox_events
-    OVERRIDING SYSTEM VALUE SELECT * FROM sales.bench_backlog ORDER BY seq";
-/// The target of the relay, in events per second.
-const DRAINED: f64 = 106_000.0;
-/// The target on a machine that does not reach [`DRAINED`], as a fraction of the bare producer.
-const OF_BARE: f64 = 0.75;
+use crate::system::System;
+use crate::system::processor_time::Meter;
 
 /// Each round measures the bare producer and then the relay.
-pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
-    let orders = settings.backlog / 4 * 3;
+pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Findings, Failure> {
     eprintln!("drain: filling the outbox");
     system.empty_tables()?;
-    system.seed_waiting(orders)?;
-    system.sql(&[MORE_EVENTS, COPY_BACKLOG])?;
-    let events = system.count("SELECT count(*) FROM sales.bench_backlog")?;
+    let backlog = Backlog::create(system, settings.backlog)?;
 
     let mut bare = Row::new("bare producer, awaits every 2,000", "events/s");
-    let mut drained =
-        Row::with_target("relay drains a backlog", "events/s", Target::AtLeast(DRAINED));
-    let mut ratios = Vec::new();
+    let mut drained = Row::new("relay drains a backlog", "events/s");
+    let mut ratios = Row::with_target("relay / bare producer", "x", Target::AtLeast(0.8));
     let mut peak = Row::with_target("outbox-relay resident, peak", "MB", Target::AtMost(80.0));
+    let mut bare_cost = Cost::new("bare producer", "event");
+    let mut relay_cost = Cost::new("relay drains a backlog", "event");
     for round in 1..=settings.rounds {
         eprintln!("drain: round {round} of {}, bare producer", settings.rounds);
-        let floor = bare_producer::events_per_second(system, events)?;
+        let meter = Meter::start();
+        let floor = bare_producer::events_per_second(system, backlog.events())?;
+        bare_cost.push(&meter.stop(), backlog.events());
 
         eprintln!("drain: round {round} of {}, relay", settings.rounds);
         system.empty_tables()?;
-        system.sql(&[REFILL, "VACUUM ANALYZE sales.outbox_events", "CHECKPOINT"])?;
-        system.start_services(&["outbox-relay"])?;
-        let rate = counter_rate::of(system, "outbox-relay", "queue_published_total", events)?;
-        peak.extend(resident(process_of("outbox-relay")?).map(|it| it.peak));
-        system.stop_service("outbox-relay")?;
+        let relay = backlog.drain(system, &mut relay_cost)?;
 
         bare.push(floor);
-        drained.push(rate);
-        ratios.push(rate / floor);
+        drained.push(relay.rate);
+        ratios.push(relay.rate / floor);
+        peak.extend(relay.memory.map(|it| it.peak));
     }
-    system.sql(&["DROP TABLE sales.bench_backlog"])?;
-    let is_slow = drained.median().is_some_and(|rate| rate < DRAINED);
-    let mut of_bare = if is_slow {
-        Row::with_target("relay / bare producer", "x", Target::AtLeast(OF_BARE))
-    } else {
-        Row::new("relay / bare producer", "x")
-    };
-    for ratio in ratios {
-        of_bare.push(ratio);
-    }
-    Ok(vec![bare, drained, of_bare, peak])
+    Backlog::delete(system)?;
+    Ok(Findings {
+        rows: vec![bare, drained, ratios, peak],
+        processor_time: vec![bare_cost, relay_cost],
+        latencies: Vec::new(),
+    })
 }

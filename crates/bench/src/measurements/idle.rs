@@ -4,10 +4,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::report::Findings;
+use crate::report::row::{Row, Target};
 use crate::settings::Settings;
 use crate::system::resources::{processor_time, resident};
 use crate::system::{System, process_of};
-use crate::table::{Row, Target};
 
 /// The services, each with the names of its rows.
 const SERVICES: [(&str, &str, &str); 4] = [
@@ -20,7 +21,7 @@ const SERVICES: [(&str, &str, &str); 4] = [
 const SETTLING: Duration = Duration::from_secs(10);
 
 /// Measures all services at once, after their start and without load.
-pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
+pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Findings, Failure> {
     system.empty_tables()?;
     system.start_services(&SERVICES.map(|(service, ..)| service))?;
     eprintln!("idle: settling");
@@ -44,7 +45,8 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
     for (service, ..) in SERVICES {
         system.stop_service(service)?;
     }
-    Ok(memory.into_iter().chain(processor).collect())
+    let rows = memory.into_iter().chain(processor).collect();
+    Ok(Findings { rows, ..Findings::default() })
 }
 
 /// The processor time that each service has used so far.

@@ -1,122 +1,128 @@
-//! The time from the creation of an outbox row until its record is passed to the Kafka client
-//! (`CreateTime`).
+//! The time from the commit of an order until a consumer has received its event.
+//!
+//! The time starts when the create is answered. The API answers once the commit has returned, so
+//! the client cannot know earlier that the order exists. `created_at` of the row would start before
+//! the commit and include its fsync. It ends when a real consumer returns the record to its caller.
+//! Both are read from the monotonic clock of this process.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::Message;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::load;
-use crate::percentile::{percentile, sorted};
+use crate::latency::{Latencies, Tail};
+use crate::load::hooks::{Created, Hooks};
+use crate::load::{self, WARM_UP};
+use crate::report::cost::Cost;
+use crate::report::{Distribution, Findings};
 use crate::settings::Settings;
 use crate::system::System;
-use crate::table::{Row, Target};
+use crate::system::processor_time::Meter;
 
-/// Orders per second.
-const RATE: u32 = 200;
-const CONNECTIONS: u32 = 8;
+/// Orders per second, far below the limits of the system, with the names of what is measured.
+const RATES: [(u32, &str); 2] =
+    [(200, "commit to received at 200 orders/s"), (2_000, "commit to received at 2,000 orders/s")];
+const CONNECTIONS: u32 = 64;
 const TOPIC: &str = "bench.latency";
+/// Without a record for this long after the load, the remaining events are missing.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const SERVICES: [&str; 3] = ["inventory-mock", "sales-api", "outbox-relay"];
 
-/// Published rows are deleted, so a trigger copies the time of their creation.
-const INSTALL_TRIGGER: [&str; 3] = [
-    "CREATE TABLE sales.bench_created AS SELECT event_id, created_at FROM sales.outbox_events LIMIT 0",
-    "CREATE FUNCTION sales.bench_keep() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            INSERT INTO sales.bench_created SELECT event_id, created_at FROM created;
-            RETURN NULL;
-        END $$",
-    "CREATE TRIGGER bench_keep AFTER INSERT ON sales.outbox_events REFERENCING NEW TABLE AS created
-        FOR EACH STATEMENT EXECUTE FUNCTION sales.bench_keep()",
-];
-const REMOVE_TRIGGER: [&str; 3] = [
-    "DROP TRIGGER bench_keep ON sales.outbox_events",
-    "DROP FUNCTION sales.bench_keep",
-    "DROP TABLE sales.bench_created",
-];
-
-/// Measures at a constant rate, far below the limits of the system.
-pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
+/// Each round measures all rates.
+pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Findings, Failure> {
     system.empty_tables()?;
     system.set("ORDER_EVENTS_TOPIC", TOPIC);
     system.create_topics()?;
-    system.sql(&INSTALL_TRIGGER)?;
-    system.start_services(&["inventory-mock", "sales-api", "outbox-relay"])?;
-    let mut p50 = Row::with_target("row to record at 200 orders/s, p50", "ms", Target::AtMost(2.0));
-    let mut p99 =
-        Row::with_target("row to record at 200 orders/s, p99", "ms", Target::AtMost(10.0));
+    system.start_services(&SERVICES)?;
+    let mut latencies = RATES.map(|(_, what)| Distribution::new(what));
+    let mut costs = RATES.map(|(_, what)| Cost::new(what, "event"));
     for round in 1..=settings.rounds {
-        eprintln!("latency: round {round} of {}", settings.rounds);
-        system.sql(&["TRUNCATE sales.bench_created"])?;
-        load::run(system, &format!("--rate={RATE}"), CONNECTIONS, settings.seconds, &[])?;
-        let created = created(system)?;
-        let waits = sorted(waits(system, &created)?);
-        if waits.len() < created.len() {
-            return Err(format!(
-                "only {} of {} events are in the topic",
-                waits.len(),
-                created.len()
-            )
-            .into());
+        for (number, (rate, what)) in RATES.into_iter().enumerate() {
+            eprintln!("latency: round {round} of {}, {what}", settings.rounds);
+            latencies[number].push(&at(system, rate, settings.seconds, &mut costs[number])?);
         }
-        p50.extend(percentile(&waits, 50));
-        p99.extend(percentile(&waits, 99));
     }
-    for service in ["sales-api", "inventory-mock", "outbox-relay"] {
-        system.stop_service(service)?;
-    }
-    system.sql(&REMOVE_TRIGGER)?;
-    Ok(vec![p50, p99])
+    SERVICES.iter().rev().try_for_each(|service| system.stop_service(service))?;
+    let rows = latencies.iter().flat_map(|it| [it.row("p50"), it.row("p99")]).collect();
+    Ok(Findings { rows, processor_time: costs.into(), latencies: latencies.into() })
 }
 
-/// The time at which each row was created, in milliseconds since 1970.
-fn created(system: &System) -> Result<HashMap<Uuid, f64>, Failure> {
-    let query = "SELECT event_id::text, (1000 * EXTRACT(epoch FROM created_at))::float8 FROM sales.bench_created";
-    system.with_database(async |client| {
-        let rows = client.query(query, &[]).await?;
-        rows.iter().map(|row| Ok((row.try_get::<_, &str>(0)?.parse()?, row.try_get(1)?))).collect()
-    })
+/// Places orders at a constant rate, while a consumer reads their events.
+fn at(system: &System, rate: u32, seconds: u32, cost: &mut Cost) -> Result<Tail, Failure> {
+    let consumer = consumer_at_the_end(system)?;
+    let created = Created::default();
+    let hooks = Hooks { created: Some(created.clone()), ..Hooks::default() };
+    let expected = AtomicUsize::new(usize::MAX);
+    let meter = Meter::start();
+    let (loaded, received) = thread::scope(|scope| {
+        let received = scope.spawn(|| receive(&consumer, &expected));
+        let pace = format!("--rate={rate}");
+        let loaded = load::run_with(hooks, system, &pace, CONNECTIONS, seconds, &[load::UNSENT]);
+        expected.store(usize::try_from(rate * (seconds + WARM_UP)).unwrap_or(0), Ordering::Relaxed);
+        (loaded, received.join())
+    });
+    let used = meter.stop();
+    loaded?;
+    let received = received.map_err(|_| "the consumer's thread panicked")??;
+    cost.push(&used, received.len().try_into()?);
+    let created = created.take();
+    // A response can be read after the record if the processor is busy with something else.
+    let waits = created.iter().filter_map(|(order, responded)| {
+        Some(received.get(order)?.saturating_duration_since(*responded))
+    });
+    let waits: Vec<_> = waits.collect();
+    if waits.len() < created.len() {
+        return Err(format!("received {} of {} events", waits.len(), created.len()).into());
+    }
+    Latencies::of(waits)?.tail().ok_or_else(|| "no order was created".into())
 }
 
-/// The latency of each of these events, in milliseconds, read from the topic.
-fn waits(system: &System, created: &HashMap<Uuid, f64>) -> Result<Vec<f64>, Failure> {
+/// When the record of each order was received, until as many as expected are.
+fn receive(
+    consumer: &BaseConsumer,
+    expected: &AtomicUsize,
+) -> Result<HashMap<Uuid, Instant>, Failure> {
+    let (mut received, mut last) = (HashMap::new(), Instant::now());
+    while received.len() < expected.load(Ordering::Relaxed) {
+        let record = consumer.poll(POLL_TIMEOUT);
+        let now = Instant::now();
+        if let Some(record) = record {
+            let record = record?;
+            let order = Uuid::try_parse_ascii(record.key().ok_or("a record has no key")?)?;
+            received.insert(order, now);
+            last = now;
+        } else if expected.load(Ordering::Relaxed) < usize::MAX && last.elapsed() > READ_TIMEOUT {
+            break;
+        }
+    }
+    Ok(received)
+}
+
+/// A consumer that reads what is published from now on. The broker answers each fetch as soon as it
+/// has a record.
+fn consumer_at_the_end(system: &System) -> Result<BaseConsumer, Failure> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", system.variable("KAFKA_BROKERS")?)
         .set("group.id", "bench")
         .set("enable.auto.commit", "false")
+        .set("fetch.min.bytes", "1")
+        .set("fetch.wait.max.ms", "10")
         .create()?;
     let metadata = consumer.fetch_metadata(Some(TOPIC), READ_TIMEOUT)?;
-    let mut everything = TopicPartitionList::new();
+    let mut ends = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
-        everything.add_partition_offset(TOPIC, partition.id(), Offset::Beginning)?;
+        let (_, end) = consumer.fetch_watermarks(TOPIC, partition.id(), READ_TIMEOUT)?;
+        ends.add_partition_offset(TOPIC, partition.id(), Offset::Offset(end))?;
     }
-    consumer.assign(&everything)?;
-    let mut waits = Vec::with_capacity(created.len());
-    // Without a record for `READ_TIMEOUT`, the remaining events are missing.
-    while waits.len() < created.len()
-        && let Some(record) = consumer.poll(READ_TIMEOUT)
-    {
-        let record = record?;
-        let id = record.headers().and_then(|headers| {
-            let header = headers.iter().find(|header| header.key == "ce_id")?;
-            Uuid::try_parse_ascii(header.value?).ok()
-        });
-        if let Some(created) = id.and_then(|id| created.get(&id)) {
-            let sent = record.timestamp().to_millis().ok_or("a record without a timestamp")?;
-            waits.push(millis(sent)? - created);
-        }
-    }
-    Ok(waits)
-}
-
-/// Exact, up to the year 2106: the seconds have to fit into 32 bits.
-fn millis(since_1970: i64) -> Result<f64, Failure> {
-    let seconds = f64::from(u32::try_from(since_1970 / 1000)?);
-    Ok(seconds.mul_add(1000.0, f64::from(u32::try_from(since_1970 % 1000)?)))
+    consumer.assign(&ends)?;
+    Ok(consumer)
 }

@@ -3,17 +3,18 @@
 
 use std::fs::{self, File};
 use std::hint::black_box;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::latency::Latencies;
 use crate::percentile::{percentile, sorted};
+use crate::report::row::Row;
+use crate::report::{Distribution, Findings, Machine};
 use crate::settings::Settings;
 use crate::system::{System, folder};
-use crate::table::Row;
 
 /// The window in which the work of a processor is counted: about the time that a response may take.
 const WINDOW: Duration = Duration::from_millis(10);
@@ -24,12 +25,17 @@ const PAGE: [u8; 8192] = [1; 8192];
 /// Pages of a WAL segment. The file is allocated before the measurement, as PostgreSQL does.
 const PAGES: u64 = 2048;
 
+/// What the absolute figures of a run depend on, measured for a second.
+pub(crate) fn facts() -> Result<Machine, Failure> {
+    let processors = thread::available_parallelism()?.get();
+    let fsync = fsyncs(&folder().join("fsync"), Duration::from_secs(1))?.tail();
+    Ok(Machine { processors, fsync_p50_ms: fsync.map(|it| it.p50_ms) })
+}
+
 /// Each round measures all processors at once, then the disk.
-pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Row>, Failure> {
+pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Findings, Failure> {
     let mut slowest = Row::new("processor at its slowest 1 %", "% of p50");
-    let mut p50 = Row::new("fsync of 8 kB, p50", "ms");
-    let mut p99 = Row::new("fsync of 8 kB, p99", "ms");
-    let mut longest = Row::new("fsync of 8 kB, longest", "ms");
+    let mut fsync = Distribution::new("fsync of 8 kB");
     let duration = Duration::from_secs(settings.seconds.into());
     for round in 1..=settings.rounds {
         eprintln!("machine: round {round} of {}", settings.rounds);
@@ -39,12 +45,13 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Vec<Ro
         slowest.extend(slow.zip(usual).map(|(slow, usual)| 100.0 * slow / usual));
 
         system.fail_if_stopping()?;
-        let waits = sorted(fsyncs(&folder().join("fsync"), duration)?);
-        p50.extend(percentile(&waits, 50));
-        p99.extend(percentile(&waits, 99));
-        longest.extend(percentile(&waits, 100));
+        if let Some(tail) = fsyncs(&folder().join("fsync"), duration)?.tail() {
+            fsync.push(&tail);
+        }
     }
-    Ok(vec![slowest, p50, p99, longest])
+    let rows = [slowest].into_iter().chain(["p50", "p99", "max"].map(|it| fsync.row(it)));
+    let rows = rows.collect();
+    Ok(Findings { rows, latencies: vec![fsync], ..Findings::default() })
 }
 
 /// The speed of each processor in each window.
@@ -75,8 +82,8 @@ fn speeds_of_one(duration: Duration) -> Vec<f64> {
     speeds
 }
 
-/// The duration of each fsync, in milliseconds.
-fn fsyncs(path: &Path, duration: Duration) -> io::Result<Vec<f64>> {
+/// The duration of each fsync.
+fn fsyncs(path: &Path, duration: Duration) -> Result<Latencies, Failure> {
     let file = File::create(path)?;
     let write = |page| file.write_all_at(&PAGE, page * PAGE.len() as u64);
     for page in 0..PAGES {
@@ -84,12 +91,12 @@ fn fsyncs(path: &Path, duration: Duration) -> io::Result<Vec<f64>> {
     }
     file.sync_all()?;
     let begun = Instant::now();
-    let mut waits = Vec::new();
+    let mut waits = Latencies::new()?;
     for page in (0..PAGES).cycle() {
         write(page)?;
         let waiting = Instant::now();
         file.sync_data()?;
-        waits.push(waiting.elapsed().as_secs_f64() * 1e3);
+        waits.record(waiting.elapsed());
         if begun.elapsed() >= duration {
             break;
         }
@@ -113,7 +120,7 @@ mod tests {
     fn fsyncs_are_timed_and_the_file_is_removed() {
         let path = std::env::temp_dir().join(format!("fsync-{}", std::process::id()));
         let waits = fsyncs(&path, Duration::ZERO).unwrap();
-        assert_eq!(waits.len(), 1);
+        assert!(waits.tail().is_some());
         assert!(!path.exists());
     }
 }

@@ -1,6 +1,8 @@
 //! The system under test: the services' release binaries on a stack that exists only for this run.
 
 pub(crate) mod counter_rate;
+mod database;
+pub(crate) mod processor_time;
 pub(crate) mod resources;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,6 @@ use std::time::Duration;
 use conf::Conf;
 use test_kit::{free_port, stack_variables};
 use tokio::runtime::Handle;
-use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -32,6 +33,7 @@ pub(crate) struct System {
     binaries: PathBuf,
     /// The stack's variables. They override those of the shell, which may belong to another stack.
     variables: BTreeMap<String, String>,
+    metrics: reqwest::Client,
 }
 
 /// Prevents a second run in this checkout, which would wipe the stack of the first.
@@ -64,7 +66,8 @@ impl System {
     pub(crate) fn start(stop: CancellationToken, runtime: Handle) -> Result<Self, Failure> {
         let binaries =
             std::env::current_exe()?.parent().ok_or("the program has no folder")?.to_owned();
-        let mut system = Self { stop, runtime, binaries, variables: BTreeMap::new() };
+        let (variables, metrics) = (BTreeMap::new(), reqwest::Client::new());
+        let mut system = Self { stop, runtime, binaries, variables, metrics };
         // Left by a killed run.
         wipe()?;
         system.run(Command::new(script("stack")).args([STACK, "up"]).stdout(Stdio::null()))?;
@@ -72,26 +75,6 @@ impl System {
         system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))?;
         system.create_topics()?;
         Ok(system)
-    }
-
-    /// Creates another migrated database on the same server.
-    pub(crate) fn create_database(&mut self, name: &str) -> Result<(), Failure> {
-        self.sql(&[&format!("CREATE DATABASE {name}")])?;
-        self.with_own_settings(|system| {
-            system.use_database(name)?;
-            system.run(system.tool("salesctl").arg("migrate").stdout(Stdio::null()))
-        })
-    }
-
-    /// Selects the database of the server for everything that is started from now on.
-    pub(crate) fn use_database(&mut self, name: &str) -> Result<(), Failure> {
-        let (server, _) = self
-            .variable("DATABASE_URL")?
-            .rsplit_once('/')
-            .ok_or("DATABASE_URL has no database")?;
-        let url = format!("{server}/{name}");
-        self.set("DATABASE_URL", url);
-        Ok(())
     }
 
     /// Starts services on free ports and waits until they are ready. Their output is in the stack's
@@ -196,7 +179,8 @@ impl System {
         let port =
             fs::read_to_string(folder().join("run").join(format!("{service}-management.port")))?;
         let url = format!("http://127.0.0.1:{}/metrics", port.trim());
-        let text = self.runtime.block_on(async { reqwest::get(url).await?.text().await })?;
+        let text =
+            self.runtime.block_on(async { self.metrics.get(url).send().await?.text().await })?;
         let values = text.lines().filter_map(|line| {
             let (metric, value) = line.rsplit_once(' ')?;
             let metric = metric.split_once('{').map_or(metric, |(name, _)| name);
@@ -218,58 +202,6 @@ impl System {
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
-    }
-
-    /// Truncates the tables and runs a checkpoint, so that every measurement starts in the same
-    /// state.
-    pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
-        self.sql(&[
-            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.inbox,
-                delivery.shipments",
-            "CHECKPOINT",
-        ])
-    }
-
-    /// Runs statements, each in its own transaction.
-    pub(crate) fn sql(&self, statements: &[&str]) -> Result<(), Failure> {
-        self.with_database(async |client| {
-            for statement in statements {
-                client.batch_execute(statement).await?;
-            }
-            Ok(())
-        })
-    }
-
-    /// The number that a query returns.
-    pub(crate) fn count(&self, query: &str) -> Result<u64, Failure> {
-        self.with_database(async |client| {
-            let count: i64 = client.query_one(query, &[]).await?.get(0);
-            Ok(u64::try_from(count)?)
-        })
-    }
-
-    /// The text that a query returns, if it returns a row.
-    pub(crate) fn text(&self, query: &str) -> Result<Option<String>, Failure> {
-        self.with_database(async |client| {
-            Ok(client.query_opt(query, &[]).await?.map(|row| row.get(0)))
-        })
-    }
-
-    /// Runs `work` on a new connection to the database.
-    pub(crate) fn with_database<T>(
-        &self,
-        work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.fail_if_stopping()?;
-        let url = self.variable("DATABASE_URL")?;
-        self.runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-            let connection = tokio::spawn(connection);
-            let outcome = work(&client).await?;
-            drop(client);
-            connection.await??;
-            Ok(outcome)
-        })
     }
 
     /// Runs a command and waits until it exits. Fails if this program is stopping.
