@@ -20,7 +20,6 @@ const UNCHANGED: &[&str] = &[
     "delivery_held_steps_total",
     "delivery_leases_lost_total",
     "http_server_requests_refused_total",
-    "inbox_reaped_total",
     "inventory_breaker_opened_total",
     "order_writer_refused_total",
     "outbox_dead_letters_total",

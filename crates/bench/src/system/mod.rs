@@ -224,8 +224,7 @@ impl System {
     /// state.
     pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
         self.sql(&[
-            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.inbox,
-                delivery.shipments",
+            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, delivery.shipments",
             "CHECKPOINT",
         ])
     }
