@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use domain::OrderId;
 use messaging::Publisher;
 use serde_json::json;
-use status_consumer::Reaper;
 use store::outbox::{ClaimedRow, claim, defer, sample_status};
 use store::shards::{QueueName, extend, release, share};
 use store::shipments::{self, DueShipment};
@@ -55,12 +54,12 @@ delivery_service  delivery.shards             UPDATE(lease_until) UPDATE(lease_m
 delivery_service  delivery.dispatchers        SELECT INSERT DELETE
 delivery_service  delivery.dispatchers        UPDATE(lease_until) UPDATE(lease_ms)
 status_consumer   sales.orders                SELECT(id) SELECT(status) UPDATE(status)
-status_consumer   sales.order_status_history  INSERT SELECT(event_id)
+status_consumer   sales.order_status_history  INSERT SELECT(order_id) SELECT(sequence)
+status_consumer   sales.order_status_history  SELECT(event_id)
 status_consumer   sales.inbox                 SELECT INSERT DELETE UPDATE(received_at)
 sales_reader      delivery.dispatchers        SELECT
 sales_reader      delivery.shards             SELECT
 sales_reader      delivery.shipments          SELECT
-sales_reader      sales.inbox                 SELECT
 sales_reader      sales.order_items           SELECT
 sales_reader      sales.order_status_history  SELECT
 sales_reader      sales.orders                SELECT
@@ -72,7 +71,6 @@ sales_operator    delivery.dispatchers        SELECT
 sales_operator    delivery.shards             SELECT
 sales_operator    delivery.shipments          SELECT UPDATE(next_step_at)
 sales_operator    delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
-sales_operator    sales.inbox                 SELECT
 sales_operator    sales.order_items           SELECT
 sales_operator    sales.order_status_history  SELECT
 sales_operator    sales.orders                SELECT
@@ -102,7 +100,7 @@ const ROLES: [&str; 6] = [
 ];
 
 /// A world whose database has the roles.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::create().await;
     grant(&world).await;
     world
@@ -114,7 +112,7 @@ async fn grant(world: &World) {
 }
 
 /// Creates a login that is a member of `role` only. Everything configured from now on uses it.
-async fn become_member(world: &mut World, role: &str) {
+pub(crate) async fn become_member(world: &mut World, role: &str) {
     let login = format!("test_{role}_{}", Uuid::new_v4().simple());
     let create = format!("CREATE ROLE {login} LOGIN PASSWORD 'of-a-role' IN ROLE {role}");
     world.database.execute(&create).await;
@@ -171,7 +169,7 @@ async fn simulate(system: &System, order: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_lettering_redriving_and_cleanup_work_with_the_rights_of_a_role() {
+async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
     let mut world = world().await;
     let large = format!("\"{}\"", "x".repeat(1_100_000));
     put_into_outbox(&world, &[outbox_event(&world, OrderId::generate(), &large)]).await;
@@ -208,13 +206,6 @@ async fn dead_lettering_redriving_and_cleanup_work_with_the_rights_of_a_role() {
     release(&mut connection, QueueName::Outbox, successor).await.unwrap();
     // The query of the relay's metrics.
     assert_eq!(sample_status(&mut connection).await.unwrap().dead_letters, 0);
-
-    let old = "INSERT INTO sales.inbox SELECT gen_random_uuid(), now() - interval '9 days'
-        FROM generate_series(1, 3)";
-    world.database.execute(old).await;
-    become_member(&mut world, "status_consumer").await;
-    let reaper = Reaper::new(&world.config(), world.store());
-    assert_eq!(reaper.run_once().await.unwrap(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,7 +312,7 @@ async fn first_column(world: &World, table: &str) -> String {
     world.database.query(&first).await[0].get(0)
 }
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client

@@ -5,7 +5,6 @@ mod connect;
 mod database_url;
 mod error;
 pub mod horizon;
-pub mod inbox;
 pub mod migrations;
 pub mod orders;
 pub mod outbox;

@@ -91,10 +91,15 @@ impl TestDatabase {
 
     /// Waits until a statement has reached the database and waits for a lock.
     pub async fn until_a_statement_waits_for_a_lock(&self) {
+        self.until_statements_wait_for_locks(1).await;
+    }
+
+    /// Waits until at least so many statements wait for locks.
+    pub async fn until_statements_wait_for_locks(&self, statements: i64) {
         let waiting = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        eventually("a statement waits for a lock", async || {
-            (self.count(waiting).await > 0).then_some(())
+        eventually("statements wait for locks", async || {
+            (self.count(waiting).await >= statements).then_some(())
         })
         .await;
     }

@@ -16,7 +16,6 @@ const UNCHANGED: &[&str] = &[
     "database_pool_failures_total",
     "delivery_duplicates_total",
     "http_server_requests_refused_total",
-    "inbox_reaped_total",
     "inventory_breaker_opened_total",
     "order_writer_refused_total",
     "queue_dead_letters_total",

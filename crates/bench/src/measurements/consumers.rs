@@ -19,10 +19,9 @@ const ALL_DUE: [&str; 3] = [
     "VACUUM ANALYZE delivery.shipments",
     "CHECKPOINT",
 ];
-const ALL_PENDING: [&str; 6] = [
+const ALL_PENDING: [&str; 5] = [
     "UPDATE sales.orders SET status = 'Pending Shipment' WHERE status <> 'Pending Shipment'",
     "DELETE FROM sales.order_status_history WHERE sequence > 1",
-    "TRUNCATE sales.inbox",
     "VACUUM ANALYZE sales.orders",
     "VACUUM ANALYZE sales.order_status_history",
     "CHECKPOINT",

@@ -173,8 +173,7 @@ pub static CATALOGUE: &[Metric] = &[
     // ---- status-consumer
     metric(Counter, "status_applied_total", STATUS, &[], "Steps that changed the status of their order"),
     metric(Counter, "status_duplicates_total", STATUS, &[], "Events that had already been applied"),
-    metric(Counter, "status_stale_total", STATUS, &[], "Steps that the order had already taken, and whose event was no longer in the inbox"),
-    metric(Counter, "inbox_reaped_total", STATUS, &[], "Events deleted from the inbox after the retention of their topic"),
+    metric(Counter, "status_stale_total", STATUS, &[], "Steps that the order had already taken, reported by another event"),
 ];
 
 /// Registers the help texts.
