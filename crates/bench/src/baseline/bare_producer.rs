@@ -32,7 +32,7 @@ pub(crate) fn events_per_second(system: &System, events: u64) -> Result<f64, Fai
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", system.variable("KAFKA_BROKERS")?)
         .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
+        .set("linger.ms", "0.5")
         .set("compression.type", "lz4")
         .create()?;
     let count = usize::try_from(events)?;

@@ -88,7 +88,8 @@ impl Publisher {
             // The partitioner of the Java clients, so that any tool finds an order in the expected
             // partition.
             .set("partitioner", "murmur2_random")
-            .set("linger.ms", "5")
+            // The events of a batch are sent at once, so a longer wait would only delay them.
+            .set("linger.ms", "0.5")
             // Shows whether the client has lost all brokers.
             .set("statistics.interval.ms", "5000")
             .set("message.timeout.ms", &timeout)

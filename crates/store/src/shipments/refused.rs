@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId};
 use uuid::Uuid;
 
-use super::DueShipment;
+use super::due::DueShipment;
 use super::step::step_after;
 use crate::shards::HeldShard;
 use crate::statement::statement;

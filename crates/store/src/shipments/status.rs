@@ -3,7 +3,7 @@
 use diesel::sql_types::{BigInt, Double};
 use diesel_async::RunQueryDsl;
 
-use super::count_refused;
+use super::refused::count_refused;
 use crate::shards::{self, QueueName, QueueStatus};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
