@@ -10,6 +10,7 @@ mod logs;
 mod memory;
 mod observability;
 mod outages;
+mod previous_version;
 mod processes;
 mod roles;
 mod rollout;

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 
 use domain::OrderId;
 use messaging::Publisher;
-use outbox_relay::Relay;
 use serde_json::json;
-use status_consumer::Reaper;
-use store::outbox::{ClaimedRow, claim, defer, extend, release, sample_status, share};
+use store::outbox::{ClaimedRow, claim, defer, sample_status};
+use store::shards::{QueueName, extend, release, share};
+use store::shipments::{self, DueShipment};
 use system_tests::{System, answer, stop_all};
 use test_kit::{World, bearer_with, delete_topic, outbox_event, put_into_outbox, seconds_from_now};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "delivery.__diesel_schema_migrations",
+    "delivery.dispatchers",
+    "delivery.shards",
     "delivery.shipments",
     "sales.__diesel_schema_migrations",
     "sales.inbox",
@@ -45,12 +47,19 @@ outbox_relay      sales.outbox_dead_letters   INSERT SELECT(redriven_at)
 delivery_service  delivery.shipments          SELECT INSERT UPDATE(state) UPDATE(next_step_at)
 delivery_service  delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
 delivery_service  delivery.shipments          UPDATE(lease_token) UPDATE(lease_until)
+delivery_service  delivery.shipments          UPDATE(next_attempt_at)
 delivery_service  delivery.shipments          UPDATE(shipped_at) UPDATE(delivered_at)
+delivery_service  delivery.shards             SELECT UPDATE(owner) UPDATE(token)
+delivery_service  delivery.shards             UPDATE(lease_until) UPDATE(lease_ms)
+delivery_service  delivery.dispatchers        SELECT INSERT DELETE
+delivery_service  delivery.dispatchers        UPDATE(lease_until) UPDATE(lease_ms)
 status_consumer   sales.orders                SELECT(id) SELECT(status) UPDATE(status)
-status_consumer   sales.order_status_history  INSERT SELECT(event_id)
+status_consumer   sales.order_status_history  INSERT SELECT(order_id) SELECT(sequence)
+status_consumer   sales.order_status_history  SELECT(event_id)
 status_consumer   sales.inbox                 SELECT INSERT DELETE UPDATE(received_at)
+sales_reader      delivery.dispatchers        SELECT
+sales_reader      delivery.shards             SELECT
 sales_reader      delivery.shipments          SELECT
-sales_reader      sales.inbox                 SELECT
 sales_reader      sales.order_items           SELECT
 sales_reader      sales.order_status_history  SELECT
 sales_reader      sales.orders                SELECT
@@ -58,9 +67,10 @@ sales_reader      sales.outbox_dead_letters   SELECT
 sales_reader      sales.outbox_events         SELECT
 sales_reader      sales.outbox_relays         SELECT
 sales_reader      sales.outbox_shards         SELECT
+sales_operator    delivery.dispatchers        SELECT
+sales_operator    delivery.shards             SELECT
 sales_operator    delivery.shipments          SELECT UPDATE(next_step_at)
 sales_operator    delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
-sales_operator    sales.inbox                 SELECT
 sales_operator    sales.order_items           SELECT
 sales_operator    sales.order_status_history  SELECT
 sales_operator    sales.orders                SELECT
@@ -90,7 +100,7 @@ const ROLES: [&str; 6] = [
 ];
 
 /// A world whose database has the roles.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::create().await;
     grant(&world).await;
     world
@@ -102,7 +112,7 @@ async fn grant(world: &World) {
 }
 
 /// Creates a login that is a member of `role` only. Everything configured from now on uses it.
-async fn become_member(world: &mut World, role: &str) {
+pub(crate) async fn become_member(world: &mut World, role: &str) {
     let login = format!("test_{role}_{}", Uuid::new_v4().simple());
     let create = format!("CREATE ROLE {login} LOGIN PASSWORD 'of-a-role' IN ROLE {role}");
     world.database.execute(&create).await;
@@ -159,13 +169,13 @@ async fn simulate(system: &System, order: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_lettering_redriving_and_cleanup_work_with_the_rights_of_a_role() {
+async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
     let mut world = world().await;
     let large = format!("\"{}\"", "x".repeat(1_100_000));
     put_into_outbox(&world, &[outbox_event(&world, OrderId::generate(), &large)]).await;
     become_member(&mut world, "outbox_relay").await;
     let publisher = Publisher::new("test", &world.topics.order_events, &world.config()).unwrap();
-    let mut relay = Relay::new(&world.config(), world.store(), publisher);
+    let mut relay = outbox_relay::relay(&world.config(), world.store(), publisher);
     assert_eq!(relay.run_once().await.unwrap().dead_lettered, 1);
     // The announcement of the dead letter.
     assert_eq!(relay.run_once().await.unwrap().published, 1);
@@ -184,24 +194,41 @@ async fn dead_lettering_redriving_and_cleanup_work_with_the_rights_of_a_role() {
     let all_free = "UPDATE sales.outbox_shards SET owner = NULL, lease_until = '-infinity';
         DELETE FROM sales.outbox_relays";
     world.database.execute(all_free).await;
-    let held = share(&mut connection, successor, 60_000).await.unwrap();
-    let shards = held.iter().map(|held| held.shard).collect();
-    let claimed = claim(&mut connection, &shards, &vec![], 10).await.unwrap();
+    let held = share(&mut connection, QueueName::Outbox, successor, 60_000).await.unwrap();
+    let shards: Vec<i16> = held.iter().map(|held| held.shard).collect();
+    let claimed = claim(&mut connection, &shards, &[], 10).await.unwrap();
     let row = &claimed.rows[0];
     let held = *held.iter().find(|held| held.shard == row.shard).unwrap();
     let place = ClaimedRow { held, seq: row.seq };
     assert_eq!(defer(&mut connection, &[place], "unavailable").await.unwrap(), 1);
-    assert_eq!(extend(&mut connection, successor, 60_000).await.unwrap().held.len(), 64);
-    release(&mut connection, successor).await.unwrap();
+    let share = extend(&mut connection, QueueName::Outbox, successor, 60_000).await.unwrap();
+    assert_eq!(share.held.len(), 64);
+    release(&mut connection, QueueName::Outbox, successor).await.unwrap();
     // The query of the relay's metrics.
     assert_eq!(sample_status(&mut connection).await.unwrap().dead_letters, 0);
+}
 
-    let old = "INSERT INTO sales.inbox SELECT gen_random_uuid(), now() - interval '9 days'
-        FROM generate_series(1, 3)";
-    world.database.execute(old).await;
-    become_member(&mut world, "status_consumer").await;
-    let reaper = Reaper::new(&world.config(), world.store());
-    assert_eq!(reaper.run_once().await.unwrap(), 3);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher_defers_and_dead_letters_with_the_rights_of_its_role() {
+    let mut world = world().await;
+    let due = "INSERT INTO delivery.shipments (order_id, next_step_at)
+        SELECT gen_random_uuid(), now() FROM generate_series(1, 2)";
+    world.database.execute(due).await;
+    become_member(&mut world, "delivery_service").await;
+    let mut connection = world.store().connection().await.unwrap();
+    let (queue, dispatcher) = (QueueName::Shipments, Uuid::new_v4());
+    let held = share(&mut connection, queue, dispatcher, 60_000).await.unwrap();
+    let shards: Vec<i16> = held.iter().map(|held| held.shard).collect();
+    let steps = shipments::claim(&mut connection, &shards, &[], 10).await.unwrap().rows;
+    let of = |step: &DueShipment| *held.iter().find(|held| held.shard == step.shard).unwrap();
+    let [first, second] = steps.as_slice() else { panic!("{steps:?}") };
+    let deferred = [(of(first), first.order_id)];
+    assert_eq!(shipments::defer(&mut connection, &deferred).await.unwrap(), 1);
+    assert!(shipments::refuse(&mut connection, of(second), second, "refused").await.unwrap());
+    // The query of the dispatcher's metrics.
+    assert_eq!(shipments::status(&mut connection).await.unwrap().dead_letters, 1);
+    assert_eq!(extend(&mut connection, queue, dispatcher, 60_000).await.unwrap().held.len(), 64);
+    release(&mut connection, queue, dispatcher).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,8 +301,8 @@ async fn the_database_rejects_statements_outside_the_rights_of_a_role() {
             refuses(statement).await;
         }
     }
-    // 6 roles, 11 tables and 6 statements, minus the allowed ones.
-    assert_eq!(attempts, 6 * 11 * 6 - allowed.len());
+    // 6 roles, 13 tables and 6 statements, minus the allowed ones.
+    assert_eq!(attempts, 6 * 13 * 6 - allowed.len());
 }
 
 async fn first_column(world: &World, table: &str) -> String {
@@ -285,7 +312,7 @@ async fn first_column(world: &World, table: &str) -> String {
     world.database.query(&first).await[0].get(0)
 }
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client

@@ -32,9 +32,8 @@ const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 const LEASE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Counters that stay at 0 in every service: duplicates, lost leases and refused writes.
-const ALWAYS_ZERO: [&str; 6] = [
-    "outbox_leases_lost_total",
-    "delivery_leases_lost_total",
+const ALWAYS_ZERO: [&str; 5] = [
+    "queue_leases_lost_total",
     "delivery_duplicates_total",
     "status_duplicates_total",
     "status_stale_total",
@@ -134,9 +133,7 @@ impl Fleet {
         let oldest = self.running.iter().position(|(it, _)| *it == service).unwrap();
         let (_, process) = self.running.remove(oldest);
         self.stop(service, process).await;
-        if service == "outbox-relay" {
-            self.assert_shards_are_free_or_owned_by_live_relays().await;
-        }
+        self.assert_shards_are_free_or_owned_by_live_instances().await;
     }
 
     /// Stops an instance. It must become not ready and end in time with code 0.
@@ -157,21 +154,28 @@ impl Fleet {
         }
     }
 
-    /// A stopped relay leaves no registration and no lease that other relays must wait for.
-    async fn assert_shards_are_free_or_owned_by_live_relays(&self) {
-        let live = self.running.iter().filter(|(service, _)| *service == "outbox-relay").count();
-        let known = "SELECT count(*) FROM sales.outbox_relays";
-        assert_eq!(self.world.database.count(known).await, i64::try_from(live).unwrap());
-        let unowned = "SELECT count(*) FROM sales.outbox_shards
-            WHERE owner IS NOT NULL AND owner NOT IN (SELECT relay_id FROM sales.outbox_relays)";
-        assert_eq!(self.world.database.count(unowned).await, 0);
+    /// A stopped instance leaves no registration and no lease that others must wait for.
+    async fn assert_shards_are_free_or_owned_by_live_instances(&self) {
+        for (publisher, shards, instances, id) in [
+            ("outbox-relay", "sales.outbox_shards", "sales.outbox_relays", "relay_id"),
+            ("delivery-service", "delivery.shards", "delivery.dispatchers", "dispatcher_id"),
+        ] {
+            let live = self.running.iter().filter(|(service, _)| *service == publisher).count();
+            let known = format!("SELECT count(*) FROM {instances}");
+            assert_eq!(self.world.database.count(&known).await, i64::try_from(live).unwrap());
+            let unowned = format!(
+                "SELECT count(*) FROM {shards}
+                 WHERE owner IS NOT NULL AND owner NOT IN (SELECT {id} FROM {instances})"
+            );
+            assert_eq!(self.world.database.count(&unowned).await, 0);
+        }
     }
 
     /// Stops all instances and checks that the offsets of all handled records are committed.
     async fn end(&mut self) {
         let running = std::mem::take(&mut self.running);
         join_all(running.into_iter().map(|(service, process)| self.stop(service, process))).await;
-        self.assert_shards_are_free_or_owned_by_live_relays().await;
+        self.assert_shards_are_free_or_owned_by_live_instances().await;
         let topics = &self.world.topics;
         for (group, topic) in [
             (&topics.delivery_group, &topics.order_events),

@@ -9,7 +9,7 @@ use domain::{DeliveryStep, OrderId};
 use futures::future::join_all;
 use messaging::topic_admin::{self, TopicAdminError};
 use messaging::{KafkaSettings, PublishError, Publisher};
-use outbox_relay::{Relay, RelayError, Step};
+use publishing::{PublishingError, Step};
 use service_kit::Chain;
 use store::{Database, DatabaseSettings};
 use system_tests::{System, answer, salesctl, stop_all};
@@ -244,12 +244,14 @@ async fn services_wait_while_authentication_fails(secure: &SecureStack) {
     assert!(delivery.is_alive());
     let publisher =
         Publisher::new("test", &system.world.topics.order_events, &system.world.config()).unwrap();
-    let mut relay = Relay::new(&system.world.config(), system.world.store(), publisher);
+    let mut relay = outbox_relay::relay(&system.world.config(), system.world.store(), publisher);
     eventually("the relay fails to authenticate", async || match relay.run_once().await {
-        Err(RelayError::Kafka { source: PublishError::AuthenticationFailed(_), .. }) => Some(()),
+        Err(PublishingError::Kafka { source: PublishError::AuthenticationFailed(_), .. }) => {
+            Some(())
+        }
         // A busy broker may reject the login only after the publish timeout. The relay then renews
         // its leases first.
-        Err(RelayError::Kafka { source: PublishError::Unavailable(_), .. })
+        Err(PublishingError::Kafka { source: PublishError::Unavailable(_), .. })
         | Ok(Step { published: 0, dead_lettered: 0, .. }) => None,
         other => panic!("{other:?}"),
     })

@@ -19,7 +19,7 @@ const ORDERS: i64 = 400;
 async fn killing_and_replacing_instances_under_load_breaks_no_invariant() {
     let mut world = World::create().await;
     world.set("OUTBOX_LEASE", 3000).set("KAFKA_PUBLISH_TIMEOUT", 500);
-    world.set("DELIVERY_LEASE", 2500).set("DELIVERY_MAX_DELAY", 500);
+    world.set("DELIVERY_LEASE", 3000).set("DELIVERY_MAX_DELAY", 500);
     let system = System::start_in(world);
     let world = &system.world;
     let mut instances = Vec::new();
@@ -59,7 +59,7 @@ async fn restarting_every_background_service_loses_and_duplicates_nothing() {
     system.world.set("OUTBOX_LEASE", 3000).set("KAFKA_PUBLISH_TIMEOUT", 500);
     system
         .world
-        .set("DELIVERY_LEASE", 2500)
+        .set("DELIVERY_LEASE", 3000)
         .set("DELIVERY_MIN_DELAY", 200)
         .set("DELIVERY_MAX_DELAY", 600);
     let (relay, delivery, status) =

@@ -15,8 +15,8 @@ pub const DELIVERY_GROUP: &str = "delivery-service";
 /// The consumer group of status-consumer.
 pub const STATUS_GROUP: &str = "status-consumer";
 
-/// Retention of the event topics. A consumer that stores the ids of processed events must keep them
-/// longer.
+/// Retention of the event topics. A consumer that stores the ids of processed events in a table of
+/// their own must keep them longer.
 pub const EVENTS_RETENTION: Duration = Duration::from_hours(7 * 24);
 
 /// Number of log segments per retention time. A broker deletes a whole segment when its newest

@@ -5,7 +5,6 @@ mod connect;
 mod database_url;
 mod error;
 pub mod horizon;
-pub mod inbox;
 pub mod migrations;
 pub mod orders;
 pub mod outbox;
@@ -13,6 +12,7 @@ mod pool;
 mod pool_metrics;
 pub mod rebuild;
 mod schema;
+pub mod shards;
 pub mod shipments;
 mod statement;
 

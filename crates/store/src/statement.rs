@@ -6,9 +6,17 @@
 //! statement serves every batch size.
 
 /// Declares a statement: its arguments, the SQL types of its rows (or `()`), and its text. In the
-/// text, `{SqlType = argument}` is a bind parameter, and `{argument}` inserts another fragment.
+/// text, `{SqlType = argument}` is a bind parameter, `{argument}` inserts another fragment, and
+/// `(expression)` a constant string, which makes the text of a `varying struct` differ.
 macro_rules! statement {
+    ($(#[$doc:meta])* struct $($declaration:tt)*) => {
+        $crate::statement::statement! { @declare true; $(#[$doc])* struct $($declaration)* }
+    };
+    ($(#[$doc:meta])* varying struct $($declaration:tt)*) => {
+        $crate::statement::statement! { @declare false; $(#[$doc])* struct $($declaration)* }
+    };
     (
+        @declare $same_text:literal;
         $(#[$doc:meta])*
         struct $name:ident { $($field:ident : $type:ty),* $(,)? } -> $row:ty;
         $($part:tt)*
@@ -29,7 +37,7 @@ macro_rules! statement {
 
         impl diesel::query_builder::QueryId for $name<'_> {
             type QueryId = $name<'static>;
-            const HAS_STATIC_QUERY_ID: bool = true;
+            const HAS_STATIC_QUERY_ID: bool = $same_text;
         }
 
         impl diesel::query_builder::Query for $name<'_> {
@@ -46,6 +54,10 @@ macro_rules! push {
     };
     ($out:ident {$fragment:ident} $($rest:tt)*) => {
         diesel::query_builder::QueryFragment::walk_ast($fragment, $out.reborrow())?;
+        $crate::statement::push!($out $($rest)*);
+    };
+    ($out:ident ($text:expr) $($rest:tt)*) => {
+        $out.push_sql($text);
         $crate::statement::push!($out $($rest)*);
     };
     ($out:ident {$type:ty = $value:ident} $($rest:tt)*) => {
@@ -67,6 +79,10 @@ pub(crate) async fn plan_by_index(
     let text = text
         .replace("UNNEST($1)", "UNNEST($1::smallint[])")
         .replace("UNNEST($2)", "UNNEST($2::uuid[])")
+        .replace(
+            "UNNEST($1, $2, $3, $4, $5, $6)",
+            "UNNEST($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[], $5::smallint[], $6::bigint[])",
+        )
         .replace("UNNEST($1, $2)", "UNNEST($1::text[], $2::text[])");
     world.database.generic_plan_with(&crate::pool::BY_INDEX, &text).await
 }

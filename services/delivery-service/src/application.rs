@@ -1,21 +1,19 @@
 //! Assembles the service.
 
 use std::io;
-use std::sync::Arc;
 
+use messaging::Publisher;
 use messaging::consumer::{MAX_POLL_INTERVAL, Runner, RunnerOptions};
-use messaging::{InFlightBatches, PoisonBreaker, Publisher};
+use publishing::Engine;
 use service_kit::Heartbeat;
 use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
 use store::Database;
-use tokio::sync::Notify;
 
 use crate::Config;
 use crate::delays::Delays;
-use crate::dispatch::Dispatcher;
+use crate::due_steps::DueSteps;
 use crate::intake::Intake;
-use crate::observe::observe;
 
 /// Maximum number of new orders in one batch.
 const INTAKE_BATCH: usize = 1000;
@@ -30,41 +28,26 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
     service.probe("postgres", database.probe());
     service.probe("kafka", publisher.probe());
 
-    let limit = config.common.liveness_grace + config.longest_step();
-    let [intake_heartbeat, dispatch_heartbeat] =
-        ["intake", "dispatch"].map(|name| Heartbeat::new(name, limit));
-    service.watch(intake_heartbeat.clone());
-    service.watch(dispatch_heartbeat.clone());
     let delays = Delays { shortest: config.delivery_min_delay, longest: config.delivery_max_delay };
-    let arrived = Arc::new(Notify::new());
+    let due_steps = DueSteps { topic: config.delivery_events_topic.clone(), delays };
+    let engine = config.engine();
+    let limit = engine.liveness_grace + engine.longest_step();
+    let dispatcher = Engine::new(due_steps, engine, database.clone(), publisher);
+    let heartbeat = Heartbeat::new("intake", limit);
+    service.watch(heartbeat.clone());
     let options = RunnerOptions {
         topic: config.order_events_topic.clone(),
         group: config.delivery_group.clone(),
         member: config.consumer.clone(),
         batch_size: INTAKE_BATCH,
         max_poll_interval: MAX_POLL_INTERVAL,
-        heartbeat: intake_heartbeat,
+        heartbeat,
     };
-    let intake = Intake { database: database.clone(), delays, arrived: arrived.clone() };
+    let intake = Intake { database, delays, wakes: dispatcher.wakes() };
     let intake = Runner::new(&config.kafka, options, intake).map_err(io::Error::other)?;
     service.probe("progress", intake.progress());
-    let dispatcher = Dispatcher {
-        database: database.clone(),
-        publisher,
-        topic: config.delivery_events_topic.clone(),
-        delays,
-        lease: config.delivery_lease,
-        poll_interval: config.delivery_poll_interval,
-        arrived,
-        heartbeat: dispatch_heartbeat,
-        publish_and_mark: config.publish_and_mark(),
-        in_flight: InFlightBatches::default(),
-        breaker: PoisonBreaker::new(&config.consumer.poison),
-        acknowledged: None,
-    };
     let shutdown = service.tasks.shutdown();
-    service.tasks.add("intake", intake.run(shutdown.clone()));
-    service.tasks.add("observer", observe(database, shutdown.clone()));
-    service.tasks.add("dispatch", dispatcher.run(shutdown));
+    service.tasks.add("intake", intake.run(shutdown));
+    dispatcher.add_to(&mut service);
     Ok(service)
 }

@@ -6,6 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
+use publishing::EngineSettings;
 use service_kit::config::{all_of, millis, parse_port, timeout_millis};
 use service_kit::lifecycle::settings::CommonSettings;
 use service_kit::telemetry::build_info;
@@ -41,8 +42,8 @@ pub struct Config {
     #[conf(env, default_value = "500", value_parser = timeout_millis)]
     pub(crate) delivery_poll_interval: Duration,
 
-    /// Duration of the lease on a delivery step, in milliseconds; another instance takes over the
-    /// step when the lease expires
+    /// Duration of a lease on a shard of the shipments, in milliseconds; another instance takes over
+    /// the shard when the lease expires
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) delivery_lease: Duration,
 
@@ -64,18 +65,19 @@ pub struct Config {
 
 impl Config {
     fn check(&self) -> Result<(), String> {
+        let engine = self.engine();
         all_of(&[
             (
                 self.delivery_min_delay <= self.delivery_max_delay,
                 "DELIVERY_MIN_DELAY must not be longer than DELIVERY_MAX_DELAY",
             ),
             (
-                self.delivery_lease >= self.publish_and_mark(),
-                "DELIVERY_LEASE must be at least KAFKA_PUBLISH_TIMEOUT + 2000",
+                engine.lease_suffices(),
+                "DELIVERY_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1500)",
             ),
             (
-                self.common.shutdown_timeout >= self.publish_and_mark(),
-                "SHUTDOWN_TIMEOUT must be at least KAFKA_PUBLISH_TIMEOUT + 2000",
+                self.common.shutdown_timeout >= engine.publish_and_mark(),
+                "SHUTDOWN_TIMEOUT must be at least KAFKA_PUBLISH_TIMEOUT + 1000",
             ),
             (
                 self.order_events_topic != self.delivery_events_topic,
@@ -88,19 +90,23 @@ impl Config {
         ])
     }
 
-    /// The maximum time of a batch from send to mark.
-    pub(crate) fn publish_and_mark(&self) -> Duration {
-        self.kafka.kafka_publish_timeout + MARKING
-    }
-
-    /// The maximum time of a loop's step: poll, publish, mark, and wait for the next step.
-    pub(crate) fn longest_step(&self) -> Duration {
-        2 * self.database.longest_statement()
-            + self.kafka.kafka_publish_timeout
-            + self.delivery_poll_interval
+    /// The settings of the engine that publishes the steps.
+    pub(crate) fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            lease: self.delivery_lease,
+            lanes: LANES,
+            shard_batch: SHARD_BATCH,
+            poll_interval: self.delivery_poll_interval,
+            publish_timeout: self.kafka.kafka_publish_timeout,
+            longest_statement: self.database.longest_statement(),
+            liveness_grace: self.common.liveness_grace,
+            poison: self.consumer.poison.clone(),
+        }
     }
 }
 
-/// Time for the statements around a publish, and for the client to detect that the publish timed
-/// out.
-const MARKING: Duration = Duration::from_secs(2);
+/// Number of concurrent publishing lanes.
+const LANES: usize = 2;
+
+/// Maximum number of steps of one shard that are published together.
+const SHARD_BATCH: i64 = 32;

@@ -1,13 +1,11 @@
 //! Turns new orders into shipments.
 
-use std::sync::Arc;
-
 use contracts::envelope::Envelope;
 use contracts::order_events::OrderEvent;
 use messaging::consumer::{Handler, HandlerError};
+use publishing::Wakes;
 use store::shipments::{self, NewShipment};
 use store::{Database, StoreError};
-use tokio::sync::Notify;
 
 use crate::delays::Delays;
 
@@ -17,7 +15,7 @@ pub(crate) struct Intake {
     pub(crate) database: Database,
     pub(crate) delays: Delays,
     /// Wakes the dispatcher, which may be waiting for a later step.
-    pub(crate) arrived: Arc<Notify>,
+    pub(crate) wakes: Wakes,
 }
 
 impl Handler for Intake {
@@ -32,7 +30,7 @@ impl Handler for Intake {
         })?;
         metrics::counter!("delivery_shipments_total").increment(new as u64);
         metrics::counter!("delivery_duplicates_total").increment((shipments.len() - new) as u64);
-        self.arrived.notify_one();
+        self.wakes.notify_all();
         Ok(())
     }
 }

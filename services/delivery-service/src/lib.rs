@@ -3,9 +3,8 @@
 mod application;
 mod config;
 mod delays;
-mod dispatch;
+mod due_steps;
 mod intake;
-mod observe;
 
 pub use application::build;
 pub use config::Config;

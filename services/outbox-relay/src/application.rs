@@ -3,11 +3,13 @@
 use std::io;
 
 use messaging::Publisher;
+use publishing::Engine;
 use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
 use store::Database;
 
-use crate::{Config, Relay, observe, wake};
+use crate::Config;
+use crate::outbox::Outbox;
 
 /// A relay, ready to run. The service needs no database and no broker yet. When it stops, it gives
 /// its shards back.
@@ -18,13 +20,15 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
         .map_err(io::Error::other)?;
     service.probe("postgres", database.probe());
     service.probe("kafka", publisher.probe());
-
-    let relay = Relay::new(config, database.clone(), publisher);
-    relay.heartbeats().for_each(|heartbeat| service.watch(heartbeat));
-    let shutdown = service.tasks.shutdown();
-    let observer = observe::observe(database.clone(), relay.wakes(), shutdown.clone());
-    service.tasks.add("observer", observer);
-    service.tasks.add("listener", wake::listen(database, relay.wakes(), shutdown.clone()));
-    service.tasks.add("relay", relay.run(shutdown));
+    relay(config, database, publisher).add_to(&mut service);
     Ok(service)
+}
+
+/// The engine that publishes the outbox.
+pub type Relay = Engine<Outbox>;
+
+/// A relay that holds no shards yet.
+pub fn relay(config: &Config, database: Database, publisher: Publisher) -> Relay {
+    let queue = Outbox { dead_letters_topic: config.dead_letters_topic.clone() };
+    Engine::new(queue, config.engine(), database, publisher)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::topics;
 use messaging::{KafkaSettings, PoisonSettings};
+use publishing::EngineSettings;
 use service_kit::config::{all_of, parse_port, timeout_millis, within};
 use service_kit::lifecycle::settings::CommonSettings;
 use service_kit::telemetry::build_info;
@@ -55,43 +56,35 @@ pub struct Config {
 }
 
 impl Config {
-    /// A publish must end before the lease that it began under expires. A lease is renewed after a
-    /// quarter of its duration, and a renewal can be late.
     fn check(&self) -> Result<(), String> {
+        let engine = self.engine();
         all_of(&[
             (
                 self.database.database_pool_size >= self.outbox_lanes,
                 "DATABASE_POOL_SIZE must be at least OUTBOX_LANES, or lanes wait for connections",
             ),
             (
-                self.outbox_lease * 2 / 3 >= self.publish_and_mark() + RENEWAL,
+                engine.lease_suffices(),
                 "OUTBOX_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1500)",
             ),
             (
-                self.common.shutdown_timeout >= self.publish_and_mark(),
+                self.common.shutdown_timeout >= engine.publish_and_mark(),
                 "SHUTDOWN_TIMEOUT must be at least KAFKA_PUBLISH_TIMEOUT + 1000",
             ),
         ])
     }
 
-    /// The maximum time of a batch from send to mark: the client checks for expired records once a
-    /// second, and the mark takes time too.
-    pub(crate) fn publish_and_mark(&self) -> Duration {
-        self.kafka.kafka_publish_timeout + Duration::from_secs(1)
-    }
-
-    /// The maximum time between two renewals of the leases: a quarter of a lease, and the events in
-    /// flight if shards are given back.
-    pub(crate) fn max_renewal_interval(&self) -> Duration {
-        self.outbox_lease / 4 + self.longest_step()
-    }
-
-    /// The maximum time of a lane's step: claim, publish with too many events in flight already,
-    /// mark.
-    pub(crate) fn longest_step(&self) -> Duration {
-        self.publish_and_mark() + 3 * self.database.longest_statement()
+    /// The settings of the engine that publishes the outbox.
+    pub(crate) fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            lease: self.outbox_lease,
+            lanes: self.outbox_lanes,
+            shard_batch: self.outbox_shard_batch,
+            poll_interval: self.outbox_poll_interval,
+            publish_timeout: self.kafka.kafka_publish_timeout,
+            longest_statement: self.database.longest_statement(),
+            liveness_grace: self.common.liveness_grace,
+            poison: self.poison.clone(),
+        }
     }
 }
-
-/// Time that a renewal of the leases may take before lanes have to stop sending.
-const RENEWAL: Duration = Duration::from_millis(500);

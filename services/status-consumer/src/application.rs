@@ -8,16 +8,16 @@ use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
 use store::Database;
 
+use crate::Config;
 use crate::apply::Apply;
-use crate::{Config, Reaper};
 
 /// Maximum number of delivery steps that are applied together.
 const BATCH: usize = 1000;
 
-/// The consumer and the reaper, ready to run. The service needs no database and no broker yet.
+/// The consumer, ready to run. The service needs no database and no broker yet.
 pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let mut service = Service::bind("status-consumer", &config.common, config.management_port)?;
-    let database = Database::by_index("status-consumer", &config.database);
+    let database = Database::with_generic_plans("status-consumer", &config.database);
     service.probe("postgres", database.probe());
 
     let limit = config.common.liveness_grace + config.longest_step();
@@ -31,14 +31,10 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
         max_poll_interval: MAX_POLL_INTERVAL,
         heartbeat,
     };
-    let consumer = Runner::new(&config.kafka, options, Apply { database: database.clone() })
-        .map_err(io::Error::other)?;
+    let consumer =
+        Runner::new(&config.kafka, options, Apply { database }).map_err(io::Error::other)?;
     service.probe("kafka", consumer.probe());
     service.probe("progress", consumer.progress());
     service.tasks.add("consumer", consumer.run(service.tasks.shutdown()));
-
-    let reaper = Reaper::new(config, database);
-    service.watch(reaper.heartbeat());
-    service.tasks.add("reaper", reaper.run(service.tasks.shutdown()));
     Ok(service)
 }

@@ -6,7 +6,7 @@ use messaging::consumer::{Handler, HandlerError};
 use store::Database;
 use store::orders::{self, Applied, ApplyError, ReportedStep};
 
-/// Applies whole batches, each in one transaction with its inbox rows.
+/// Applies whole batches, each in one transaction.
 #[derive(Debug)]
 pub(crate) struct Apply {
     pub(crate) database: Database,

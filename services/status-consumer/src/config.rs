@@ -6,7 +6,7 @@ use conf::Conf;
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::consumer::ConsumerSettings;
-use service_kit::config::{all_of, millis_within, parse_port};
+use service_kit::config::{all_of, parse_port};
 use service_kit::lifecycle::settings::CommonSettings;
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
@@ -39,11 +39,6 @@ pub struct Config {
 
     #[conf(flatten)]
     pub(crate) consumer: ConsumerSettings,
-
-    /// Time after which the id of an applied event is deleted, in milliseconds; must exceed the
-    /// retention of its topic, so at least 7 days
-    #[conf(env, default_value = "691200000", value_parser = parse_inbox_retention)]
-    pub(crate) inbox_retention: Duration,
 }
 
 impl Config {
@@ -58,33 +53,5 @@ impl Config {
             topics::dead_letter_topic_fits(&self.delivery_events_topic, &self.status_group),
             "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long for the name of a dead letter topic",
         )])
-    }
-}
-
-/// An event could be applied again if its id is deleted while its topic still has it. A broker
-/// keeps records up to half a day beyond their retention, so the default is a day more than this
-/// minimum.
-fn parse_inbox_retention(text: &str) -> Result<Duration, String> {
-    const LEAST: u64 = 7 * 86_400_000;
-    millis_within(LEAST..=52 * LEAST)(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_inbox_retention_exceeds_the_topic_retention() {
-        let kept = topics::EVENTS_RETENTION.as_millis();
-        assert!(parse_inbox_retention(&kept.to_string()).is_ok());
-        assert!(parse_inbox_retention(&(kept - 1).to_string()).is_err());
-        let longest = topics::Names::default()
-            .specs()
-            .into_iter()
-            .filter(|topic| topic.name == topics::DELIVERY_EVENTS);
-        for topic in longest {
-            let default = parse_inbox_retention("691200000").unwrap();
-            assert!(topic.retention + topic.segment < default);
-        }
     }
 }

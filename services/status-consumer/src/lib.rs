@@ -3,8 +3,6 @@
 mod application;
 mod apply;
 mod config;
-mod reap;
 
 pub use application::build;
 pub use config::Config;
-pub use reap::Reaper;

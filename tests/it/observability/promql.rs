@@ -98,8 +98,8 @@ fn a_query_with_unknown_metrics_or_labels_is_rejected() {
     for wrong in [
         "sum(rate(consumer_recrods_total[5m]))",
         "rate(consumer_batch_size[5m])",
-        "outbox_published_total{topic=\"t\"}",
-        "sum by (topic) (outbox_published_total)",
+        "queue_published_total{topic=\"t\"}",
+        "sum by (topic) (queue_published_total)",
         "kafka_publish_records_total{outcome=\"lost\"}",
         "abs(max(outbox_event))",
         "sum(",

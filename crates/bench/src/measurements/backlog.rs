@@ -6,7 +6,7 @@ use crate::report::cost::Cost;
 use crate::system::System;
 
 /// The relay and its counter of published events.
-pub(crate) const RELAY: (&str, &str) = ("outbox-relay", "outbox_published_total");
+pub(crate) const RELAY: (&str, &str) = ("outbox-relay", "queue_published_total");
 
 const COPY: &str = "CREATE TABLE sales.bench_backlog AS SELECT * FROM sales.outbox_events";
 /// A second, later event for a third of the orders, so that the relay has to keep their order.

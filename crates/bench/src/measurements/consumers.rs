@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::system::System;
 
 const INTAKE: (&str, &str) = ("delivery-service", "consumer_records_total");
-const DISPATCH: (&str, &str) = ("delivery-service", "delivery_steps_total");
+const DISPATCH: (&str, &str) = ("delivery-service", "queue_published_total");
 const STATUS: (&str, &str) = ("status-consumer", "consumer_records_total");
 
 const ALL_DUE: [&str; 3] = [
@@ -19,10 +19,9 @@ const ALL_DUE: [&str; 3] = [
     "VACUUM ANALYZE delivery.shipments",
     "CHECKPOINT",
 ];
-const ALL_PENDING: [&str; 6] = [
+const ALL_PENDING: [&str; 5] = [
     "UPDATE sales.orders SET status = 'Pending Shipment' WHERE status <> 'Pending Shipment'",
     "DELETE FROM sales.order_status_history WHERE sequence > 1",
-    "TRUNCATE sales.inbox",
     "VACUUM ANALYZE sales.orders",
     "VACUUM ANALYZE sales.order_status_history",
     "CHECKPOINT",

@@ -32,7 +32,7 @@ impl System {
     /// state.
     pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
         self.sql(&[
-            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.inbox,
+            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events,
                 delivery.shipments",
             "CHECKPOINT",
         ])

@@ -6,8 +6,8 @@ use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text, Uuid as SqlUuid}
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::HeldShard;
 use super::event::{EventColumns, EventRow};
+use crate::shards::{Claimed, HeldShard};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -41,7 +41,7 @@ statement! {
     /// Every claim starts at the beginning of the shard, not after the last claimed row: sequence
     /// numbers are assigned before the commit, so a smaller one can appear later. The total size is
     /// limited too, so that a claim fits into the relay's memory even if orders are large.
-    struct Claim { shards: Vec<i16>, in_flight: Vec<Uuid>, limit: i64, bytes: i64 }
+    struct Claim { shards: [i16], in_flight: [Uuid], limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, EventColumns, Integer);
     "SELECT e.shard, e.seq, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
             e.occurred_at, e.redrive_count
@@ -79,23 +79,14 @@ struct Row {
 /// exceed it.
 const SHARD_BYTES: i64 = 128 * 1024;
 
-/// The result of a claim.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claimed {
-    /// The rows, by shard and sequence number.
-    pub rows: Vec<OutboxRow>,
-    /// Whether a shard may have more rows to publish.
-    pub more: bool,
-}
-
 /// Reads the oldest rows of each of these shards that may be published now, in order: at most
 /// `per_shard`, fewer if they are large. Skips rows of the orders `in_flight`.
 pub async fn claim(
     connection: &mut Connection,
-    shards: &Vec<i16>,
-    in_flight: &Vec<Uuid>,
+    shards: &[i16],
+    in_flight: &[Uuid],
     per_shard: i64,
-) -> Result<Claimed, StoreError> {
+) -> Result<Claimed<OutboxRow>, StoreError> {
     let statement = Claim { shards, in_flight, limit: &per_shard, bytes: &SHARD_BYTES };
     let rows: Vec<Row> = statement.load(connection).await?;
     let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
@@ -195,7 +186,7 @@ mod tests {
     async fn a_claim_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
-        let claim = Claim { shards: &vec![1, 2], in_flight: &Vec::new(), limit: &128, bytes: &1 };
+        let claim = Claim { shards: &[1, 2], in_flight: &[], limit: &128, bytes: &1 };
         let plan = plan_by_index(&world, &claim).await;
         assert!(plan.contains("Index Scan using outbox_events_pkey"), "{plan}");
         assert!(plan.contains("using outbox_events_waiting"), "{plan}");

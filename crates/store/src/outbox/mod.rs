@@ -3,22 +3,15 @@
 mod claim;
 pub mod dead_letters;
 mod event;
-mod leases;
 mod status;
-mod wake;
 
 use domain::OrderId;
 
-pub use claim::{Claimed, ClaimedRow, OutboxRow, claim, defer, delete_published};
+pub use claim::{ClaimedRow, OutboxRow, claim, defer, delete_published};
 pub use dead_letters::dead_letter;
 pub(crate) use event::InsertEvents;
 pub use event::{EventHeaders, enqueue};
-pub use leases::{HeldShard, Share, extend, release, share};
-pub use status::{LiveRelay, Status, TopicDepth, sample_status, status};
-pub use wake::{Listener, Notification, Notifier, Shards};
-
-/// Number of shards of the outbox, and therefore the maximum number of relays that can publish.
-pub const SHARDS: i16 = 64;
+pub use status::{Status, TopicDepth, sample_status, status};
 
 /// The shard of an order. All bits of the id enter the hash, so ids of any UUID version spread
 /// evenly.
@@ -36,6 +29,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::shards::SHARDS;
 
     #[test]
     fn orders_spread_evenly_over_the_shards() {

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use diesel::Queryable;
-use diesel::sql_types::{BigInt, Bool, Double, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
 
+use crate::shards::{self, Holder, QueueName, QueueStatus};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -31,13 +31,30 @@ pub struct Status {
     /// Number of events according to the table's statistics, which lag behind.
     pub estimate: i64,
     /// The live relays; the one with the most shards first.
-    pub relays: Vec<LiveRelay>,
+    pub relays: Vec<Holder>,
     /// Shards that no live relay holds.
     pub unheld_shards: i64,
     /// Number of dead letters that were not redriven.
     pub dead_letters: i64,
     /// Whether all dead letters were counted.
     pub dead_letters_complete: bool,
+}
+
+impl From<Status> for QueueStatus {
+    fn from(status: Status) -> Self {
+        let topics = || status.topics.iter();
+        let counted = topics().map(|topic| topic.events).sum();
+        let claimable = topics().filter_map(|topic| topic.oldest_claimable_age);
+        Self {
+            events: if status.complete { counted } else { status.estimate.max(counted) },
+            deferred: topics().map(|topic| topic.deferred).sum(),
+            oldest_age: topics().map(|topic| topic.oldest_age).fold(0.0, f64::max),
+            oldest_claimable_age: claimable.fold(0.0, f64::max),
+            dead_letters: status.dead_letters,
+            holders: i64::try_from(status.relays.len()).unwrap_or(i64::MAX),
+            unheld_shards: status.unheld_shards,
+        }
+    }
 }
 
 /// The waiting events of one topic.
@@ -54,17 +71,6 @@ pub struct TopicDepth {
     /// Age of the oldest event that a relay could publish now: it is the first one of its order,
     /// and is not deferred.
     pub oldest_claimable_age: Option<f64>,
-}
-
-/// A relay whose lease is valid.
-#[derive(Clone, Debug, PartialEq, Queryable)]
-pub struct LiveRelay {
-    /// The relay's id, which is new with each start.
-    pub id: Uuid,
-    /// Number of shards that it holds.
-    pub shards: i64,
-    /// Remaining time of its lease.
-    pub lease_remaining: f64,
 }
 
 statement! {
@@ -94,20 +100,6 @@ statement! {
     "SELECT pg_stat_get_live_tuples(" {Text = table} "::text::regclass)"
 }
 
-statement! {
-    struct Relays { alive: bool } -> (SqlUuid, BigInt, Double);
-    "SELECT r.relay_id, count(s.shard), extract(epoch FROM r.lease_until - now())::float8
-     FROM sales.outbox_relays r
-     LEFT JOIN sales.outbox_shards s ON s.owner = r.relay_id AND sales.lease_lasts(s.lease_until, s.lease_ms)
-     WHERE sales.lease_lasts(r.lease_until, r.lease_ms) = " {Bool = alive} "
-     GROUP BY r.relay_id ORDER BY 2 DESC, 1"
-}
-
-statement! {
-    struct Shards { held: bool } -> BigInt;
-    "SELECT count(*) FROM sales.outbox_shards WHERE (owner IS NOT NULL AND sales.lease_lasts(lease_until, lease_ms)) = " {Bool = held}
-}
-
 /// Reads the status, for an operator.
 pub async fn status(connection: &mut Connection) -> Result<Status, StoreError> {
     read_status(connection, ROWS_PER_SHARD, DEAD_LETTERS).await
@@ -126,8 +118,8 @@ async fn read_status(
     let rows: Vec<(i16, TopicDepth)> = Depth { limit: &rows_per_shard }.load(connection).await?;
     let (topics, complete) = by_topic(rows, rows_per_shard);
     let estimate = Estimate { table: "sales.outbox_events" }.get_result(connection).await?;
-    let relays = Relays { alive: &true }.load(connection).await?;
-    let unheld_shards = Shards { held: &false }.get_result(connection).await?;
+    let relays = shards::holders(connection, QueueName::Outbox).await?;
+    let unheld_shards = shards::unheld(connection, QueueName::Outbox).await?;
     let dead_letters = Waiting { limit: &most_dead_letters }.get_result(connection).await?;
     Ok(Status {
         topics,
@@ -143,9 +135,9 @@ async fn read_status(
 /// Sums up the shards per topic. A shard that returned `rows_per_shard` rows may have more.
 fn by_topic(rows: Vec<(i16, TopicDepth)>, rows_per_shard: i64) -> (Vec<TopicDepth>, bool) {
     let mut topics = BTreeMap::<String, TopicDepth>::new();
-    let mut shards = BTreeMap::<i16, i64>::new();
+    let mut by_shard = BTreeMap::<i16, i64>::new();
     for (shard, row) in rows {
-        *shards.entry(shard).or_default() += row.events;
+        *by_shard.entry(shard).or_default() += row.events;
         let depth = topics.entry(row.topic).or_default();
         depth.events += row.events;
         depth.deferred += row.deferred;
@@ -155,7 +147,7 @@ fn by_topic(rows: Vec<(i16, TopicDepth)>, rows_per_shard: i64) -> (Vec<TopicDept
             depth.oldest_claimable_age = row.oldest_claimable_age;
         }
     }
-    let complete = shards.values().all(|events| *events < rows_per_shard);
+    let complete = by_shard.values().all(|events| *events < rows_per_shard);
     let topics = topics.into_iter().map(|(topic, depth)| TopicDepth { topic, ..depth });
     (topics.collect(), complete)
 }

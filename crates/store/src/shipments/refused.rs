@@ -1,14 +1,14 @@
 //! Dead letters of shipments: steps that Kafka refused permanently.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{DeliveryStep, OrderId};
 use uuid::Uuid;
 
+use super::DueShipment;
 use super::step::step_after;
+use crate::shards::HeldShard;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -26,27 +26,32 @@ pub struct RefusedStep {
 }
 
 statement! {
-    struct Refuse { orders: Vec<Uuid>, reasons: Vec<String>, token: Uuid } -> SqlUuid;
-    "UPDATE delivery.shipments s
-     SET refused_step_at = s.next_step_at, refusal = r.reason, next_step_at = NULL,
-         lease_token = NULL, lease_until = '-infinity'
-     FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Text> = reasons} ") AS r (order_id, reason)
-     WHERE s.order_id = r.order_id AND s.lease_token = " {SqlUuid = token} "
-     RETURNING s.order_id"
+    /// The lock on the shard keeps another dispatcher from taking it over and publishing the step at
+    /// the same time.
+    struct Refuse { order: Uuid, at: DateTime<Utc>, reason: str, shard: i16, token: i64 } -> ();
+    "WITH held AS MATERIALIZED (
+         SELECT shard FROM delivery.shards
+         WHERE shard = " {SmallInt = shard} " AND token = " {BigInt = token} " FOR SHARE
+     )
+     UPDATE delivery.shipments s
+     SET refused_step_at = s.next_step_at, refusal = " {Text = reason} ", next_step_at = NULL,
+         next_attempt_at = '-infinity', lease_token = NULL, lease_until = '-infinity'
+     FROM held
+     WHERE s.order_id = " {SqlUuid = order} " AND s.next_step_at IS NOT DISTINCT FROM " {Timestamptz = at}
 }
 
-/// Dead-letters steps that are leased under `token`, each with its reason. Returns the orders whose
-/// lease was still valid.
+/// Dead-letters a step, with the reason. Returns whether the lease was still valid; if not, nothing
+/// was changed.
 pub async fn refuse(
     connection: &mut Connection,
-    token: Uuid,
-    refused: &[(OrderId, String)],
-) -> Result<HashSet<OrderId>, StoreError> {
-    let (orders, reasons) =
-        refused.iter().map(|(order, reason)| (order.as_uuid(), reason.clone())).unzip();
-    let statement = Refuse { orders: &orders, reasons: &reasons, token: &token };
-    let rows: Vec<Uuid> = statement.load(connection).await?;
-    Ok(rows.into_iter().map(OrderId::from).collect())
+    held: HeldShard,
+    step: &DueShipment,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    let HeldShard { shard, token } = held;
+    let order = &step.order_id.as_uuid();
+    let statement = Refuse { order, at: &step.due_at, reason, shard: &shard, token: &token };
+    Ok(statement.execute(connection).await? == 1)
 }
 
 statement! {
@@ -90,17 +95,23 @@ pub async fn count_refused(
 }
 
 statement! {
-    struct Redrive { order: Option<Uuid> } -> ();
+    struct Redrive { order: Option<Uuid>, limit: i64 } -> ();
     "UPDATE delivery.shipments
      SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
-     WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)"
+     WHERE order_id IN (
+         SELECT order_id FROM delivery.shipments
+         WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
+         ORDER BY refused_step_at LIMIT " {BigInt = limit} " FOR UPDATE
+     )"
 }
 
-/// Redrives the refused steps, or that of one order: makes them due again at their original times.
-/// Returns the number of redriven steps.
+/// Redrives the `most` oldest refused steps, or that of one order: makes them due again at their
+/// original times. Returns the number of redriven steps.
 pub async fn redrive(
     connection: &mut Connection,
     order: Option<OrderId>,
+    most: i64,
 ) -> Result<usize, StoreError> {
-    Ok(Redrive { order: &order.map(OrderId::as_uuid) }.execute(connection).await?)
+    let statement = Redrive { order: &order.map(OrderId::as_uuid), limit: &most };
+    Ok(statement.execute(connection).await?)
 }

@@ -60,6 +60,7 @@ async fn rereading_a_topic_creates_no_second_shipment() {
 async fn a_step_takes_its_delay_and_the_timer_survives_a_kill() {
     let mut world = World::create().await;
     world.set("DELIVERY_MIN_DELAY", 1500).set("DELIVERY_MAX_DELAY", 1500);
+    world.set("KAFKA_PUBLISH_TIMEOUT", 500).set("DELIVERY_LEASE", 3000);
     let first = Process::start(env!("CARGO_BIN_EXE_delivery-service"), &world).await;
     announce(&world, OrderId::generate()).await;
     let begun = "SELECT count(*) FROM delivery.shipments";
@@ -71,6 +72,19 @@ async fn a_step_takes_its_delay_and_the_timer_survives_a_kill() {
     let delays = "SELECT count(*) FROM delivery.shipments
         WHERE shipped_at - created_at >= interval '1.5 s' AND delivered_at - shipped_at >= interval '1.5 s'";
     assert_eq!(world.database.count(delays).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_are_published_at_their_time_and_not_at_the_next_poll() {
+    let mut world = World::create().await;
+    world.set("DELIVERY_POLL_INTERVAL", 3_600_000).set("DELIVERY_LEASE", 3_600_000);
+    world.set("DELIVERY_MIN_DELAY", 300).set("DELIVERY_MAX_DELAY", 600);
+    let service = world.start(build);
+    for orders in 1..=3 {
+        announce(&world, OrderId::generate()).await;
+        delivered(&world, orders).await;
+    }
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,8 +132,9 @@ async fn a_database_outage_does_not_end_the_service() {
 async fn a_step_with_a_lease_an_hour_ahead_is_dispatched() {
     let world = World::create().await;
     // As if the clock had been set back, or another server had taken over.
-    let leased = "INSERT INTO delivery.shipments (order_id, next_step_at, lease_token, lease_until)
-        VALUES (gen_random_uuid(), now(), gen_random_uuid(), now() + interval '1 hour')";
+    let leased = "INSERT INTO delivery.shipments (order_id, next_step_at) VALUES (gen_random_uuid(), now());
+        INSERT INTO delivery.dispatchers VALUES (gen_random_uuid(), now() + interval '1 hour', 10000);
+        UPDATE delivery.shards SET owner = gen_random_uuid(), lease_until = now() + interval '1 hour', lease_ms = 10000";
     world.database.execute(leased).await;
     let service = world.start(build);
     delivered(&world, 1).await;

@@ -11,7 +11,7 @@ async fn the_last_observation_time_stays_unchanged_during_a_database_outage() {
     let service = Process::start(BINARY, &world).await;
     let seconds_ago = async || {
         let text = metrics(service.management_port()).await;
-        let name = "delivery_observed_timestamp_seconds ";
+        let name = "queue_observed_timestamp_seconds{queue=\"shipments\"} ";
         let looked: f64 = text.lines().find_map(|line| line.strip_prefix(name))?.parse().unwrap();
         Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() - looked)
     };

@@ -42,7 +42,7 @@ async fn every_order_is_delivered_once_despite_kills() {
     world
         .set("DELIVERY_MIN_DELAY", 0)
         .set("DELIVERY_MAX_DELAY", 400)
-        .set("KAFKA_PUBLISH_TIMEOUT", 1000)
+        .set("KAFKA_PUBLISH_TIMEOUT", 500)
         .set("DELIVERY_LEASE", 3000)
         // Static membership: a restarted instance gets its partitions back at once.
         .set("CONSUMER_INSTANCE", "the one");

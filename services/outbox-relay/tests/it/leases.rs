@@ -1,12 +1,15 @@
 use domain::OrderId;
-use store::outbox::{ClaimedRow, HeldShard, SHARDS, dead_letter, delete_published, extend, share};
+use store::outbox::{ClaimedRow, dead_letter, delete_published};
+use store::shards::{HeldShard, QueueName, SHARDS, extend, share};
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
 
 use crate::outbox::{relay, waiting};
 
 async fn held_by(world: &World, relay: Uuid, lease_ms: i64) -> Vec<HeldShard> {
-    share(&mut world.store().connection().await.unwrap(), relay, lease_ms).await.unwrap()
+    let store = world.store();
+    let mut connection = store.connection().await.unwrap();
+    share(&mut connection, QueueName::Outbox, relay, lease_ms).await.unwrap()
 }
 
 fn shards(held: &[HeldShard]) -> Vec<i16> {
@@ -92,7 +95,8 @@ async fn a_renewal_keeps_all_shards_and_reports_a_surplus() {
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
     let extended = async || {
         let store = world.store();
-        extend(&mut store.connection().await.unwrap(), first, 60_000).await.unwrap()
+        let mut connection = store.connection().await.unwrap();
+        extend(&mut connection, QueueName::Outbox, first, 60_000).await.unwrap()
     };
     let share = extended().await;
     assert_eq!((share.held.len(), share.has_surplus), (64, false));

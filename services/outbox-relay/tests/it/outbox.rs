@@ -7,7 +7,7 @@ use test_kit::World;
 pub(crate) fn relay(world: &World) -> Relay {
     let config: Config = world.config();
     let publisher = Publisher::new("test", &world.topics.order_events, &world.config()).unwrap();
-    Relay::new(&config, world.store(), publisher)
+    outbox_relay::relay(&config, world.store(), publisher)
 }
 
 pub(crate) async fn waiting(world: &World) -> i64 {

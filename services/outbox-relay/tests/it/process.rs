@@ -18,11 +18,12 @@ async fn exactly_one_relay_reports_the_outbox() {
     let shown = async |relay: &Process| {
         let text = metrics(relay.management_port()).await;
         let value = |name: &str| -> f64 {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let series = format!("{name}{{queue=\"outbox\"}} ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&series));
             line.unwrap_or_else(|| panic!("{name} is missing in: {text}")).parse().unwrap()
         };
-        let counts = ["outbox_events", "outbox_live_relays", "outbox_unheld_shards"].map(value);
-        let ages = ["outbox_oldest_age_seconds", "outbox_observed_timestamp_seconds"].map(value);
+        let counts = ["queue_events", "queue_live_holders", "queue_unheld_shards"].map(value);
+        let ages = ["queue_oldest_age_seconds", "queue_observed_timestamp_seconds"].map(value);
         (counts, ages.map(|age| age > 0.0))
     };
     let (observes, idle) = (([1.0, 2.0, 0.0], [true; 2]), ([0.0; 3], [false; 2]));

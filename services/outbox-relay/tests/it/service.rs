@@ -1,6 +1,7 @@
 use domain::OrderId;
 use outbox_relay::build;
-use store::outbox::{Notifier, enqueue, shard_of};
+use store::outbox::{enqueue, shard_of};
+use store::shards::Notifier;
 use test_kit::{
     Process, World, eventually, get_json, is_ready, outbox_event as event, put_into_outbox as put,
     read_all, until_ready, until_stalled,

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use domain::OrderId;
 use service_kit::retry::outage::Outage;
-use store::outbox::{Notifier, Shards, shard_of};
+use store::outbox::shard_of;
+use store::shards::{Notifier, Shards};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

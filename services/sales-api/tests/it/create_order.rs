@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use store::outbox::{Listener, Notification, shard_of};
+use store::outbox::shard_of;
+use store::shards::{Listener, Notification, QueueName};
 use test_kit::eventually;
 use tokio::time::timeout;
 
@@ -127,7 +128,7 @@ async fn insufficient_stock_is_refused_with_the_shortages_and_stores_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_are_notified_when_an_order_is_stored() {
     let api = Api::start().await;
-    let mut listener = Listener::connect(&api.world.store()).await.unwrap();
+    let mut listener = Listener::connect(&api.world.store(), QueueName::Outbox).await.unwrap();
     let response = api.create("key-1", &two_widgets()).await;
     let order = response.json()["data"]["orderId"].as_str().unwrap().parse().unwrap();
     let notification = timeout(Duration::from_secs(10), listener.next()).await.unwrap().unwrap();

@@ -26,7 +26,8 @@ enum Command {
     DeadLetters(DeadLetters),
     /// Makes these steps due again for delivery-service; a dry run unless --yes is given
     ///
-    /// The events are the same as before. All steps are put back, or, if the command fails, none.
+    /// The events are the same as before. All steps, or the oldest of them with --max, are put back,
+    /// or, if the command fails, none.
     Redrive(Redrive),
 }
 
@@ -55,6 +56,10 @@ struct Redrive {
     /// Put the steps back; without this option, only count them
     #[conf(long)]
     yes: bool,
+
+    /// Maximum number of steps to put back
+    #[conf(long, value_parser = within(1..=1_000_000_000))]
+    max: Option<i64>,
 
     /// Only the step of this order
     #[conf(long)]
@@ -89,14 +94,16 @@ impl Redrive {
         let mut connection = delivery.connection().await?;
         // Before the redrive.
         let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;
+        let most = self.max.unwrap_or(i64::MAX);
         let redriven =
-            if self.yes { shipments::redrive(&mut connection, self.order).await? } else { 0 };
+            if self.yes { shipments::redrive(&mut connection, self.order, most).await? } else { 0 };
         let report = json!({ "dryRun": !self.yes, "eligible": eligible, "redriven": redriven });
         self.output.print(&report, || {
             if self.yes {
                 return format!("{redriven} steps were put back.");
             }
-            format!("{eligible} steps would be put back. Nothing was changed: use --yes to apply.")
+            let steps = eligible.min(most);
+            format!("{steps} steps would be put back. Nothing was changed: use --yes to apply.")
         })
     }
 }

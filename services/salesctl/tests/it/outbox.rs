@@ -3,7 +3,7 @@
 use contracts::message::EventMessage;
 use domain::OrderId;
 use serde_json::json;
-use store::outbox::share;
+use store::shards::{QueueName, share};
 use system_tests::{answer, salesctl};
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
@@ -30,7 +30,8 @@ async fn outbox_status_reports_depth_age_deferrals_and_relays() {
     put(&world, &[event(&world, order, "1"), event(&world, order, "2"), elsewhere]).await;
     defer_first_event(&world, order).await;
     let relay = Uuid::new_v4();
-    share(&mut world.store().connection().await.unwrap(), relay, 60_000).await.unwrap();
+    let mut connection = world.store().connection().await.unwrap();
+    share(&mut connection, QueueName::Outbox, relay, 60_000).await.unwrap();
     world
         .database
         .execute("UPDATE sales.outbox_shards SET lease_until = now() WHERE shard < 4")

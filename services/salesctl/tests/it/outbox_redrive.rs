@@ -16,7 +16,7 @@ fn events(world: &World, count: usize) -> Vec<EventMessage> {
 }
 
 fn relay(world: &World) -> Relay {
-    Relay::new(
+    outbox_relay::relay(
         &world.config(),
         world.store(),
         Publisher::new("test", &world.topics.order_events, &world.config()).unwrap(),

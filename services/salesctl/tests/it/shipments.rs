@@ -32,10 +32,15 @@ async fn dead_lettered_steps_are_listed_and_redriven_with_yes() {
     let plan = answer(&world, &["shipments", "redrive"]).await;
     assert_eq!(plan, json!({ "dryRun": true, "eligible": 2, "redriven": 0 }));
     assert_eq!(world.database.count(due).await, 0);
+    assert_eq!(
+        salesctl(&world, &["shipments", "redrive", "--max", "1"]).await.succeeded(),
+        "1 steps would be put back. Nothing was changed: use --yes to apply.\n"
+    );
     let one = ["shipments", "redrive", "--yes", "--order", &second.to_string()];
     assert_eq!(answer(&world, &one).await["redriven"], 1);
     let same_time = format!("{due} AND next_step_at = '2026-03-01T12:00:01Z'");
     assert_eq!(world.database.count(&same_time).await, 1);
-    assert_eq!(answer(&world, &["shipments", "redrive", "--yes"]).await["redriven"], 1);
+    let oldest = ["shipments", "redrive", "--yes", "--max", "1"];
+    assert_eq!(answer(&world, &oldest).await["redriven"], 1);
     assert_eq!(answer(&world, &["shipments", "dead-letters"]).await, json!([]));
 }

@@ -23,17 +23,3 @@ async fn livez_fails_when_the_consumer_stalls() {
     until_stalled(port, &["consumer"]).await;
     service.abort();
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn livez_fails_when_the_reaper_stalls() {
-    let mut world = World::create().await;
-    world.set_short_timeouts();
-    let proxy = world.proxy_database().await;
-    let _lock = world.database.lock("sales.inbox").await;
-    let (service, port) = world.start_with_port(build);
-    world.database.until_a_statement_waits_for_a_lock().await;
-    // Not even the error of the statement timeout returns.
-    proxy.drop_responses();
-    until_stalled(port, &["reaper"]).await;
-    service.abort();
-}

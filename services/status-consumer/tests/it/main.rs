@@ -6,5 +6,4 @@ mod lag;
 mod liveness;
 mod members;
 mod poison;
-mod reap;
 mod shop;

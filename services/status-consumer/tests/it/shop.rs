@@ -60,11 +60,3 @@ pub(crate) async fn until_delivered(world: &World, order: OrderId) {
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
 }
-
-/// Waits until the inbox contains exactly `left` events.
-pub(crate) async fn until_inbox_contains(world: &World, left: i64) {
-    eventually("the other events are deleted", async || {
-        (world.database.count("SELECT count(*) FROM sales.inbox").await == left).then_some(())
-    })
-    .await;
-}

@@ -16,7 +16,6 @@ const INVENTORY_MOCK: &str = "inventory-mock";
 pub const ALL: &[&str] =
     &[SALES_API, OUTBOX_RELAY, DELIVERY_SERVICE, STATUS_CONSUMER, INVENTORY_MOCK];
 const API: &[&str] = &[SALES_API];
-const RELAY: &[&str] = &[OUTBOX_RELAY];
 const DELIVERY: &[&str] = &[DELIVERY_SERVICE];
 const STATUS: &[&str] = &[STATUS_CONSUMER];
 const CONSUMERS: &[&str] = &[DELIVERY_SERVICE, STATUS_CONSUMER];
@@ -84,7 +83,9 @@ const DEAD_LETTER: &[Values] = &[
         ],
     ),
 ];
-const QUEUE: &[Values] = &[("queue", &["inserts", "lookups"])];
+const WRITER_QUEUE: &[Values] = &[("queue", &["inserts", "lookups"])];
+/// The queue that the service publishes: `outbox` or `shipments`.
+const QUEUE: &[Values] = &[("queue", &[])];
 
 /// All metrics.
 #[rustfmt::skip]
@@ -142,47 +143,37 @@ pub static CATALOGUE: &[Metric] = &[
     metric(Histogram, "inventory_request_duration_seconds", API, &[("outcome", &["enough", "insufficient", "failed", "rejected", "refused"])], "Time from a request to the inventory to the last response, including retries; rejected: circuit breaker open"),
     metric(Gauge, "inventory_breaker_state", API, &[], "0 closed, 1 open, 2 half-open: one order at a time probes the inventory"),
     metric(Counter, "inventory_breaker_opened_total", API, &[], "Times that the circuit breaker opened"),
-    metric(Gauge, "order_writer_queue_size", API, QUEUE, "Calls that wait for the next batch"),
-    metric(Histogram, "order_writer_batch_size", API, QUEUE, "Calls per batch, which is one statement"),
-    metric(Histogram, "order_writer_batch_duration_seconds", API, QUEUE, "Time to execute a batch"),
-    metric(Counter, "order_writer_refused_total", API, QUEUE, "Calls refused because the queue was full"),
+    metric(Gauge, "order_writer_queue_size", API, WRITER_QUEUE, "Calls that wait for the next batch"),
+    metric(Histogram, "order_writer_batch_size", API, WRITER_QUEUE, "Calls per batch, which is one statement"),
+    metric(Histogram, "order_writer_batch_duration_seconds", API, WRITER_QUEUE, "Time to execute a batch"),
+    metric(Counter, "order_writer_refused_total", API, WRITER_QUEUE, "Calls refused because the queue was full"),
 
-    // ---- outbox-relay
-    metric(Counter, "outbox_published_total", RELAY, &[], "Events published and marked"),
-    metric(Counter, "outbox_dead_letters_total", RELAY, &[], "Events dead-lettered, because Kafka can never accept them"),
-    metric(Counter, "outbox_deferrals_total", RELAY, &[], "Times that an event was deferred, because its topic or partition was unavailable while others were not"),
-    metric(Counter, "outbox_held_events_total", RELAY, &[], "Events that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
-    metric(Gauge, "outbox_shards_held", RELAY, &[], "Shards that this relay holds"),
-    metric(Counter, "outbox_shards_gained_total", RELAY, &[], "Shards that this relay has taken over"),
-    metric(Counter, "outbox_shards_released_total", RELAY, &[], "Shards that this relay has given back or lost"),
-    metric(Counter, "outbox_leases_lost_total", RELAY, &[], "Times that this relay lost a lease before it marked a batch: events may be published again"),
-    metric(Gauge, "outbox_events", RELAY, &[], "Events in the outbox, reported by the relay that observes it; estimated by statistics if there are many"),
-    metric(Gauge, "outbox_deferred_events", RELAY, &[], "Deferred events among the oldest in the outbox"),
-    metric(Gauge, "outbox_oldest_age_seconds", RELAY, &[], "Age of the oldest event in the outbox"),
-    metric(Gauge, "outbox_oldest_claimable_age_seconds", RELAY, &[], "Age of the oldest event that a relay could publish now"),
-    metric(Gauge, "outbox_unheld_shards", RELAY, &[], "Shards that no live relay holds"),
-    metric(Gauge, "outbox_live_relays", RELAY, &[], "Relays that renew their leases"),
-    metric(Gauge, "outbox_dead_letters_waiting", RELAY, &[], "Dead-lettered events that wait for an operator; at most 1000 are counted"),
-    metric(Gauge, "outbox_observed_timestamp_seconds", RELAY, &[], "Time of this relay's last observation of the outbox, in seconds since 1970; 0 if another relay observes it"),
+    // ---- outbox-relay and delivery-service: the queue that the service publishes
+    metric(Counter, "queue_published_total", PUBLISHERS, QUEUE, "Events published and marked"),
+    metric(Counter, "queue_dead_letters_total", PUBLISHERS, QUEUE, "Events dead-lettered, because Kafka can never accept them"),
+    metric(Counter, "queue_deferrals_total", PUBLISHERS, QUEUE, "Times that an event was deferred, because its topic or partition was unavailable while others were not, or because most events were refused"),
+    metric(Counter, "queue_held_events_total", PUBLISHERS, QUEUE, "Events that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
+    metric(Gauge, "queue_shards_held", PUBLISHERS, QUEUE, "Shards that this instance holds"),
+    metric(Counter, "queue_shards_gained_total", PUBLISHERS, QUEUE, "Shards that this instance has taken over"),
+    metric(Counter, "queue_shards_released_total", PUBLISHERS, QUEUE, "Shards that this instance has given back or lost"),
+    metric(Counter, "queue_leases_lost_total", PUBLISHERS, QUEUE, "Times that this instance lost a lease before it marked a batch: events may be published again"),
+    metric(Gauge, "queue_events", PUBLISHERS, QUEUE, "Events that are due, reported by the instance that observes the queue; the outbox estimates them by statistics if there are many, and of shipments at most 10240 are counted"),
+    metric(Gauge, "queue_deferred_events", PUBLISHERS, QUEUE, "Deferred events among the oldest in the queue"),
+    metric(Gauge, "queue_oldest_age_seconds", PUBLISHERS, QUEUE, "How long the oldest event in the queue has been due"),
+    metric(Gauge, "queue_oldest_claimable_age_seconds", PUBLISHERS, QUEUE, "How long the oldest event that could be published now has been due"),
+    metric(Gauge, "queue_unheld_shards", PUBLISHERS, QUEUE, "Shards that no live instance holds"),
+    metric(Gauge, "queue_live_holders", PUBLISHERS, QUEUE, "Instances that renew their leases"),
+    metric(Gauge, "queue_dead_letters_waiting", PUBLISHERS, QUEUE, "Dead-lettered events that wait for an operator; at most 1000 are counted"),
+    metric(Gauge, "queue_observed_timestamp_seconds", PUBLISHERS, QUEUE, "Time of this instance's last observation of the queue, in seconds since 1970; 0 if another instance observes it"),
 
     // ---- delivery-service
     metric(Counter, "delivery_shipments_total", DELIVERY, &[], "Shipments created"),
     metric(Counter, "delivery_duplicates_total", DELIVERY, &[], "Orders that already had a shipment"),
-    metric(Counter, "delivery_steps_total", DELIVERY, &[], "Steps published and marked"),
-    metric(Counter, "delivery_deferrals_total", DELIVERY, &[], "Times that a step was deferred, because its topic or partition was unavailable while others were not, or because most steps were refused"),
-    metric(Counter, "delivery_dead_letters_total", DELIVERY, &[], "Steps dead-lettered, because Kafka can never accept them"),
-    metric(Counter, "delivery_held_steps_total", DELIVERY, &[], "Steps that Kafka refused while it refused most of the latest ones: deferred by the poison breaker instead of dead-lettered"),
-    metric(Counter, "delivery_leases_lost_total", DELIVERY, &[], "Steps whose lease expired before they were marked: they are published again"),
-    metric(Gauge, "delivery_shipments_due", DELIVERY, &[], "Shipments whose next step is due; at most 10000 are counted"),
-    metric(Gauge, "delivery_oldest_due_age_seconds", DELIVERY, &[], "How long the oldest due step has been due"),
-    metric(Gauge, "delivery_dead_letters_waiting", DELIVERY, &[], "Dead-lettered steps that wait for an operator; at most 1000 are counted"),
-    metric(Gauge, "delivery_observed_timestamp_seconds", DELIVERY, &[], "Time of this instance's last observation of the shipments, in seconds since 1970"),
 
     // ---- status-consumer
     metric(Counter, "status_applied_total", STATUS, &[], "Steps that changed the status of their order"),
     metric(Counter, "status_duplicates_total", STATUS, &[], "Events that had already been applied"),
-    metric(Counter, "status_stale_total", STATUS, &[], "Steps that the order had already taken, and whose event was no longer in the inbox"),
-    metric(Counter, "inbox_reaped_total", STATUS, &[], "Events deleted from the inbox after the retention of their topic"),
+    metric(Counter, "status_stale_total", STATUS, &[], "Steps that the order had already taken, reported by another event"),
 ];
 
 /// Registers the help texts.
@@ -201,18 +192,15 @@ pub(crate) fn begin(service: &str) {
     CATALOGUE.iter().filter(|metric| metric.services.contains(&service)).for_each(Metric::begin);
 }
 
-/// Initializes to 0 all series with the label `name`, for a value that has become known.
+/// Initializes to 0 all series with the label `name` and values that are not listed, for a value that
+/// has become known.
 pub fn begin_for(name: &'static str, value: &str) {
-    for metric in CATALOGUE.iter().filter(|metric| metric.has(name)) {
+    for metric in CATALOGUE.iter().filter(|metric| metric.labels.contains(&(name, &[]))) {
         metric.begin_at(metric.series(Some((name, value))));
     }
 }
 
 impl Metric {
-    fn has(&self, label: &str) -> bool {
-        self.labels.iter().any(|(name, _)| *name == label)
-    }
-
     fn begin(&self) {
         self.begin_at(self.series(None));
     }

@@ -10,7 +10,8 @@ use contracts::message::EventMessage;
 use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{ClaimedRow, HeldShard, enqueue};
+use super::{ClaimedRow, enqueue};
+use crate::shards::HeldShard;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use conf::Conf;
 use serde_json::{Value, json};
 use store::DatabaseSettings;
-use store::outbox::{self, LiveRelay, TopicDepth};
+use store::outbox::{self, TopicDepth};
+use store::shards::Holder;
 
 use super::connect;
 use crate::failure::Failure;
@@ -70,7 +71,7 @@ impl Report {
                 "oldestClaimableSeconds": topic.oldest_claimable_age.map(rounded),
             })
         };
-        let relay = |LiveRelay { id, shards, lease_remaining }: &LiveRelay| {
+        let relay = |Holder { id, shards, lease_remaining }: &Holder| {
             let lease_remaining = rounded(*lease_remaining);
             json!({ "relay": id, "shards": shards, "leaseRemainingSeconds": lease_remaining })
         };
@@ -120,7 +121,7 @@ impl Report {
         if !status.relays.is_empty() {
             lines.push("\n   shards   lease left  relay".to_owned());
         }
-        lines.extend(status.relays.iter().map(|LiveRelay { id, shards, lease_remaining }| {
+        lines.extend(status.relays.iter().map(|Holder { id, shards, lease_remaining }| {
             format!("{shards:>9} {:>12}  {id}", age(Some(*lease_remaining)))
         }));
         lines.join("\n")

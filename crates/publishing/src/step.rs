@@ -8,6 +8,8 @@ use store::StoreError;
 /// The outcome of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
+    /// Rows that were claimed.
+    pub claimed: usize,
     /// Events that were published and marked.
     pub published: usize,
     /// Events that were dead-lettered.
@@ -25,6 +27,7 @@ impl Add for Step {
 
     fn add(self, other: Self) -> Self {
         Self {
+            claimed: self.claimed + other.claimed,
             published: self.published + other.published,
             dead_lettered: self.dead_lettered + other.dead_lettered,
             held_back: self.held_back + other.held_back,
@@ -36,9 +39,9 @@ impl Add for Step {
 
 /// Why a step failed. No event is lost: rows that were not marked are claimed again.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
+pub enum PublishingError {
     /// The database failed.
-    #[error("the outbox cannot be read or marked")]
+    #[error("the queue cannot be read or marked")]
     Store(#[from] StoreError),
     /// No event could be published.
     #[error("events for the topic {topic} cannot be published")]

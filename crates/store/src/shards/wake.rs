@@ -1,4 +1,5 @@
-//! Notifications to relays: shards have new events, or shards are free to take.
+//! Notifications to the instances that publish a queue: shards have new events, or shards are free
+//! to take.
 //!
 //! New events are not notified in the transaction that writes them, because a commit with `NOTIFY`
 //! takes a lock that the whole database shares. A notification names the shards with new events, so
@@ -9,7 +10,7 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use futures::StreamExt;
 
-use super::SHARDS;
+use super::{QueueName, SHARDS};
 use crate::pool::PooledConnection;
 use crate::statement::statement;
 use crate::{Connection, Database, StoreError};
@@ -44,12 +45,12 @@ impl FromIterator<i16> for Shards {
     }
 }
 
-/// A notification to relays.
+/// A notification to the instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notification {
     /// These shards have new events.
     Events(Shards),
-    /// A relay has released shards.
+    /// An instance has released shards.
     ShardsFree,
 }
 
@@ -66,17 +67,21 @@ impl Notification {
 }
 
 statement! {
-    struct Notify { payload: str } -> diesel::sql_types::Nullable<Text>;
-    "SELECT pg_notify('sales_outbox', " {Text = payload} ")::text"
+    struct Notify { channel: str, payload: str } -> diesel::sql_types::Nullable<Text>;
+    "SELECT pg_notify(" {Text = channel} ", " {Text = payload} ")::text"
 }
 
-/// Notifies all relays, when this transaction commits, that shards are free.
-pub(super) async fn notify_free_shards(connection: &mut Connection) -> Result<(), StoreError> {
-    let _: Option<String> = Notify { payload: SHARDS_FREE }.get_result(connection).await?;
+/// Notifies all instances, when this transaction commits, that shards are free.
+pub(super) async fn notify_free_shards(
+    connection: &mut Connection,
+    queue: QueueName,
+) -> Result<(), StoreError> {
+    let notify = Notify { channel: queue.channel(), payload: SHARDS_FREE };
+    let _: Option<String> = notify.get_result(connection).await?;
     Ok(())
 }
 
-/// Notifies relays of new events, on a connection of its own.
+/// Notifies relays of new events in the outbox, on a connection of its own.
 pub struct Notifier(Connection);
 
 impl Notifier {
@@ -92,19 +97,21 @@ impl Notifier {
     /// committed.
     pub async fn notify(&mut self, shards: Shards) -> Result<(), StoreError> {
         let payload = format!("{:016x}", shards.0);
-        let _: Option<String> = Notify { payload: &payload }.get_result(&mut self.0).await?;
+        let notify = Notify { channel: QueueName::Outbox.channel(), payload: &payload };
+        let _: Option<String> = notify.get_result(&mut self.0).await?;
         Ok(())
     }
 }
 
-/// Receives the notifications of a [`Notifier`] and of other relays, on a connection of its own.
+/// Receives the notifications of a [`Notifier`] and of other instances, on a connection of its own.
 pub struct Listener(Connection);
 
 impl Listener {
     /// Opens the connection and starts to listen.
-    pub async fn connect(database: &Database) -> Result<Self, StoreError> {
+    pub async fn connect(database: &Database, queue: QueueName) -> Result<Self, StoreError> {
         let mut connection = PooledConnection::take(database.connection().await?);
-        diesel::sql_query("LISTEN sales_outbox").execute(&mut connection).await?;
+        let listen = format!("LISTEN {}", queue.channel());
+        diesel::sql_query(listen).execute(&mut connection).await?;
         Ok(Self(connection))
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use service_kit::retry::outage::Outage;
-use store::outbox::{Listener, Notification, Shards};
+use store::shards::{Listener, Notification, QueueName, Shards};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +17,10 @@ use crate::leases::lane_of;
 
 /// Wakes the lanes, and the task that renews the leases. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Wakes {
+pub struct Wakes {
     notifies: Arc<[Notify]>,
     shards_free: Arc<Notify>,
-    /// The shards of this relay. Notifications of other shards are for other relays.
+    /// The shards of this instance. Notifications of other shards are for other instances.
     held: Arc<AtomicU64>,
 }
 
@@ -35,7 +35,7 @@ impl Wakes {
         self.held.store(shards.bits(), Ordering::Relaxed);
     }
 
-    /// Whether this relay observes the whole outbox: the relay that holds the first shard does, so
+    /// Whether this instance observes the whole queue: the one that holds the first shard does, so
     /// no two do.
     pub(crate) fn observes(&self) -> bool {
         self.held.load(Ordering::Relaxed) & 1 == 1
@@ -49,10 +49,15 @@ impl Wakes {
         }
     }
 
-    /// Waits until another relay has given shards back. A notification before the call counts,
+    /// Waits until another instance has given shards back. A notification before the call counts,
     /// once.
     pub(crate) async fn shards_free(&self) {
         self.shards_free.notified().await;
+    }
+
+    /// Wakes all lanes: this process has added rows.
+    pub fn notify_all(&self) {
+        self.notify_lanes(Shards::ALL);
     }
 
     fn forward(&self, notification: Notification) {
@@ -75,19 +80,20 @@ impl Wakes {
 
 /// Listens until `shutdown`, on a connection of its own.
 pub(crate) async fn listen(
+    queue: QueueName,
     database: Database,
     wakes: Wakes,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let connect = || Listener::connect(&database);
+    let connect = || Listener::connect(&database, queue);
     let work = |listener| forward_all(listener, &wakes);
-    Outage::of("outbox notifications").reconnect(shutdown, connect, work).await
+    Outage::of("shard notifications").reconnect(shutdown, connect, work).await
 }
 
 /// Forwards notifications until the connection breaks.
 async fn forward_all(mut listener: Listener, wakes: &Wakes) -> Result<Infallible, StoreError> {
-    // For events that were committed before the listener was connected.
-    wakes.notify_lanes(Shards::ALL);
+    // For rows that were committed before the listener was connected.
+    wakes.notify_all();
     loop {
         wakes.forward(listener.next().await?);
     }

@@ -1,78 +1,88 @@
-//! The relay: holds a fair share of the shards, and runs the lanes until some have to be given
+//! The engine: holds a fair share of the shards, and runs the lanes until some have to be given
 //! back.
 
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
 use messaging::{PoisonBreaker, Publisher};
-use service_kit::Chain;
-use service_kit::Heartbeat;
+use service_kit::lifecycle::service::Service;
 use service_kit::retry::outage::Outage;
+use service_kit::telemetry::metrics::catalogue;
+use service_kit::{Chain, Heartbeat};
 use store::{Database, StoreError};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::lane::{Lane, Shared};
 use crate::leases::{LeaseWindow, Leases};
-use crate::step::{RelayError, Step};
-use crate::wake::Wakes;
+use crate::observe::observe;
+use crate::wake::{Wakes, listen};
+use crate::{EngineSettings, PublishingError, Queue, Step};
 
-/// Publishes the events of the outbox to Kafka.
+/// Publishes the events of a queue to Kafka.
 #[derive(Debug)]
-pub struct Relay {
+pub struct Engine<Q: Queue> {
+    database: Database,
     leases: Leases,
-    lanes: Vec<Lane>,
+    lanes: Vec<Lane<Q>>,
     wakes: Wakes,
     heartbeat: Heartbeat,
 }
 
-impl Relay {
-    /// A relay that holds no shards yet.
-    pub fn new(config: &Config, database: Database, publisher: Publisher) -> Self {
-        let wakes = Wakes::new(config.outbox_lanes);
+impl<Q: Queue> Engine<Q> {
+    /// An engine that holds no shards yet.
+    pub fn new(
+        queue: Q,
+        settings: EngineSettings,
+        database: Database,
+        publisher: Publisher,
+    ) -> Self {
+        let wakes = Wakes::new(settings.lanes);
+        let leases = Leases::new(Q::NAME, database.clone(), settings.lease);
+        let breaker = PoisonBreaker::new(&settings.poison);
+        let heartbeat = |name, longest| Heartbeat::new(name, settings.liveness_grace + longest);
+        let of_leases = heartbeat("leases", settings.max_renewal_interval());
+        let of_lanes: Vec<Heartbeat> =
+            (0..settings.lanes).map(|_| heartbeat("lane", settings.longest_step())).collect();
         let shared = Arc::new(Shared {
+            queue,
+            settings,
             database: database.clone(),
             publisher,
-            dead_letters_topic: config.dead_letters_topic.clone(),
-            per_shard: config.outbox_shard_batch,
-            lanes: config.outbox_lanes,
-            poll_interval: config.outbox_poll_interval,
-            publish_and_mark: config.publish_and_mark(),
             wakes: wakes.clone(),
             acknowledged: Mutex::default(),
         });
-        let outage = Outage::of("outbox or kafka");
-        let breaker = PoisonBreaker::new(&config.poison);
-        let grace = config.common.liveness_grace;
-        let lane = |number| {
-            let heartbeat = Heartbeat::new("lane", grace + config.longest_step());
+        let outage = Outage::of("queue or kafka");
+        let lane = |(number, heartbeat)| {
             Lane::new(number, shared.clone(), outage.shared(), heartbeat, breaker.clone())
         };
-        let lanes = (0..config.outbox_lanes).map(lane);
-        Self {
-            leases: Leases::new(database, config.outbox_lease),
-            lanes: lanes.collect(),
-            wakes,
-            heartbeat: Heartbeat::new("relay", grace + config.max_renewal_interval()),
-        }
+        let lanes = of_lanes.into_iter().enumerate().map(lane).collect();
+        Self { database, leases, lanes, wakes, heartbeat: of_leases }
     }
 
     /// The notifications of the lanes.
-    pub(crate) fn wakes(&self) -> Wakes {
+    pub fn wakes(&self) -> Wakes {
         self.wakes.clone()
     }
 
-    /// The heartbeats of the lease renewal and of each lane.
-    pub(crate) fn heartbeats(&self) -> impl Iterator<Item = Heartbeat> {
+    /// Adds the loops of the engine to a service: the lanes with their leases, the listener and the
+    /// observer.
+    pub fn add_to(self, service: &mut Service) {
+        catalogue::begin_for("queue", Q::NAME.label());
         let lanes = self.lanes.iter().map(|lane| lane.heartbeat.clone());
-        std::iter::once(self.heartbeat.clone()).chain(lanes)
+        std::iter::once(self.heartbeat.clone()).chain(lanes).for_each(|it| service.watch(it));
+        let shutdown = service.tasks.shutdown();
+        let (database, wakes) = (self.database.clone(), self.wakes());
+        let observer = observe::<Q>(database.clone(), wakes.clone(), shutdown.clone());
+        service.tasks.add("observer", observer);
+        service.tasks.add("listener", listen(Q::NAME, database, wakes, shutdown.clone()));
+        service.tasks.add("publishing", self.run(shutdown));
     }
 
     /// Runs until `shutdown`. Then finishes the current steps and gives the shards back.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), JoinError> {
-        let mut outage = Outage::of("outbox");
+    async fn run(mut self, shutdown: CancellationToken) -> Result<(), JoinError> {
+        let mut outage = Outage::of("shard leases");
         while !shutdown.is_cancelled() {
             self.heartbeat.beat();
             match self.renew().await {
@@ -90,15 +100,15 @@ impl Relay {
     }
 
     /// Runs the lanes concurrently, each on its own task, until all have stopped. Meanwhile renews
-    /// the leases, and takes the shards that another relay gives back.
+    /// the leases, and takes the shards that another instance gives back.
     async fn work(
         &mut self,
         window: &Arc<LeaseWindow>,
         shutdown: &CancellationToken,
     ) -> Result<(), JoinError> {
-        let mut at_work: JoinSet<Lane> =
+        let mut at_work: JoinSet<Lane<Q>> =
             self.lanes.drain(..).map(|lane| lane.work(window.clone(), shutdown.clone())).collect();
-        let mut outage = Outage::of("outbox leases");
+        let mut outage = Outage::of("shard leases");
         let mut renewal = window.renewal();
         loop {
             tokio::select! {
@@ -112,14 +122,19 @@ impl Relay {
         }
     }
 
-    /// Renews the leases, and ends the lease window if another relay waits for shards. Returns the
-    /// time of the next renewal.
+    /// Renews the leases, and ends the lease window if another instance waits for shards. Returns
+    /// the time of the next renewal.
     async fn extend(&mut self, window: &LeaseWindow, outage: &mut Outage) -> Instant {
         self.heartbeat.beat();
+        let before = window.shards();
         match self.leases.extend(window).await {
             Ok(has_surplus) => {
                 outage.over();
-                self.wakes.set_held(window.shards());
+                let now = window.shards();
+                self.wakes.set_held(now);
+                if now != before {
+                    self.wakes.notify_all();
+                }
                 if has_surplus {
                     window.end();
                 }
@@ -136,7 +151,7 @@ impl Relay {
     }
 
     /// Runs one step of each lane to completion.
-    pub async fn run_once(&mut self) -> Result<Step, RelayError> {
+    pub async fn run_once(&mut self) -> Result<Step, PublishingError> {
         let window = self.renew().await?;
         let steps = join_all(self.lanes.iter_mut().map(|lane| lane.whole_step(&window))).await;
         steps.into_iter().try_fold(Step::default(), |sum, step| Ok(sum + step?))

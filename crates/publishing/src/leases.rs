@@ -1,4 +1,4 @@
-//! The shards that a relay holds, and how long it may rely on them.
+//! The shards that an instance holds, and how long it may rely on them.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -6,28 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use service_kit::convert::{count, millis};
-use store::outbox::{self, HeldShard, Shards, Share};
+use store::shards::{self, HeldShard, QueueName, Shards, Share};
 use store::{Database, StoreError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A relay's share of the shards.
+/// An instance's share of the shards.
 #[derive(Debug)]
 pub(crate) struct Leases {
+    queue: QueueName,
     database: Database,
-    /// The id of this relay; new with every start, so that it does not inherit a lease.
-    relay: Uuid,
+    /// The id of this instance; new with every start, so that it does not inherit a lease.
+    holder: Uuid,
     length: Duration,
     held: HashSet<i16>,
 }
 
 /// The shards held until some are given back. Their leases are renewed meanwhile, with records in
-/// flight. The window ends when shards have to be given back, a lease was lost or the relay stops,
+/// flight. The window ends when shards have to be given back, a lease was lost or the engine stops,
 /// not when the leases expire.
 #[derive(Debug)]
 pub(crate) struct LeaseWindow {
+    queue: QueueName,
     leased: Mutex<Leased>,
     length: Duration,
     renewed: Notify,
@@ -42,8 +44,8 @@ struct Leased {
 }
 
 impl Leases {
-    pub(crate) fn new(database: Database, length: Duration) -> Self {
-        Self { database, relay: Uuid::new_v4(), length, held: HashSet::new() }
+    pub(crate) fn new(queue: QueueName, database: Database, length: Duration) -> Self {
+        Self { queue, database, holder: Uuid::new_v4(), length, held: HashSet::new() }
     }
 
     /// Renews the leases, and takes or gives back shards for a fair share. Nothing may be in
@@ -51,11 +53,12 @@ impl Leases {
     pub(crate) async fn renew(&mut self) -> Result<LeaseWindow, StoreError> {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
-        let held = outbox::share(&mut connection, self.relay, millis(self.length)).await?;
+        let Self { queue, holder, length, .. } = *self;
+        let held = shards::share(&mut connection, queue, holder, millis(length)).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         let leased = Mutex::new(Leased { held: held.into(), since });
         let (renewed, ended) = (Notify::new(), CancellationToken::new());
-        Ok(LeaseWindow { leased, length: self.length, renewed, ended })
+        Ok(LeaseWindow { queue, leased, length, renewed, ended })
     }
 
     /// Renews the leases and takes free shards while the lanes work. Returns whether there are
@@ -63,8 +66,9 @@ impl Leases {
     pub(crate) async fn extend(&mut self, window: &LeaseWindow) -> Result<bool, StoreError> {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
+        let Self { queue, holder, length, .. } = *self;
         let Share { held, has_surplus } =
-            outbox::extend(&mut connection, self.relay, millis(self.length)).await?;
+            shards::extend(&mut connection, queue, holder, millis(length)).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         *window.leased() = Leased { held: held.into(), since };
         window.renewed.notify_waiters();
@@ -74,18 +78,21 @@ impl Leases {
     /// Gives all shards back at once.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        outbox::release(&mut connection, self.relay).await
+        shards::release(&mut connection, self.queue, self.holder).await
     }
 
     fn note(&mut self, now: HashSet<i16>) {
+        let queue = self.queue.label();
         if now != self.held {
             let gained = now.difference(&self.held).count();
             let released = self.held.difference(&now).count();
             tracing::info!(shards = now.len(), gained, "shards reassigned");
-            metrics::counter!("outbox_shards_gained_total").increment(gained as u64);
-            metrics::counter!("outbox_shards_released_total").increment(released as u64);
+            metrics::counter!("queue_shards_gained_total", "queue" => queue)
+                .increment(gained as u64);
+            metrics::counter!("queue_shards_released_total", "queue" => queue)
+                .increment(released as u64);
         }
-        metrics::gauge!("outbox_shards_held").set(count(now.len()));
+        metrics::gauge!("queue_shards_held", "queue" => queue).set(count(now.len()));
         self.held = now;
     }
 }
@@ -145,10 +152,10 @@ impl LeaseWindow {
         self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the window because another relay has taken over a shard: only a renewal shows which
+    /// Ends the window because another instance has taken over a shard: only a renewal shows which
     /// ones are left.
     pub(crate) fn lease_lost(&self) {
-        metrics::counter!("outbox_leases_lost_total").increment(1);
+        metrics::counter!("queue_leases_lost_total", "queue" => self.queue.label()).increment(1);
         self.end();
     }
 }

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use futures::FutureExt;
 use messaging::{DeliveryReports, InFlightBatch, InFlightBatches};
-use store::outbox::{HeldShard, OutboxRow};
+use store::shards::HeldShard;
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::Queue;
 
 /// What a lane needs to settle responses: the leases under which it sent the events, and the time.
 #[derive(Clone, Debug)]
@@ -15,17 +17,23 @@ pub(crate) struct SendContext {
     pub(crate) at: Instant,
 }
 
-type Batch = InFlightBatch<OutboxRow, SendContext>;
-type Reported = (Batch, DeliveryReports<OutboxRow>);
+pub(crate) type Batch<Q> = InFlightBatch<<Q as Queue>::Row, SendContext>;
+pub(crate) type Reports<Q> = DeliveryReports<<Q as Queue>::Row>;
 
 /// The batches of a lane that are in flight.
-#[derive(Debug, Default)]
-pub(crate) struct OrdersInFlight {
-    batches: InFlightBatches<OutboxRow, SendContext>,
+#[derive(Debug)]
+pub(crate) struct OrdersInFlight<Q: Queue> {
+    batches: InFlightBatches<Q::Row, SendContext>,
     orders: HashSet<Uuid>,
 }
 
-impl OrdersInFlight {
+impl<Q: Queue> Default for OrdersInFlight<Q> {
+    fn default() -> Self {
+        Self { batches: InFlightBatches::default(), orders: HashSet::new() }
+    }
+}
+
+impl<Q: Queue> OrdersInFlight<Q> {
     pub(crate) fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
@@ -40,28 +48,24 @@ impl OrdersInFlight {
         self.orders.iter().copied().collect()
     }
 
-    pub(crate) fn add(&mut self, batch: Batch) {
-        self.orders.extend(batch.events.waiting().map(order));
+    pub(crate) fn add(&mut self, batch: Batch<Q>) {
+        self.orders.extend(batch.events.waiting().map(Q::order));
         self.batches.add(batch);
     }
 
     /// The next responses, with the rest of their batch; `None` if nothing is in flight.
-    pub(crate) async fn next(&mut self) -> Option<Reported> {
+    pub(crate) async fn next(&mut self) -> Option<(Batch<Q>, Reports<Q>)> {
         let (batch, reports) = self.batches.next().await?;
         let settled = reports.settled.iter().map(|(row, _)| row);
         let to_resend = reports.to_resend.iter().map(|(row, _)| row);
         for row in batch.events.waiting().chain(settled).chain(to_resend) {
-            self.orders.remove(&order(row));
+            self.orders.remove(&Q::order(row));
         }
         Some((batch, reports))
     }
 
     /// The next responses, if they have already arrived.
-    pub(crate) fn next_now(&mut self) -> Option<Reported> {
+    pub(crate) fn next_now(&mut self) -> Option<(Batch<Q>, Reports<Q>)> {
         self.next().now_or_never().flatten()
     }
-}
-
-fn order(row: &OutboxRow) -> Uuid {
-    row.event.attributes.subject
 }

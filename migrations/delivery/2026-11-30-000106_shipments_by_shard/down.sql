@@ -1,0 +1,1 @@
+DROP INDEX delivery.shipments_by_shard;

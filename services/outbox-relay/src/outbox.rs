@@ -1,0 +1,108 @@
+//! The outbox as a queue.
+
+use std::mem;
+
+use contracts::message::{EventMessage, Origin};
+use contracts::outbox_events::OutboxDeadLettered;
+use publishing::Queue;
+use store::outbox::{self, ClaimedRow, OutboxRow};
+use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus};
+use store::{Connection, StoreError};
+use uuid::Uuid;
+
+/// The events that were committed with what they report. Notifications of sales-api announce them.
+#[derive(Debug)]
+pub struct Outbox {
+    /// Topic of `outbox.dead-lettered` events.
+    pub(crate) dead_letters_topic: String,
+}
+
+impl Queue for Outbox {
+    type Row = OutboxRow;
+
+    const NAME: QueueName = QueueName::Outbox;
+
+    fn shard(row: &OutboxRow) -> i16 {
+        row.shard
+    }
+
+    fn order(row: &OutboxRow) -> Uuid {
+        row.event.attributes.subject
+    }
+
+    /// Moves the payload into the message instead of copying it, because it may be large.
+    fn message(&self, row: &mut OutboxRow) -> EventMessage {
+        let payload = mem::take(&mut row.event.payload);
+        EventMessage { payload, ..row.event.clone() }
+    }
+
+    async fn claim(
+        &self,
+        connection: &mut Connection,
+        shards: &[i16],
+        in_flight: &[Uuid],
+        per_shard: i64,
+    ) -> Result<Claimed<OutboxRow>, StoreError> {
+        outbox::claim(connection, shards, in_flight, per_shard).await
+    }
+
+    async fn mark(
+        &self,
+        connection: &mut Connection,
+        rows: &[Held<OutboxRow>],
+    ) -> Result<usize, StoreError> {
+        outbox::delete_published(connection, &claimed(rows)).await
+    }
+
+    async fn defer(
+        &self,
+        connection: &mut Connection,
+        rows: &[Held<OutboxRow>],
+        reason: &str,
+    ) -> Result<usize, StoreError> {
+        outbox::defer(connection, &claimed(rows), reason).await
+    }
+
+    async fn dead_letter(
+        &self,
+        connection: &mut Connection,
+        held: HeldShard,
+        row: &OutboxRow,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let announcement = self.announcement(row, reason);
+        let row = ClaimedRow { held, seq: row.seq };
+        outbox::dead_letter(connection, row, reason, announcement.as_ref()).await
+    }
+
+    async fn status(connection: &mut Connection) -> Result<QueueStatus, StoreError> {
+        Ok(outbox::sample_status(connection).await?.into())
+    }
+}
+
+impl Outbox {
+    /// The `outbox.dead-lettered` event, which goes through the outbox like any other. If it is
+    /// refused itself, it is not announced again.
+    fn announcement(&self, row: &OutboxRow, reason: &str) -> Option<EventMessage> {
+        let OutboxRow { event, redrive_count, .. } = row;
+        let topic = &self.dead_letters_topic;
+        if event.topic == *topic {
+            return None;
+        }
+        let attributes = event.attributes.clone();
+        let dead_lettered = OutboxDeadLettered {
+            order_id: event.order_id(),
+            event_id: attributes.id,
+            event_type: attributes.event_type,
+            topic: event.topic.clone(),
+            reason: reason.to_owned(),
+        };
+        let (correlation_id, trace) = (attributes.correlation_id, attributes.trace);
+        let origin = Origin { source: "/outbox-relay", topic, correlation_id, trace };
+        Some(dead_lettered.message(*redrive_count, attributes.time, origin))
+    }
+}
+
+fn claimed(rows: &[Held<OutboxRow>]) -> Vec<ClaimedRow> {
+    rows.iter().map(|(held, row)| ClaimedRow { held: *held, seq: row.seq }).collect()
+}
