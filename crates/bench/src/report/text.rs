@@ -12,7 +12,9 @@ impl Report {
         let mut lines: Vec<_> = std::iter::once(line(head)).chain(rows).collect();
         if !self.findings.processor_time.is_empty() {
             lines.extend(["", "processor time, µs (medians)"].map(str::to_owned));
-            lines.push(columns("", "of one", [SUM].into_iter().chain(SYSTEM).chain(OUTSIDE)));
+            // The first word of a service's name identifies it.
+            let names = processes().filter_map(|it| it.split('-').next());
+            lines.push(columns("", "of one", names));
             lines.extend(self.findings.processor_time.iter().map(cost));
         }
         if let Some(first) = self.findings.latencies.first() {
@@ -47,9 +49,12 @@ fn line([what, unit, median, min, max, target, met]: [&str; 7]) -> String {
     text.trim_end().to_owned()
 }
 
+fn processes() -> impl Iterator<Item = &'static str> {
+    [SUM].into_iter().chain(SYSTEM).chain(OUTSIDE)
+}
+
 fn cost(cost: &Cost) -> String {
-    let processes = [SUM].into_iter().chain(SYSTEM).chain(OUTSIDE);
-    let cells: Vec<_> = processes.map(|it| number(cost.median_of(it))).collect();
+    let cells: Vec<_> = processes().map(|it| number(cost.median_of(it))).collect();
     columns(&cost.what, &cost.per, cells.iter().map(String::as_str))
 }
 
@@ -58,18 +63,10 @@ fn latency(latency: &Distribution) -> String {
     columns(&latency.what, "ms", cells.iter().map(String::as_str))
 }
 
-/// A line of short columns. The names of services are shortened to their first word.
+/// A line of narrow columns.
 fn columns<'a>(what: &str, unit: &str, cells: impl Iterator<Item = &'a str>) -> String {
-    let cells = cells.map(|cell| {
-        let cell = cell.strip_suffix("-service").unwrap_or(cell);
-        format!(
-            " {:>9}",
-            cell.split_once('-').map_or(cell, |(first, last)| {
-                if first.is_empty() || last.is_empty() { cell } else { first }
-            })
-        )
-    });
-    format!("{what:<38} {unit:<6}{}", cells.collect::<String>()).trim_end().to_owned()
+    let cells: String = cells.map(|cell| format!(" {cell:>9}")).collect();
+    format!("{what:<38} {unit:<6}{cells}").trim_end().to_owned()
 }
 
 /// Formats with at least three significant digits; the digits after the third are noise.
