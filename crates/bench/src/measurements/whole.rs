@@ -44,7 +44,7 @@ pub(crate) fn measure(system: &mut System, settings: &Settings) -> Result<Findin
     let mut placed = Row::new("whole system, placed", "orders/s");
     let mut delivered = Row::new("whole system, delivered", "orders/s");
     let mut ratios = Row::with_target("whole system, delivered / floor", "x", Target::AtLeast(1.0));
-    let mut begin = Row::new("undelivered orders, at the begin", "orders");
+    let mut begin = Row::new("undelivered orders, at the start", "orders");
     let mut end = Row::new("undelivered orders, at the end", "orders");
     let mut growth = Row::with_target("placed / delivered", "x", Target::AtMost(1.05));
     let mut floor_cost = Cost::new("floor, beside the whole system", "order");
