@@ -65,8 +65,8 @@ fn latency(latency: &Distribution) -> String {
 
 /// A line of narrow columns.
 fn columns<'a>(what: &str, unit: &str, cells: impl Iterator<Item = &'a str>) -> String {
-    let cells: String = cells.map(|cell| format!(" {cell:>9}")).collect();
-    format!("{what:<38} {unit:<6}{cells}").trim_end().to_owned()
+    let cells: Vec<String> = cells.map(|cell| format!(" {cell:>9}")).collect();
+    format!("{what:<38} {unit:<6}{}", cells.concat()).trim_end().to_owned()
 }
 
 /// Formats with at least three significant digits; the digits after the third are noise.
