@@ -141,7 +141,10 @@ mod tests {
         let mut row = Row::with_target("API / <floor> & more", RATIO, Target::AtLeast(2.0));
         row.push(ratio);
         let mut cost = Cost::new(WHOLE, "order");
-        cost.push(&[("postgres", Duration::from_secs(1)), ("bench", Duration::ZERO)].into(), 4_000);
+        cost.push(
+            &[("postgres", Duration::from_secs(1)), ("load-generator", Duration::ZERO)].into(),
+            4_000,
+        );
         let mut latency = Distribution::new("create at full rate");
         for percentile in &mut latency.percentiles {
             percentile.push(ratio);
@@ -189,7 +192,7 @@ mod tests {
         }
         let expected = ["Ratios", "API / &lt;floor&gt; &amp; more", "1.90", "at least 2", "target"];
         assert!(expected.iter().all(|it| ratios.contains(it)), "{ratios}");
-        let expected = ["microseconds", "postgres", "250", "bench (not of the system)"];
+        let expected = ["microseconds", "postgres", "250", "load-generator (not of the system)"];
         assert!(expected.iter().all(|it| costs.contains(it)), "{costs}");
         let expected = ["milliseconds", "create at full rate", "p50", "p99.9", "max"];
         assert!(expected.iter().all(|it| latencies.contains(it)), "{latencies}");

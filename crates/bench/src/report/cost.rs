@@ -13,9 +13,9 @@ pub(crate) type Usage = BTreeMap<&'static str, Duration>;
 /// The processes of the system, whose sum is its cost.
 pub(crate) const SYSTEM: [&str; 6] =
     ["postgres", "kafka", "sales-api", "outbox-relay", "delivery-service", "status-consumer"];
-/// Processes that take the place of clients and of another company's service. `bench` is the load
-/// generator, or whatever else this program does in a measurement.
-pub(crate) const OUTSIDE: [&str; 3] = ["inventory-mock", "bench", "pgbench"];
+/// Processes that take the place of clients and of another company's service. The load generator is
+/// this program, with whatever else it does in a measurement.
+pub(crate) const OUTSIDE: [&str; 3] = ["inventory-mock", "load-generator", "pgbench"];
 
 /// The name of the row that adds up [`SYSTEM`].
 pub(crate) const SUM: &str = "system";
@@ -75,13 +75,14 @@ mod tests {
     fn the_cost_of_the_system_excludes_the_load_generator_and_the_inventory() {
         let mut cost = Cost::new("whole", "order");
         let second = Duration::from_secs(1);
-        let used = ["postgres", "sales-api", "inventory-mock", "bench"].map(|it| (it, second));
+        let used =
+            ["postgres", "sales-api", "inventory-mock", "load-generator"].map(|it| (it, second));
         cost.push(&used.into(), 1000);
         cost.push(&[("postgres", 3 * second)].into(), 1000);
         cost.push(&used.into(), 0);
         assert_eq!(cost.of(SUM), [2000.0, 3000.0]);
         assert_eq!(cost.median_of("postgres"), Some(2000.0));
-        assert_eq!(cost.median_of("bench"), Some(1000.0));
+        assert_eq!(cost.median_of("load-generator"), Some(1000.0));
         assert_eq!(cost.median_of("kafka"), None);
     }
 }

@@ -119,7 +119,7 @@ mod tests {
             "delivery",
             "status",
             "inventory",
-            "bench",
+            "load",
             "pgbench",
         ];
         assert!(lines.contains(&head.to_vec()), "{text}");

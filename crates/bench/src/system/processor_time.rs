@@ -54,7 +54,7 @@ impl Meter {
 }
 
 fn snapshot() -> Snapshot {
-    let this = [("bench", std::process::id())];
+    let this = [("load-generator", std::process::id())];
     // A process that was not started has no pid file.
     let started =
         SYSTEM.into_iter().chain(OUTSIDE).filter_map(|it| Some((it, process_of(it).ok()?)));
