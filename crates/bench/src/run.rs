@@ -29,8 +29,8 @@ const MEASUREMENTS: [(&str, Measure); 9] = [
     (HEADLINE, whole::measure),
     (OPT_IN, big_tables::measure),
 ];
-/// Its rows are the first in the table. It is measured late, because the broker compiles much of its
-/// code in the first minutes.
+/// Its rows are the first in the table. It is measured late, because the broker compiles much of
+/// its code in the first minutes.
 const HEADLINE: &str = "whole";
 /// Not measured by default: it takes a quarter of an hour and 15 GB of disk.
 const OPT_IN: &str = "big-tables";

@@ -42,8 +42,8 @@ pub struct Config {
     #[conf(env, default_value = "500", value_parser = timeout_millis)]
     pub(crate) delivery_poll_interval: Duration,
 
-    /// Duration of a lease on a shard of the shipments, in milliseconds; another instance takes over
-    /// the shard when the lease expires
+    /// Duration of a lease on a shard of the shipments, in milliseconds; another instance takes
+    /// over the shard when the lease expires
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) delivery_lease: Duration,
 

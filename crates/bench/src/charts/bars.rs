@@ -102,8 +102,7 @@ impl Bars {
         let bars = self.groups.iter().flat_map(|it| it.bars.iter().copied().flatten());
         let targets = self.groups.iter().filter_map(|it| Some(it.target.as_ref()?.0));
         let longest = bars.chain(targets).fold(f64::MIN_POSITIVE, f64::max);
-        // A fraction of the scale, which is a few hundred pixels.
-        #[allow(clippy::cast_possible_truncation)]
+        #[expect(clippy::cast_possible_truncation, reason = "the scale has a few hundred pixels")]
         let pixels = (value / longest * f64::from(RIGHT - LEFT)).round() as i32;
         LEFT + pixels
     }

@@ -40,8 +40,12 @@ fn release(system: &System, gate: &Gate, duration: Duration) -> Result<(), Failu
     Ok(())
 }
 
-/// Without the fraction. The count is far below 2^32.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+/// Without the fraction.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count is far below 2^32"
+)]
 fn whole(count: f64) -> u32 {
     count as u32
 }

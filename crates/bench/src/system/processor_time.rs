@@ -11,8 +11,8 @@ use crate::report::cost::{OUTSIDE, SYSTEM, Usage};
 /// The unit of `/proc/PID/stat`. It is part of the kernel's interface: 1/100 s on the architectures
 /// that the stack supports.
 const TICK: Duration = Duration::from_millis(10);
-/// More levels than any tree of processes has. While `/proc` is read, a pid may be used again, which
-/// could make a circle.
+/// More levels than any tree of processes has. While `/proc` is read, a pid may be used again,
+/// which could make a circle.
 const MAX_DEPTH: usize = 100;
 
 /// Measures the processor time of all processes between two moments.

@@ -1,5 +1,5 @@
-//! The callbacks of librdkafka: its log lines are demoted to debug, authentication failures are kept,
-//! and a client that has lost all brokers is marked.
+//! The callbacks of librdkafka: its log lines are demoted to debug, authentication failures are
+//! kept, and a client that has lost all brokers is marked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,8 @@ use crate::KafkaSettings;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QuietContext {
     pub(crate) auth_failure: AuthFailure,
-    /// Cancelled when the client has lost all brokers: it never connects again and must be replaced.
+    /// Cancelled when the client has lost all brokers: it never connects again and must be
+    /// replaced.
     pub(crate) lost: CancellationToken,
 }
 

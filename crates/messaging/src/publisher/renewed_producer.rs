@@ -69,7 +69,7 @@ impl RenewedProducer {
             (Ok(fresh), _) => fresh,
             (Err(error), None) => return Err(error),
             (Err(error), Some(before)) => {
-                tracing::error!(%error, "changed certificates rejected; keeping the old client");
+                tracing::error!(%error, "the Kafka client cannot be replaced; keeping the old one");
                 before.producer
             }
         };
@@ -154,11 +154,16 @@ mod tests {
     use super::*;
     use crate::publisher::deliveries::Batch;
 
-    #[tokio::test]
-    async fn a_failed_producer_is_replaced_once() {
+    /// Nothing listens on this port.
+    fn without_a_broker() -> RenewedProducer {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1");
-        let producer = RenewedProducer::new(config, Vec::new());
+        RenewedProducer::new(config, Vec::new())
+    }
+
+    #[tokio::test]
+    async fn a_failed_producer_is_replaced_once() {
+        let producer = without_a_broker();
         let failed = producer.get().unwrap();
         producer.replace(&failed);
         let fresh = producer.get().unwrap();
@@ -170,9 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_producer_closes_its_client_when_it_is_dropped() {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", "127.0.0.1:1");
-        let producer = RenewedProducer::new(config, Vec::new());
+        let producer = without_a_broker();
         let client = Arc::downgrade(&producer.get().unwrap().0);
         assert!(client.upgrade().is_some());
         drop(producer);
@@ -181,9 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_producer_that_has_lost_all_brokers_is_replaced() {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", "127.0.0.1:1");
-        let producer = RenewedProducer::new(config, Vec::new());
+        let producer = without_a_broker();
         let lost = producer.get().unwrap();
         lost.client().context().lost.cancel();
         let fresh = producer.get().unwrap();

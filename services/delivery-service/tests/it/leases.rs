@@ -1,8 +1,8 @@
 use delivery_service::build;
 use domain::OrderId;
-use store::Connection;
 use store::shards::{Claimed, HeldShard, QueueName, SHARDS, release, share};
 use store::shipments::{DueShipment, StepDone, claim, defer, mark_done, refuse};
+use store::{Connection, PooledConnection};
 use test_kit::{Process, World, eventually, read_all};
 use uuid::Uuid;
 
@@ -34,6 +34,16 @@ async fn due_shipment(world: &World, held: &[HeldShard]) -> DueShipment {
     world.database.execute(insert).await;
     let mut connection = world.store().connection().await.unwrap();
     claimed(&mut connection, held).await.pop().unwrap()
+}
+
+/// A dispatcher that holds all shards, and a shipment that is due.
+async fn dispatcher_with_a_due_shipment() -> (World, PooledConnection, Vec<HeldShard>, DueShipment)
+{
+    let world = World::create().await;
+    let mut connection = world.store().connection().await.unwrap();
+    let held = held_by(&mut connection, Uuid::new_v4(), 60_000).await;
+    let due = due_shipment(&world, &held).await;
+    (world, connection, held, due)
 }
 
 fn of(held: &[HeldShard], due: &DueShipment) -> HeldShard {
@@ -115,10 +125,7 @@ async fn a_dispatcher_with_an_old_token_changes_no_shipment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dispatcher_cannot_dead_letter_a_step_of_a_lost_shard() {
-    let world = World::create().await;
-    let mut connection = world.store().connection().await.unwrap();
-    let held = held_by(&mut connection, Uuid::new_v4(), 60_000).await;
-    let due = due_shipment(&world, &held).await;
+    let (world, mut connection, held, due) = dispatcher_with_a_due_shipment().await;
     // The takeover is not committed yet when the first dispatcher dead-letters the step.
     let takeover = world.database.begin("UPDATE delivery.shards SET token = token + 1").await;
     let dead_lettering = tokio::spawn(async move {
@@ -132,10 +139,7 @@ async fn a_dispatcher_cannot_dead_letter_a_step_of_a_lost_shard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_the_previous_version_has_done_is_not_done_again() {
-    let world = World::create().await;
-    let mut connection = world.store().connection().await.unwrap();
-    let held = held_by(&mut connection, Uuid::new_v4(), 60_000).await;
-    let due = due_shipment(&world, &held).await;
+    let (world, mut connection, held, due) = dispatcher_with_a_due_shipment().await;
     // The previous version leases the row, publishes the step as well, and marks it first.
     let leased = "UPDATE delivery.shipments SET lease_token = gen_random_uuid(), lease_until = now() + interval '10 s'";
     world.database.execute(leased).await;
@@ -150,10 +154,7 @@ async fn a_step_that_the_previous_version_has_done_is_not_done_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_previous_version_cannot_mark_a_step_that_is_already_done() {
-    let world = World::create().await;
-    let mut connection = world.store().connection().await.unwrap();
-    let held = held_by(&mut connection, Uuid::new_v4(), 60_000).await;
-    let due = due_shipment(&world, &held).await;
+    let (world, mut connection, held, due) = dispatcher_with_a_due_shipment().await;
     // The previous version leases the row, and publishes the step as well.
     let token = Uuid::new_v4();
     let lease = format!(

@@ -166,7 +166,7 @@ impl<H: Handler> Runner<H> {
         let member = match GroupMember::new(&self.settings, &self.options, context.clone()) {
             Ok(member) => member,
             Err(error) => {
-                tracing::error!(%error, "changed certificates rejected; keeping the old client");
+                tracing::error!(%error, "the Kafka client cannot be replaced; keeping the old one");
                 sleep(FIRST_WAIT).await;
                 return Ok(());
             }

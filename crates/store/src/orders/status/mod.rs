@@ -73,8 +73,8 @@ statement! {
     /// its history. Returns their events.
     ///
     /// Locks each order once, in the order of the ids. If another transaction is applying a step of
-    /// an order, the statement waits for it, and then compares the new status. The conflict with the
-    /// history is that of a step which such a transaction has applied before the second one.
+    /// an order, the statement waits for it, and then compares the new status. The conflict with
+    /// the history is that of a step which such a transaction has applied before the second one.
     ///
     /// There is no join, because its plan would depend on the size of the table when it is made:
     /// the orders are looked up by key, and each `IN` is a hash table. As the whole condition, the
