@@ -2,6 +2,7 @@
 //! CA or wrong credentials.
 
 use std::fs;
+use std::sync::Arc;
 
 use contracts::delivery_events::DeliveryEvent;
 use contracts::message::{EventMessage, Origin};
@@ -164,7 +165,7 @@ async fn clients_are_verified(secure: &SecureStack) {
 }
 
 async fn publish(publisher: &Publisher, event: EventMessage) -> Result<(), PublishError> {
-    let mut answers = publisher.send(vec![((), event)]).all().await;
+    let mut answers = publisher.send(vec![((), Arc::new(event))]).all().await;
     answers.settled.pop().unwrap().1
 }
 

@@ -4,6 +4,8 @@
 //! so that one trace reads from the request to its last effect. If the process exports no traces,
 //! this module does nothing. A record whose trace is not sampled keeps its headers unchanged.
 
+use std::sync::Arc;
+
 use contracts::cloud_events::{TraceContext, is_sampled};
 use contracts::message::EventMessage;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
@@ -14,10 +16,10 @@ use crate::Record;
 
 /// Begins the span of an event, if its trace is sampled, and makes it the parent in the event's
 /// headers.
-pub(crate) fn begin_send(event: &mut EventMessage) -> Option<RecordedSpan> {
+pub(crate) fn begin_send(event: &mut Arc<EventMessage>) -> Option<RecordedSpan> {
     let trace = event.attributes.trace.as_ref();
     let span = batch_tracer()?.begin(trace, || send_span(event))?;
-    event.attributes.trace = span.trace();
+    Arc::make_mut(event).attributes.trace = span.trace();
     Some(span)
 }
 

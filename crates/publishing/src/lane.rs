@@ -166,8 +166,8 @@ impl<Q: Queue> Lane<Q> {
             return Ok(Step { behind: true, ..Step::default() });
         }
         let sent_at = Instant::now();
-        let events = rows.into_iter().map(|mut row| {
-            let message = shared.queue.message(&mut row);
+        let events = rows.into_iter().map(|row| {
+            let message = shared.queue.message(&row);
             (row, message)
         });
         let events = shared.publisher.send(events.collect());
@@ -226,7 +226,7 @@ impl<Q: Queue> Lane<Q> {
     /// because then no row can pass. If others were published meanwhile, it is not an outage.
     async fn defer(
         &mut self,
-        mut rows: Vec<Held<Q::Row>>,
+        rows: Vec<Held<Q::Row>>,
         error: PublishError,
         sent_at: Instant,
         window: &LeaseWindow,
@@ -245,10 +245,11 @@ impl<Q: Queue> Lane<Q> {
                 .increment(rows.len() as u64);
             self.deferred_until = Some(Instant::now() + MAX_DEFERRAL);
         }
-        match rows.first_mut() {
-            Some((_, row)) if !others_pass => {
-                Err(PublishingError::Kafka { topic: queue.message(row).topic, source: error })
-            }
+        match rows.first() {
+            Some((_, row)) if !others_pass => Err(PublishingError::Kafka {
+                topic: queue.message(row).topic.clone(),
+                source: error,
+            }),
             _ => Ok(rows.len()),
         }
     }

@@ -1,6 +1,7 @@
 //! What differs between the queues.
 
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::message::EventMessage;
@@ -28,9 +29,8 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// The order of a row. Events of an order are published one after the other.
     fn order(row: &Self::Row) -> Uuid;
 
-    /// The event of a row. May move the payload out of the row; a second call returns the event
-    /// without it.
-    fn message(&self, row: &mut Self::Row) -> EventMessage;
+    /// The event of a row.
+    fn message(&self, row: &Self::Row) -> Arc<EventMessage>;
 
     /// Reads the oldest due rows of each of these shards, in order: at most `per_shard`. Skips rows
     /// of the orders `in_flight`.

@@ -88,14 +88,14 @@ impl<Q: Queue> Settler<'_, Q> {
     async fn dead_letter(
         &mut self,
         held: HeldShard,
-        mut row: Q::Row,
+        row: Q::Row,
         error: &PublishError,
     ) -> Result<bool, StoreError> {
         let reason = Chain(error).to_string();
         let moved = self.queue.dead_letter(self.connection, held, &row, &reason).await?;
         if moved {
             metrics::counter!("queue_dead_letters_total", "queue" => Q::NAME.label()).increment(1);
-            report(&self.queue.message(&mut row), &reason);
+            report(&self.queue.message(&row), &reason);
         }
         Ok(moved)
     }

@@ -5,6 +5,7 @@ mod connect;
 mod database_url;
 mod error;
 pub mod horizon;
+mod json_text;
 pub mod migrations;
 pub mod orders;
 pub mod outbox;
@@ -15,6 +16,7 @@ mod schema;
 pub mod shards;
 pub mod shipments;
 mod statement;
+mod tid;
 
 pub use database_url::DatabaseUrl;
 pub use error::StoreError;

@@ -1,6 +1,7 @@
 //! The due shipments as a queue: the row of a shipment is both the timer and the outbox of its next
 //! step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::delivery_events::DeliveryEvent;
@@ -36,14 +37,14 @@ impl Queue for DueSteps {
         due.order_id.as_uuid()
     }
 
-    fn message(&self, due: &mut DueShipment) -> EventMessage {
+    fn message(&self, due: &DueShipment) -> Arc<EventMessage> {
         let event = DeliveryEvent { order_id: due.order_id, step: due.step, at: due.due_at };
-        event.message(Origin {
+        Arc::new(event.message(Origin {
             source: "/delivery-service",
             topic: &self.topic,
             correlation_id: due.correlation_id.clone(),
             trace: due.trace.clone(),
-        })
+        }))
     }
 
     async fn claim(

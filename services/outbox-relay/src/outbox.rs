@@ -1,11 +1,11 @@
 //! The outbox as a queue.
 
-use std::mem;
+use std::sync::Arc;
 
 use contracts::message::{EventMessage, Origin};
 use contracts::outbox_events::OutboxDeadLettered;
 use publishing::Queue;
-use store::outbox::{self, ClaimedRow, OutboxRow};
+use store::outbox::{self, OutboxRow};
 use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus};
 use store::{Connection, StoreError};
 use uuid::Uuid;
@@ -30,10 +30,8 @@ impl Queue for Outbox {
         row.event.attributes.subject
     }
 
-    /// Moves the payload into the message instead of copying it, because it may be large.
-    fn message(&self, row: &mut OutboxRow) -> EventMessage {
-        let payload = mem::take(&mut row.event.payload);
-        EventMessage { payload, ..row.event.clone() }
+    fn message(&self, row: &OutboxRow) -> Arc<EventMessage> {
+        row.event.clone()
     }
 
     async fn claim(
@@ -51,7 +49,7 @@ impl Queue for Outbox {
         connection: &mut Connection,
         rows: &[Held<OutboxRow>],
     ) -> Result<usize, StoreError> {
-        outbox::delete_published(connection, &claimed(rows)).await
+        outbox::delete_published(connection, rows).await
     }
 
     async fn defer(
@@ -60,7 +58,7 @@ impl Queue for Outbox {
         rows: &[Held<OutboxRow>],
         reason: &str,
     ) -> Result<usize, StoreError> {
-        outbox::defer(connection, &claimed(rows), reason).await
+        outbox::defer(connection, rows, reason).await
     }
 
     async fn dead_letter(
@@ -71,8 +69,7 @@ impl Queue for Outbox {
         reason: &str,
     ) -> Result<bool, StoreError> {
         let announcement = self.announcement(row, reason);
-        let row = ClaimedRow { held, seq: row.seq };
-        outbox::dead_letter(connection, row, reason, announcement.as_ref()).await
+        outbox::dead_letter(connection, held, row, reason, announcement.as_ref()).await
     }
 
     async fn status(connection: &mut Connection) -> Result<QueueStatus, StoreError> {
@@ -101,8 +98,4 @@ impl Outbox {
         let origin = Origin { source: "/outbox-relay", topic, correlation_id, trace };
         Some(dead_lettered.message(*redrive_count, attributes.time, origin))
     }
-}
-
-fn claimed(rows: &[Held<OutboxRow>]) -> Vec<ClaimedRow> {
-    rows.iter().map(|(held, row)| ClaimedRow { held: *held, seq: row.seq }).collect()
 }

@@ -30,16 +30,17 @@ pub(crate) struct Outgoing<'a> {
 
 impl<'a> From<&'a EventMessage> for Outgoing<'a> {
     fn from(message: &'a EventMessage) -> Self {
-        let mut headers = OwnedHeaders::new_with_capacity(12);
+        // An insert consumes the headers and returns them.
+        let mut headers = Some(OwnedHeaders::new_with_capacity(12));
         message.attributes.visit_headers(|key, value| {
-            let empty = OwnedHeaders::new_with_capacity(0);
-            headers = mem::replace(&mut headers, empty).insert(Header { key, value: Some(value) });
+            let header = Header { key, value: Some(value) };
+            headers = headers.take().map(|headers| headers.insert(header));
         });
         Self {
             topic: &message.topic,
             key: Some(Cow::from(message.order_id().to_string().into_bytes())),
             payload: Some(message.payload.as_bytes()),
-            headers,
+            headers: headers.unwrap_or_default(),
         }
     }
 }
@@ -157,13 +158,13 @@ pub struct InFlight<T> {
 /// An event without a delivery report, or one to send again.
 #[derive(Debug)]
 pub struct PendingEvent {
-    pub(crate) message: EventMessage,
+    pub(crate) message: Arc<EventMessage>,
     pub(crate) span: Option<RecordedSpan>,
 }
 
 impl PendingEvent {
     /// Begins the span of sending it, if its trace is sampled.
-    pub(crate) fn new(mut message: EventMessage) -> Self {
+    pub(crate) fn new(mut message: Arc<EventMessage>) -> Self {
         let span = spans::begin_send(&mut message);
         Self { message, span }
     }
@@ -191,7 +192,7 @@ impl<T> InFlight<T> {
         individual: bool,
         events: Vec<(T, PendingEvent)>,
     ) -> Self {
-        let records = events.iter().map(|(_, event)| Outgoing::from(&event.message));
+        let records = events.iter().map(|(_, event)| Outgoing::from(&*event.message));
         let sent = Sent::new(through, records);
         let waiting = events.len();
         let events = events.into_iter().map(Some).collect();

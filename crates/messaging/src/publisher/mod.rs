@@ -112,7 +112,7 @@ impl Publisher {
     /// Sends all events without waiting. Each gets a delivery report within the publish timeout.
     ///
     /// If the trace of an event is sampled, its headers continue the span of its sending.
-    pub fn send<T>(&self, events: Vec<(T, EventMessage)>) -> InFlight<T> {
+    pub fn send<T>(&self, events: Vec<(T, Arc<EventMessage>)>) -> InFlight<T> {
         let events = events.into_iter().map(|(item, message)| (item, PendingEvent::new(message)));
         InFlight::new(&self.batched, false, events.collect())
     }

@@ -9,12 +9,13 @@ use contracts::message::EventMessage;
 use diesel::Queryable;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{Array, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Json, Jsonb, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::shard_of;
+use crate::json_text::JsonText;
 use crate::statement::{push, statement};
 use crate::{Connection, StoreError};
 
@@ -50,7 +51,7 @@ impl<'a> From<&'a Attributes> for EventHeaders<'a> {
 }
 
 /// The SQL types of an [`EventRow`].
-pub(super) type EventColumns = (SqlUuid, SqlUuid, Text, Text, Text, Text, Timestamptz);
+pub(super) type EventColumns = (SqlUuid, SqlUuid, Text, Text, Json, Jsonb, Timestamptz);
 
 /// The columns of an event.
 #[derive(Queryable)]
@@ -59,8 +60,10 @@ pub(super) struct EventRow {
     aggregate_id: Uuid,
     topic: String,
     event_type: String,
+    #[diesel(deserialize_as = JsonText)]
     pub(super) payload: String,
-    pub(super) headers: String,
+    #[diesel(deserialize_as = JsonText)]
+    headers: String,
     occurred_at: DateTime<Utc>,
 }
 

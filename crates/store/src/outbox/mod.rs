@@ -7,7 +7,7 @@ mod status;
 
 use domain::OrderId;
 
-pub use claim::{ClaimedRow, OutboxRow, claim, defer, delete_published};
+pub use claim::{OutboxRow, claim, defer, delete_published};
 pub use dead_letters::dead_letter;
 pub(crate) use event::InsertEvents;
 pub use event::{EventHeaders, enqueue};

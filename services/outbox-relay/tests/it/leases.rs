@@ -1,5 +1,5 @@
 use domain::OrderId;
-use store::outbox::{ClaimedRow, dead_letter, delete_published};
+use store::outbox::{OutboxRow, claim, dead_letter, delete_published};
 use store::shards::{HeldShard, QueueName, SHARDS, extend, share};
 use test_kit::{World, outbox_event as event, put_into_outbox as put};
 use uuid::Uuid;
@@ -10,6 +10,16 @@ async fn held_by(world: &World, relay: Uuid, lease_ms: i64) -> Vec<HeldShard> {
     let store = world.store();
     let mut connection = store.connection().await.unwrap();
     share(&mut connection, QueueName::Outbox, relay, lease_ms).await.unwrap()
+}
+
+/// The only row of the outbox.
+async fn only_row(world: &World) -> OutboxRow {
+    let store = world.store();
+    let mut connection = store.connection().await.unwrap();
+    let all: Vec<i16> = (0..SHARDS).collect();
+    let mut rows = claim(&mut connection, &all, &[], 2).await.unwrap().rows;
+    assert_eq!(rows.len(), 1);
+    rows.remove(0)
 }
 
 fn shards(held: &[HeldShard]) -> Vec<i16> {
@@ -50,12 +60,11 @@ async fn an_expired_lease_is_taken_over_and_its_token_is_fenced() {
     let fresh = held_by(&world, second, 60_000).await;
     assert_eq!(shards(&fresh), shards(&stale));
 
-    let row = &world.database.query("SELECT shard, seq FROM sales.outbox_events").await[0];
-    let (shard, seq): (i16, i64) = (row.get(0), row.get(1));
+    let row = only_row(&world).await;
     let mark = async |held: &[HeldShard]| {
-        let held = *held.iter().find(|held| held.shard == shard).unwrap();
+        let held = *held.iter().find(|held| held.shard == row.shard).unwrap();
         let store = world.store();
-        delete_published(&mut store.connection().await.unwrap(), &[ClaimedRow { held, seq }])
+        delete_published(&mut store.connection().await.unwrap(), &[(held, row.clone())])
             .await
             .unwrap()
     };
@@ -112,15 +121,14 @@ async fn a_relay_cannot_dead_letter_events_of_a_lost_shard() {
     let world = World::create().await;
     put(&world, &[event(&world, OrderId::generate(), "1")]).await;
     let stale = held_by(&world, Uuid::new_v4(), 0).await;
-    let row = &world.database.query("SELECT shard, seq FROM sales.outbox_events").await[0];
-    let (shard, seq): (i16, i64) = (row.get(0), row.get(1));
-    let held = *stale.iter().find(|held| held.shard == shard).unwrap();
+    let row = only_row(&world).await;
+    let held = *stale.iter().find(|held| held.shard == row.shard).unwrap();
     // The takeover is not committed yet when the first relay dead-letters the row.
     let takeover = world.database.begin("UPDATE sales.outbox_shards SET token = token + 1").await;
     let store = world.store();
     let dead_lettering = tokio::spawn(async move {
         let mut connection = store.connection().await.unwrap();
-        dead_letter(&mut connection, ClaimedRow { held, seq }, "refused", None).await.unwrap()
+        dead_letter(&mut connection, held, &row, "refused", None).await.unwrap()
     });
     world.database.until_a_statement_waits_for_a_lock().await;
     takeover.commit().await;

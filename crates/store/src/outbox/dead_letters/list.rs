@@ -89,7 +89,7 @@ pub async fn list(
 statement! {
     struct Find { id: i64 } -> (RowTypes, EventColumns, Timestamptz);
     "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count,
-            event_id, aggregate_id, topic, event_type, payload::text, headers::text, occurred_at, created_at
+            event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at
      FROM sales.outbox_dead_letters WHERE id = " {BigInt = id}
 }
 

@@ -10,7 +10,7 @@ use contracts::message::EventMessage;
 use diesel::sql_types::{BigInt, SmallInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{ClaimedRow, enqueue};
+use super::{OutboxRow, enqueue};
 use crate::shards::HeldShard;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -44,11 +44,12 @@ statement! {
 /// changed.
 pub async fn dead_letter(
     connection: &mut Connection,
-    row: ClaimedRow,
+    held: HeldShard,
+    row: &OutboxRow,
     reason: &str,
     announcement: Option<&EventMessage>,
 ) -> Result<bool, StoreError> {
-    let HeldShard { shard, token } = row.held;
+    let HeldShard { shard, token } = held;
     connection
         .transaction(async |connection| {
             let statement =
