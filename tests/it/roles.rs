@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use domain::OrderId;
 use messaging::Publisher;
 use serde_json::json;
+use store::Connection;
 use store::outbox::{claim, defer, sample_status};
-use store::shards::{QueueName, extend, release, share};
+use store::shards::{QueueName, SHARDS, ScanStarts, ShardStart, extend, release, share};
 use store::shipments::{self, DueShipment};
 use system_tests::{System, answer, stop_all};
 use test_kit::{World, bearer_with, delete_topic, outbox_event, put_into_outbox, seconds_from_now};
@@ -195,8 +196,8 @@ async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
         DELETE FROM sales.outbox_relays";
     world.database.execute(all_free).await;
     let held = share(&mut connection, QueueName::Outbox, successor, 60_000).await.unwrap();
-    let shards: Vec<i16> = held.iter().map(|held| held.shard).collect();
-    let claimed = claim(&mut connection, &shards, &[], 10).await.unwrap();
+    let starts = starts(&mut connection, QueueName::Outbox).await;
+    let claimed = claim(&mut connection, &starts, &[], 10).await.unwrap();
     let row = claimed.rows[0].clone();
     let held = *held.iter().find(|held| held.shard == row.shard).unwrap();
     assert_eq!(defer(&mut connection, &[(held, row)], "unavailable").await.unwrap(), 1);
@@ -204,7 +205,16 @@ async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
     assert_eq!(share.held.len(), 64);
     release(&mut connection, QueueName::Outbox, successor).await.unwrap();
     // The query of the relay's metrics.
-    assert_eq!(sample_status(&mut connection).await.unwrap().dead_letters, 0);
+    assert_eq!(sample_status(&mut connection, &starts).await.unwrap().dead_letters, 0);
+}
+
+/// The starts of all shards, after the statements that move them.
+async fn starts(connection: &mut Connection, queue: QueueName) -> Vec<ShardStart> {
+    let (mut starts, all) = (ScanStarts::new(queue), (0..SHARDS).collect::<Vec<_>>());
+    for _ in 0..2 {
+        starts.advance(connection, &all).await.unwrap();
+    }
+    starts.of(&all)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,15 +227,15 @@ async fn a_dispatcher_defers_and_dead_letters_with_the_rights_of_its_role() {
     let mut connection = world.store().connection().await.unwrap();
     let (queue, dispatcher) = (QueueName::Shipments, Uuid::new_v4());
     let held = share(&mut connection, queue, dispatcher, 60_000).await.unwrap();
-    let shards: Vec<i16> = held.iter().map(|held| held.shard).collect();
-    let steps = shipments::claim(&mut connection, &shards, &[], 10).await.unwrap().rows;
+    let starts = starts(&mut connection, queue).await;
+    let steps = shipments::claim(&mut connection, &starts, &[], 10).await.unwrap().rows;
     let of = |step: &DueShipment| *held.iter().find(|held| held.shard == step.shard).unwrap();
     let [first, second] = steps.as_slice() else { panic!("{steps:?}") };
     let deferred = [(of(first), first.order_id)];
     assert_eq!(shipments::defer(&mut connection, &deferred).await.unwrap(), 1);
     assert!(shipments::refuse(&mut connection, of(second), second, "refused").await.unwrap());
     // The query of the dispatcher's metrics.
-    assert_eq!(shipments::status(&mut connection).await.unwrap().dead_letters, 1);
+    assert_eq!(shipments::status(&mut connection, &starts).await.unwrap().dead_letters, 1);
     assert_eq!(extend(&mut connection, queue, dispatcher, 60_000).await.unwrap().held.len(), 64);
     release(&mut connection, queue, dispatcher).await.unwrap();
 }

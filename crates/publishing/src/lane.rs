@@ -12,7 +12,7 @@ use messaging::{InFlightBatch, PoisonBreaker, PublishError, Publisher, REPORT_WA
 use service_kit::retry::outage::Outage;
 use service_kit::{Chain, Heartbeat};
 use store::Database;
-use store::shards::{Claimed, Held, HeldShard};
+use store::shards::{Claimed, Held, HeldShard, ScanStarts, ShardStart};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +58,9 @@ pub(crate) struct Lane<Q: Queue> {
     pub(crate) outage: Outage,
     pub(crate) in_flight: OrdersInFlight<Q>,
     breaker: PoisonBreaker,
+    starts: ScanStarts,
+    /// How often the scans had started at the beginning when this lane last did.
+    restarts: u64,
     /// Deferred rows may become due until then.
     pub(crate) deferred_until: Option<Instant>,
 }
@@ -73,7 +76,18 @@ impl<Q: Queue> Lane<Q> {
         // Idle until `work`.
         heartbeat.rest();
         let (in_flight, deferred_until) = (OrdersInFlight::default(), None);
-        Self { number, heartbeat, shared, outage, in_flight, breaker, deferred_until }
+        let (starts, restarts) = (ScanStarts::new(Q::NAME), shared.wakes.restarts());
+        Self {
+            number,
+            heartbeat,
+            shared,
+            outage,
+            in_flight,
+            breaker,
+            starts,
+            restarts,
+            deferred_until,
+        }
     }
 
     /// Runs steps until the lease window is over or until `shutdown`. Then waits for the events in
@@ -141,6 +155,16 @@ impl<Q: Queue> Lane<Q> {
         window.of_lane(self.number, self.shared.settings.lanes)
     }
 
+    /// Where the scans of these shards start.
+    pub(crate) fn starts_of(&mut self, shards: &[i16]) -> Vec<ShardStart> {
+        let restarts = self.shared.wakes.restarts();
+        if self.restarts != restarts {
+            self.restarts = restarts;
+            self.starts.reset();
+        }
+        self.starts.of(shards)
+    }
+
     /// Publishes the oldest rows of the lane's shards, and marks those that are acknowledged
     /// promptly.
     async fn step(&mut self, window: &LeaseWindow) -> Result<Step, PublishingError> {
@@ -153,9 +177,14 @@ impl<Q: Queue> Lane<Q> {
         let Claimed { rows, more: behind } = {
             let (in_flight, limit) = (self.in_flight.orders(), shared.settings.shard_batch);
             let mut connection = shared.database.connection().await?;
-            shared.queue.claim(&mut connection, &shards, &in_flight, limit).await?
+            if self.starts.advance_is_due() {
+                self.starts.advance(&mut connection, &shards).await?;
+            }
+            let starts = self.starts_of(&shards);
+            shared.queue.claim(&mut connection, &starts, &in_flight, limit).await?
         };
         let claimed = rows.len();
+        self.starts.note_claimed(claimed);
         let rows = oldest_per_order(rows, Q::order);
         let held_back = claimed - rows.len();
         if rows.is_empty() {

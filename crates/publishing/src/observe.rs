@@ -9,8 +9,9 @@ use std::time::Duration;
 use chrono::Utc;
 use service_kit::retry::outage::Outage;
 use store::horizon::{self, HeldBack};
-use store::shards::QueueStatus;
+use store::shards::{QueueStatus, ScanStarts, Shards};
 use store::{Database, StoreError};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::Queue;
@@ -25,7 +26,11 @@ pub(crate) async fn observe<Q: Queue>(
     wakes: Wakes,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let observe = || observe_once::<Q>(&database, wakes.observes());
+    let starts = Mutex::new(ScanStarts::new(Q::NAME));
+    let observe = async || {
+        let mut starts = starts.lock().await;
+        observe_once::<Q>(&database, &mut starts, wakes.observes()).await
+    };
     Outage::of("queue metrics").repeat(shutdown, observe).await
 }
 
@@ -33,12 +38,15 @@ pub(crate) async fn observe<Q: Queue>(
 /// value. Returns the pause before the next observation.
 async fn observe_once<Q: Queue>(
     database: &Database,
+    starts: &mut ScanStarts,
     observes: bool,
 ) -> Result<Duration, StoreError> {
     let queue = Q::NAME.label();
     if observes {
         let mut connection = database.connection().await?;
-        let status = Q::status(&mut connection).await?;
+        let shards: Vec<i16> = Shards::ALL.iter().collect();
+        starts.advance(&mut connection, &shards).await?;
+        let status = Q::status(&mut connection, &starts.of(&shards)).await?;
         show(queue, &status, Utc::now().timestamp());
         horizon::held_back(&mut connection).await?.show();
     } else {

@@ -70,8 +70,9 @@ impl<Q: Queue> Lane<Q> {
         if shards.is_empty() {
             return Pause { length: longest, ends_with_notification: true };
         }
+        let starts = self.starts_of(&shards);
         let (queue, database) = (&self.shared.queue, &self.shared.database);
-        let next = queue.until_next_due(database, &shards, &self.in_flight.orders(), longest).await;
+        let next = queue.until_next_due(database, &starts, &self.in_flight.orders(), longest).await;
         match next {
             Ok(length) => Pause { length, ends_with_notification: true },
             Err(error) => fixed(self.outage.failed(&error)),

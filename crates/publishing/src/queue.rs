@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::message::EventMessage;
-use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus};
+use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus, ShardStart};
 use store::{Connection, Database, StoreError};
 use uuid::Uuid;
 
@@ -32,12 +32,12 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// The event of a row.
     fn message(&self, row: &Self::Row) -> Arc<EventMessage>;
 
-    /// Reads the oldest due rows of each of these shards, in order: at most `per_shard`. Skips rows
-    /// of the orders `in_flight`.
+    /// Reads the oldest due rows of each of these shards from its start, in order: at most
+    /// `per_shard`. Skips rows of the orders `in_flight`.
     fn claim(
         &self,
         connection: &mut Connection,
-        shards: &[i16],
+        starts: &[ShardStart],
         in_flight: &[Uuid],
         per_shard: i64,
     ) -> impl Future<Output = Result<Claimed<Self::Row>, StoreError>> + Send;
@@ -73,7 +73,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     fn until_next_due(
         &self,
         _database: &Database,
-        _shards: &[i16],
+        _starts: &[ShardStart],
         _in_flight: &[Uuid],
         longest: Duration,
     ) -> impl Future<Output = Result<Duration, StoreError>> + Send {
@@ -83,5 +83,6 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// The status of the whole queue, for its metrics.
     fn status(
         connection: &mut Connection,
+        starts: &[ShardStart],
     ) -> impl Future<Output = Result<QueueStatus, StoreError>> + Send;
 }

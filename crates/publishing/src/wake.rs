@@ -20,6 +20,8 @@ use crate::leases::lane_of;
 pub struct Wakes {
     notifies: Arc<[Notify]>,
     shards_free: Arc<Notify>,
+    /// How often the scans had to start at the beginning of their shards.
+    restarts: Arc<AtomicU64>,
     /// The shards of this instance. Notifications of other shards are for other instances.
     held: Arc<AtomicU64>,
 }
@@ -27,7 +29,8 @@ pub struct Wakes {
 impl Wakes {
     pub(crate) fn new(lanes: usize) -> Self {
         let notifies = (0..lanes).map(|_| Notify::new()).collect();
-        Self { notifies, shards_free: Arc::default(), held: Arc::default() }
+        let (shards_free, restarts, held) = Default::default();
+        Self { notifies, shards_free, restarts, held }
     }
 
     /// Sets the shards that are held.
@@ -55,6 +58,17 @@ impl Wakes {
         self.shards_free.notified().await;
     }
 
+    /// How often the scans had to start at the beginning of their shards.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Wakes all lanes, and lets their scans start at the beginning.
+    fn restart_scans(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        self.notify_all();
+    }
+
     /// Wakes all lanes: this process has added rows.
     pub fn notify_all(&self) {
         self.notify_lanes(Shards::ALL);
@@ -64,6 +78,7 @@ impl Wakes {
         match notification {
             Notification::Events(shards) => self.notify_lanes(shards),
             Notification::ShardsFree => self.shards_free.notify_one(),
+            Notification::Redriven => self.restart_scans(),
         }
     }
 
@@ -92,9 +107,26 @@ pub(crate) async fn listen(
 
 /// Forwards notifications until the connection breaks.
 async fn forward_all(mut listener: Listener, wakes: &Wakes) -> Result<Infallible, StoreError> {
-    // For rows that were committed before the listener was connected.
-    wakes.notify_all();
+    // For rows that were committed before the listener was connected, perhaps on another server
+    // than the rows before them.
+    wakes.restart_scans();
     loop {
         wakes.forward(listener.next().await?);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_redrive_restarts_the_scans_and_wakes_every_lane() {
+        let wakes = Wakes::new(2);
+        wakes.set_held(Shards::ALL);
+        wakes.forward(Notification::Redriven);
+        assert_eq!(wakes.restarts(), 1);
+        assert!((0..2).all(|lane| wakes.woken(lane).now_or_never().is_some()));
     }
 }

@@ -8,7 +8,7 @@ use contracts::delivery_events::DeliveryEvent;
 use contracts::message::{EventMessage, Origin};
 use domain::OrderId;
 use publishing::Queue;
-use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus};
+use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus, ShardStart};
 use store::shipments::{self, DueShipment, StepDone};
 use store::{Connection, Database, StoreError};
 use uuid::Uuid;
@@ -50,11 +50,11 @@ impl Queue for DueSteps {
     async fn claim(
         &self,
         connection: &mut Connection,
-        shards: &[i16],
+        starts: &[ShardStart],
         in_flight: &[Uuid],
         per_shard: i64,
     ) -> Result<Claimed<DueShipment>, StoreError> {
-        shipments::claim(connection, shards, in_flight, per_shard).await
+        shipments::claim(connection, starts, in_flight, per_shard).await
     }
 
     async fn mark(
@@ -97,16 +97,19 @@ impl Queue for DueSteps {
     async fn until_next_due(
         &self,
         database: &Database,
-        shards: &[i16],
+        starts: &[ShardStart],
         in_flight: &[Uuid],
         longest: Duration,
     ) -> Result<Duration, StoreError> {
         let mut connection = database.connection().await?;
-        let next = shipments::until_next(&mut connection, shards, in_flight).await?;
+        let next = shipments::until_next(&mut connection, starts, in_flight).await?;
         Ok(next.map_or(longest, |next| next.min(longest)))
     }
 
-    async fn status(connection: &mut Connection) -> Result<QueueStatus, StoreError> {
-        shipments::status(connection).await
+    async fn status(
+        connection: &mut Connection,
+        starts: &[ShardStart],
+    ) -> Result<QueueStatus, StoreError> {
+        shipments::status(connection, starts).await
     }
 }

@@ -6,7 +6,7 @@ use contracts::message::{EventMessage, Origin};
 use contracts::outbox_events::OutboxDeadLettered;
 use publishing::Queue;
 use store::outbox::{self, OutboxRow};
-use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus};
+use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus, ShardStart};
 use store::{Connection, StoreError};
 use uuid::Uuid;
 
@@ -37,11 +37,11 @@ impl Queue for Outbox {
     async fn claim(
         &self,
         connection: &mut Connection,
-        shards: &[i16],
+        starts: &[ShardStart],
         in_flight: &[Uuid],
         per_shard: i64,
     ) -> Result<Claimed<OutboxRow>, StoreError> {
-        outbox::claim(connection, shards, in_flight, per_shard).await
+        outbox::claim(connection, starts, in_flight, per_shard).await
     }
 
     async fn mark(
@@ -72,8 +72,11 @@ impl Queue for Outbox {
         outbox::dead_letter(connection, held, row, reason, announcement.as_ref()).await
     }
 
-    async fn status(connection: &mut Connection) -> Result<QueueStatus, StoreError> {
-        Ok(outbox::sample_status(connection).await?.into())
+    async fn status(
+        connection: &mut Connection,
+        starts: &[ShardStart],
+    ) -> Result<QueueStatus, StoreError> {
+        Ok(outbox::sample_status(connection, starts).await?.into())
     }
 }
 

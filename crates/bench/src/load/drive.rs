@@ -84,6 +84,7 @@ async fn drive(
         connections.spawn_local(Rc::clone(&shared).work());
     }
     let mut progress = interval(PROGRESS_INTERVAL);
+    let mut interrupts = 0;
     loop {
         tokio::select! {
             ended = connections.join_next() => match ended {
@@ -91,10 +92,12 @@ async fn drive(
                 Some(ended) => ended?,
                 None => break,
             },
-            interrupted = interrupt() => {
+            // An interrupt that lasts would keep this loop from waiting for the connections.
+            interrupted = interrupt(), if interrupts < 2 => {
                 interrupted?;
-                // A second interrupt does not wait for the responses.
-                if shared.schedule.borrow().is_stopped() {
+                interrupts += 1;
+                // The second one does not wait for the responses.
+                if interrupts == 2 {
                     connections.abort_all();
                 }
                 shared.schedule.borrow_mut().stop(started.elapsed());

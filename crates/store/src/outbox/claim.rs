@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::event::{EventColumns, EventRow};
-use crate::shards::{Claimed, Held, HeldShard};
+use crate::shards::{Claimed, Held, HeldShard, ShardStart, positions_of, shards_of};
 use crate::statement::statement;
 use crate::tid::{Tid, TidSql};
 use crate::{Connection, StoreError};
@@ -34,15 +34,15 @@ statement! {
     /// one of them waits for its next attempt, or if the relay is already publishing events of that
     /// order.
     ///
-    /// Every claim starts at the beginning of the shard, not after the last claimed row: sequence
-    /// numbers are assigned before the commit, so a smaller one can appear later. The total size is
+    /// A claim does not start after the last claimed row: sequence numbers are assigned before the
+    /// commit, so a smaller one can appear later. The total size is
     /// limited too, so that a claim fits into the relay's memory even if orders are large. Only a
     /// payload that may be compressed is read to know its size.
-    struct Claim { shards: [i16], in_flight: [Uuid], limit: i64, bytes: i64 }
+    struct Claim { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid], limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, TidSql, EventColumns, Integer);
     "SELECT e.shard, e.seq, e.place, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
             e.occurred_at, e.redrive_count
-     FROM UNNEST(" {Array<SmallInt> = shards} ") AS s (shard)
+     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS s (shard, start)
      CROSS JOIN LATERAL (
          SELECT * FROM (
              SELECT o.*, sum(o.bytes) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING) AS bytes_until
@@ -52,7 +52,8 @@ statement! {
                         CASE WHEN pg_column_size(payload) < 1000 THEN pg_column_size(payload)
                              ELSE octet_length(payload::text) END AS bytes
                  FROM sales.outbox_events o
-                 WHERE o.shard = s.shard AND o.aggregate_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "))
+                 WHERE o.shard = s.shard AND o.seq >= s.start
+                   AND o.aggregate_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "::uuid[]))
                    AND NOT EXISTS (
                        SELECT FROM sales.outbox_events w
                        WHERE w.shard = o.shard AND w.aggregate_id = o.aggregate_id
@@ -79,14 +80,21 @@ const SHARD_BYTES: i64 = 128 * 1024;
 const SIZE_OVERHEAD: usize = 4;
 
 /// Reads the oldest rows of each of these shards that may be published now, in order: at most
-/// `per_shard`, fewer if they are large. Skips rows of the orders `in_flight`.
+/// `per_shard`, fewer if they are large. Reads a shard from its start, and skips rows of the orders
+/// `in_flight`.
 pub async fn claim(
     connection: &mut Connection,
-    shards: &[i16],
+    starts: &[ShardStart],
     in_flight: &[Uuid],
     per_shard: i64,
 ) -> Result<Claimed<OutboxRow>, StoreError> {
-    let statement = Claim { shards, in_flight, limit: &per_shard, bytes: &SHARD_BYTES };
+    let statement = Claim {
+        shards: &shards_of(starts),
+        starts: &positions_of(starts),
+        in_flight,
+        limit: &per_shard,
+        bytes: &SHARD_BYTES,
+    };
     let mut rows: Vec<Row> = statement.load(connection).await?;
     rows.sort_by_key(|row| (row.shard, row.seq));
     let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
@@ -183,20 +191,29 @@ mod tests {
     use uuid::Uuid;
 
     use super::{Claim, DeletePublished, SHARD_BYTES, claim, delete_published};
-    use crate::shards::{QueueName, SHARDS, share};
+    use crate::shards::{QueueName, ShardStart, share};
     use crate::statement::plan_by_index;
 
     #[tokio::test]
-    async fn claims_and_deletes_use_the_index_and_the_places_with_a_plan_for_an_empty_table() {
+    async fn a_claim_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
-        world.database.execute("VACUUM ANALYZE sales.outbox_events, sales.outbox_shards").await;
-        let claim = Claim { shards: &[1, 2], in_flight: &[], limit: &32, bytes: &SHARD_BYTES };
+        world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
+        let (shards, starts) = (&Vec::new(), &Vec::new());
+        let claim = Claim { shards, starts, in_flight: &[], limit: &32, bytes: &SHARD_BYTES };
         let plan = plan_by_index(&world, &claim).await;
         assert!(plan.contains("Index Scan using outbox_events_pkey on"), "{plan}");
-        assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
+        assert!(plan.contains("((shard = s.shard) AND (seq >= s.start))"), "{plan}");
+        assert!(plan.contains("using outbox_events_waiting"), "{plan}");
         // The index returns the rows in order.
-        assert!(!plan.contains("Sort"), "{plan}");
+        for slow in ["Sort", "Seq Scan", "Bitmap"] {
+            assert!(!plan.contains(slow), "{plan}");
+        }
+    }
 
+    #[tokio::test]
+    async fn deletes_use_the_places_with_a_plan_for_an_empty_table() {
+        let world = World::create().await;
+        world.database.execute("VACUUM ANALYZE sales.outbox_events, sales.outbox_shards").await;
         let delete = DeletePublished {
             places: &Vec::new(),
             seqs: &Vec::new(),
@@ -216,7 +233,7 @@ mod tests {
         put_into_outbox(&world, &[outbox_event(&world, order, "1")]).await;
         let mut connection = world.store().connection().await.unwrap();
         let held = share(&mut connection, QueueName::Outbox, Uuid::new_v4(), 60_000).await.unwrap();
-        let shards: Vec<i16> = (0..SHARDS).collect();
+        let shards = ShardStart::beginnings();
         let first = claim(&mut connection, &shards, &[], 10).await.unwrap().rows.remove(0);
         let held = *held.iter().find(|held| held.shard == first.shard).unwrap();
 

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use diesel::Queryable;
-use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Double, Nullable, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 
-use crate::shards::{self, Holder, QueueName, QueueStatus};
+use crate::shards::{self, Holder, QueueName, QueueStatus, ShardStart, positions_of, shards_of};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -74,14 +74,14 @@ pub struct TopicDepth {
 }
 
 statement! {
-    struct Depth { limit: i64 } -> (SmallInt, (Text, BigInt, BigInt, Double, Nullable<Double>));
+    struct Depth { shards: Vec<i16>, starts: Vec<i64>, limit: i64 } -> (SmallInt, (Text, BigInt, BigInt, Double, Nullable<Double>));
     "WITH waiting AS (
         SELECT e.shard, e.topic, e.due, extract(epoch FROM clock_timestamp() - e.created_at)::float8 AS age,
                e.due AND row_number() OVER (PARTITION BY e.shard, e.aggregate_id ORDER BY e.seq) = 1 AS claimable
-        FROM sales.outbox_shards s
+        FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS s (shard, start)
         CROSS JOIN LATERAL (
             SELECT *, next_attempt_at <= now() AS due
-            FROM sales.outbox_events o WHERE o.shard = s.shard ORDER BY o.seq LIMIT " {BigInt = limit} "
+            FROM sales.outbox_events o WHERE o.shard = s.shard AND o.seq >= s.start ORDER BY o.seq LIMIT " {BigInt = limit} "
         ) e
      )
      SELECT shard, topic, count(*), count(*) FILTER (WHERE NOT due), max(age), max(age) FILTER (WHERE claimable)
@@ -102,20 +102,26 @@ statement! {
 
 /// Reads the status, for an operator.
 pub async fn status(connection: &mut Connection) -> Result<Status, StoreError> {
-    read_status(connection, ROWS_PER_SHARD, DEAD_LETTERS).await
+    read_status(connection, &ShardStart::beginnings(), ROWS_PER_SHARD, DEAD_LETTERS).await
 }
 
-/// Like [`status`], but reads fewer rows, for periodic metrics.
-pub async fn sample_status(connection: &mut Connection) -> Result<Status, StoreError> {
-    read_status(connection, SAMPLED_ROWS_PER_SHARD, SAMPLED_DEAD_LETTERS).await
+/// Like [`status`], but reads fewer rows, for periodic metrics, and each shard from its start.
+pub async fn sample_status(
+    connection: &mut Connection,
+    starts: &[ShardStart],
+) -> Result<Status, StoreError> {
+    read_status(connection, starts, SAMPLED_ROWS_PER_SHARD, SAMPLED_DEAD_LETTERS).await
 }
 
 async fn read_status(
     connection: &mut Connection,
+    starts: &[ShardStart],
     rows_per_shard: i64,
     most_dead_letters: i64,
 ) -> Result<Status, StoreError> {
-    let rows: Vec<(i16, TopicDepth)> = Depth { limit: &rows_per_shard }.load(connection).await?;
+    let depth =
+        Depth { shards: &shards_of(starts), starts: &positions_of(starts), limit: &rows_per_shard };
+    let rows: Vec<(i16, TopicDepth)> = depth.load(connection).await?;
     let (topics, complete) = by_topic(rows, rows_per_shard);
     let estimate = Estimate { table: "sales.outbox_events" }.get_result(connection).await?;
     let relays = shards::holders(connection, QueueName::Outbox).await?;
@@ -158,6 +164,7 @@ mod tests {
     use test_kit::{World, outbox_event, put_into_outbox};
 
     use super::{Depth, sample_status, status};
+    use crate::shards::ShardStart;
     use crate::statement::plan_by_index;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +177,7 @@ mod tests {
 
         let all = status(&mut connection).await.unwrap();
         assert_eq!((all.topics[0].events, all.complete), (100, true));
-        let some = sample_status(&mut connection).await.unwrap();
+        let some = sample_status(&mut connection, &ShardStart::beginnings()).await.unwrap();
         assert_eq!((some.topics[0].events, some.complete), (64, false));
         // The sample contains the oldest rows.
         assert!(some.topics[0].oldest_age >= all.topics[0].oldest_age);
@@ -181,7 +188,9 @@ mod tests {
     async fn the_status_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
-        let plan = plan_by_index(&world, &Depth { limit: &64 }).await;
+        let plan =
+            plan_by_index(&world, &Depth { shards: &Vec::new(), starts: &Vec::new(), limit: &64 })
+                .await;
         assert!(plan.contains("using outbox_events_pkey on"), "{plan}");
         assert!(!plan.contains("Seq Scan on outbox_events"), "{plan}");
     }

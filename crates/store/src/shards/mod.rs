@@ -4,9 +4,13 @@
 //! statements are the same.
 
 mod leases;
+mod scan_starts;
 mod wake;
 
 pub use leases::{HeldShard, Holder, Share, extend, holders, release, share, unheld};
+pub use scan_starts::{ScanStarts, ShardStart};
+pub(crate) use scan_starts::{positions_of, shards_of};
+pub(crate) use wake::notify_redriven;
 pub use wake::{Listener, Notification, Notifier, Shards};
 
 /// Number of shards of a queue, and therefore the maximum number of instances that can publish it.
@@ -50,6 +54,31 @@ impl QueueName {
     /// The channel of the notifications.
     const fn channel(self) -> &'static str {
         self.of("sales_outbox", "delivery_shipments")
+    }
+
+    /// The table of the rows.
+    const fn rows(self) -> &'static str {
+        self.of("sales.outbox_events", "delivery.shipments")
+    }
+
+    /// The first position that no row has yet: the next sequence number, or the time.
+    const fn next_position(self) -> &'static str {
+        self.of(
+            "last_value + is_called::int FROM sales.outbox_events_seq_seq",
+            "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+        )
+    }
+
+    /// Selects the position of the oldest row of the shard `s`, from the start of its scan.
+    const fn oldest(self) -> &'static str {
+        self.of(
+            "SELECT seq AS position FROM sales.outbox_events o
+             WHERE o.shard = s.shard AND o.seq >= s.start ORDER BY o.seq LIMIT 1",
+            "SELECT (extract(epoch FROM next_step_at) * 1000000)::bigint AS position FROM delivery.shipments d
+             WHERE delivery.shard_of(d.order_id) = s.shard
+               AND d.next_step_at >= timestamptz 'epoch' + s.start * interval '1 microsecond'
+             ORDER BY d.next_step_at LIMIT 1",
+        )
     }
 
     const fn of(self, outbox: &'static str, shipments: &'static str) -> &'static str {

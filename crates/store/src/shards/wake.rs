@@ -52,17 +52,21 @@ pub enum Notification {
     Events(Shards),
     /// An instance has released shards.
     ShardsFree,
+    /// Rows are due again at their original positions.
+    Redriven,
 }
 
 const SHARDS_FREE: &str = "free";
+const REDRIVEN: &str = "redriven";
 
 impl Notification {
     fn of(payload: &str) -> Self {
-        if payload == SHARDS_FREE {
-            return Self::ShardsFree;
+        match payload {
+            SHARDS_FREE => Self::ShardsFree,
+            REDRIVEN => Self::Redriven,
+            // An unknown payload counts as new events in all shards.
+            shards => Self::Events(u64::from_str_radix(shards, 16).map_or(Shards::ALL, Shards)),
         }
-        // An unknown payload counts as new events in all shards.
-        Self::Events(u64::from_str_radix(payload, 16).map_or(Shards::ALL, Shards))
     }
 }
 
@@ -77,6 +81,16 @@ pub(super) async fn notify_free_shards(
     queue: QueueName,
 ) -> Result<(), StoreError> {
     let notify = Notify { channel: queue.channel(), payload: SHARDS_FREE };
+    let _: Option<String> = notify.get_result(connection).await?;
+    Ok(())
+}
+
+/// Notifies all instances, when this transaction commits, that rows are due again.
+pub(crate) async fn notify_redriven(
+    connection: &mut Connection,
+    queue: QueueName,
+) -> Result<(), StoreError> {
+    let notify = Notify { channel: queue.channel(), payload: REDRIVEN };
     let _: Option<String> = notify.get_result(connection).await?;
     Ok(())
 }
@@ -142,6 +156,7 @@ mod tests {
             Notification::Events(Shards::from_bits(5))
         );
         assert_eq!(Notification::of("free"), Notification::ShardsFree);
+        assert_eq!(Notification::of("redriven"), Notification::Redriven);
         assert_eq!(Notification::of("hello"), Notification::Events(Shards::ALL));
     }
 }

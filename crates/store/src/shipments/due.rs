@@ -13,7 +13,7 @@ use service_kit::convert::millis;
 use uuid::Uuid;
 
 use super::step::step_after;
-use crate::shards::{Claimed, Held, HeldShard};
+use crate::shards::{Claimed, Held, HeldShard, ShardStart, positions_of, shards_of};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -36,15 +36,16 @@ pub struct DueShipment {
 
 statement! {
     /// The oldest due steps of each shard that may be published now.
-    struct Claim { shards: [i16], in_flight: [Uuid], limit: i64 }
+    struct Claim { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid], limit: i64 }
         -> (SmallInt, SqlUuid, Text, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
     "SELECT h.shard, d.order_id, d.state, d.next_step_at, d.correlation_id, d.traceparent, d.tracestate
-     FROM UNNEST(" {Array<SmallInt> = shards} ") AS h (shard)
+     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS h (shard, start)
      CROSS JOIN LATERAL (
          SELECT order_id, state, next_step_at, correlation_id, traceparent, tracestate
          FROM delivery.shipments s
          WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_step_at <= now() AND s.next_attempt_at <= now()
-           AND s.order_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "))
+           AND s.next_step_at >= timestamptz 'epoch' + h.start * interval '1 microsecond'
+           AND s.order_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "::uuid[]))
          ORDER BY s.next_step_at LIMIT " {BigInt = limit} "
      ) d"
 }
@@ -60,15 +61,16 @@ struct Row {
     tracestate: Option<String>,
 }
 
-/// Reads the oldest due steps of each of these shards, at most `per_shard`. Skips those of the
-/// orders `in_flight`.
+/// Reads the oldest due steps of each of these shards, at most `per_shard`. Reads a shard from its
+/// start, and skips the steps of the orders `in_flight`.
 pub async fn claim(
     connection: &mut Connection,
-    shards: &[i16],
+    starts: &[ShardStart],
     in_flight: &[Uuid],
     per_shard: i64,
 ) -> Result<Claimed<DueShipment>, StoreError> {
-    let statement = Claim { shards, in_flight, limit: &per_shard };
+    let (shards, starts) = (&shards_of(starts), &positions_of(starts));
+    let statement = Claim { shards, starts, in_flight, limit: &per_shard };
     let rows: Vec<Row> = statement.load(connection).await?;
     let most = usize::try_from(per_shard).unwrap_or(0);
     let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|rows| rows.len() >= most);
@@ -110,7 +112,8 @@ pub struct StepDone {
 statement! {
     /// A step that is no longer due was done by a dispatcher of the previous version, which leases
     /// rows instead of shards. The reset of the row's lease keeps such a dispatcher from marking an
-    /// earlier step afterwards. The comparison of the times cannot use an index, because many steps
+    /// earlier step afterwards. The time of the next step is read under the lock on the table,
+    /// because the scans of the shards rely on it. The comparison of the times cannot use an index, because many steps
     /// may be due at the same time.
     struct MarkDone {
         orders: Vec<Uuid>, states: Vec<&'static str>, times: Vec<DateTime<Utc>>, delays: Vec<Option<i64>>,
@@ -126,7 +129,7 @@ statement! {
      marked AS (
          UPDATE delivery.shipments s
          SET state = d.state,
-             next_step_at = now() + d.delay_ms * interval '1 millisecond',
+             next_step_at = clock_timestamp() + d.delay_ms * interval '1 millisecond',
              shipped_at = CASE d.state WHEN 'Shipped' THEN d.at ELSE s.shipped_at END,
              delivered_at = CASE d.state WHEN 'Delivered' THEN d.at END,
              next_attempt_at = '-infinity', lease_token = NULL, lease_until = '-infinity'
@@ -184,13 +187,14 @@ pub async fn defer(
 
 statement! {
     /// Deferred steps are not considered: the dispatcher polls every second while there are any.
-    struct UntilNext { shards: [i16], in_flight: [Uuid] } -> Nullable<BigInt>;
+    struct UntilNext { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid] } -> Nullable<BigInt>;
     "SELECT CEIL(1000 * EXTRACT(epoch FROM min(d.next_step_at) - now()))::bigint
-     FROM UNNEST(" {Array<SmallInt> = shards} ") AS h (shard)
+     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS h (shard, start)
      CROSS JOIN LATERAL (
          SELECT next_step_at FROM delivery.shipments s
-         WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_step_at IS NOT NULL AND s.next_attempt_at <= now()
-           AND s.order_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "))
+         WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_attempt_at <= now()
+           AND s.next_step_at >= timestamptz 'epoch' + h.start * interval '1 microsecond'
+           AND s.order_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "::uuid[]))
          ORDER BY s.next_step_at LIMIT 1
      ) d"
 }
@@ -199,10 +203,12 @@ statement! {
 /// orders `in_flight`.
 pub async fn until_next(
     connection: &mut Connection,
-    shards: &[i16],
+    starts: &[ShardStart],
     in_flight: &[Uuid],
 ) -> Result<Option<Duration>, StoreError> {
-    let wait_ms: Option<i64> = UntilNext { shards, in_flight }.get_result(connection).await?;
+    let (shards, starts) = (&shards_of(starts), &positions_of(starts));
+    let until_next = UntilNext { shards, starts, in_flight };
+    let wait_ms: Option<i64> = until_next.get_result(connection).await?;
     Ok(wait_ms.map(|wait_ms| Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))))
 }
 
@@ -217,10 +223,10 @@ mod tests {
     async fn due_shipments_use_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE delivery.shipments").await;
-        let (shards, in_flight) = (&[1, 2], &[]);
+        let (shards, starts, in_flight) = (&vec![1, 2], &vec![0, 0], &[]);
         for plan in [
-            plan_by_index(&world, &Claim { shards, in_flight, limit: &32 }).await,
-            plan_by_index(&world, &UntilNext { shards, in_flight }).await,
+            plan_by_index(&world, &Claim { shards, starts, in_flight, limit: &32 }).await,
+            plan_by_index(&world, &UntilNext { shards, starts, in_flight }).await,
         ] {
             assert!(plan.contains("Index Scan using shipments_by_shard on"), "{plan}");
             assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");

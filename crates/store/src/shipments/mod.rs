@@ -34,12 +34,13 @@ pub struct NewShipment {
 }
 
 statement! {
+    /// The time is read under the lock on the table, because the scans of the shards rely on it.
     struct Insert {
         orders: Vec<Uuid>, delays: Vec<i64>, correlations: Vec<Option<String>>,
         parents: Vec<Option<String>>, states: Vec<Option<String>>,
     } -> ();
     "INSERT INTO delivery.shipments (order_id, next_step_at, correlation_id, traceparent, tracestate)
-     SELECT n.order_id, now() + n.delay_ms * interval '1 millisecond', n.correlation_id, n.traceparent, n.tracestate
+     SELECT n.order_id, clock_timestamp() + n.delay_ms * interval '1 millisecond', n.correlation_id, n.traceparent, n.tracestate
      FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<BigInt> = delays} ", "
          {Array<Nullable<Text>> = correlations} ", " {Array<Nullable<Text>> = parents} ", "
          {Array<Nullable<Text>> = states} ")

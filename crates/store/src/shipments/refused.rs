@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use domain::{DeliveryStep, OrderId};
 use uuid::Uuid;
 
 use super::due::DueShipment;
 use super::step::step_after;
-use crate::shards::HeldShard;
+use crate::shards::{HeldShard, QueueName, notify_redriven};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -106,12 +106,20 @@ statement! {
 }
 
 /// Redrives the `most` oldest refused steps, or that of one order: makes them due again at their
-/// original times. Returns the number of redriven steps.
+/// original times, and notifies the dispatchers. Returns the number of redriven steps.
 pub async fn redrive(
     connection: &mut Connection,
     order: Option<OrderId>,
     most: i64,
 ) -> Result<usize, StoreError> {
-    let statement = Redrive { order: &order.map(OrderId::as_uuid), limit: &most };
-    Ok(statement.execute(connection).await?)
+    connection
+        .transaction(async |connection| {
+            let statement = Redrive { order: &order.map(OrderId::as_uuid), limit: &most };
+            let redriven = statement.execute(connection).await?;
+            if redriven > 0 {
+                notify_redriven(connection, QueueName::Shipments).await?;
+            }
+            Ok(redriven)
+        })
+        .await
 }

@@ -1,10 +1,10 @@
 //! The status of the due shipments.
 
-use diesel::sql_types::{BigInt, Double};
+use diesel::sql_types::{Array, BigInt, Double, SmallInt};
 use diesel_async::RunQueryDsl;
 
 use super::refused::count_refused;
-use crate::shards::{self, QueueName, QueueStatus};
+use crate::shards::{self, QueueName, QueueStatus, ShardStart, positions_of, shards_of};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -15,21 +15,27 @@ const MOST_DUE: i64 = 160;
 const MOST_REFUSED: i64 = 1_000;
 
 statement! {
-    struct Due { limit: i64 } -> (BigInt, BigInt, Double, Double);
+    struct Due { shards: Vec<i16>, starts: Vec<i64>, limit: i64 } -> (BigInt, BigInt, Double, Double);
     "SELECT count(*), count(*) FILTER (WHERE next_attempt_at > now()), coalesce(max(age), 0),
             coalesce(max(age) FILTER (WHERE next_attempt_at <= now()), 0)
-     FROM delivery.shards h
+     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS h (shard, start)
      CROSS JOIN LATERAL (
          SELECT next_attempt_at, extract(epoch FROM now() - next_step_at)::float8 AS age FROM delivery.shipments s
          WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_step_at <= now()
+           AND s.next_step_at >= timestamptz 'epoch' + h.start * interval '1 microsecond'
          ORDER BY s.next_step_at LIMIT " {BigInt = limit} "
      ) d"
 }
 
-/// Reads the status of the shipments that are due now: the oldest ones of each shard.
-pub async fn status(connection: &mut Connection) -> Result<QueueStatus, StoreError> {
+/// Reads the status of the shipments that are due now: the oldest ones of each of these shards, from
+/// its start.
+pub async fn status(
+    connection: &mut Connection,
+    starts: &[ShardStart],
+) -> Result<QueueStatus, StoreError> {
+    let (shards, starts) = (&shards_of(starts), &positions_of(starts));
     let (events, deferred, oldest_age, oldest_claimable_age) =
-        Due { limit: &MOST_DUE }.get_result(connection).await?;
+        Due { shards, starts, limit: &MOST_DUE }.get_result(connection).await?;
     let holders = shards::holders(connection, QueueName::Shipments).await?;
     Ok(QueueStatus {
         events,
@@ -50,6 +56,7 @@ mod tests {
     use test_kit::World;
 
     use super::{Due, QueueStatus, status};
+    use crate::shards::ShardStart;
     use crate::shipments::{NewShipment, insert};
     use crate::statement::plan_by_index;
 
@@ -59,7 +66,7 @@ mod tests {
         let database = world.store();
         let mut connection = database.connection().await.unwrap();
         let nothing = QueueStatus { unheld_shards: 64, ..QueueStatus::default() };
-        assert_eq!(status(&mut connection).await.unwrap(), nothing);
+        assert_eq!(status(&mut connection, &ShardStart::beginnings()).await.unwrap(), nothing);
 
         let hour = Duration::from_hours(1);
         let shipment = |delay| NewShipment {
@@ -79,7 +86,7 @@ mod tests {
                      next_step_at = next_step_at - interval '1 hour' WHERE order_id = '{deferred}'"
             ))
             .await;
-        let status = status(&mut connection).await.unwrap();
+        let status = status(&mut connection, &ShardStart::beginnings()).await.unwrap();
         assert_eq!((status.events, status.deferred), (2, 1));
         assert!((3660.0..3720.0).contains(&status.oldest_age), "{status:?}");
         assert!((60.0..120.0).contains(&status.oldest_claimable_age), "{status:?}");
@@ -89,7 +96,9 @@ mod tests {
     async fn the_status_of_shipments_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE delivery.shipments").await;
-        let plan = plan_by_index(&world, &Due { limit: &160 }).await;
+        let plan =
+            plan_by_index(&world, &Due { shards: &Vec::new(), starts: &Vec::new(), limit: &160 })
+                .await;
         assert!(plan.contains("Index Scan using shipments_by_shard on"), "{plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
     }

@@ -1,6 +1,6 @@
 use delivery_service::build;
 use domain::OrderId;
-use store::shards::{Claimed, HeldShard, QueueName, SHARDS, release, share};
+use store::shards::{Claimed, HeldShard, QueueName, SHARDS, ScanStarts, release, share};
 use store::shipments::{DueShipment, StepDone, claim, defer, mark_done, refuse};
 use store::{Connection, PooledConnection};
 use test_kit::{Process, World, eventually, read_all};
@@ -23,7 +23,10 @@ fn shards(held: &[HeldShard]) -> Vec<i16> {
 }
 
 async fn claimed(connection: &mut Connection, held: &[HeldShard]) -> Vec<DueShipment> {
-    let Claimed { rows, .. } = claim(connection, &shards(held), &[], 10).await.unwrap();
+    let Claimed { rows, .. } =
+        claim(connection, &ScanStarts::new(QueueName::Shipments).of(&shards(held)), &[], 10)
+            .await
+            .unwrap();
     rows
 }
 
@@ -86,17 +89,19 @@ async fn a_claim_has_the_due_steps_of_its_shards_in_order() {
         SELECT gen_random_uuid(), now() + (n - 500) * interval '1 minute' FROM generate_series(1, 1000) n";
     world.database.execute(insert).await;
     let mut connection = world.store().connection().await.unwrap();
+    let starts = ScanStarts::new(QueueName::Shipments);
     let mut seen = 0;
     for half in [0..32, 32..64] {
         let shards: Vec<i16> = half.collect();
-        let Claimed { rows, more } = claim(&mut connection, &shards, &[], 1000).await.unwrap();
+        let starts = starts.of(&shards);
+        let Claimed { rows, more } = claim(&mut connection, &starts, &[], 1000).await.unwrap();
         assert!(!more && rows.iter().all(|row| shards.contains(&row.shard)));
         assert!(rows.is_sorted_by_key(|row| (row.shard, row.due_at)));
         seen += rows.len();
         let in_flight: Vec<Uuid> = rows.iter().map(|row| row.order_id.as_uuid()).collect();
-        let rest = claim(&mut connection, &shards, &in_flight[1..], 1000).await.unwrap();
+        let rest = claim(&mut connection, &starts, &in_flight[1..], 1000).await.unwrap();
         assert_eq!(rest.rows, rows[..1]);
-        let two = claim(&mut connection, &shards, &[], 2).await.unwrap();
+        let two = claim(&mut connection, &starts, &[], 2).await.unwrap();
         assert!(two.more && two.rows.len() <= 64);
     }
     assert_eq!(seen, 500);
