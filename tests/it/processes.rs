@@ -31,7 +31,7 @@ const PUBLIC_KEY: (&str, &str) = (
 type WrongSettings =
     (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const WRONG_SETTINGS: [WrongSettings; 17] = [
+const WRONG_SETTINGS: [WrongSettings; 19] = [
     ("sales-api", &[("PORT", "x")], &["JWT_SECRET", "DATABASE_URL", "PORT"]),
     // Exactly one setting with a key for tokens is required.
     ("sales-api", &[DATABASE], &["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE", "JWT_JWKS_URL"]),
@@ -59,6 +59,16 @@ const WRONG_SETTINGS: [WrongSettings; 17] = [
         "outbox-relay",
         &[DATABASE, BROKERS, ("OUTBOX_LANES", "9"), ("OUTBOX_LEASE", "5000")],
         &["DATABASE_POOL_SIZE must be at least OUTBOX_LANES", "OUTBOX_LEASE must be at least"],
+    ),
+    (
+        "delivery-service",
+        &[DATABASE, BROKERS, ("DATABASE_POOL_SIZE", "2")],
+        &["DATABASE_POOL_SIZE must be at least 3"],
+    ),
+    (
+        "status-consumer",
+        &[DATABASE, BROKERS, ("DATABASE_POOL_SIZE", "1")],
+        &["DATABASE_POOL_SIZE must be at least 2"],
     ),
     (
         "delivery-service",

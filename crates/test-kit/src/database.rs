@@ -51,12 +51,8 @@ impl TestDatabase {
         self.query(sql).await[0].get(0)
     }
 
-    /// The generic plan of a statement with placeholders, which does not depend on their values.
-    pub async fn generic_plan(&self, sql: &str) -> String {
-        self.generic_plan_with(&[], sql).await
-    }
-
-    /// The generic plan under settings such as `enable_seqscan=off`.
+    /// The generic plan of a statement with placeholders, which does not depend on their values,
+    /// under settings such as `enable_seqscan=off`.
     pub async fn generic_plan_with(&self, settings: &[&str], sql: &str) -> String {
         let client = connect(&self.url()).await;
         for setting in settings {

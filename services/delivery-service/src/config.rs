@@ -72,6 +72,10 @@ impl Config {
                 "DELIVERY_MIN_DELAY must not be longer than DELIVERY_MAX_DELAY",
             ),
             (
+                self.database.database_pool_size > LANES,
+                "DATABASE_POOL_SIZE must be at least 3, for two lanes and the intake",
+            ),
+            (
                 engine.lease_suffices(),
                 "DELIVERY_LEASE must be at least 1.5 times (KAFKA_PUBLISH_TIMEOUT + 1500)",
             ),

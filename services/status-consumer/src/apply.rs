@@ -6,7 +6,11 @@ use messaging::consumer::{Handler, HandlerError};
 use store::Database;
 use store::orders::{self, Applied, ApplyError, ReportedStep};
 
-/// Applies whole batches, each in one transaction.
+/// A batch of this size is applied on two connections: the consumer has fallen behind, and one
+/// connection uses one processor of the database. A smaller one would only need a second commit.
+const LARGE_BATCH: usize = 500;
+
+/// Applies whole batches, each in one transaction, or in two if it is large.
 #[derive(Debug)]
 pub(crate) struct Apply {
     pub(crate) database: Database,
@@ -17,7 +21,7 @@ impl Handler for Apply {
 
     async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
         let batch: Vec<ReportedStep> = batch.iter().map(reported_step).collect();
-        let applied = self.apply(&batch).await.map_err(handler_error)?;
+        let applied = self.apply(batch).await.map_err(handler_error)?;
         metrics::counter!("status_applied_total").increment(applied.advanced as u64);
         metrics::counter!("status_duplicates_total").increment(applied.duplicates as u64);
         metrics::counter!("status_stale_total").increment(applied.stale as u64);
@@ -26,7 +30,20 @@ impl Handler for Apply {
 }
 
 impl Apply {
-    async fn apply(&self, batch: &[ReportedStep]) -> Result<Applied, ApplyError> {
+    /// If one of two transactions fails, the events of the other one are duplicates in the next
+    /// attempt.
+    async fn apply(&self, batch: Vec<ReportedStep>) -> Result<Applied, ApplyError> {
+        if batch.len() < LARGE_BATCH {
+            return self.apply_together(&batch).await;
+        }
+        // The last bit of an id is random, and all events of an order are in the same part.
+        let is_even = |event: &ReportedStep| event.order_id.as_uuid().as_u128() & 1 == 0;
+        let (even, odd): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_even);
+        let (even, odd) = tokio::join!(self.apply_together(&even), self.apply_together(&odd));
+        Ok(even? + odd?)
+    }
+
+    async fn apply_together(&self, batch: &[ReportedStep]) -> Result<Applied, ApplyError> {
         let mut connection = self.database.connection().await?;
         orders::apply(&mut connection, batch).await
     }
@@ -47,4 +64,61 @@ fn handler_error(error: ApplyError) -> HandlerError {
         ApplyError::Gap { .. } => "status-gap",
     };
     HandlerError::Permanent { class, source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use contracts::message::Origin;
+    use domain::DeliveryStep::{Delivered, Shipped};
+    use domain::{OrderDraft, OrderId, OrderLine};
+    use store::orders::{NewOrder, insert_batch};
+    use test_kit::World;
+    use uuid::Uuid;
+
+    use super::*;
+
+    async fn place(world: &World, orders: usize) -> Vec<OrderId> {
+        let line = OrderLine {
+            product_id: "widget".to_owned().try_into().unwrap(),
+            quantity: 1.try_into().unwrap(),
+            price: "29.99".parse().unwrap(),
+        };
+        let customer = "customer-1".to_owned().try_into().unwrap();
+        let draft = OrderDraft::new(customer, vec![line]).unwrap();
+        let new = || {
+            let key = OrderId::generate().to_string().try_into().unwrap();
+            let owner = "alice".to_owned().try_into().unwrap();
+            NewOrder::new(owner, key, draft.clone(), Origin::new("/test", "test"))
+        };
+        let orders: Vec<NewOrder> = std::iter::repeat_with(new).take(orders).collect();
+        let mut connection = world.store().connection().await.unwrap();
+        let refs: Vec<&NewOrder> = orders.iter().collect();
+        insert_batch(&mut connection, &refs).await.unwrap();
+        orders.iter().map(|order| order.id).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_large_batch_is_applied_once_on_two_connections() {
+        let world = World::create().await;
+        let orders = place(&world, LARGE_BATCH / 2).await;
+        let steps = orders.iter().flat_map(|order| {
+            [Shipped, Delivered].map(|step| ReportedStep {
+                event_id: Uuid::new_v4(),
+                order_id: *order,
+                step,
+                at: Utc::now(),
+            })
+        });
+        let steps: Vec<ReportedStep> = steps.collect();
+        let database = Database::with_generic_plans("large-batch", &world.config());
+        let apply = Apply { database };
+        let all = Applied { advanced: steps.len(), ..Applied::default() };
+        assert_eq!(apply.apply(steps.clone()).await.unwrap(), all);
+        let connections = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'large-batch'";
+        assert_eq!(world.database.count(connections).await, 2);
+        let all = Applied { duplicates: steps.len(), ..Applied::default() };
+        assert_eq!(apply.apply(steps).await.unwrap(), all);
+    }
 }

@@ -41,6 +41,9 @@ pub struct Config {
     pub(crate) consumer: ConsumerSettings,
 }
 
+/// Number of connections that apply a large batch.
+const CONNECTIONS: usize = 2;
+
 impl Config {
     /// The maximum time that the consumer may wait for the database, or for Kafka to accept a dead
     /// letter.
@@ -49,9 +52,15 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
-        all_of(&[(
-            topics::dead_letter_topic_fits(&self.delivery_events_topic, &self.status_group),
-            "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long for the name of a dead letter topic",
-        )])
+        all_of(&[
+            (
+                self.database.database_pool_size >= CONNECTIONS,
+                "DATABASE_POOL_SIZE must be at least 2, for the two parts of a large batch",
+            ),
+            (
+                topics::dead_letter_topic_fits(&self.delivery_events_topic, &self.status_group),
+                "DELIVERY_EVENTS_TOPIC and STATUS_GROUP are too long for the name of a dead letter topic",
+            ),
+        ])
     }
 }

@@ -135,6 +135,7 @@ mod tests {
     // No glob import: the query builder's traits have methods with the same names as the test's
     // database.
     use super::{AllPage, OwnersPage, PAGE};
+    use crate::pool::IN_ORDER;
 
     const MANY_ORDERS: &str = "INSERT INTO sales.orders
             (id, owner, idempotency_key, fingerprint, customer_id, total_amount, status, created_at)
@@ -143,7 +144,8 @@ mod tests {
         ANALYZE sales.orders";
 
     async fn plan(world: &World, query: &impl QueryFragment<Pg>) -> String {
-        world.database.generic_plan(&debug_query::<Pg, _>(query).to_string()).await
+        let query = debug_query::<Pg, _>(query).to_string();
+        world.database.generic_plan_with(&[IN_ORDER], &query).await
     }
 
     #[tokio::test]

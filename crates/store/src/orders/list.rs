@@ -189,7 +189,7 @@ mod tests {
     // database.
     use super::{All, ByCustomer, ByOwner, Listing, WINDOW, list};
     use crate::Database;
-    use crate::pool::BY_INDEX;
+    use crate::pool::{BY_INDEX, IN_ORDER};
 
     /// 60,000 orders of three owners and 600 customers, over the last week.
     const MANY_ORDERS: &str = "INSERT INTO sales.orders
@@ -200,7 +200,8 @@ mod tests {
         ANALYZE sales.orders";
 
     async fn plan(world: &World, query: &impl QueryFragment<Pg>) -> String {
-        world.database.generic_plan(&debug_query::<Pg, _>(query).to_string()).await
+        let query = debug_query::<Pg, _>(query).to_string();
+        world.database.generic_plan_with(&[IN_ORDER], &query).await
     }
 
     #[tokio::test]
