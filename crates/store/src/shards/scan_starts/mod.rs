@@ -58,7 +58,7 @@ const FULL_SCAN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Number of claimed rows after which the starts move: a scan reads at most as many that are gone,
 /// and those that were claimed since.
-const ADVANCE_AFTER: usize = 2_000;
+const ADVANCE_AFTER: usize = 500;
 
 statement! {
     varying struct NextPosition { queue: QueueName } -> BigInt;
@@ -162,9 +162,10 @@ impl ScanStarts {
         shards.iter().map(start).collect()
     }
 
-    /// Lets every scan start at the beginning again.
+    /// Lets every scan start at the beginning, until [`Self::advance`], which is due now.
     pub fn reset(&mut self) {
         self.positions.fill(BEGINNING);
+        self.claimed = ADVANCE_AFTER;
         self.full_scan_at = Instant::now() + FULL_SCAN_INTERVAL;
     }
 
@@ -191,10 +192,10 @@ impl ScanStarts {
         shards: &[i16],
     ) -> Result<(), StoreError> {
         let used_again = self.closing.note(Reading::take(connection, self.queue).await?);
-        self.claimed = 0;
         if used_again || self.full_scan_is_due() {
             self.reset();
         }
+        self.claimed = 0;
         let closed = self.closing.closed;
         if closed == BEGINNING {
             return Ok(());

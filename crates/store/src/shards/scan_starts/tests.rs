@@ -321,8 +321,24 @@ async fn a_scan_from_the_beginning_finds_what_an_operator_has_changed() {
     run(&mut bench.reader, overdue).await;
     starts.advance(&mut bench.reader, &bench.all).await.unwrap();
     assert_eq!(bench.publish::<Shipments>(&starts, 10).await, 0);
+    assert!(!starts.advance_is_due());
     starts.full_scan_at = Instant::now();
     assert!(starts.advance_is_due());
     starts.advance(&mut bench.reader, &bench.all).await.unwrap();
+    assert_eq!(bench.publish::<Shipments>(&starts, 10).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_redrive_the_scans_start_at_the_beginning_once() {
+    let mut bench = Bench::create(QueueName::Shipments).await;
+    let mut starts = starts_after_a_row::<Shipments>(&mut bench).await;
+    let redriven = "INSERT INTO delivery.shipments (order_id, next_step_at)
+        VALUES (gen_random_uuid(), now() - interval '1 hour')";
+    run(&mut bench.reader, redriven).await;
+    starts.reset();
+    assert_eq!(starts.of(&bench.all), ShardStart::beginnings());
+    assert!(starts.advance_is_due());
+    starts.advance(&mut bench.reader, &bench.all).await.unwrap();
+    assert!(!starts.advance_is_due());
     assert_eq!(bench.publish::<Shipments>(&starts, 10).await, 1);
 }
