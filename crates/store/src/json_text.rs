@@ -1,4 +1,4 @@
-//! The text of a JSON column, which PostgreSQL has checked and nobody here needs parsed.
+//! The text of a JSON column, read without parsing it.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};

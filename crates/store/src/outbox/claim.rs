@@ -35,9 +35,9 @@ statement! {
     /// order.
     ///
     /// A claim does not start after the last claimed row: sequence numbers are assigned before the
-    /// commit, so a smaller one can appear later. The total size is
-    /// limited too, so that a claim fits into the relay's memory even if orders are large. Only a
-    /// payload that may be compressed is read to know its size.
+    /// commit, so a smaller one can appear later. The total size is limited too, so that a claim
+    /// fits into the relay's memory even if orders are large. Only a payload that may be compressed
+    /// is read to know its size.
     struct Claim { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid], limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, TidSql, EventColumns, Integer);
     "SELECT e.shard, e.seq, e.place, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
