@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
 const MAX_INTERVAL: Duration = Duration::from_millis(16);
 /// Events per millisecond from which the load counts as high.
-const HIGH_LOAD: u128 = 2;
+const HIGH_LOAD: u128 = 4;
 
 /// Collects the shards of committed events and notifies the relays. Cheap to clone.
 #[derive(Clone, Debug, Default)]
