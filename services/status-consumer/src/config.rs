@@ -11,6 +11,8 @@ use service_kit::lifecycle::settings::CommonSettings;
 use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 
+use crate::apply::CONNECTIONS;
+
 /// status-consumer: applies delivery events to the status of orders, each event once
 #[derive(Clone, Debug, Conf)]
 #[conf(version_fn = build_info::version, validation_predicate = Config::check)]
@@ -40,9 +42,6 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) consumer: ConsumerSettings,
 }
-
-/// Number of connections that apply a large batch.
-const CONNECTIONS: usize = 2;
 
 impl Config {
     /// The maximum time that the consumer may wait for the database, or for Kafka to accept a dead

@@ -9,7 +9,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Double, SmallInt, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::wake::notify_free_shards;
+use super::wake::{Notification, notify};
 use super::{QueueName, SHARDS};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -230,7 +230,7 @@ async fn give_back(
 ) -> Result<(), StoreError> {
     let given_back = GiveBack { queue, holder, kept }.execute(connection).await?;
     if given_back > 0 {
-        notify_free_shards(connection, *queue).await?;
+        notify(connection, *queue, Notification::ShardsFree).await?;
     }
     Ok(())
 }

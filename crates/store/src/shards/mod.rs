@@ -10,7 +10,7 @@ mod wake;
 pub use leases::{HeldShard, Holder, Share, extend, holders, release, share, unheld};
 pub use scan_starts::{ScanStarts, ShardStart};
 pub(crate) use scan_starts::{positions_of, shards_of};
-pub(crate) use wake::notify_redriven;
+pub(crate) use wake::notify;
 pub use wake::{Listener, Notification, Notifier, Shards};
 
 /// Number of shards of a queue, and therefore the maximum number of instances that can publish it.

@@ -60,6 +60,14 @@ const SHARDS_FREE: &str = "free";
 const REDRIVEN: &str = "redriven";
 
 impl Notification {
+    fn payload(self) -> String {
+        match self {
+            Self::Events(shards) => format!("{:016x}", shards.0),
+            Self::ShardsFree => SHARDS_FREE.to_owned(),
+            Self::Redriven => REDRIVEN.to_owned(),
+        }
+    }
+
     fn of(payload: &str) -> Self {
         match payload {
             SHARDS_FREE => Self::ShardsFree,
@@ -75,22 +83,13 @@ statement! {
     "SELECT pg_notify(" {Text = channel} ", " {Text = payload} ")::text"
 }
 
-/// Notifies all instances, when this transaction commits, that shards are free.
-pub(super) async fn notify_free_shards(
+/// Notifies all instances of a queue when this transaction commits.
+pub(crate) async fn notify(
     connection: &mut Connection,
     queue: QueueName,
+    notification: Notification,
 ) -> Result<(), StoreError> {
-    let notify = Notify { channel: queue.channel(), payload: SHARDS_FREE };
-    let _: Option<String> = notify.get_result(connection).await?;
-    Ok(())
-}
-
-/// Notifies all instances, when this transaction commits, that rows are due again.
-pub(crate) async fn notify_redriven(
-    connection: &mut Connection,
-    queue: QueueName,
-) -> Result<(), StoreError> {
-    let notify = Notify { channel: queue.channel(), payload: REDRIVEN };
+    let notify = Notify { channel: queue.channel(), payload: &notification.payload() };
     let _: Option<String> = notify.get_result(connection).await?;
     Ok(())
 }
@@ -110,10 +109,7 @@ impl Notifier {
     /// Notifies all listeners that these shards have new events. Call it after the events are
     /// committed.
     pub async fn notify(&mut self, shards: Shards) -> Result<(), StoreError> {
-        let payload = format!("{:016x}", shards.0);
-        let notify = Notify { channel: QueueName::Outbox.channel(), payload: &payload };
-        let _: Option<String> = notify.get_result(&mut self.0).await?;
-        Ok(())
+        notify(&mut self.0, QueueName::Outbox, Notification::Events(shards)).await
     }
 }
 

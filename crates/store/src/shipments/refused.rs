@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::due::DueShipment;
 use super::step::step_after;
-use crate::shards::{HeldShard, QueueName, notify_redriven};
+use crate::shards::{HeldShard, Notification, QueueName, notify};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -117,7 +117,7 @@ pub async fn redrive(
             let statement = Redrive { order: &order.map(OrderId::as_uuid), limit: &most };
             let redriven = statement.execute(connection).await?;
             if redriven > 0 {
-                notify_redriven(connection, QueueName::Shipments).await?;
+                notify(connection, QueueName::Shipments, Notification::Redriven).await?;
             }
             Ok(redriven)
         })

@@ -7,7 +7,6 @@
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Add;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
@@ -40,18 +39,6 @@ pub struct Applied {
     pub duplicates: usize,
     /// Other events of a step that the order had already reached.
     pub stale: usize,
-}
-
-impl Add for Applied {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            advanced: self.advanced + other.advanced,
-            duplicates: self.duplicates + other.duplicates,
-            stale: self.stale + other.stale,
-        }
-    }
 }
 
 /// Why a batch was not applied.
