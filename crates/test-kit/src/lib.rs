@@ -5,6 +5,7 @@
 mod collector;
 mod database;
 mod kafka;
+mod order;
 mod outbox;
 mod ports;
 mod service;
@@ -20,6 +21,7 @@ pub use kafka::topics::{
     delete_topic, empty_topic, limit_records, produce, produce_all, produce_at, produce_compressed,
     read_all, topic_setting,
 };
+pub use order::order_draft;
 pub use outbox::{outbox_event, put_into_outbox};
 pub use ports::free_port;
 pub use service::management::{

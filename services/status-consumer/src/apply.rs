@@ -77,21 +77,15 @@ mod tests {
     use chrono::Utc;
     use contracts::message::Origin;
     use domain::DeliveryStep::{Delivered, Shipped};
-    use domain::{OrderDraft, OrderId, OrderLine};
+    use domain::OrderId;
     use store::orders::{NewOrder, insert_batch};
-    use test_kit::World;
+    use test_kit::{World, order_draft};
     use uuid::Uuid;
 
     use super::*;
 
     async fn place(world: &World, orders: usize) -> Vec<OrderId> {
-        let line = OrderLine {
-            product_id: "widget".to_owned().try_into().unwrap(),
-            quantity: 1.try_into().unwrap(),
-            price: "29.99".parse().unwrap(),
-        };
-        let customer = "customer-1".to_owned().try_into().unwrap();
-        let draft = OrderDraft::new(customer, vec![line]).unwrap();
+        let draft = order_draft();
         let new = || {
             let key = OrderId::generate().to_string().try_into().unwrap();
             let owner = "alice".to_owned().try_into().unwrap();

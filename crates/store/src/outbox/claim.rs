@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::event::{EventColumns, EventRow};
-use crate::shards::{Claimed, Held, HeldShard, ShardStart, positions_of, shards_of};
+use crate::shards::{Claimed, Held, HeldShard, ShardStart, StartRows};
 use crate::statement::statement;
 use crate::tid::{Tid, TidSql};
 use crate::{Connection, StoreError};
@@ -38,11 +38,11 @@ statement! {
     /// commit, so a smaller one can appear later. The total size is limited too, so that a claim
     /// fits into the relay's memory even if orders are large. Only a payload that may be compressed
     /// is read to know its size.
-    struct Claim { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid], limit: i64, bytes: i64 }
+    struct Claim { starts: StartRows, in_flight: [Uuid], limit: i64, bytes: i64 }
         -> (SmallInt, BigInt, TidSql, EventColumns, Integer);
     "SELECT e.shard, e.seq, e.place, e.event_id, e.aggregate_id, e.topic, e.event_type, e.payload, e.headers,
             e.occurred_at, e.redrive_count
-     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS s (shard, start)
+     FROM " {starts} " AS s (shard, start)
      CROSS JOIN LATERAL (
          SELECT * FROM (
              SELECT o.*, sum(o.bytes) OVER (ORDER BY o.seq ROWS UNBOUNDED PRECEDING) AS bytes_until
@@ -88,13 +88,8 @@ pub async fn claim(
     in_flight: &[Uuid],
     per_shard: i64,
 ) -> Result<Claimed<OutboxRow>, StoreError> {
-    let statement = Claim {
-        shards: &shards_of(starts),
-        starts: &positions_of(starts),
-        in_flight,
-        limit: &per_shard,
-        bytes: &SHARD_BYTES,
-    };
+    let statement =
+        Claim { starts: &StartRows::of(starts), in_flight, limit: &per_shard, bytes: &SHARD_BYTES };
     let mut rows: Vec<Row> = statement.load(connection).await?;
     rows.sort_by_key(|row| (row.shard, row.seq));
     let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|of_shard| {
@@ -191,15 +186,19 @@ mod tests {
     use uuid::Uuid;
 
     use super::{Claim, DeletePublished, SHARD_BYTES, claim, delete_published};
-    use crate::shards::{QueueName, ShardStart, share};
+    use crate::shards::{QueueName, ShardStart, StartRows, share};
     use crate::statement::plan_by_index;
 
     #[tokio::test]
     async fn a_claim_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
-        let (shards, starts) = (&Vec::new(), &Vec::new());
-        let claim = Claim { shards, starts, in_flight: &[], limit: &32, bytes: &SHARD_BYTES };
+        let claim = Claim {
+            starts: &StartRows::default(),
+            in_flight: &[],
+            limit: &32,
+            bytes: &SHARD_BYTES,
+        };
         let plan = plan_by_index(&world, &claim).await;
         assert!(plan.contains("Index Scan using outbox_events_pkey on"), "{plan}");
         assert!(plan.contains("((shard = s.shard) AND (seq >= s.start))"), "{plan}");

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use diesel::Queryable;
-use diesel::sql_types::{Array, BigInt, Double, Nullable, SmallInt, Text};
+use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 
-use crate::shards::{self, Holder, QueueName, QueueStatus, ShardStart, positions_of, shards_of};
+use crate::shards::{self, Holder, QueueName, QueueStatus, ShardStart, StartRows};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -74,11 +74,11 @@ pub struct TopicDepth {
 }
 
 statement! {
-    struct Depth { shards: Vec<i16>, starts: Vec<i64>, limit: i64 } -> (SmallInt, (Text, BigInt, BigInt, Double, Nullable<Double>));
+    struct Depth { starts: StartRows, limit: i64 } -> (SmallInt, (Text, BigInt, BigInt, Double, Nullable<Double>));
     "WITH waiting AS (
         SELECT e.shard, e.topic, e.due, extract(epoch FROM clock_timestamp() - e.created_at)::float8 AS age,
                e.due AND row_number() OVER (PARTITION BY e.shard, e.aggregate_id ORDER BY e.seq) = 1 AS claimable
-        FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS s (shard, start)
+        FROM " {starts} " AS s (shard, start)
         CROSS JOIN LATERAL (
             SELECT *, next_attempt_at <= now() AS due
             FROM sales.outbox_events o WHERE o.shard = s.shard AND o.seq >= s.start ORDER BY o.seq LIMIT " {BigInt = limit} "
@@ -119,8 +119,7 @@ async fn read_status(
     rows_per_shard: i64,
     most_dead_letters: i64,
 ) -> Result<Status, StoreError> {
-    let depth =
-        Depth { shards: &shards_of(starts), starts: &positions_of(starts), limit: &rows_per_shard };
+    let depth = Depth { starts: &StartRows::of(starts), limit: &rows_per_shard };
     let rows: Vec<(i16, TopicDepth)> = depth.load(connection).await?;
     let (topics, complete) = by_topic(rows, rows_per_shard);
     let estimate = Estimate { table: "sales.outbox_events" }.get_result(connection).await?;
@@ -164,7 +163,7 @@ mod tests {
     use test_kit::{World, outbox_event, put_into_outbox};
 
     use super::{Depth, sample_status, status};
-    use crate::shards::ShardStart;
+    use crate::shards::{ShardStart, StartRows};
     use crate::statement::plan_by_index;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -189,8 +188,7 @@ mod tests {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE sales.outbox_events").await;
         let plan =
-            plan_by_index(&world, &Depth { shards: &Vec::new(), starts: &Vec::new(), limit: &64 })
-                .await;
+            plan_by_index(&world, &Depth { starts: &StartRows::default(), limit: &64 }).await;
         assert!(plan.contains("using outbox_events_pkey on"), "{plan}");
         assert!(!plan.contains("Seq Scan on outbox_events"), "{plan}");
     }

@@ -8,8 +8,8 @@ mod scan_starts;
 mod wake;
 
 pub use leases::{HeldShard, Holder, Share, extend, holders, release, share, unheld};
+pub(crate) use scan_starts::StartRows;
 pub use scan_starts::{ScanStarts, ShardStart};
-pub(crate) use scan_starts::{positions_of, shards_of};
 pub(crate) use wake::notify;
 pub use wake::{Listener, Notification, Notifier, Shards};
 

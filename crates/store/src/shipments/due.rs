@@ -13,7 +13,7 @@ use service_kit::convert::millis;
 use uuid::Uuid;
 
 use super::step::step_after;
-use crate::shards::{Claimed, Held, HeldShard, ShardStart, positions_of, shards_of};
+use crate::shards::{Claimed, Held, HeldShard, ShardStart, StartRows};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -36,10 +36,10 @@ pub struct DueShipment {
 
 statement! {
     /// The oldest due steps of each shard that may be published now.
-    struct Claim { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid], limit: i64 }
+    struct Claim { starts: StartRows, in_flight: [Uuid], limit: i64 }
         -> (SmallInt, SqlUuid, Text, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
     "SELECT h.shard, d.order_id, d.state, d.next_step_at, d.correlation_id, d.traceparent, d.tracestate
-     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS h (shard, start)
+     FROM " {starts} " AS h (shard, start)
      CROSS JOIN LATERAL (
          SELECT order_id, state, next_step_at, correlation_id, traceparent, tracestate
          FROM delivery.shipments s
@@ -69,8 +69,7 @@ pub async fn claim(
     in_flight: &[Uuid],
     per_shard: i64,
 ) -> Result<Claimed<DueShipment>, StoreError> {
-    let (shards, starts) = (&shards_of(starts), &positions_of(starts));
-    let statement = Claim { shards, starts, in_flight, limit: &per_shard };
+    let statement = Claim { starts: &StartRows::of(starts), in_flight, limit: &per_shard };
     let rows: Vec<Row> = statement.load(connection).await?;
     let most = usize::try_from(per_shard).unwrap_or(0);
     let more = rows.chunk_by(|one, next| one.shard == next.shard).any(|rows| rows.len() >= most);
@@ -187,9 +186,9 @@ pub async fn defer(
 
 statement! {
     /// Deferred steps are not considered: the dispatcher polls every second while there are any.
-    struct UntilNext { shards: Vec<i16>, starts: Vec<i64>, in_flight: [Uuid] } -> Nullable<BigInt>;
+    struct UntilNext { starts: StartRows, in_flight: [Uuid] } -> Nullable<BigInt>;
     "SELECT CEIL(1000 * EXTRACT(epoch FROM min(d.next_step_at) - now()))::bigint
-     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS h (shard, start)
+     FROM " {starts} " AS h (shard, start)
      CROSS JOIN LATERAL (
          SELECT next_step_at FROM delivery.shipments s
          WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_attempt_at <= now()
@@ -206,8 +205,7 @@ pub async fn until_next(
     starts: &[ShardStart],
     in_flight: &[Uuid],
 ) -> Result<Option<Duration>, StoreError> {
-    let (shards, starts) = (&shards_of(starts), &positions_of(starts));
-    let until_next = UntilNext { shards, starts, in_flight };
+    let until_next = UntilNext { starts: &StartRows::of(starts), in_flight };
     let wait_ms: Option<i64> = until_next.get_result(connection).await?;
     Ok(wait_ms.map(|wait_ms| Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))))
 }
@@ -216,17 +214,17 @@ pub async fn until_next(
 mod tests {
     use test_kit::World;
 
-    use super::{Claim, MarkDone, UntilNext};
+    use super::{Claim, MarkDone, StartRows, UntilNext};
     use crate::statement::plan_by_index;
 
     #[tokio::test]
     async fn due_shipments_use_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE delivery.shipments").await;
-        let (shards, starts, in_flight) = (&vec![1, 2], &vec![0, 0], &[]);
+        let (starts, in_flight) = (&StartRows::default(), &[]);
         for plan in [
-            plan_by_index(&world, &Claim { shards, starts, in_flight, limit: &32 }).await,
-            plan_by_index(&world, &UntilNext { shards, starts, in_flight }).await,
+            plan_by_index(&world, &Claim { starts, in_flight, limit: &32 }).await,
+            plan_by_index(&world, &UntilNext { starts, in_flight }).await,
         ] {
             assert!(plan.contains("Index Scan using shipments_by_shard on"), "{plan}");
             assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");

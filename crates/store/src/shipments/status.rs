@@ -1,10 +1,10 @@
 //! The status of the due shipments.
 
-use diesel::sql_types::{Array, BigInt, Double, SmallInt};
+use diesel::sql_types::{BigInt, Double};
 use diesel_async::RunQueryDsl;
 
 use super::refused::count_refused;
-use crate::shards::{self, QueueName, QueueStatus, ShardStart, positions_of, shards_of};
+use crate::shards::{self, QueueName, QueueStatus, ShardStart, StartRows};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -15,10 +15,10 @@ const MOST_DUE: i64 = 160;
 const MOST_REFUSED: i64 = 1_000;
 
 statement! {
-    struct Due { shards: Vec<i16>, starts: Vec<i64>, limit: i64 } -> (BigInt, BigInt, Double, Double);
+    struct Due { starts: StartRows, limit: i64 } -> (BigInt, BigInt, Double, Double);
     "SELECT count(*), count(*) FILTER (WHERE next_attempt_at > now()), coalesce(max(age), 0),
             coalesce(max(age) FILTER (WHERE next_attempt_at <= now()), 0)
-     FROM UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = starts} "::bigint[]) AS h (shard, start)
+     FROM " {starts} " AS h (shard, start)
      CROSS JOIN LATERAL (
          SELECT next_attempt_at, extract(epoch FROM now() - next_step_at)::float8 AS age FROM delivery.shipments s
          WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_step_at <= now()
@@ -33,9 +33,9 @@ pub async fn status(
     connection: &mut Connection,
     starts: &[ShardStart],
 ) -> Result<QueueStatus, StoreError> {
-    let (shards, starts) = (&shards_of(starts), &positions_of(starts));
+    let starts = &StartRows::of(starts);
     let (events, deferred, oldest_age, oldest_claimable_age) =
-        Due { shards, starts, limit: &MOST_DUE }.get_result(connection).await?;
+        Due { starts, limit: &MOST_DUE }.get_result(connection).await?;
     let holders = shards::holders(connection, QueueName::Shipments).await?;
     Ok(QueueStatus {
         events,
@@ -56,7 +56,7 @@ mod tests {
     use test_kit::World;
 
     use super::{Due, QueueStatus, status};
-    use crate::shards::ShardStart;
+    use crate::shards::{ShardStart, StartRows};
     use crate::shipments::{NewShipment, insert};
     use crate::statement::plan_by_index;
 
@@ -96,9 +96,7 @@ mod tests {
     async fn the_status_of_shipments_uses_the_index_with_a_plan_for_an_empty_table() {
         let world = World::create().await;
         world.database.execute("VACUUM ANALYZE delivery.shipments").await;
-        let plan =
-            plan_by_index(&world, &Due { shards: &Vec::new(), starts: &Vec::new(), limit: &160 })
-                .await;
+        let plan = plan_by_index(&world, &Due { starts: &StartRows::default(), limit: &160 }).await;
         assert!(plan.contains("Index Scan using shipments_by_shard on"), "{plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
     }

@@ -5,18 +5,13 @@ use std::collections::HashSet;
 use chrono::{DateTime, SubsecRound, Utc};
 use contracts::delivery_events::DeliveryEvent;
 use contracts::message::Origin;
-use domain::{DeliveryStep, OrderDraft, OrderId, OrderLine};
+use domain::{DeliveryStep, OrderId};
 use store::orders::{NewOrder, insert_batch};
-use test_kit::{PlainRecord, World, eventually, produce_all};
+use test_kit::{PlainRecord, World, eventually, order_draft, produce_all};
 
 /// Inserts an order into the database, as the API would.
 pub(crate) async fn place(world: &World) -> OrderId {
-    let line = OrderLine {
-        product_id: "widget".to_owned().try_into().unwrap(),
-        quantity: 1.try_into().unwrap(),
-        price: "29.99".parse().unwrap(),
-    };
-    let draft = OrderDraft::new("customer-1".to_owned().try_into().unwrap(), vec![line]).unwrap();
+    let draft = order_draft();
     let (owner, key) = ("alice".to_owned(), OrderId::generate().to_string());
     let origin = Origin::new("/test", &world.topics.order_events);
     let order = NewOrder::new(owner.try_into().unwrap(), key.try_into().unwrap(), draft, origin);

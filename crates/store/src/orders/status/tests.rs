@@ -2,8 +2,8 @@ use chrono::DateTime;
 use contracts::message::Origin;
 use diesel_async::AsyncConnection;
 use domain::DeliveryStep::{Delivered, Shipped};
-use domain::{DeliveryStep, OrderDraft, OrderId, OrderLine, OrderStatus};
-use test_kit::World;
+use domain::{DeliveryStep, OrderId, OrderStatus};
+use test_kit::{World, order_draft};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -21,13 +21,7 @@ async fn connect(world: &World) -> PooledConnection {
 
 /// Inserts orders and returns their ids in ascending order.
 async fn place<const N: usize>(world: &World) -> [OrderId; N] {
-    let line = OrderLine {
-        product_id: "widget".to_owned().try_into().unwrap(),
-        quantity: 1.try_into().unwrap(),
-        price: "29.99".parse().unwrap(),
-    };
-    let customer = "customer-1".to_owned().try_into().unwrap();
-    let draft = OrderDraft::new(customer, vec![line]).unwrap();
+    let draft = order_draft();
     let orders: Vec<NewOrder> = (0..N)
         .map(|_| {
             let key = OrderId::generate().to_string().try_into().unwrap();

@@ -13,12 +13,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 use tokio::time::Instant;
 
 use super::{QueueName, SHARDS, Shards};
-use crate::statement::statement;
+use crate::statement::{push, statement};
 use crate::{Connection, StoreError};
 
 /// A shard, and the position where its scan starts. The positions of the outbox are sequence
@@ -38,14 +40,28 @@ impl ShardStart {
     }
 }
 
-/// The shards, as a column of a statement.
-pub(crate) fn shards_of(starts: &[ShardStart]) -> Vec<i16> {
-    starts.iter().map(|start| start.shard).collect()
+/// The starts as rows of a statement: the shard and the position.
+#[derive(Default)]
+pub(crate) struct StartRows {
+    shards: Vec<i16>,
+    positions: Vec<i64>,
 }
 
-/// The positions, as a column of a statement.
-pub(crate) fn positions_of(starts: &[ShardStart]) -> Vec<i64> {
-    starts.iter().map(|start| start.position).collect()
+impl StartRows {
+    pub(crate) fn of(starts: &[ShardStart]) -> Self {
+        Self {
+            shards: starts.iter().map(|start| start.shard).collect(),
+            positions: starts.iter().map(|start| start.position).collect(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for StartRows {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
+        let Self { shards, positions } = self;
+        push!(out "UNNEST(" {Array<SmallInt> = shards} "::smallint[], " {Array<BigInt> = positions} "::bigint[])");
+        Ok(())
+    }
 }
 
 /// Before the first position of every queue.
@@ -77,9 +93,9 @@ statement! {
 
 statement! {
     /// The position of the oldest row of each shard, from the start of its scan.
-    varying struct Oldest { queue: QueueName, shards: Vec<i16>, positions: Vec<i64> } -> (SmallInt, BigInt);
+    varying struct Oldest { queue: QueueName, starts: StartRows } -> (SmallInt, BigInt);
     "SELECT s.shard, oldest.position
-     FROM UNNEST(" {Array<SmallInt> = shards} ", " {Array<BigInt> = positions} ") AS s (shard, start)
+     FROM " {starts} " AS s (shard, start)
      CROSS JOIN LATERAL (" (queue.oldest()) ") oldest"
 }
 
@@ -200,9 +216,8 @@ impl ScanStarts {
         if closed == BEGINNING {
             return Ok(());
         }
-        let positions = shards.iter().map(|shard| self.positions[index(*shard)]).collect();
         // Sees all transactions that ended before the reading.
-        let oldest = Oldest { queue: &self.queue, shards: &shards.to_vec(), positions: &positions };
+        let oldest = Oldest { queue: &self.queue, starts: &StartRows::of(&self.of(shards)) };
         let oldest: Vec<(i16, i64)> = oldest.load(connection).await?;
         for shard in shards {
             let start = &mut self.positions[index(*shard)];

@@ -112,7 +112,7 @@ impl Rows for Shipments {
 }
 
 /// The connections of a test.
-struct Bench {
+struct Fixture {
     world: World,
     writers: Vec<PooledConnection>,
     reader: PooledConnection,
@@ -120,7 +120,7 @@ struct Bench {
     all: Vec<i16>,
 }
 
-impl Bench {
+impl Fixture {
     async fn create(queue: QueueName) -> Self {
         let world = World::create().await;
         let connect = async || {
@@ -214,19 +214,19 @@ async fn run(connection: &mut Connection, sql: &str) {
 /// Runs random schedules one after the other.
 fn check_schedules<R: Rows>() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let bench = runtime.block_on(Bench::create(R::QUEUE));
-    let bench = tokio::sync::Mutex::new(bench);
+    let fixture = runtime.block_on(Fixture::create(R::QUEUE));
+    let fixture = tokio::sync::Mutex::new(fixture);
     let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
     let checked = TestRunner::new(config).run(&actions(), |actions| {
         runtime.block_on(async {
-            let mut bench = bench.lock().await;
-            let result = bench.check::<R>(&actions).await;
+            let mut fixture = fixture.lock().await;
+            let result = fixture.check::<R>(&actions).await;
             // A failed schedule leaves transactions open.
-            let Bench { writers, reader, .. } = &mut *bench;
+            let Fixture { writers, reader, .. } = &mut *fixture;
             for connection in writers.iter_mut().chain([reader]) {
                 run(connection, "ROLLBACK").await;
             }
-            run(&mut bench.reader, &format!("TRUNCATE {}", R::TABLE)).await;
+            run(&mut fixture.reader, &format!("TRUNCATE {}", R::TABLE)).await;
             result
         })
     });
@@ -244,34 +244,34 @@ fn a_scan_of_the_shipments_from_its_starts_finds_every_row() {
 }
 
 async fn starts_pass_rows_that_are_gone<R: Rows>() {
-    let mut bench = Bench::create(R::QUEUE).await;
+    let mut fixture = Fixture::create(R::QUEUE).await;
     // Has written, and could still see the rows that are deleted. But it cannot insert any.
     let elsewhere = "CREATE TABLE elsewhere AS SELECT count(*) FROM pg_class";
-    let elsewhere = bench.world.database.begin(elsewhere).await;
+    let elsewhere = fixture.world.database.begin(elsewhere).await;
     let mut starts = ScanStarts::new(R::QUEUE);
-    let mut passed = async |bench: &mut Bench| {
+    let mut passed = async |fixture: &mut Fixture| {
         for _ in 0..3 {
-            starts.advance(&mut bench.reader, &bench.all).await.unwrap();
+            starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
         }
-        let before = starts.of(&bench.all);
-        R::insert(&bench.world, &mut bench.writers[0]).await;
+        let before = starts.of(&fixture.all);
+        R::insert(&fixture.world, &mut fixture.writers[0]).await;
         for _ in 0..R::STEPS {
-            assert_eq!(bench.publish::<R>(&starts, 10).await, 1);
+            assert_eq!(fixture.publish::<R>(&starts, 10).await, 1);
         }
         for _ in 0..3 {
-            starts.advance(&mut bench.reader, &bench.all).await.unwrap();
+            starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
         }
-        let after = starts.of(&bench.all);
+        let after = starts.of(&fixture.all);
         before.iter().zip(&after).all(|(before, after)| before.position < after.position)
     };
-    assert!(passed(&mut bench).await);
+    assert!(passed(&mut fixture).await);
     // Its rows may appear.
-    run(&mut bench.writers[1], "BEGIN").await;
-    R::insert(&bench.world, &mut bench.writers[1]).await;
-    passed(&mut bench).await;
-    assert!(!passed(&mut bench).await);
-    run(&mut bench.writers[1], "ROLLBACK").await;
-    assert!(passed(&mut bench).await);
+    run(&mut fixture.writers[1], "BEGIN").await;
+    R::insert(&fixture.world, &mut fixture.writers[1]).await;
+    passed(&mut fixture).await;
+    assert!(!passed(&mut fixture).await);
+    run(&mut fixture.writers[1], "ROLLBACK").await;
+    assert!(passed(&mut fixture).await);
     elsewhere.commit().await;
 }
 
@@ -286,59 +286,75 @@ async fn only_transactions_that_write_the_shipments_hold_their_starts_back() {
 }
 
 /// The starts after a row was inserted and published.
-async fn starts_after_a_row<R: Rows>(bench: &mut Bench) -> ScanStarts {
+async fn starts_after_a_row<R: Rows>(fixture: &mut Fixture) -> ScanStarts {
     let mut starts = ScanStarts::new(R::QUEUE);
-    R::insert(&bench.world, &mut bench.writers[0]).await;
+    R::insert(&fixture.world, &mut fixture.writers[0]).await;
     for _ in 0..R::STEPS {
-        assert_eq!(bench.publish::<R>(&starts, 10).await, 1);
+        assert_eq!(fixture.publish::<R>(&starts, 10).await, 1);
     }
     for _ in 0..2 {
-        starts.advance(&mut bench.reader, &bench.all).await.unwrap();
+        starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
     }
-    assert!(starts.of(&bench.all).iter().all(|start| start.position > BEGINNING));
+    assert!(starts.of(&fixture.all).iter().all(|start| start.position > BEGINNING));
     starts
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_that_are_used_again_are_scanned() {
-    let mut bench = Bench::create(QueueName::Outbox).await;
-    run(&mut bench.reader, "SELECT setval('sales.outbox_events_seq_seq', 1000)").await;
-    let mut starts = starts_after_a_row::<Outbox>(&mut bench).await;
+    let mut fixture = Fixture::create(QueueName::Outbox).await;
+    run(&mut fixture.reader, "SELECT setval('sales.outbox_events_seq_seq', 1000)").await;
+    let mut starts = starts_after_a_row::<Outbox>(&mut fixture).await;
     // As after a failover to a server that lacks the latest transactions.
     let restart = "ALTER SEQUENCE sales.outbox_events_seq_seq RESTART";
-    run(&mut bench.reader, restart).await;
-    Outbox::insert(&bench.world, &mut bench.writers[0]).await;
-    starts.advance(&mut bench.reader, &bench.all).await.unwrap();
-    assert_eq!(bench.publish::<Outbox>(&starts, 10).await, 1);
+    run(&mut fixture.reader, restart).await;
+    Outbox::insert(&fixture.world, &mut fixture.writers[0]).await;
+    starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
+    assert_eq!(fixture.publish::<Outbox>(&starts, 10).await, 1);
+}
+
+async fn insert_an_overdue_shipment(fixture: &mut Fixture) {
+    let overdue = "INSERT INTO delivery.shipments (order_id, next_step_at)
+        VALUES (gen_random_uuid(), now() - interval '1 hour')";
+    run(&mut fixture.reader, overdue).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_from_the_beginning_finds_what_an_operator_has_changed() {
-    let mut bench = Bench::create(QueueName::Shipments).await;
-    let mut starts = starts_after_a_row::<Shipments>(&mut bench).await;
-    let overdue = "INSERT INTO delivery.shipments (order_id, next_step_at)
-        VALUES (gen_random_uuid(), now() - interval '1 hour')";
-    run(&mut bench.reader, overdue).await;
-    starts.advance(&mut bench.reader, &bench.all).await.unwrap();
-    assert_eq!(bench.publish::<Shipments>(&starts, 10).await, 0);
+    let mut fixture = Fixture::create(QueueName::Shipments).await;
+    let mut starts = starts_after_a_row::<Shipments>(&mut fixture).await;
+    insert_an_overdue_shipment(&mut fixture).await;
+    starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
+    assert_eq!(fixture.publish::<Shipments>(&starts, 10).await, 0);
     assert!(!starts.advance_is_due());
     starts.full_scan_at = Instant::now();
     assert!(starts.advance_is_due());
-    starts.advance(&mut bench.reader, &bench.all).await.unwrap();
-    assert_eq!(bench.publish::<Shipments>(&starts, 10).await, 1);
+    starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
+    assert_eq!(fixture.publish::<Shipments>(&starts, 10).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_redrive_the_scans_start_at_the_beginning_once() {
-    let mut bench = Bench::create(QueueName::Shipments).await;
-    let mut starts = starts_after_a_row::<Shipments>(&mut bench).await;
-    let redriven = "INSERT INTO delivery.shipments (order_id, next_step_at)
-        VALUES (gen_random_uuid(), now() - interval '1 hour')";
-    run(&mut bench.reader, redriven).await;
+    let mut fixture = Fixture::create(QueueName::Shipments).await;
+    let mut starts = starts_after_a_row::<Shipments>(&mut fixture).await;
+    insert_an_overdue_shipment(&mut fixture).await;
     starts.reset();
-    assert_eq!(starts.of(&bench.all), ShardStart::beginnings());
+    assert_eq!(starts.of(&fixture.all), ShardStart::beginnings());
     assert!(starts.advance_is_due());
-    starts.advance(&mut bench.reader, &bench.all).await.unwrap();
+    starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
     assert!(!starts.advance_is_due());
-    assert_eq!(bench.publish::<Shipments>(&starts, 10).await, 1);
+    assert_eq!(fixture.publish::<Shipments>(&starts, 10).await, 1);
+}
+
+#[test]
+fn nothing_closes_while_a_transaction_is_prepared() {
+    let mut closing = Closing::default();
+    let mut read = |next_position, writers: &[&str], any_prepared| {
+        let writers = writers.iter().map(|writer| (*writer).to_owned()).collect();
+        closing.note(Reading { next_position, writers, any_prepared });
+        closing.closed
+    };
+    assert_eq!(read(10, &["3/45"], false), BEGINNING);
+    // `PREPARE TRANSACTION` gives it another id.
+    assert_eq!(read(20, &["-1/789"], true), BEGINNING);
+    assert_eq!(read(30, &[], false), 10);
 }
