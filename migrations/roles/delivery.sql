@@ -9,11 +9,12 @@ FROM unnest(ARRAY['delivery_service', 'sales_reader', 'sales_operator']) AS role
 GRANT SELECT, INSERT,
     UPDATE (state, next_step_at, next_attempt_at, refused_step_at, refusal, lease_token, lease_until, shipped_at, delivered_at)
     ON delivery.shipments TO delivery_service;
-GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms) ON delivery.shards TO delivery_service;
+GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms, scan_start) ON delivery.shards TO delivery_service;
 GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON delivery.dispatchers TO delivery_service;
 SELECT pg_temp.let_see_transactions('delivery_service');
 
 -- For `salesctl verify` and `salesctl shipments dead-letters`. Operators also redrive dead-lettered
--- steps.
+-- steps, which moves the starts of the scans back.
 GRANT SELECT ON delivery.shipments, delivery.shards, delivery.dispatchers TO sales_reader, sales_operator;
 GRANT UPDATE (next_step_at, refused_step_at, refusal) ON delivery.shipments TO sales_operator;
+GRANT UPDATE (scan_start) ON delivery.shards TO sales_operator;

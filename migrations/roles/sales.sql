@@ -20,7 +20,7 @@ GRANT INSERT, SELECT (event_id, aggregate_id) ON sales.outbox_events TO sales_ap
 -- letters. It has no rights on orders.
 GRANT SELECT, INSERT, DELETE, UPDATE (attempts, next_attempt_at, last_error) ON sales.outbox_events TO outbox_relay;
 GRANT SELECT ON SEQUENCE sales.outbox_events_seq_seq TO outbox_relay; -- where the next event will be
-GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms) ON sales.outbox_shards TO outbox_relay;
+GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms, scan_start) ON sales.outbox_shards TO outbox_relay;
 GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON sales.outbox_relays TO outbox_relay;
 GRANT INSERT, SELECT (redriven_at) ON sales.outbox_dead_letters TO outbox_relay; -- to count dead letters that were not redriven
 

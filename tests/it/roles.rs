@@ -42,6 +42,7 @@ outbox_relay      sales.outbox_events         UPDATE(attempts) UPDATE(next_attem
 outbox_relay      sales.outbox_events         UPDATE(last_error)
 outbox_relay      sales.outbox_shards         SELECT UPDATE(owner) UPDATE(token)
 outbox_relay      sales.outbox_shards         UPDATE(lease_until) UPDATE(lease_ms)
+outbox_relay      sales.outbox_shards         UPDATE(scan_start)
 outbox_relay      sales.outbox_relays         SELECT INSERT DELETE
 outbox_relay      sales.outbox_relays         UPDATE(lease_until) UPDATE(lease_ms)
 outbox_relay      sales.outbox_dead_letters   INSERT SELECT(redriven_at)
@@ -52,6 +53,7 @@ delivery_service  delivery.shipments          UPDATE(next_attempt_at)
 delivery_service  delivery.shipments          UPDATE(shipped_at) UPDATE(delivered_at)
 delivery_service  delivery.shards             SELECT UPDATE(owner) UPDATE(token)
 delivery_service  delivery.shards             UPDATE(lease_until) UPDATE(lease_ms)
+delivery_service  delivery.shards             UPDATE(scan_start)
 delivery_service  delivery.dispatchers        SELECT INSERT DELETE
 delivery_service  delivery.dispatchers        UPDATE(lease_until) UPDATE(lease_ms)
 status_consumer   sales.orders                SELECT(id) SELECT(status) UPDATE(status)
@@ -69,7 +71,7 @@ sales_reader      sales.outbox_events         SELECT
 sales_reader      sales.outbox_relays         SELECT
 sales_reader      sales.outbox_shards         SELECT
 sales_operator    delivery.dispatchers        SELECT
-sales_operator    delivery.shards             SELECT
+sales_operator    delivery.shards             SELECT UPDATE(scan_start)
 sales_operator    delivery.shipments          SELECT UPDATE(next_step_at)
 sales_operator    delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
 sales_operator    sales.order_items           SELECT
@@ -212,8 +214,9 @@ async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
 async fn starts(connection: &mut Connection, queue: QueueName) -> Vec<ShardStart> {
     let (mut starts, all) = (ScanStarts::new(queue), (0..SHARDS).collect::<Vec<_>>());
     for _ in 0..2 {
-        starts.advance(connection, &all).await.unwrap();
+        starts.current(connection, &all).await.unwrap();
     }
+    starts.store(connection, &all).await.unwrap();
     starts.of(&all)
 }
 

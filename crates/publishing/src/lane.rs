@@ -11,8 +11,8 @@ use std::time::Duration;
 use messaging::{InFlightBatch, PoisonBreaker, PublishError, Publisher, REPORT_WAIT};
 use service_kit::retry::outage::Outage;
 use service_kit::{Chain, Heartbeat};
-use store::Database;
 use store::shards::{Claimed, Held, HeldShard, ScanStarts, ShardStart};
+use store::{Connection, Database, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,9 +58,9 @@ pub(crate) struct Lane<Q: Queue> {
     pub(crate) outage: Outage,
     pub(crate) in_flight: OrdersInFlight<Q>,
     breaker: PoisonBreaker,
-    starts: ScanStarts,
-    /// How often the scans had started at the beginning when this lane last did.
-    restarts: u64,
+    pub(crate) starts: ScanStarts,
+    /// The number of changes of the stored starts when this lane last read them.
+    start_changes: u64,
     /// Deferred rows may become due until then.
     pub(crate) deferred_until: Option<Instant>,
 }
@@ -76,7 +76,7 @@ impl<Q: Queue> Lane<Q> {
         // Idle until `work`.
         heartbeat.rest();
         let (in_flight, deferred_until) = (OrdersInFlight::default(), None);
-        let (starts, restarts) = (ScanStarts::new(Q::NAME), shared.wakes.restarts());
+        let (starts, start_changes) = (ScanStarts::new(Q::NAME), shared.wakes.start_changes());
         Self {
             number,
             heartbeat,
@@ -85,7 +85,7 @@ impl<Q: Queue> Lane<Q> {
             in_flight,
             breaker,
             starts,
-            restarts,
+            start_changes,
             deferred_until,
         }
     }
@@ -117,6 +117,9 @@ impl<Q: Queue> Lane<Q> {
             self.heartbeat.beat();
             let result = self.settle(batch, reports, &window).await;
             self.note(&result);
+        }
+        if let Err(error) = self.store_starts(&window).await {
+            tracing::warn!(error = %Chain(&error), "scan starts not stored; the next holder reads more deleted rows");
         }
         self.heartbeat.rest();
         self
@@ -150,19 +153,34 @@ impl<Q: Queue> Lane<Q> {
         sum
     }
 
-    /// The shards of this lane.
+    /// The shards of this lane, with their leases.
     pub(crate) fn held(&self, window: &LeaseWindow) -> Vec<HeldShard> {
         window.of_lane(self.number, self.shared.settings.lanes)
     }
 
+    /// The shards of this lane.
+    pub(crate) fn shards(&self, window: &LeaseWindow) -> Vec<i16> {
+        self.held(window).iter().map(|held| held.shard).collect()
+    }
+
     /// Where the scans of these shards start.
-    pub(crate) fn starts_of(&mut self, shards: &[i16]) -> Vec<ShardStart> {
-        let restarts = self.shared.wakes.restarts();
-        if self.restarts != restarts {
-            self.restarts = restarts;
-            self.starts.reset();
+    async fn scan_starts(
+        &mut self,
+        connection: &mut Connection,
+        shards: &[i16],
+    ) -> Result<Vec<ShardStart>, StoreError> {
+        let start_changes = self.shared.wakes.start_changes();
+        if self.start_changes != start_changes {
+            self.start_changes = start_changes;
+            self.starts.forget();
         }
-        self.starts.of(shards)
+        self.starts.current(connection, shards).await
+    }
+
+    /// Stores where the scans of this lane's shards start, for the next holder.
+    async fn store_starts(&mut self, window: &LeaseWindow) -> Result<(), StoreError> {
+        let mut connection = self.shared.database.connection().await?;
+        self.starts.store(&mut connection, &self.shards(window)).await
     }
 
     /// Publishes the oldest rows of the lane's shards, and marks those that are acknowledged
@@ -177,10 +195,7 @@ impl<Q: Queue> Lane<Q> {
         let Claimed { rows, more: behind } = {
             let (in_flight, limit) = (self.in_flight.orders(), shared.settings.shard_batch);
             let mut connection = shared.database.connection().await?;
-            if self.starts.advance_is_due() {
-                self.starts.advance(&mut connection, &shards).await?;
-            }
-            let starts = self.starts_of(&shards);
+            let starts = self.scan_starts(&mut connection, &shards).await?;
             shared.queue.claim(&mut connection, &starts, &in_flight, limit).await?
         };
         let claimed = rows.len();

@@ -9,9 +9,8 @@ use std::time::Duration;
 use chrono::Utc;
 use service_kit::retry::outage::Outage;
 use store::horizon::{self, HeldBack};
-use store::shards::{QueueStatus, ScanStarts, Shards};
+use store::shards::{self, QueueStatus, Shards};
 use store::{Database, StoreError};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::Queue;
@@ -26,11 +25,7 @@ pub(crate) async fn observe<Q: Queue>(
     wakes: Wakes,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let starts = Mutex::new(ScanStarts::new(Q::NAME));
-    let observe = async || {
-        let mut starts = starts.lock().await;
-        observe_once::<Q>(&database, &mut starts, wakes.observes()).await
-    };
+    let observe = || observe_once::<Q>(&database, wakes.observes());
     Outage::of("queue metrics").repeat(shutdown, observe).await
 }
 
@@ -38,15 +33,14 @@ pub(crate) async fn observe<Q: Queue>(
 /// value. Returns the pause before the next observation.
 async fn observe_once<Q: Queue>(
     database: &Database,
-    starts: &mut ScanStarts,
     observes: bool,
 ) -> Result<Duration, StoreError> {
     let queue = Q::NAME.label();
     if observes {
         let mut connection = database.connection().await?;
-        let shards: Vec<i16> = Shards::ALL.iter().collect();
-        starts.advance(&mut connection, &shards).await?;
-        let status = Q::status(&mut connection, &starts.of(&shards)).await?;
+        let all: Vec<i16> = Shards::ALL.iter().collect();
+        let starts = shards::stored(&mut connection, Q::NAME, &all).await?;
+        let status = Q::status(&mut connection, &starts).await?;
         show(queue, &status, Utc::now().timestamp());
         horizon::held_back(&mut connection).await?.show();
     } else {

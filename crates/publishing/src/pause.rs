@@ -66,11 +66,11 @@ impl<Q: Queue> Lane<Q> {
         }
         let poll_interval = self.shared.settings.poll_interval;
         let longest = if self.waits() { poll_interval.min(MIN_DEFERRAL) } else { poll_interval };
-        let shards: Vec<i16> = self.held(window).iter().map(|held| held.shard).collect();
+        let shards = self.shards(window);
         if shards.is_empty() {
             return Pause { length: longest, ends_with_notification: true };
         }
-        let starts = self.starts_of(&shards);
+        let starts = self.starts.of(&shards);
         let (queue, database) = (&self.shared.queue, &self.shared.database);
         let next = queue.until_next_due(database, &starts, &self.in_flight.orders(), longest).await;
         match next {

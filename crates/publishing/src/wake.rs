@@ -20,8 +20,8 @@ use crate::leases::lane_of;
 pub struct Wakes {
     notifies: Arc<[Notify]>,
     shards_free: Arc<Notify>,
-    /// How often the scans had to start at the beginning of their shards.
-    restarts: Arc<AtomicU64>,
+    /// How often the stored starts of the scans had to be read again.
+    start_changes: Arc<AtomicU64>,
     /// The shards of this instance. Notifications of other shards are for other instances.
     held: Arc<AtomicU64>,
 }
@@ -29,8 +29,8 @@ pub struct Wakes {
 impl Wakes {
     pub(crate) fn new(lanes: usize) -> Self {
         let notifies = (0..lanes).map(|_| Notify::new()).collect();
-        let (shards_free, restarts, held) = Default::default();
-        Self { notifies, shards_free, restarts, held }
+        let (shards_free, start_changes, held) = Default::default();
+        Self { notifies, shards_free, start_changes, held }
     }
 
     /// Sets the shards that are held.
@@ -58,14 +58,14 @@ impl Wakes {
         self.shards_free.notified().await;
     }
 
-    /// How often the scans had to start at the beginning of their shards.
-    pub(crate) fn restarts(&self) -> u64 {
-        self.restarts.load(Ordering::Relaxed)
+    /// How often the stored starts of the scans had to be read again.
+    pub(crate) fn start_changes(&self) -> u64 {
+        self.start_changes.load(Ordering::Relaxed)
     }
 
-    /// Wakes all lanes, and lets their scans start at the beginning.
-    fn restart_scans(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
+    /// Wakes all lanes, and lets them read the stored starts of their scans again.
+    fn starts_changed(&self) {
+        self.start_changes.fetch_add(1, Ordering::Relaxed);
         self.notify_all();
     }
 
@@ -78,7 +78,7 @@ impl Wakes {
         match notification {
             Notification::Events(shards) => self.notify_lanes(shards),
             Notification::ShardsFree => self.shards_free.notify_one(),
-            Notification::Redriven => self.restart_scans(),
+            Notification::Redriven => self.starts_changed(),
         }
     }
 
@@ -109,7 +109,7 @@ pub(crate) async fn listen(
 async fn forward_all(mut listener: Listener, wakes: &Wakes) -> Result<Infallible, StoreError> {
     // For rows that were committed before the listener was connected, perhaps on another server
     // than the rows before them.
-    wakes.restart_scans();
+    wakes.starts_changed();
     loop {
         wakes.forward(listener.next().await?);
     }
@@ -122,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redrive_restarts_the_scans_and_wakes_every_lane() {
+    fn a_redrive_lets_every_lane_read_its_starts_again() {
         let wakes = Wakes::new(2);
         wakes.set_held(Shards::ALL);
         wakes.forward(Notification::Redriven);
-        assert_eq!(wakes.restarts(), 1);
+        assert_eq!(wakes.start_changes(), 1);
         assert!((0..2).all(|lane| wakes.woken(lane).now_or_never().is_some()));
     }
 }

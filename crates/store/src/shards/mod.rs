@@ -9,7 +9,7 @@ mod wake;
 
 pub use leases::{HeldShard, Holder, Share, extend, holders, release, share, unheld};
 pub(crate) use scan_starts::StartRows;
-pub use scan_starts::{ScanStarts, ShardStart};
+pub use scan_starts::{ScanStarts, ShardStart, stored};
 pub(crate) use wake::notify;
 pub use wake::{Listener, Notification, Notifier, Shards};
 

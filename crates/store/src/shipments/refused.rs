@@ -95,27 +95,40 @@ pub async fn count_refused(
 }
 
 statement! {
-    struct Redrive { order: Option<Uuid>, limit: i64 } -> ();
-    "UPDATE delivery.shipments
-     SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
-     WHERE order_id IN (
-         SELECT order_id FROM delivery.shipments
-         WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
-         ORDER BY refused_step_at LIMIT " {BigInt = limit} " FOR UPDATE
-     )"
+    struct Redrive { order: Option<Uuid>, limit: i64 } -> BigInt;
+    "WITH redriven AS (
+         UPDATE delivery.shipments
+         SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
+         WHERE order_id IN (
+             SELECT order_id FROM delivery.shipments
+             WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
+             ORDER BY refused_step_at LIMIT " {BigInt = limit} " FOR UPDATE
+         )
+         RETURNING delivery.shard_of(order_id) AS shard, (extract(epoch FROM next_step_at) * 1000000)::bigint AS position
+     ),
+     earliest AS (SELECT shard, min(position) AS position FROM redriven GROUP BY shard),
+     late AS (
+         SELECT s.shard, e.position FROM delivery.shards s JOIN earliest e ON e.shard = s.shard
+         ORDER BY s.shard FOR NO KEY UPDATE OF s
+     ),
+     moved AS (
+         UPDATE delivery.shards s SET scan_start = least(s.scan_start, late.position) FROM late WHERE s.shard = late.shard
+     )
+     SELECT count(*) FROM redriven"
 }
 
 /// Redrives the `most` oldest refused steps, or that of one order: makes them due again at their
-/// original times, and notifies the dispatchers. Returns the number of redriven steps.
+/// original times, moves the scans of their shards back to them, and notifies the dispatchers.
+/// Returns the number of redriven steps.
 pub async fn redrive(
     connection: &mut Connection,
     order: Option<OrderId>,
     most: i64,
-) -> Result<usize, StoreError> {
+) -> Result<i64, StoreError> {
     connection
         .transaction(async |connection| {
             let statement = Redrive { order: &order.map(OrderId::as_uuid), limit: &most };
-            let redriven = statement.execute(connection).await?;
+            let redriven: i64 = statement.get_result(connection).await?;
             if redriven > 0 {
                 notify(connection, QueueName::Shipments, Notification::Redriven).await?;
             }

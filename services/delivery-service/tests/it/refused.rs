@@ -84,11 +84,9 @@ async fn when_kafka_refuses_most_steps_only_the_first_few_are_dead_lettered() {
     assert!(world.database.count(refused).await < 20);
 
     limit_records(&world.stack, &world.topics.delivery_events, ENOUGH).await;
-    let redrive = "UPDATE delivery.shipments
-        SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
-        WHERE refused_step_at IS NOT NULL";
     eventually("all are delivered", async || {
-        world.database.execute(redrive).await;
+        let mut connection = world.store().connection().await.unwrap();
+        store::shipments::redrive(&mut connection, None, 100).await.unwrap();
         let delivered = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
         (world.database.count(delivered).await == 60).then_some(())
     })

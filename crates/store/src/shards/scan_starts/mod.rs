@@ -9,16 +9,23 @@
 //! position is closed, which means that no earlier row can appear any more, once every transaction
 //! has ended that held such a lock when the position was the next one. Other transactions may stay
 //! open: they cannot have written an earlier row.
+//!
+//! The starts are also stored with the leases of the shards, so that the next holder of a shard does
+//! not begin with the rows that its predecessors have finished.
 
-use std::collections::HashSet;
+mod closing;
+mod stored;
+
 use std::time::Duration;
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, SmallInt};
 use diesel_async::RunQueryDsl;
 use tokio::time::Instant;
 
+use self::closing::{Closing, Reading};
+pub use self::stored::stored;
 use super::{QueueName, SHARDS, Shards};
 use crate::statement::{push, statement};
 use crate::{Connection, StoreError};
@@ -72,24 +79,13 @@ const BEGINNING: i64 = 0;
 /// again, a clock can be set back, and an operator can change a time.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_mins(1);
 
+/// Interval between two writes of the starts to the database. A holder that is killed leaves the
+/// rows of this time to its successor, which reads them once more.
+const STORE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Number of claimed rows after which the starts move: a scan reads at most as many that are gone,
 /// and those that were claimed since.
 const ADVANCE_AFTER: usize = 500;
-
-statement! {
-    varying struct NextPosition { queue: QueueName } -> BigInt;
-    "SELECT " (queue.next_position())
-}
-
-statement! {
-    /// Prepared transactions belong to no process, and their ids differ from those before the
-    /// `PREPARE`.
-    varying struct OpenWriters { queue: QueueName } -> (Nullable<Text>, Bool);
-    "SELECT virtualtransaction, pid IS NULL FROM pg_locks
-     WHERE locktype = 'relation' AND relation = '" (queue.rows()) "'::regclass
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND mode = 'RowExclusiveLock' AND granted"
-}
 
 statement! {
     /// The position of the oldest row of each shard, from the start of its scan.
@@ -99,54 +95,6 @@ statement! {
      CROSS JOIN LATERAL (" (queue.oldest()) ") oldest"
 }
 
-/// The writers of a queue at one time.
-#[derive(Debug)]
-struct Reading {
-    /// The first position that a later writer can use. Read before the writers.
-    next_position: i64,
-    writers: HashSet<String>,
-    any_prepared: bool,
-}
-
-impl Reading {
-    async fn take(connection: &mut Connection, queue: QueueName) -> Result<Self, StoreError> {
-        let next_position = NextPosition { queue: &queue }.get_result(connection).await?;
-        let writers: Vec<(Option<String>, bool)> =
-            OpenWriters { queue: &queue }.load(connection).await?;
-        let any_prepared = writers.iter().any(|(_, prepared)| *prepared);
-        let writers = writers.into_iter().filter_map(|(transaction, _)| transaction).collect();
-        Ok(Self { next_position, writers, any_prepared })
-    }
-}
-
-/// The last closed position, and the one that closes next.
-#[derive(Debug, Default)]
-struct Closing {
-    closed: i64,
-    /// An earlier reading, with those of its writers that have not ended.
-    waits: Option<Reading>,
-}
-
-impl Closing {
-    /// Returns whether positions are used again, so that nothing is closed any more.
-    fn note(&mut self, now: Reading) -> bool {
-        let Some(waits) = &mut self.waits else {
-            self.waits = Some(now);
-            return false;
-        };
-        if now.next_position < waits.next_position {
-            *self = Self { closed: BEGINNING, waits: Some(now) };
-            return true;
-        }
-        waits.writers.retain(|writer| now.writers.contains(writer));
-        if waits.writers.is_empty() && !now.any_prepared {
-            self.closed = waits.next_position;
-            self.waits = Some(now);
-        }
-        false
-    }
-}
-
 /// The start of the scan of each shard of a queue, as one reader of the queue knows it.
 #[derive(Debug)]
 pub struct ScanStarts {
@@ -154,35 +102,54 @@ pub struct ScanStarts {
     closing: Closing,
     /// Of each shard, by its number.
     positions: Vec<i64>,
+    /// The position of each shard that is stored in the database, by its number; none if it has to
+    /// be read.
+    stored: Vec<Option<i64>>,
     /// Number of rows that were claimed since the starts moved.
     claimed: usize,
     full_scan_at: Instant,
+    store_at: Instant,
 }
 
 impl ScanStarts {
-    /// Starts every scan at the beginning.
+    /// Knows no starts yet.
     pub fn new(queue: QueueName) -> Self {
+        let shards = usize::from(SHARDS.unsigned_abs());
+        let now = Instant::now();
         Self {
             queue,
             closing: Closing::default(),
-            positions: vec![BEGINNING; usize::from(SHARDS.unsigned_abs())],
+            positions: vec![BEGINNING; shards],
+            stored: vec![None; shards],
             claimed: 0,
-            full_scan_at: Instant::now() + FULL_SCAN_INTERVAL,
+            full_scan_at: now + FULL_SCAN_INTERVAL,
+            store_at: now + STORE_INTERVAL,
         }
     }
 
-    /// The starts of these shards.
+    /// The starts of these shards. Moves them first if that is worthwhile.
+    pub async fn current(
+        &mut self,
+        connection: &mut Connection,
+        shards: &[i16],
+    ) -> Result<Vec<ShardStart>, StoreError> {
+        if self.advance_is_due(shards) {
+            self.advance(connection, shards).await?;
+        }
+        Ok(self.of(shards))
+    }
+
+    /// The starts of these shards, as they are.
     pub fn of(&self, shards: &[i16]) -> Vec<ShardStart> {
         let start =
             |shard: &i16| ShardStart { shard: *shard, position: self.positions[index(*shard)] };
         shards.iter().map(start).collect()
     }
 
-    /// Lets every scan start at the beginning, until [`Self::advance`], which is due now.
-    pub fn reset(&mut self) {
-        self.positions.fill(BEGINNING);
-        self.claimed = ADVANCE_AFTER;
-        self.full_scan_at = Instant::now() + FULL_SCAN_INTERVAL;
+    /// Reads the stored starts again before the next scan: they may be on another server now, or a
+    /// redrive has moved them back.
+    pub fn forget(&mut self) {
+        self.stored.fill(None);
     }
 
     /// Notes that rows were claimed, which are gone soon.
@@ -190,10 +157,11 @@ impl ScanStarts {
         self.claimed += rows;
     }
 
-    /// Whether it is worthwhile to move the starts, or time for a full scan.
-    pub fn advance_is_due(&self) -> bool {
-        let closed_none = self.closing.closed == BEGINNING;
-        closed_none || self.claimed >= ADVANCE_AFTER || self.full_scan_is_due()
+    fn advance_is_due(&self, shards: &[i16]) -> bool {
+        self.closing.closed == BEGINNING
+            || self.claimed >= ADVANCE_AFTER
+            || self.full_scan_is_due()
+            || shards.iter().any(|shard| self.stored[index(*shard)].is_none())
     }
 
     fn full_scan_is_due(&self) -> bool {
@@ -202,14 +170,18 @@ impl ScanStarts {
 
     /// Moves the starts of these shards forward to their oldest rows, or to the last closed position
     /// if that is earlier. Looks for the oldest rows from the beginning at an interval.
-    pub async fn advance(
+    async fn advance(
         &mut self,
         connection: &mut Connection,
         shards: &[i16],
     ) -> Result<(), StoreError> {
-        let used_again = self.closing.note(Reading::take(connection, self.queue).await?);
-        if used_again || self.full_scan_is_due() {
-            self.reset();
+        self.load(connection, shards).await?;
+        let reading = Reading::take(connection, self.queue).await?;
+        let is_ahead = |shard: &i16| self.positions[index(*shard)] > reading.next_position;
+        let used_again = shards.iter().any(is_ahead);
+        if self.closing.note(reading) || used_again || self.full_scan_is_due() {
+            self.positions.fill(BEGINNING);
+            self.full_scan_at = Instant::now() + FULL_SCAN_INTERVAL;
         }
         self.claimed = 0;
         let closed = self.closing.closed;
@@ -226,6 +198,52 @@ impl ScanStarts {
         for (shard, oldest) in oldest {
             let start = &mut self.positions[index(shard)];
             *start = oldest.min(*start);
+        }
+        if Instant::now() >= self.store_at {
+            self.store(connection, shards).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the stored starts of those of these shards for which they are not known.
+    async fn load(
+        &mut self,
+        connection: &mut Connection,
+        shards: &[i16],
+    ) -> Result<(), StoreError> {
+        let unknown = |shard: &&i16| self.stored[index(**shard)].is_none();
+        let unknown: Vec<i16> = shards.iter().filter(unknown).copied().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for start in stored::stored(connection, self.queue, &unknown).await? {
+            self.positions[index(start.shard)] = start.position;
+            self.stored[index(start.shard)] = Some(start.position);
+        }
+        Ok(())
+    }
+
+    /// Stores the starts of these shards for their next holder.
+    pub async fn store(
+        &mut self,
+        connection: &mut Connection,
+        shards: &[i16],
+    ) -> Result<(), StoreError> {
+        self.store_at = Instant::now() + STORE_INTERVAL;
+        let mut starts = self.of(shards);
+        starts.retain(|start| {
+            self.stored[index(start.shard)].is_some_and(|stored| stored != start.position)
+        });
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let expected = starts.iter().filter_map(|start| {
+            let position = self.stored[index(start.shard)].take()?;
+            Some(ShardStart { position, ..*start })
+        });
+        let expected: Vec<ShardStart> = expected.collect();
+        for shard in stored::store(connection, self.queue, &starts, &expected).await? {
+            self.stored[index(shard)] = Some(self.positions[index(shard)]);
         }
         Ok(())
     }

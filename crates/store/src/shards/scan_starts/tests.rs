@@ -21,12 +21,25 @@ const WRITERS: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Action {
-    Begin { writer: usize },
-    Insert { writer: usize },
-    Commit { writer: usize },
-    RollBack { writer: usize },
+    Begin {
+        writer: usize,
+    },
+    Insert {
+        writer: usize,
+    },
+    Commit {
+        writer: usize,
+    },
+    RollBack {
+        writer: usize,
+    },
     Advance,
-    Publish { most_per_shard: i64 },
+    Store,
+    /// Another reader takes over.
+    Restart,
+    Publish {
+        most_per_shard: i64,
+    },
 }
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
@@ -36,6 +49,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         3 => (0..WRITERS).prop_map(|writer| Action::Commit { writer }),
         1 => (0..WRITERS).prop_map(|writer| Action::RollBack { writer }),
         3 => Just(Action::Advance),
+        2 => Just(Action::Store),
+        1 => Just(Action::Restart),
         2 => (1_i64..4).prop_map(|most_per_shard| Action::Publish { most_per_shard }),
     ];
     vec(action, 1..80)
@@ -181,6 +196,11 @@ impl Fixture {
                     }
                 }
                 Action::Advance => starts.advance(&mut self.reader, &self.all).await.unwrap(),
+                Action::Store => starts.store(&mut self.reader, &self.all).await.unwrap(),
+                Action::Restart => {
+                    starts = ScanStarts::new(R::QUEUE);
+                    starts.current(&mut self.reader, &self.all).await.unwrap();
+                }
                 Action::Publish { most_per_shard } => {
                     published += self.publish::<R>(&starts, most_per_shard).await;
                 }
@@ -199,6 +219,12 @@ impl Fixture {
             published += more;
         }
         self.compare::<R>(&starts).await
+    }
+
+    async fn stored(&mut self, queue: QueueName) -> Vec<ShardStart> {
+        let mut stored = stored(&mut self.reader, queue, &self.all).await.unwrap();
+        stored.sort_by_key(|start| start.shard);
+        stored
     }
 
     async fn publish<R: Rows>(&mut self, starts: &ScanStarts, most: i64) -> usize {
@@ -227,6 +253,8 @@ fn check_schedules<R: Rows>() {
                 run(connection, "ROLLBACK").await;
             }
             run(&mut fixture.reader, &format!("TRUNCATE {}", R::TABLE)).await;
+            let forget = format!("UPDATE {} SET scan_start = 0", R::QUEUE.shards());
+            run(&mut fixture.reader, &forget).await;
             result
         })
     });
@@ -299,17 +327,65 @@ async fn starts_after_a_row<R: Rows>(fixture: &mut Fixture) -> ScanStarts {
     starts
 }
 
+async fn the_next_reader_begins_at_the_starts<R: Rows>() {
+    let mut fixture = Fixture::create(R::QUEUE).await;
+    let mut starts = starts_after_a_row::<R>(&mut fixture).await;
+    starts.store(&mut fixture.reader, &fixture.all).await.unwrap();
+    let mut next = ScanStarts::new(R::QUEUE);
+    let begins = next.current(&mut fixture.reader, &fixture.all).await.unwrap();
+    assert_eq!(begins, starts.of(&fixture.all));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_reader_of_the_outbox_begins_at_the_stored_starts() {
+    the_next_reader_begins_at_the_starts::<Outbox>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_reader_of_the_shipments_begins_at_the_stored_starts() {
+    the_next_reader_begins_at_the_starts::<Shipments>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_are_stored_at_an_interval() {
+    let mut fixture = Fixture::create(QueueName::Outbox).await;
+    let mut starts = starts_after_a_row::<Outbox>(&mut fixture).await;
+    let beginnings = ShardStart::beginnings();
+    assert_eq!(fixture.stored(QueueName::Outbox).await, beginnings);
+    starts.store_at = Instant::now();
+    starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
+    assert_ne!(fixture.stored(QueueName::Outbox).await, beginnings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_does_not_overwrite_the_starts_of_another() {
+    let mut fixture = Fixture::create(QueueName::Outbox).await;
+    let mut first = starts_after_a_row::<Outbox>(&mut fixture).await;
+    let mut second = starts_after_a_row::<Outbox>(&mut fixture).await;
+    second.store(&mut fixture.reader, &fixture.all).await.unwrap();
+    first.store(&mut fixture.reader, &fixture.all).await.unwrap();
+    assert_eq!(fixture.stored(QueueName::Outbox).await, second.of(&fixture.all));
+    assert_eq!(
+        first.current(&mut fixture.reader, &fixture.all).await.unwrap(),
+        second.of(&fixture.all)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_that_are_used_again_are_scanned() {
     let mut fixture = Fixture::create(QueueName::Outbox).await;
     run(&mut fixture.reader, "SELECT setval('sales.outbox_events_seq_seq', 1000)").await;
     let mut starts = starts_after_a_row::<Outbox>(&mut fixture).await;
+    starts.store(&mut fixture.reader, &fixture.all).await.unwrap();
     // As after a failover to a server that lacks the latest transactions.
     let restart = "ALTER SEQUENCE sales.outbox_events_seq_seq RESTART";
     run(&mut fixture.reader, restart).await;
     Outbox::insert(&fixture.world, &mut fixture.writers[0]).await;
-    starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
-    assert_eq!(fixture.publish::<Outbox>(&starts, 10).await, 1);
+    for mut starts in [starts, ScanStarts::new(QueueName::Outbox)] {
+        starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
+        let found = Outbox::claim(&mut fixture.reader, &starts.of(&fixture.all), 10).await;
+        assert_eq!(found.len(), 1);
+    }
 }
 
 async fn insert_an_overdue_shipment(fixture: &mut Fixture) {
@@ -325,24 +401,33 @@ async fn a_scan_from_the_beginning_finds_what_an_operator_has_changed() {
     insert_an_overdue_shipment(&mut fixture).await;
     starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
     assert_eq!(fixture.publish::<Shipments>(&starts, 10).await, 0);
-    assert!(!starts.advance_is_due());
+    assert!(!starts.advance_is_due(&fixture.all));
     starts.full_scan_at = Instant::now();
-    assert!(starts.advance_is_due());
+    assert!(starts.advance_is_due(&fixture.all));
     starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
     assert_eq!(fixture.publish::<Shipments>(&starts, 10).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_redrive_the_scans_start_at_the_beginning_once() {
+async fn a_redrive_moves_the_stored_starts_back() {
     let mut fixture = Fixture::create(QueueName::Shipments).await;
+    Shipments::insert(&fixture.world, &mut fixture.writers[0]).await;
+    let beginnings = ShardStart::beginnings();
+    let step = Shipments::claim(&mut fixture.reader, &beginnings, 1).await.remove(0);
+    let held = fixture.held[index(step.shard)];
+    assert!(shipments::refuse(&mut fixture.reader, held, &step, "too large").await.unwrap());
     let mut starts = starts_after_a_row::<Shipments>(&mut fixture).await;
-    insert_an_overdue_shipment(&mut fixture).await;
-    starts.reset();
-    assert_eq!(starts.of(&fixture.all), ShardStart::beginnings());
-    assert!(starts.advance_is_due());
+    starts.store(&mut fixture.reader, &fixture.all).await.unwrap();
+
+    assert_eq!(shipments::redrive(&mut fixture.reader, None, 10).await.unwrap(), 1);
+    // A reader that does not know it yet moves on, and stores nothing for this shard.
     starts.advance(&mut fixture.reader, &fixture.all).await.unwrap();
-    assert!(!starts.advance_is_due());
-    assert_eq!(fixture.publish::<Shipments>(&starts, 10).await, 1);
+    starts.store(&mut fixture.reader, &fixture.all).await.unwrap();
+    for mut starts in [starts, ScanStarts::new(QueueName::Shipments)] {
+        let starts = starts.current(&mut fixture.reader, &fixture.all).await.unwrap();
+        let found = Shipments::claim(&mut fixture.reader, &starts, 10).await;
+        assert_eq!(found, std::slice::from_ref(&step));
+    }
 }
 
 #[test]

@@ -1,0 +1,1 @@
+ALTER TABLE delivery.shards DROP COLUMN scan_start;

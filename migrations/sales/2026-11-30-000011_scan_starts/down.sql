@@ -1,0 +1,1 @@
+ALTER TABLE sales.outbox_shards DROP COLUMN scan_start;
