@@ -7,9 +7,11 @@ FROM unnest(ARRAY['delivery_service', 'sales_reader', 'sales_operator']) AS role
 -- delivery-service inserts and updates shipments, and leases their shards. Shipments are never
 -- deleted.
 GRANT SELECT, INSERT,
-    UPDATE (state, next_step_at, next_attempt_at, refused_step_at, refusal, lease_token, lease_until, shipped_at, delivered_at)
+    UPDATE (state, next_step_at, next_attempt_at, refused_step_at, refusal, lease_token, lease_until, shipped_at, delivered_at,
+            cancelled_at, resume_at, cancellation, cancellation_requested_at, cancellation_correlation_id,
+            cancellation_traceparent, cancellation_tracestate, cancellation_refused_at)
     ON delivery.shipments TO delivery_service;
-GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms, scan_start) ON delivery.shards TO delivery_service;
+GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms, scan_start, claimed_until) ON delivery.shards TO delivery_service;
 GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON delivery.dispatchers TO delivery_service;
 SELECT pg_temp.let_see_transactions('delivery_service');
 

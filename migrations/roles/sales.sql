@@ -12,8 +12,9 @@
 SELECT pg_temp.prepare(role, 'sales')
 FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator']) AS role;
 
--- sales-api inserts and reads orders. Of events, it can read only the ids.
-GRANT SELECT, INSERT ON sales.orders, sales.order_items, sales.order_status_history TO sales_api;
+-- sales-api inserts and reads orders, and requests to cancel them. Of events, it can read only the
+-- ids.
+GRANT SELECT, INSERT ON sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations TO sales_api;
 GRANT INSERT, SELECT (event_id, aggregate_id) ON sales.outbox_events TO sales_api;
 
 -- outbox-relay publishes the outbox, reads it for its metrics, and inserts announcements of dead
@@ -29,12 +30,13 @@ SELECT pg_temp.let_see_transactions('outbox_relay');
 -- status-consumer updates the status of orders. It cannot read their owners and items.
 GRANT SELECT (id, status), UPDATE (status) ON sales.orders TO status_consumer;
 GRANT INSERT, SELECT (order_id, sequence, event_id) ON sales.order_status_history TO status_consumer;
+GRANT SELECT (order_id, refused_at), UPDATE (refusal, refused_at) ON sales.order_cancellations TO status_consumer;
 -- Only its previous version uses the inbox: the next release drops the table.
 GRANT SELECT, INSERT, DELETE, UPDATE (received_at) ON sales.inbox TO status_consumer;
 
 -- For `salesctl verify`, `salesctl outbox status` and `salesctl outbox dead-letters`.
-GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events, sales.outbox_shards,
-    sales.outbox_relays, sales.outbox_dead_letters TO sales_reader, sales_operator;
+GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations,
+    sales.outbox_events, sales.outbox_shards, sales.outbox_relays, sales.outbox_dead_letters TO sales_reader, sales_operator;
 
 -- For `salesctl outbox redrive` and `salesctl repair`.
 GRANT UPDATE (redriven_at, redrive_count) ON sales.outbox_dead_letters TO sales_operator;

@@ -60,13 +60,23 @@ async fn every_record_of_a_running_system_conforms_to_the_contracts() {
         .execute(r#"UPDATE sales.outbox_events SET payload = ('"' || repeat('x', 1100000) || '"')::json"#)
         .await;
     system.accept().await;
+    // One order is about to be shipped, the other one is due in an hour.
+    let (shipped, cancelled) = (system.accept().await, system.accept().await);
+    let due = format!(
+        "INSERT INTO delivery.shipments (order_id, next_step_at)
+         VALUES ('{shipped}', now()), ('{cancelled}', now() + interval '1 hour')"
+    );
+    system.world.database.execute(&due).await;
+    for order in [&shipped, &cancelled] {
+        system.salesctl(&["orders", "cancel", "--timeout", "1", order]).await.failed(1);
+    }
     produce(stack, &topics.delivery_events, "poison", Some("{"), &[]).await;
     produce(stack, &topics.order_events, "poison", Some("{"), &[]).await;
 
     let services = system.start_background();
     let all = [
-        (&topics.order_events, 2, None),
-        (&topics.delivery_events, 3, None),
+        (&topics.order_events, 6, None),
+        (&topics.delivery_events, 7, None),
         (&topics.dead_letters, 1, None),
         (&topics.order_events_dlq(), 1, Some(DEAD_LETTER)),
         (&topics.delivery_events_dlq(), 1, Some(DEAD_LETTER)),

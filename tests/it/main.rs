@@ -1,6 +1,7 @@
 //! Tests of the whole system.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cancel;
 mod configuration;
 mod conformance;
 mod documentation;

@@ -2,7 +2,7 @@
 //! instances of this version run: during a rolling update, and after a rollback.
 
 use domain::{DeliveryStep, OrderId};
-use store::orders::{Applied, ReportedStep, apply};
+use store::orders::{Applied, Report, ReportedStep, apply};
 use system_tests::System;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ async fn the_previous_status_consumer_works_beside_this_one() {
     // Both read the first event: this version waits for the previous one.
     let shipped = event(DeliveryStep::Shipped);
     assert_eq!(apply_as_before(&previous, &shipped).await, (1, 1));
-    let batch = [shipped];
+    let batch = [Report::Step(shipped)];
     let waiting = tokio::spawn(async move { (apply(&mut connection, &batch).await, connection) });
     system.world.database.until_a_statement_waits_for_a_lock().await;
     previous.batch_execute("COMMIT").await.unwrap();
@@ -67,7 +67,7 @@ async fn the_previous_status_consumer_works_beside_this_one() {
 
     // The previous version reads an event again that this one has applied.
     let delivered = event(DeliveryStep::Delivered);
-    let batch = [delivered.clone()];
+    let batch = [Report::Step(delivered.clone())];
     assert_eq!(apply(&mut connection, &batch).await.unwrap(), applied(1, 0));
     assert_eq!(apply_as_before(&previous, &delivered).await, (1, 0));
     previous.batch_execute("COMMIT").await.unwrap();

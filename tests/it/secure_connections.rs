@@ -4,7 +4,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use contracts::delivery_events::DeliveryEvent;
+use contracts::delivery_events::StepReported;
 use contracts::message::{EventMessage, Origin};
 use domain::{DeliveryStep, OrderId};
 use futures::future::join_all;
@@ -212,7 +212,7 @@ fn assert_connection_is_rejected(
 
 fn event(world: &World) -> EventMessage {
     let order_id = OrderId::generate();
-    let event = DeliveryEvent { order_id, step: DeliveryStep::Shipped, at: chrono::Utc::now() };
+    let event = StepReported { order_id, step: DeliveryStep::Shipped, at: chrono::Utc::now() };
     event.message(Origin::new("/test", &world.topics.order_events))
 }
 

@@ -64,7 +64,7 @@ async fn restarting_every_background_service_loses_and_duplicates_nothing() {
         .set("DELIVERY_MAX_DELAY", 600);
     let (relay, delivery, status) =
         (system.start_relay(), system.start_delivery(), system.start_status());
-    let following = system.demo(&["--orders", "30"]);
+    let following = system.demo(&["--orders", "30", "--cancel", "0"]);
     let faults = async {
         let seen = async |what: &str, query: &str| {
             eventually(what, async || (system.world.database.count(query).await > 0).then_some(()))

@@ -63,7 +63,8 @@ impl System {
 
     /// Creates orders and waits until they are delivered. Returns the report of the demo.
     pub async fn deliver(&self, orders: usize) -> Value {
-        let (success, report) = self.demo(&["--orders", &orders.to_string()]).await;
+        let orders = orders.to_string();
+        let (success, report) = self.demo(&["--orders", &orders, "--cancel", "0"]).await;
         assert!(success, "{report}");
         report
     }

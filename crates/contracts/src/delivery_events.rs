@@ -12,7 +12,11 @@ use crate::message::{EventMessage, Origin};
 pub const ORDER_SHIPPED: &str = "order.shipped";
 /// The type of a [`DeliveryStep::Delivered`] event.
 pub const ORDER_DELIVERED: &str = "order.delivered";
-/// The version of both types that the code writes.
+/// The type of a [`DeliveryStep::Cancelled`] event.
+pub const ORDER_CANCELLED: &str = "order.cancelled";
+/// The type of [`CancellationRefused`].
+pub const ORDER_CANCELLATION_REFUSED: &str = "order.cancellation-refused";
+/// The version of all these types that the code writes.
 pub const DELIVERY_VERSION: &str = "1.0";
 
 /// The event type of a step.
@@ -20,12 +24,22 @@ pub const fn event_type(step: DeliveryStep) -> &'static str {
     match step {
         DeliveryStep::Shipped => ORDER_SHIPPED,
         DeliveryStep::Delivered => ORDER_DELIVERED,
+        DeliveryStep::Cancelled => ORDER_CANCELLED,
     }
 }
 
-/// A delivery step of an order: shipped or delivered.
+/// An event of the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryEvent {
+pub enum DeliveryEvent {
+    /// A step of the delivery of an order.
+    Step(StepReported),
+    /// An order cannot be cancelled any more.
+    CancellationRefused(CancellationRefused),
+}
+
+/// A step of the delivery of an order: shipped, delivered, or cancelled instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepReported {
     /// The order's id.
     pub order_id: OrderId,
     /// The step.
@@ -33,6 +47,23 @@ pub struct DeliveryEvent {
     /// The time of the step.
     pub at: DateTime<Utc>,
 }
+
+/// An order whose cancellation was requested had been shipped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancellationRefused {
+    /// The order's id.
+    #[serde(with = "display")]
+    pub order_id: OrderId,
+    /// Why it was refused, for programs: [`ALREADY_SHIPPED`].
+    pub reason: String,
+    /// The time of the decision.
+    #[serde(with = "timestamp")]
+    pub refused_at: DateTime<Utc>,
+}
+
+/// The reason of a refusal: the goods had left.
+pub const ALREADY_SHIPPED: &str = "ALREADY_SHIPPED";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,7 +85,17 @@ struct Delivered {
     delivered_at: DateTime<Utc>,
 }
 
-impl DeliveryEvent {
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cancelled {
+    #[serde(with = "display")]
+    order_id: OrderId,
+    sequence: i16,
+    #[serde(with = "timestamp")]
+    cancelled_at: DateTime<Utc>,
+}
+
+impl StepReported {
     /// The message to publish. It has the same id whichever service reports the step, so
     /// status-consumer applies only the first one.
     pub fn message(&self, origin: Origin<'_>) -> EventMessage {
@@ -63,7 +104,7 @@ impl DeliveryEvent {
         EventMessage::new(self.order_id, event_type, DELIVERY_VERSION, self.at, payload, origin)
     }
 
-    /// The value of the record: JSON with `orderId`, `sequence` and `shippedAt` or `deliveredAt`.
+    /// The value of the record: JSON with `orderId`, `sequence` and the time of the step.
     pub(crate) fn encode(&self) -> String {
         let Self { order_id, step, at } = *self;
         let sequence = step.target().sequence();
@@ -72,29 +113,56 @@ impl DeliveryEvent {
             DeliveryStep::Delivered => {
                 json_text(&Delivered { order_id, sequence, delivered_at: at })
             }
+            DeliveryStep::Cancelled => {
+                json_text(&Cancelled { order_id, sequence, cancelled_at: at })
+            }
         }
+    }
+}
+
+impl CancellationRefused {
+    /// The refusal of an order that had been shipped.
+    pub fn already_shipped(order_id: OrderId, refused_at: DateTime<Utc>) -> Self {
+        Self { order_id, reason: ALREADY_SHIPPED.to_owned(), refused_at }
+    }
+
+    /// The message to publish.
+    pub fn message(&self, origin: Origin<'_>) -> EventMessage {
+        let (order, time, payload) = (self.order_id, self.refused_at, json_text(self));
+        EventMessage::new(
+            order,
+            ORDER_CANCELLATION_REFUSED,
+            DELIVERY_VERSION,
+            time,
+            payload,
+            origin,
+        )
     }
 }
 
 impl Event for DeliveryEvent {
     fn decode(event_type: &str, value: &[u8]) -> Result<Self, DecodeError> {
+        let step = |order_id, step, at| Self::Step(StepReported { order_id, step, at });
         match event_type {
-            ORDER_SHIPPED => json(value).map(|Shipped { order_id, shipped_at, .. }| Self {
-                order_id,
-                step: DeliveryStep::Shipped,
-                at: shipped_at,
+            ORDER_SHIPPED => json(value).map(|Shipped { order_id, shipped_at, .. }| {
+                step(order_id, DeliveryStep::Shipped, shipped_at)
             }),
-            ORDER_DELIVERED => json(value).map(|Delivered { order_id, delivered_at, .. }| Self {
-                order_id,
-                step: DeliveryStep::Delivered,
-                at: delivered_at,
+            ORDER_DELIVERED => json(value).map(|Delivered { order_id, delivered_at, .. }| {
+                step(order_id, DeliveryStep::Delivered, delivered_at)
             }),
+            ORDER_CANCELLED => json(value).map(|Cancelled { order_id, cancelled_at, .. }| {
+                step(order_id, DeliveryStep::Cancelled, cancelled_at)
+            }),
+            ORDER_CANCELLATION_REFUSED => json(value).map(Self::CancellationRefused),
             unknown => Err(DecodeError::UnknownType(unknown.to_owned())),
         }
     }
 
     fn order_id(&self) -> OrderId {
-        self.order_id
+        match self {
+            Self::Step(event) => event.order_id,
+            Self::CancellationRefused(event) => event.order_id,
+        }
     }
 }
 
@@ -119,7 +187,7 @@ mod tests {
 
     #[test]
     fn each_decode_error_has_its_class() {
-        let event = DeliveryEvent {
+        let event = StepReported {
             order_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001).into(),
             step: DeliveryStep::Shipped,
             at: "2026-03-01T12:00:03.5Z".parse().unwrap(),

@@ -113,10 +113,62 @@ pub struct OrderDetails {
     pub created_at: DateTime<Utc>,
     /// Every status of the order, oldest first.
     pub status_history: Vec<StatusChange>,
+    /// The state of the request to cancel the order; absent if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cancellation: Option<CancellationState>,
+    /// The request to cancel the order; absent if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cancellation_request: Option<CancellationRequest>,
+}
+
+/// The state of a request to cancel an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CancellationState {
+    /// Not decided yet.
+    Requested,
+    /// The order is cancelled.
+    Cancelled,
+    /// The order had been shipped.
+    Refused,
+}
+
+/// A request to cancel an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancellationRequest {
+    /// The subject of the token of the request.
+    pub requested_by: String,
+    /// The client's reason; absent if it gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// The time of the request.
+    #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
+    pub requested_at: DateTime<Utc>,
+    /// Why the request was refused; absent if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub refusal: Option<CancellationRefusal>,
+}
+
+/// Why a request to cancel an order was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CancellationRefusal {
+    /// `ALREADY_SHIPPED`. A later version can add reasons.
+    pub reason: String,
+    /// The time of the decision.
+    #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::timestamp)]
+    pub at: DateTime<Utc>,
 }
 
 /// A status that an order reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct StatusChange {
     /// The status that was reached.
     #[serde(with = "display")]
@@ -126,6 +178,14 @@ pub struct StatusChange {
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub at: DateTime<Utc>,
+    /// Why the order was cancelled, if the client gave a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// Who cancelled the order: the subject of a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub requested_by: Option<String>,
 }
 
 /// The query of `GET /api/orders`. Every parameter is optional.
@@ -201,6 +261,16 @@ pub struct SimulateDelivery {
     /// The step to report: `shipped` or `delivered`.
     #[schema(schema_with = schemas::step)]
     pub status: String,
+}
+
+/// The body of `POST /api/orders/{orderId}/cancel`, which is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelOrder {
+    /// Why the order is cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::cancellation_reason, required = false)]
+    pub reason: Option<String>,
 }
 
 /// The response to a command that returns no resource.

@@ -57,6 +57,41 @@ impl OrderCreated {
     }
 }
 
+/// The type of [`CancellationRequested`].
+pub const ORDER_CANCELLATION_REQUESTED: &str = "order.cancellation-requested";
+/// The version of [`CancellationRequested`] that the code writes.
+pub const ORDER_CANCELLATION_REQUESTED_VERSION: &str = "1.0";
+
+/// A client has requested to cancel an order. delivery-service decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancellationRequested {
+    /// The order's id.
+    #[serde(with = "display")]
+    pub order_id: OrderId,
+    /// The client's reason, if it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The time at which the API stored the request.
+    #[serde(with = "timestamp")]
+    pub requested_at: DateTime<Utc>,
+}
+
+impl CancellationRequested {
+    /// The message to publish. There is at most one for an order.
+    pub fn message(&self, origin: Origin<'_>) -> EventMessage {
+        let (order, time, payload) = (self.order_id, self.requested_at, json_text(self));
+        EventMessage::new(
+            order,
+            ORDER_CANCELLATION_REQUESTED,
+            ORDER_CANCELLATION_REQUESTED_VERSION,
+            time,
+            payload,
+            origin,
+        )
+    }
+}
+
 /// One line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -88,12 +123,15 @@ impl From<&OrderLine> for Item {
 pub enum OrderEvent {
     /// An order was accepted.
     Created(OrderCreated),
+    /// A client has requested to cancel an order.
+    CancellationRequested(CancellationRequested),
 }
 
 impl Event for OrderEvent {
     fn decode(event_type: &str, value: &[u8]) -> Result<Self, DecodeError> {
         match event_type {
             ORDER_CREATED => json(value).map(Self::Created),
+            ORDER_CANCELLATION_REQUESTED => json(value).map(Self::CancellationRequested),
             unknown => Err(DecodeError::UnknownType(unknown.to_owned())),
         }
     }
@@ -101,6 +139,7 @@ impl Event for OrderEvent {
     fn order_id(&self) -> OrderId {
         match self {
             Self::Created(event) => event.order_id,
+            Self::CancellationRequested(event) => event.order_id,
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use domain::{CustomerId, DeliveryStep, OrderDraft, OrderStatus, ProductId, Quantity};
+use domain::{
+    CancellationReason, CustomerId, DeliveryStep, OrderDraft, OrderStatus, ProductId, Quantity,
+};
 use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
@@ -33,6 +35,10 @@ pub(crate) fn customer_id() -> Object {
 
 pub(crate) fn product_id() -> Object {
     identifier("The product", ProductId::MAX_CHARS, "product-456")
+}
+
+pub(crate) fn cancellation_reason() -> Object {
+    identifier("Why the order is cancelled", CancellationReason::MAX_CHARS, "ordered twice")
 }
 
 pub(crate) fn quantity() -> Object {
@@ -78,7 +84,7 @@ pub(crate) fn step() -> Object {
     ObjectBuilder::new()
         .description(Some("The step to report."))
         .schema_type(Type::String)
-        .enum_values(Some(DeliveryStep::ALL.map(DeliveryStep::as_str)))
+        .enum_values(Some(DeliveryStep::DELIVERY.map(DeliveryStep::as_str)))
         .build()
 }
 

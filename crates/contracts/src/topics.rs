@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-/// `order.created`, keyed by order id.
+/// `order.created` and `order.cancellation-requested`, keyed by order id.
 pub const ORDER_EVENTS: &str = "sales.order-events.v1";
-/// `order.shipped` and `order.delivered`, keyed by order id.
+/// `order.shipped`, `order.delivered`, `order.cancelled` and `order.cancellation-refused`, keyed by
+/// order id.
 pub const DELIVERY_EVENTS: &str = "sales.delivery-events.v1";
 /// `outbox.dead-lettered`: an outbox event was dead-lettered. The event itself stays in the
 /// database.
@@ -104,7 +105,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The dead letter topic of delivery-service, for `order.created` events.
+    /// The dead letter topic of delivery-service, for sales-api's events.
     pub fn order_events_dlq(&self) -> String {
         dead_letter_topic(&self.order_events, &self.delivery_group)
     }

@@ -11,5 +11,8 @@ pub use fingerprint::Fingerprint;
 pub use line::{OrderLine, Quantity, QuantityError};
 pub use money::{Money, MoneyError};
 pub use order::{DraftError, OrderDraft, OrderId, OrderIdError};
-pub use status::{DeliveryStep, OrderStatus, Progress, UnknownStatus, UnknownStep};
-pub use text::{CustomerId, IdempotencyKey, IdempotencyKeyError, Owner, ProductId, TextError};
+pub use status::{DeliveryStep, OrderStatus, Progress, UnknownStatus};
+pub use text::{
+    CancellationReason, CustomerId, IdempotencyKey, IdempotencyKeyError, Owner, ProductId,
+    TextError,
+};

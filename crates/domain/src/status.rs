@@ -1,18 +1,20 @@
-//! The status of an order: Pending Shipment, Shipped, Delivered. It advances one step at a time and
-//! never goes back.
+//! The status of an order: Pending Shipment, Shipped, Delivered; or Pending Shipment, Cancelled. It
+//! advances one step at a time and never goes back.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// The status of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrderStatus {
     /// Accepted, not shipped yet.
     PendingShipment,
     /// Shipped, not delivered yet.
     Shipped,
-    /// Delivered. This is the final status.
+    /// Delivered. This is a final status.
     Delivered,
+    /// Cancelled before it was shipped. This is a final status.
+    Cancelled,
 }
 
 /// A step of the delivery of an order.
@@ -22,6 +24,8 @@ pub enum DeliveryStep {
     Shipped,
     /// The goods were delivered.
     Delivered,
+    /// The order was cancelled, instead of shipped.
+    Cancelled,
 }
 
 /// The effect of a reported step on an order with a given status.
@@ -33,11 +37,14 @@ pub enum Progress {
     Stale,
     /// A preceding step is missing.
     Gap,
+    /// The order took another path: it was cancelled, and shipped.
+    Conflict,
 }
 
 impl OrderStatus {
-    /// Every status, from first to last.
-    pub const ALL: [Self; 3] = [Self::PendingShipment, Self::Shipped, Self::Delivered];
+    /// Every status.
+    pub const ALL: [Self; 4] =
+        [Self::PendingShipment, Self::Shipped, Self::Delivered, Self::Cancelled];
 
     /// The name in the API and the database.
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +52,18 @@ impl OrderStatus {
             Self::PendingShipment => "Pending Shipment",
             Self::Shipped => "Shipped",
             Self::Delivered => "Delivered",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// Every status of an order that has this one, from first to last.
+    pub const fn path(self) -> &'static [Self] {
+        use OrderStatus::{Cancelled, Delivered, PendingShipment, Shipped};
+        match self {
+            PendingShipment => &[PendingShipment],
+            Shipped => &[PendingShipment, Shipped],
+            Delivered => &[PendingShipment, Shipped, Delivered],
+            Cancelled => &[PendingShipment, Cancelled],
         }
     }
 
@@ -52,31 +71,48 @@ impl OrderStatus {
     pub const fn sequence(self) -> i16 {
         match self {
             Self::PendingShipment => 1,
-            Self::Shipped => 2,
+            Self::Shipped | Self::Cancelled => 2,
             Self::Delivered => 3,
         }
     }
 
+    /// Whether no step follows.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Cancelled)
+    }
+
+    /// Whether an order with this status has been `other`.
+    pub fn includes(self, other: Self) -> bool {
+        self.path().contains(&other)
+    }
+
     /// The state machine: the effect of `step` on an order with this status.
-    pub const fn progress(self, step: DeliveryStep) -> Progress {
+    pub fn progress(self, step: DeliveryStep) -> Progress {
         let target = step.target();
-        match target.sequence() - self.sequence() {
-            1 => Progress::Advance(target),
-            ..=0 => Progress::Stale,
-            2.. => Progress::Gap,
+        if self == step.origin() {
+            Progress::Advance(target)
+        } else if self.includes(target) {
+            Progress::Stale
+        } else if target.includes(self) {
+            Progress::Gap
+        } else {
+            Progress::Conflict
         }
     }
 }
 
 impl DeliveryStep {
-    /// Every step, from first to last.
-    pub const ALL: [Self; 2] = [Self::Shipped, Self::Delivered];
+    /// Every step.
+    pub const ALL: [Self; 3] = [Self::Shipped, Self::Delivered, Self::Cancelled];
+    /// The steps of an order that is not cancelled, from first to last.
+    pub const DELIVERY: [Self; 2] = [Self::Shipped, Self::Delivered];
 
     /// The name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Shipped => "shipped",
             Self::Delivered => "delivered",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -85,13 +121,14 @@ impl DeliveryStep {
         match self {
             Self::Shipped => OrderStatus::Shipped,
             Self::Delivered => OrderStatus::Delivered,
+            Self::Cancelled => OrderStatus::Cancelled,
         }
     }
 
     /// The status that an order must have before the step.
     pub const fn origin(self) -> OrderStatus {
         match self {
-            Self::Shipped => OrderStatus::PendingShipment,
+            Self::Shipped | Self::Cancelled => OrderStatus::PendingShipment,
             Self::Delivered => OrderStatus::Shipped,
         }
     }
@@ -105,7 +142,7 @@ impl fmt::Display for OrderStatus {
 
 /// The text is not a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of: Pending Shipment, Shipped, Delivered")]
+#[error("must be one of: Pending Shipment, Shipped, Delivered, Cancelled")]
 pub struct UnknownStatus;
 
 impl FromStr for OrderStatus {
@@ -116,23 +153,11 @@ impl FromStr for OrderStatus {
     }
 }
 
-/// The text is not a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of: shipped, delivered")]
-pub struct UnknownStep;
-
-impl FromStr for DeliveryStep {
-    type Err = UnknownStep;
-
-    fn from_str(text: &str) -> Result<Self, UnknownStep> {
-        Self::ALL.into_iter().find(|step| step.as_str() == text).ok_or(UnknownStep)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
 
@@ -143,10 +168,16 @@ mod tests {
         for (status, step, progress) in [
             (Status::PendingShipment, Step::Shipped, Progress::Advance(Status::Shipped)),
             (Status::PendingShipment, Step::Delivered, Progress::Gap),
+            (Status::PendingShipment, Step::Cancelled, Progress::Advance(Status::Cancelled)),
             (Status::Shipped, Step::Shipped, Progress::Stale),
             (Status::Shipped, Step::Delivered, Progress::Advance(Status::Delivered)),
+            (Status::Shipped, Step::Cancelled, Progress::Conflict),
             (Status::Delivered, Step::Shipped, Progress::Stale),
             (Status::Delivered, Step::Delivered, Progress::Stale),
+            (Status::Delivered, Step::Cancelled, Progress::Conflict),
+            (Status::Cancelled, Step::Shipped, Progress::Conflict),
+            (Status::Cancelled, Step::Delivered, Progress::Conflict),
+            (Status::Cancelled, Step::Cancelled, Progress::Stale),
         ] {
             assert_eq!(status.progress(step), progress, "{status} and {step:?}");
         }
@@ -163,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn each_path_is_made_of_steps() {
+        for status in OrderStatus::ALL {
+            let path = status.path();
+            assert_eq!((path[0], path[path.len() - 1]), (OrderStatus::PendingShipment, status));
+            for (at, pair) in path.windows(2).enumerate() {
+                let mut steps = DeliveryStep::ALL.into_iter();
+                assert!(steps.any(|step| [step.origin(), step.target()] == *pair), "{pair:?}");
+                assert_eq!(usize::try_from(pair[1].sequence()), Ok(at + 2));
+            }
+            let mut steps = DeliveryStep::ALL.into_iter();
+            assert_eq!(status.is_final(), !steps.any(|step| step.origin() == status));
+        }
+    }
+
+    #[test]
     fn a_status_survives_a_round_trip_through_its_name() {
         for status in OrderStatus::ALL {
             assert_eq!(status.to_string().parse(), Ok(status));
@@ -172,19 +218,23 @@ mod tests {
 
     proptest! {
         /// If reports are lost, repeated or reordered, each report still advances an order by at
-        /// most one step.
+        /// most one step, and no order is both shipped and cancelled.
         #[test]
         fn no_sequence_of_reports_moves_an_order_back_or_past_a_step(
-            reports in vec(prop_oneof![Just(DeliveryStep::Shipped), Just(DeliveryStep::Delivered)], 0..30)
+            reports in vec(select(&DeliveryStep::ALL[..]), 0..30)
         ) {
             let mut status = OrderStatus::PendingShipment;
             for step in reports {
                 let before = status;
                 match status.progress(step) {
                     Progress::Advance(next) => status = next,
-                    Progress::Stale => prop_assert!(step.target() <= status),
-                    Progress::Gap => prop_assert!(step.origin() > status),
+                    Progress::Stale => prop_assert!(status.includes(step.target())),
+                    Progress::Gap => prop_assert!(step.target().includes(status)),
+                    Progress::Conflict => prop_assert!(
+                        status == OrderStatus::Cancelled || step == DeliveryStep::Cancelled
+                    ),
                 }
+                prop_assert!(status.includes(before));
                 prop_assert!((0..=1).contains(&(status.sequence() - before.sequence())));
             }
         }

@@ -61,6 +61,10 @@ identifier! {
     ProductId, 64
 }
 identifier! {
+    /// Why a client cancels an order, in its own words.
+    CancellationReason, 200
+}
+identifier! {
     /// The owner of an order: the subject of the token that it was created with.
     Owner, 255
 }

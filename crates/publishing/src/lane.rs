@@ -195,6 +195,7 @@ impl<Q: Queue> Lane<Q> {
         let Claimed { rows, more: behind } = {
             let (in_flight, limit) = (self.in_flight.orders(), shared.settings.shard_batch);
             let mut connection = shared.database.connection().await?;
+            shared.queue.before_claim(&mut connection, &held, &in_flight).await?;
             let starts = self.scan_starts(&mut connection, &shards).await?;
             shared.queue.claim(&mut connection, &starts, &in_flight, limit).await?
         };

@@ -32,6 +32,17 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// The event of a row.
     fn message(&self, row: &Self::Row) -> Arc<EventMessage>;
 
+    /// Decides what the next claim depends on, while no claim of these shards is running. The rows of
+    /// the orders `in_flight` stay as they are.
+    fn before_claim(
+        &self,
+        _connection: &mut Connection,
+        _held: &[HeldShard],
+        _in_flight: &[Uuid],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        ready(Ok(()))
+    }
+
     /// Reads the oldest due rows of each of these shards from its start, in order: at most
     /// `per_shard`. Skips rows of the orders `in_flight`.
     fn claim(

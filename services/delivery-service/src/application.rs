@@ -29,7 +29,7 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
     service.probe("kafka", publisher.probe());
 
     let delays = Delays { shortest: config.delivery_min_delay, longest: config.delivery_max_delay };
-    let due_steps = DueSteps { topic: config.delivery_events_topic.clone(), delays };
+    let due_steps = DueSteps::new(config.delivery_events_topic.clone(), delays);
     let engine = config.engine();
     let limit = engine.liveness_grace + engine.longest_step();
     let dispatcher = Engine::new(due_steps, engine, database.clone(), publisher);

@@ -47,15 +47,15 @@ pub struct Config {
     #[conf(env, default_value = "10000", value_parser = timeout_millis)]
     pub(crate) delivery_lease: Duration,
 
-    /// Topic of `order.created` events
+    /// Topic of sales-api's events: `order.created` and `order.cancellation-requested`
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
-    /// Topic of `order.shipped` and `order.delivered` events
+    /// Topic of delivery-service's events: `order.shipped`, `order.delivered` and so on
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
-    /// Consumer group that reads `order.created` events
+    /// Consumer group that reads sales-api's events
     #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_group: String,
 

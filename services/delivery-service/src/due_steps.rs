@@ -1,26 +1,37 @@
 //! The due shipments as a queue: the row of a shipment is both the timer and the outbox of its next
-//! step.
+//! event.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use contracts::delivery_events::DeliveryEvent;
+use chrono::DateTime;
+use contracts::delivery_events::{CancellationRefused, StepReported};
 use contracts::message::{EventMessage, Origin};
 use domain::OrderId;
 use publishing::Queue;
 use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus, ShardStart};
-use store::shipments::{self, DueShipment, StepDone};
+use store::shipments::{self, DueShipment, EventDone, NextEvent};
 use store::{Connection, Database, StoreError};
 use uuid::Uuid;
 
 use crate::delays::Delays;
 
-/// The steps that are due. A published step starts the timer of the next one.
+/// The events that are due. A published step starts the timer of the next one.
 #[derive(Debug)]
 pub(crate) struct DueSteps {
-    /// Topic of the steps.
-    pub(crate) topic: String,
-    pub(crate) delays: Delays,
+    /// Topic of the events.
+    topic: String,
+    delays: Delays,
+    /// When the latest claimed step was due, in microseconds since 1970. Matters if the database's
+    /// clock is set back.
+    latest_due: AtomicI64,
+}
+
+impl DueSteps {
+    pub(crate) fn new(topic: String, delays: Delays) -> Self {
+        Self { topic, delays, latest_due: AtomicI64::new(0) }
+    }
 }
 
 impl Queue for DueSteps {
@@ -38,13 +49,38 @@ impl Queue for DueSteps {
     }
 
     fn message(&self, due: &DueShipment) -> Arc<EventMessage> {
-        let event = DeliveryEvent { order_id: due.order_id, step: due.step, at: due.due_at };
-        Arc::new(event.message(Origin {
+        let origin = Origin {
             source: "/delivery-service",
             topic: &self.topic,
             correlation_id: due.correlation_id.clone(),
             trace: due.trace.clone(),
-        }))
+        };
+        let (order_id, at) = (due.order_id, due.due_at);
+        Arc::new(match due.event {
+            NextEvent::Step(step) => StepReported { order_id, step, at }.message(origin),
+            NextEvent::CancellationRefused => {
+                CancellationRefused::already_shipped(order_id, at).message(origin)
+            }
+        })
+    }
+
+    async fn before_claim(
+        &self,
+        connection: &mut Connection,
+        held: &[HeldShard],
+        in_flight: &[Uuid],
+    ) -> Result<(), StoreError> {
+        let latest_due = self.latest_due.load(Ordering::Relaxed);
+        let latest_due = DateTime::from_timestamp_micros(latest_due).unwrap_or_default();
+        let decisions =
+            shipments::decide_cancellations(connection, held, in_flight, latest_due).await?;
+        for decision in decisions {
+            let outcome = if decision.accepted { "accepted" } else { "refused" };
+            metrics::counter!("delivery_cancellations_total", "outcome" => outcome).increment(1);
+            metrics::histogram!("delivery_cancellation_decision_seconds")
+                .record(decision.after.as_secs_f64());
+        }
+        Ok(())
     }
 
     async fn claim(
@@ -54,7 +90,11 @@ impl Queue for DueSteps {
         in_flight: &[Uuid],
         per_shard: i64,
     ) -> Result<Claimed<DueShipment>, StoreError> {
-        shipments::claim(connection, starts, in_flight, per_shard).await
+        let claimed = shipments::claim(connection, starts, in_flight, per_shard).await?;
+        if let Some(latest) = claimed.rows.iter().map(|due| due.due_at).max() {
+            self.latest_due.fetch_max(latest.timestamp_micros(), Ordering::Relaxed);
+        }
+        Ok(claimed)
     }
 
     async fn mark(
@@ -62,14 +102,14 @@ impl Queue for DueSteps {
         connection: &mut Connection,
         steps: &[Held<DueShipment>],
     ) -> Result<usize, StoreError> {
-        let done = |(held, due): &Held<DueShipment>| StepDone {
+        let done = |(held, due): &Held<DueShipment>| EventDone {
             held: *held,
             order_id: due.order_id,
-            step: due.step,
+            event: due.event,
             at: due.due_at,
             delay: self.delays.draw(),
         };
-        let done: Vec<StepDone> = steps.iter().map(done).collect();
+        let done: Vec<EventDone> = steps.iter().map(done).collect();
         shipments::mark_done(connection, &done).await
     }
 

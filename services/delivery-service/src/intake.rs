@@ -1,10 +1,10 @@
-//! Turns new orders into shipments.
+//! Turns new orders into shipments, and stores requests to cancel an order.
 
-use contracts::envelope::Envelope;
-use contracts::order_events::OrderEvent;
+use contracts::envelope::{Envelope, Event};
+use contracts::order_events::{CancellationRequested, OrderEvent};
 use messaging::consumer::{Handler, HandlerError};
 use publishing::Wakes;
-use store::shipments::{self, NewShipment};
+use store::shipments::{self, CancellationRequest, NewShipment, TakenIn};
 use store::{Database, StoreError};
 
 use crate::delays::Delays;
@@ -22,14 +22,22 @@ impl Handler for Intake {
     type Event = OrderEvent;
 
     async fn handle(&self, batch: &[Envelope<OrderEvent>]) -> Result<(), HandlerError> {
-        let shipments: Vec<NewShipment> =
-            batch.iter().map(|envelope| self.shipment(envelope)).collect();
-        let new = self.insert(&shipments).await.map_err(|error| match error {
+        let (mut shipments, mut requests) = (Vec::new(), Vec::new());
+        for envelope in batch {
+            match &envelope.event {
+                OrderEvent::Created(_) => shipments.push(self.shipment(envelope)),
+                OrderEvent::CancellationRequested(request) => {
+                    requests.push(self.request(envelope, request));
+                }
+            }
+        }
+        let new = self.take_in(&shipments, &requests).await.map_err(|error| match error {
             error if error.is_transient() => HandlerError::Transient(error.into()),
             error => HandlerError::Permanent { class: "not-storable", source: error.into() },
         })?;
-        metrics::counter!("delivery_shipments_total").increment(new as u64);
-        metrics::counter!("delivery_duplicates_total").increment((shipments.len() - new) as u64);
+        metrics::counter!("delivery_shipments_total").increment(new.shipments as u64);
+        let duplicates = batch.len() - new.shipments - new.requests;
+        metrics::counter!("delivery_duplicates_total").increment(duplicates as u64);
         self.wakes.notify_all();
         Ok(())
     }
@@ -37,17 +45,34 @@ impl Handler for Intake {
 
 impl Intake {
     fn shipment(&self, envelope: &Envelope<OrderEvent>) -> NewShipment {
-        let OrderEvent::Created(order) = &envelope.event;
         NewShipment {
-            order_id: order.order_id,
+            order_id: envelope.event.order_id(),
             delay: self.delays.draw(),
             correlation_id: envelope.attributes.correlation_id.clone(),
             trace: envelope.attributes.trace.clone(),
         }
     }
 
-    async fn insert(&self, shipments: &[NewShipment]) -> Result<usize, StoreError> {
+    fn request(
+        &self,
+        envelope: &Envelope<OrderEvent>,
+        request: &CancellationRequested,
+    ) -> CancellationRequest {
+        CancellationRequest {
+            order_id: request.order_id,
+            requested_at: request.requested_at,
+            delay: self.delays.draw(),
+            correlation_id: envelope.attributes.correlation_id.clone(),
+            trace: envelope.attributes.trace.clone(),
+        }
+    }
+
+    async fn take_in(
+        &self,
+        shipments: &[NewShipment],
+        requests: &[CancellationRequest],
+    ) -> Result<TakenIn, StoreError> {
         let mut connection = self.database.connection().await?;
-        shipments::insert(&mut connection, shipments).await
+        shipments::take_in(&mut connection, shipments, requests).await
     }
 }

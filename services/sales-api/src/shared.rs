@@ -11,6 +11,7 @@ use crate::http::admission::Admission;
 use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::routes::health::DatabaseStatus;
 use crate::inventory::Inventory;
+use crate::orders::cancel::CancelOrder;
 use crate::orders::create::CreateOrder;
 use crate::orders::cursor::Cursors;
 use crate::orders::outbox_notifier::OutboxNotifier;
@@ -21,6 +22,7 @@ use crate::orders::writer::OrderWriter;
 #[derive(Clone)]
 pub(crate) struct Shared {
     admission: Data<Admission>,
+    cancel_order: Data<CancelOrder>,
     create_order: CreateOrder,
     cursors: Data<Cursors>,
     database: Data<Database>,
@@ -43,6 +45,11 @@ impl Shared {
             writer,
             topic: config.order_events_topic.clone(),
         };
+        let cancel_order = CancelOrder {
+            database: database.clone(),
+            topic: config.order_events_topic.clone(),
+            notifier: notifier.clone(),
+        };
         let simulate_delivery = SimulateDelivery {
             database: database.clone(),
             topic: config.delivery_events_topic.clone(),
@@ -53,6 +60,7 @@ impl Shared {
         let admission = Admission::new(limits.max_concurrent_requests, limits.request_read_timeout);
         Ok(Self {
             admission: Data::new(admission),
+            cancel_order: Data::new(cancel_order),
             create_order,
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
@@ -66,6 +74,7 @@ impl Shared {
     /// Registers the state with the app of one worker thread.
     pub(crate) fn register(&self, app: &mut ServiceConfig) {
         app.app_data(self.admission.clone())
+            .app_data(self.cancel_order.clone())
             .app_data(Data::new(self.create_order.of_this_thread()))
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use contracts::http::{
-    CORRELATION_ID, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, ListOrders, OrderDetails,
-    OrderPage, Success,
+    CORRELATION_ID, CancelOrder, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, ListOrders,
+    OrderDetails, OrderPage, Success,
 };
 use contracts::problem::Problem;
 use domain::OrderId;
@@ -54,6 +54,11 @@ impl ApiError {
             Self::Url(_) => false,
         }
     }
+
+    /// Whether an order cannot be cancelled any more.
+    pub(crate) fn is_too_late(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.code == "ALREADY_SHIPPED")
+    }
 }
 
 /// A client with a token.
@@ -83,6 +88,20 @@ impl Api {
         wait_for(self.outage.shared(), max_wait, ApiError::is_transient, async || {
             let request = self.client.post(url.clone()).header(IDEMPOTENCY_KEY, key).json(order);
             self.send(request.header(CORRELATION_ID, key)).await
+        })
+        .await
+    }
+
+    /// Requests to cancel an order; retries while the API is unavailable.
+    pub(crate) async fn cancel(
+        &self,
+        id: OrderId,
+        request: &CancelOrder,
+        max_wait: Duration,
+    ) -> Result<OrderDetails, ApiError> {
+        let url = self.base.join(&format!("api/orders/{id}/cancel"))?;
+        wait_for(self.outage.shared(), max_wait, ApiError::is_transient, async || {
+            self.send(self.client.post(url.clone()).json(request)).await
         })
         .await
     }

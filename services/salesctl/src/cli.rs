@@ -45,7 +45,7 @@ enum Command {
     ///
     /// Existing sample orders are not changed.
     Seed(seed::Seed),
-    /// Checks the invariants of the system (I1 to I7), and names the orders that violate them
+    /// Checks the invariants of the system (I1 to I7, I11), and names the orders that violate them
     ///
     /// Reads databases and topics, and changes nothing. The system may be running: orders that
     /// arrive during the check are left out. The check takes about 100 MB of memory, and 80 MB more

@@ -1,10 +1,10 @@
 //! Applies delivery events to the status of their orders.
 
-use contracts::delivery_events::DeliveryEvent;
+use contracts::delivery_events::{CancellationRefused, DeliveryEvent, StepReported};
 use contracts::envelope::Envelope;
 use messaging::consumer::{Handler, HandlerError};
 use store::Database;
-use store::orders::{self, ApplyError, ReportedStep};
+use store::orders::{self, ApplyError, Report, ReportedRefusal, ReportedStep};
 
 /// A batch of this size is applied on two connections: the consumer has fallen behind, and one
 /// connection uses one processor of the database. A smaller one would only need a second commit.
@@ -23,7 +23,7 @@ impl Handler for Apply {
     type Event = DeliveryEvent;
 
     async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
-        let batch: Vec<ReportedStep> = batch.iter().map(reported_step).collect();
+        let batch: Vec<Report> = batch.iter().map(report).collect();
         self.apply(batch).await.map_err(handler_error)
     }
 }
@@ -31,19 +31,19 @@ impl Handler for Apply {
 impl Apply {
     /// If one of two transactions fails, the events of the other one are duplicates in the next
     /// attempt.
-    async fn apply(&self, batch: Vec<ReportedStep>) -> Result<(), ApplyError> {
+    async fn apply(&self, batch: Vec<Report>) -> Result<(), ApplyError> {
         if batch.len() < LARGE_BATCH {
             return self.apply_together(&batch).await;
         }
         // The last bit of an id is random, and all events of an order are in the same part.
-        let is_even = |event: &ReportedStep| event.order_id.as_uuid().as_u128() & 1 == 0;
+        let is_even = |event: &Report| event.order_id().as_uuid().as_u128() & 1 == 0;
         let (even, odd): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_even);
         let (even, odd) = tokio::join!(self.apply_together(&even), self.apply_together(&odd));
         even.and(odd)
     }
 
     /// Applies events in one transaction, and counts them.
-    async fn apply_together(&self, batch: &[ReportedStep]) -> Result<(), ApplyError> {
+    async fn apply_together(&self, batch: &[Report]) -> Result<(), ApplyError> {
         let mut connection = self.database.connection().await?;
         let applied = orders::apply(&mut connection, batch).await?;
         metrics::counter!("status_applied_total").increment(applied.advanced as u64);
@@ -53,9 +53,24 @@ impl Apply {
     }
 }
 
-fn reported_step(envelope: &Envelope<DeliveryEvent>) -> ReportedStep {
-    let DeliveryEvent { order_id, step, at } = envelope.event;
-    ReportedStep { event_id: envelope.attributes.id, order_id, step, at }
+fn report(envelope: &Envelope<DeliveryEvent>) -> Report {
+    match &envelope.event {
+        DeliveryEvent::Step(StepReported { order_id, step, at }) => Report::Step(ReportedStep {
+            event_id: envelope.attributes.id,
+            order_id: *order_id,
+            step: *step,
+            at: *at,
+        }),
+        DeliveryEvent::CancellationRefused(CancellationRefused {
+            order_id,
+            reason,
+            refused_at,
+        }) => Report::Refusal(ReportedRefusal {
+            order_id: *order_id,
+            reason: reason.clone(),
+            at: *refused_at,
+        }),
+    }
 }
 
 fn handler_error(error: ApplyError) -> HandlerError {
@@ -66,6 +81,8 @@ fn handler_error(error: ApplyError) -> HandlerError {
         ApplyError::Store(_) => "not-storable",
         ApplyError::UnknownOrder(_) => "unknown-order",
         ApplyError::Gap { .. } => "status-gap",
+        ApplyError::Conflict { .. } => "status-conflict",
+        ApplyError::UnknownCancellation(_) => "unknown-cancellation",
     };
     HandlerError::Permanent { class, source: error.into() }
 }
@@ -111,13 +128,14 @@ mod tests {
             })
         });
         let steps: Vec<ReportedStep> = steps.collect();
+        let reports: Vec<Report> = steps.iter().cloned().map(Report::Step).collect();
         let database = Database::with_generic_plans("large-batch", &world.config());
         let apply = Apply { database };
         let expected: BTreeSet<String> =
             steps.iter().map(|step| step.event_id.to_string()).collect();
         // The second time, all of them are duplicates.
         for _ in 0..2 {
-            apply.apply(steps.clone()).await.unwrap();
+            apply.apply(reports.clone()).await.unwrap();
             let events = "SELECT event_id::text FROM sales.order_status_history WHERE sequence > 1";
             let events = world.database.query(events).await;
             assert_eq!(events.len(), expected.len());

@@ -31,11 +31,11 @@ pub struct Config {
     #[conf(flatten)]
     pub(crate) kafka: KafkaSettings,
 
-    /// Topic of `order.shipped` and `order.delivered` events
+    /// Topic of delivery-service's events: `order.shipped`, `order.delivered` and so on
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 
-    /// Consumer group that reads `order.shipped` and `order.delivered` events
+    /// Consumer group that reads delivery-service's events
     #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     pub(crate) status_group: String,
 

@@ -9,11 +9,14 @@ use crate::shop::{SERVICES, Shop};
 
 /// Metrics that a successful order in a new system does not change.
 const UNCHANGED: &[&str] = &[
+    "cancellation_requests_total",
     "consumer_dead_letters_total",
     "consumer_errors_total",
     "consumer_lost_dead_letters_total",
     "consumer_skipped_records_total",
     "database_pool_failures_total",
+    "delivery_cancellation_decision_seconds",
+    "delivery_cancellations_total",
     "delivery_duplicates_total",
     "http_server_requests_refused_total",
     "inventory_breaker_opened_total",

@@ -17,7 +17,7 @@ pub(super) fn document() -> Value {
         "info": {
             "title": "Sales events",
             "version": "1.0.0",
-            "description": "The life of an order: accepted, shipped, delivered. Events are CloudEvents 1.0 in the \
+            "description": "The life of an order: accepted, shipped, delivered; or cancelled before it was shipped. Events are CloudEvents 1.0 in the \
                 binary mode of the Kafka binding: attributes in headers, JSON in the value, the order's id as the key. \
                 Delivery is at least once; a record with a known `ce_id` is a repeat. Readers ignore fields and headers \
                 that they do not know.",
@@ -81,19 +81,19 @@ fn operations(names: &Names) -> Value {
     };
     json!({
         "relayOrderEvents": send("outbox-relay", &names.order_events,
-            "Publishes the events that sales-api committed together with the order."),
+            "Publishes the events that sales-api committed together with an order or a request to cancel it."),
         "relaySimulatedSteps": send("outbox-relay", &names.delivery_events,
             "Publishes the steps that were simulated through sales-api. Their ids equal those of delivery-service's events."),
         "announceOutboxDeadLetters": send("outbox-relay", &names.dead_letters,
             "Announces an event that could not be published."),
         "shipOrders": receive("delivery-service", &names.order_events, &names.delivery_group,
-            "Starts a delivery for each order."),
+            "Starts a delivery for each order, and decides about requests to cancel it."),
         "reportDeliverySteps": send("delivery-service", &names.delivery_events,
-            "Reports that goods left or arrived."),
+            "Reports that goods left or arrived, or that an order was cancelled or cannot be cancelled any more."),
         "putOrderEventsAside": send("delivery-service", &names.order_events_dlq(),
             "Keeps a record that can never be processed."),
         "applyDeliverySteps": receive("status-consumer", &names.delivery_events, &names.status_group,
-            "Updates the status of the order."),
+            "Updates the status of the order, or records why it was not cancelled."),
         "putDeliveryEventsAside": send("status-consumer", &names.delivery_events_dlq(),
             "Keeps a record that can never be processed."),
     })

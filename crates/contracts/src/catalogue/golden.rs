@@ -10,10 +10,12 @@ use super::async_api::bundled;
 use super::samples::header_lines;
 use super::{CONTRACTS, Contract};
 use crate::cloud_events::{AttributeError, Attributes};
-use crate::delivery_events::{DeliveryEvent, ORDER_DELIVERED, ORDER_SHIPPED};
+use crate::delivery_events::{
+    DeliveryEvent, ORDER_CANCELLATION_REFUSED, ORDER_CANCELLED, ORDER_DELIVERED, ORDER_SHIPPED,
+};
 use crate::encoding::json_text;
 use crate::envelope::{DecodeError, Envelope};
-use crate::order_events::{ORDER_CREATED, OrderEvent};
+use crate::order_events::{ORDER_CANCELLATION_REQUESTED, ORDER_CREATED, OrderEvent};
 use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OutboxDeadLettered};
 
 /// Decodes a record with this value as a consumer does, and encodes its value again.
@@ -21,12 +23,17 @@ fn read_back(contract: &Contract, value: &[u8]) -> Result<String, DecodeError> {
     let header = |name: &str| contract.example.header(name).map(str::as_bytes);
     let (key, value) = (header("ce_subject"), Some(value));
     match contract.event_type {
-        ORDER_CREATED => {
-            let OrderEvent::Created(event) = Envelope::decode(key, value, header)?.event;
-            Ok(json_text(&event))
+        ORDER_CREATED | ORDER_CANCELLATION_REQUESTED => {
+            Ok(match Envelope::decode(key, value, header)?.event {
+                OrderEvent::Created(event) => json_text(&event),
+                OrderEvent::CancellationRequested(event) => json_text(&event),
+            })
         }
-        ORDER_SHIPPED | ORDER_DELIVERED => {
-            Ok(Envelope::<DeliveryEvent>::decode(key, value, header)?.event.encode())
+        ORDER_SHIPPED | ORDER_DELIVERED | ORDER_CANCELLED | ORDER_CANCELLATION_REFUSED => {
+            Ok(match Envelope::decode(key, value, header)?.event {
+                DeliveryEvent::Step(event) => event.encode(),
+                DeliveryEvent::CancellationRefused(event) => json_text(&event),
+            })
         }
         OUTBOX_DEAD_LETTERED => serde_json::from_slice::<OutboxDeadLettered>(value.unwrap())
             .map(|event| json_text(&event))

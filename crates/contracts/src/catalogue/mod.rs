@@ -97,8 +97,11 @@ macro_rules! contract {
 /// from oldest to newest.
 pub const CONTRACTS: &[Contract] = &[
     contract!("order.created", "1.0", ORDER_EVENTS),
+    contract!("order.cancellation-requested", "1.0", ORDER_EVENTS),
     contract!("order.shipped", "1.0", DELIVERY_EVENTS),
     contract!("order.delivered", "1.0", DELIVERY_EVENTS),
+    contract!("order.cancelled", "1.0", DELIVERY_EVENTS),
+    contract!("order.cancellation-refused", "1.0", DELIVERY_EVENTS),
     contract!("outbox.dead-lettered", "1.0", DEAD_LETTERS),
 ];
 

@@ -7,10 +7,15 @@ use uuid::Uuid;
 
 use super::value_schemas;
 use crate::cloud_events::{Attributes, TraceContext};
-use crate::delivery_events::{DELIVERY_VERSION, DeliveryEvent, event_type};
+use crate::delivery_events::{
+    CancellationRefused, DELIVERY_VERSION, ORDER_CANCELLATION_REFUSED, StepReported, event_type,
+};
 use crate::event_id::event_id;
 use crate::message::{EventMessage, Origin};
-use crate::order_events::{Item, ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated};
+use crate::order_events::{
+    CancellationRequested, Item, ORDER_CANCELLATION_REQUESTED,
+    ORDER_CANCELLATION_REQUESTED_VERSION, ORDER_CREATED, ORDER_CREATED_VERSION, OrderCreated,
+};
 use crate::outbox_events::{
     OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION, OutboxDeadLettered,
 };
@@ -34,11 +39,14 @@ pub(super) fn header_lines(attributes: &Attributes) -> String {
 }
 
 /// One sample of each type, all for an order of 1 March 2026.
-pub(super) fn all() -> [Sample; 4] {
+pub(super) fn all() -> [Sample; 7] {
     [
         created(),
+        cancellation_requested(),
         delivery(DeliveryStep::Shipped, "2026-03-01T12:00:03.5Z"),
         delivery(DeliveryStep::Delivered, "2026-03-01T12:00:09.25Z"),
+        delivery(DeliveryStep::Cancelled, "2026-03-01T12:00:02.75Z"),
+        cancellation_refused(),
         dead_lettered(),
     ]
 }
@@ -70,8 +78,28 @@ fn created() -> Sample {
     sample(ORDER_CREATED, ORDER_CREATED_VERSION, value_schemas::order_created(), message)
 }
 
+fn cancellation_requested() -> Sample {
+    let event = CancellationRequested {
+        order_id: order_id(),
+        reason: Some("ordered twice".to_owned()),
+        requested_at: "2026-03-01T12:00:02.5Z".parse().unwrap(),
+    };
+    let (event_type, version) =
+        (ORDER_CANCELLATION_REQUESTED, ORDER_CANCELLATION_REQUESTED_VERSION);
+    let message = event.message(origin("/sales-api", None));
+    sample(event_type, version, value_schemas::cancellation_requested(), message)
+}
+
+fn cancellation_refused() -> Sample {
+    let at = "2026-03-01T12:00:04Z".parse().unwrap();
+    let event = CancellationRefused::already_shipped(order_id(), at);
+    let message = event.message(origin("/delivery-service", None));
+    let schema = value_schemas::cancellation_refused();
+    sample(ORDER_CANCELLATION_REFUSED, DELIVERY_VERSION, schema, message)
+}
+
 fn delivery(step: DeliveryStep, at: &str) -> Sample {
-    let event = DeliveryEvent { order_id: order_id(), step, at: at.parse().unwrap() };
+    let event = StepReported { order_id: order_id(), step, at: at.parse().unwrap() };
     let message = event.message(origin("/delivery-service", None));
     sample(event_type(step), DELIVERY_VERSION, value_schemas::delivery(step), message)
 }

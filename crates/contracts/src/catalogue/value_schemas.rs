@@ -8,8 +8,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::cloud_events::data_schema;
-use crate::delivery_events::{DELIVERY_VERSION, event_type};
-use crate::order_events::{ORDER_CREATED, ORDER_CREATED_VERSION};
+use crate::delivery_events::{
+    ALREADY_SHIPPED, DELIVERY_VERSION, ORDER_CANCELLATION_REFUSED, event_type,
+};
+use crate::order_events::{
+    ORDER_CANCELLATION_REQUESTED, ORDER_CANCELLATION_REQUESTED_VERSION, ORDER_CREATED,
+    ORDER_CREATED_VERSION,
+};
 use crate::outbox_events::{OUTBOX_DEAD_LETTERED, OUTBOX_DEAD_LETTERED_VERSION};
 use crate::schemas;
 
@@ -42,6 +47,9 @@ pub(super) fn delivery(step: DeliveryStep) -> Value {
         DeliveryStep::Delivered => {
             ("The goods of an order arrived.", "deliveredAt", "When they arrived, in UTC.")
         }
+        DeliveryStep::Cancelled => {
+            ("An order was cancelled before it was shipped.", "cancelledAt", "When, in UTC.")
+        }
     };
     let value = object([
         ("orderId", rule(schemas::order_id(), "The order.")),
@@ -49,6 +57,34 @@ pub(super) fn delivery(step: DeliveryStep) -> Value {
         (field, rule(schemas::timestamp(), when)),
     ]);
     document(event_type(step), DELIVERY_VERSION, what, value)
+}
+
+pub(super) fn cancellation_requested() -> Value {
+    let mut value = object([
+        ("orderId", rule(schemas::order_id(), "The order.")),
+        ("requestedAt", rule(schemas::timestamp(), "When the request was stored, in UTC.")),
+    ]);
+    value["properties"]["reason"] = rule(
+        schemas::cancellation_reason(),
+        "The client's reason; absent if the client gave none.",
+    );
+    let what = "A client has requested to cancel an order. Whether that is still possible is decided later.";
+    let version = ORDER_CANCELLATION_REQUESTED_VERSION;
+    document(ORDER_CANCELLATION_REQUESTED, version, what, value)
+}
+
+pub(super) fn cancellation_refused() -> Value {
+    let reason = json!({
+        "description": "Why, for programs. A later minor version can add reasons.",
+        "type": "string", "examples": [ALREADY_SHIPPED],
+    });
+    let value = object([
+        ("orderId", rule(schemas::order_id(), "The order.")),
+        ("reason", reason),
+        ("refusedAt", rule(schemas::timestamp(), "When this was decided, in UTC.")),
+    ]);
+    let what = "An order could not be cancelled, because it had been shipped.";
+    document(ORDER_CANCELLATION_REFUSED, DELIVERY_VERSION, what, value)
 }
 
 pub(super) fn outbox_dead_lettered() -> Value {

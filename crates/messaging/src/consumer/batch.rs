@@ -89,12 +89,12 @@ mod tests {
 
     use super::*;
     use crate::Record;
-    use contracts::delivery_events::DeliveryEvent;
+    use contracts::delivery_events::{DeliveryEvent, StepReported};
     use contracts::message::Origin;
 
     fn fetched(offset: i64, good: bool) -> Fetched {
         let order = OrderId::generate();
-        let event = DeliveryEvent { order_id: order, step: Shipped, at: chrono::Utc::now() };
+        let event = StepReported { order_id: order, step: Shipped, at: chrono::Utc::now() };
         let message = event.message(Origin::new("/test", "t"));
         let headers = message.attributes.to_headers().into_iter();
         let record = Record {
@@ -115,7 +115,7 @@ mod tests {
         let pairs = batch.records.iter().zip(batch.events());
         pairs
             .map(|(fetched, event)| {
-                let key = event.event.order_id.to_string().into_bytes();
+                let key = event.event.order_id().to_string().into_bytes();
                 assert_eq!(fetched.record.key.as_ref(), Some(&key));
                 fetched.record.offset
             })

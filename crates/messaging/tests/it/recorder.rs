@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{SubsecRound, Utc};
-use contracts::delivery_events::DeliveryEvent;
-use contracts::envelope::Envelope;
+use contracts::delivery_events::{DeliveryEvent, StepReported};
+use contracts::envelope::{Envelope, Event};
 use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use messaging::PoisonSettings;
@@ -28,7 +28,7 @@ impl Ledger {
         let mut handled = self.0.lock().unwrap();
         for envelope in batch {
             let now = Utc::now().timestamp_millis();
-            handled.entry(envelope.event.order_id).or_default().push(now);
+            handled.entry(envelope.event.order_id()).or_default().push(now);
         }
     }
 
@@ -131,7 +131,7 @@ impl Handler for Recorder {
 }
 
 fn orders(batch: &[Envelope<DeliveryEvent>]) -> BTreeSet<OrderId> {
-    batch.iter().map(|envelope| envelope.event.order_id).collect()
+    batch.iter().map(|envelope| envelope.event.order_id()).collect()
 }
 
 /// Options of a consumer in a test.
@@ -179,7 +179,7 @@ pub(crate) fn group(world: &World) -> Group {
 
 pub(crate) fn record(order: OrderId) -> PlainRecord {
     let at = Utc::now().trunc_subsecs(3);
-    let event = DeliveryEvent { order_id: order, step: DeliveryStep::Shipped, at };
+    let event = StepReported { order_id: order, step: DeliveryStep::Shipped, at };
     event.message(Origin::new("/test", "")).into()
 }
 

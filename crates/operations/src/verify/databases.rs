@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use domain::{OrderId, OrderStatus};
+use domain::OrderId;
 use indicatif::ProgressBar;
-use store::audit::{self, Scope, SnapshotPart};
+use store::audit::{self, CurrentStatus, Scope, SnapshotPart};
 use store::{Database, StoreError};
 
 use super::findings::Findings;
@@ -75,6 +75,6 @@ pub(crate) async fn read_shipments(
 pub(crate) async fn statuses(
     sales: &Database,
     orders: &[OrderId],
-) -> Result<HashMap<OrderId, OrderStatus>, StoreError> {
+) -> Result<HashMap<OrderId, CurrentStatus>, StoreError> {
     audit::statuses(&mut *sales.connection().await?, orders).await
 }

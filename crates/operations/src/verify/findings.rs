@@ -18,10 +18,11 @@ pub(crate) enum Invariant {
     Order,
     Account,
     DeadLetters,
+    Outcome,
 }
 
 impl Invariant {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Events,
         Self::OrderExists,
         Self::Keys,
@@ -29,6 +30,7 @@ impl Invariant {
         Self::Order,
         Self::Account,
         Self::DeadLetters,
+        Self::Outcome,
     ];
 
     pub(crate) const fn id(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Invariant {
             Self::Order => "I5",
             Self::Account => "I6",
             Self::DeadLetters => "I7",
+            Self::Outcome => "I11",
         }
     }
 
@@ -56,10 +59,13 @@ impl Invariant {
             }
             Self::Order => ("orders", "none went backwards, in the database or in a topic"),
             Self::Account if drained => {
-                ("orders", "each is delivered or dead-lettered, none is pending")
+                ("orders", "each is delivered, cancelled or dead-lettered, none is pending")
             }
-            Self::Account => ("orders", "each is delivered, dead-lettered or pending"),
+            Self::Account => ("orders", "each is delivered, cancelled, dead-lettered or pending"),
             Self::DeadLetters => ("dead letters", "each equals its original, byte for byte"),
+            Self::Outcome => {
+                ("orders", "none is both cancelled and shipped, a refusal came after shipping")
+            }
         }
     }
 }

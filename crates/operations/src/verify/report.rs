@@ -60,7 +60,7 @@ impl Report {
         let warning = |(_, key, Cases { count, listed }): (&str, &str, &Cases)| {
             (key.to_owned(), json!({ "count": count, "cases": listed }))
         };
-        let Account { delivered, dead_lettered, pending, lost, .. } = self.account;
+        let Account { delivered, cancelled, dead_lettered, pending, lost, .. } = self.account;
         json!({
             "at": timestamp_text(self.at),
             "violations": self.findings.violations(),
@@ -68,6 +68,7 @@ impl Report {
             "orders": {
                 "accepted": self.account.accepted(),
                 "delivered": delivered,
+                "cancelled": cancelled,
                 "deadLettered": dead_lettered,
                 "pending": pending,
                 "lost": lost,
@@ -83,12 +84,13 @@ impl fmt::Display for Report {
         for invariant in Invariant::ALL {
             let (things, promise) = invariant.promise(self.drained);
             let verdict = self.findings.of(invariant);
-            writeln!(formatter, "{}  {}", invariant.id(), line(verdict, things, promise))?;
+            writeln!(formatter, "{:<3} {}", invariant.id(), line(verdict, things, promise))?;
         }
-        let Account { delivered, dead_lettered, pending, lost, .. } = &self.account;
+        let Account { delivered, cancelled, dead_lettered, pending, lost, .. } = &self.account;
         write!(
             formatter,
-            "\n{} accepted = {delivered} delivered + {dead_lettered} dead-lettered + {pending} pending + {lost} lost",
+            "\n{} accepted = {delivered} delivered + {cancelled} cancelled + {dead_lettered} dead-lettered + \
+             {pending} pending + {lost} lost",
             self.account.accepted()
         )?;
         for Counts { topic, records, duplicates, unreadable } in &self.topics {

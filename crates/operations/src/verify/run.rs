@@ -65,8 +65,8 @@ pub(crate) struct Examined {
 impl Sources {
     /// Reads the data in this order:
     ///
-    /// 1. a snapshot of orders, history and outbox: the events of the history are in the topics by
-    ///    then;
+    /// 1. a snapshot of orders, history, requests and outbox: the events that were applied are in the
+    ///    topics by then;
     /// 2. the progress of delivery-service, then the shipments: each event that it has consumed
     ///    has a shipment by then;
     /// 3. the progress of status-consumer, then the dead letters: each event that it has consumed
@@ -132,6 +132,7 @@ impl Sources {
         judge::events(&ledger, horizons, &mut findings);
         judge::shipments(&ledger, horizons, &mut findings);
         judge::order(&ledger, &mut findings);
+        judge::outcome(&ledger, &mut findings);
         for reading in &readings {
             letters.finish(reading.stream, &reading.beginnings(), &mut findings);
         }

@@ -1,9 +1,9 @@
-//! Reads all orders, history rows, outbox events and shipments for the consistency checks of
-//! `salesctl verify`.
+//! Reads all orders, history rows, requests to cancel orders, outbox events and shipments for the
+//! consistency checks of `salesctl verify`.
 //!
 //! The checks compare rows across tables: every order needs its history, and every status needs its
-//! event. Orders, history and outbox are therefore read from one snapshot. They are read and passed
-//! on page by page, so memory use does not depend on the size of the tables.
+//! event. Orders, history, requests and outbox are therefore read from one snapshot. They are read
+//! and passed on page by page, so memory use does not depend on the size of the tables.
 
 mod orders;
 mod shipments;
@@ -12,13 +12,13 @@ mod waiting;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderStatus, Owner};
 use uuid::Uuid;
 
-pub use orders::{AuditedOrder, HistoryRow};
-pub use shipments::{AuditedShipment, shipments};
+pub use orders::{AuditedOrder, HistoryRow, StoredRequest};
+pub use shipments::{AuditedShipment, CancellationState, Shipment, shipments};
 pub use waiting::{WaitingEvent, waiting};
 
 use crate::statement::statement;
@@ -83,21 +83,33 @@ pub async fn snapshot(
         .await
 }
 
+/// The current status of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentStatus {
+    /// The status.
+    pub status: OrderStatus,
+    /// Whether a request to cancel the order was refused.
+    pub refused: bool,
+}
+
 statement! {
-    struct Statuses { ids: Vec<Uuid> } -> (SqlUuid, Text);
-    "SELECT id, status FROM sales.orders WHERE id = ANY(" {Array<SqlUuid> = ids} ")"
+    struct Statuses { ids: Vec<Uuid> } -> (SqlUuid, Text, Bool);
+    "SELECT o.id, o.status, c.refused_at IS NOT NULL
+     FROM sales.orders o LEFT JOIN sales.order_cancellations c ON c.order_id = o.id
+     WHERE o.id = ANY(" {Array<SqlUuid> = ids} ")"
 }
 
 /// The current status of these orders. An order that does not exist is absent from the result.
 pub async fn statuses(
     connection: &mut Connection,
     orders: &[OrderId],
-) -> Result<HashMap<OrderId, OrderStatus>, StoreError> {
+) -> Result<HashMap<OrderId, CurrentStatus>, StoreError> {
     let mut found = HashMap::new();
     for ids in pages(orders) {
-        let rows: Vec<(Uuid, String)> = Statuses { ids: &ids }.load(connection).await?;
-        for (id, status) in rows {
-            found.insert(id.into(), status.parse().map_err(StoreError::corrupt("status"))?);
+        let rows: Vec<(Uuid, String, bool)> = Statuses { ids: &ids }.load(connection).await?;
+        for (id, status, refused) in rows {
+            let status = status.parse().map_err(StoreError::corrupt("status"))?;
+            found.insert(id.into(), CurrentStatus { status, refused });
         }
     }
     Ok(found)

@@ -1,10 +1,10 @@
-//! Orders with their history, in ascending order of id.
+//! Orders with their history and their cancellations, in ascending order of id.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::Queryable;
-use diesel::sql_types::{Array, BigInt, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderStatus};
 use uuid::Uuid;
@@ -25,6 +25,17 @@ pub struct AuditedOrder {
     pub key_hash: i64,
     /// The history, in ascending order of sequence.
     pub history: Vec<HistoryRow>,
+    /// The request to cancel it, if there is one.
+    pub request: Option<StoredRequest>,
+}
+
+/// A request to cancel an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRequest {
+    /// The time of the request, by the clock of sales-api.
+    pub requested_at: DateTime<Utc>,
+    /// Whether it was refused.
+    pub refused: bool,
 }
 
 /// One row of an order's history.
@@ -68,6 +79,12 @@ statement! {
      ORDER BY order_id, sequence"
 }
 
+statement! {
+    struct Requests { ids: Vec<Uuid> } -> (SqlUuid, Timestamptz, Bool);
+    "SELECT order_id, requested_at, refused_at IS NOT NULL FROM sales.order_cancellations
+     WHERE order_id = ANY(" {Array<SqlUuid> = ids} ")"
+}
+
 #[derive(Queryable)]
 struct OrderHistoryRow {
     order_id: Uuid,
@@ -95,11 +112,19 @@ pub(super) async fn visit(
         };
         let Some((last, ..)) = rows.last() else { return Ok(()) };
         since = after(*last);
-        let mut history = history_of(connection, &rows).await?;
+        let ids = rows.iter().map(|(id, ..)| *id).collect();
+        let mut history = history_of(connection, &ids).await?;
+        let mut requests = requests_of(connection, &ids).await?;
         let orders = rows.into_iter().map(|(id, status, key_hash)| {
             let status = status.parse().map_err(StoreError::corrupt("status"))?;
             let history = history.remove(&id).unwrap_or_default();
-            Ok(AuditedOrder { id: id.into(), status, key_hash, history })
+            Ok(AuditedOrder {
+                id: id.into(),
+                status,
+                key_hash,
+                history,
+                request: requests.remove(&id),
+            })
         });
         sink(orders.collect::<Result<_, StoreError>>()?);
     }
@@ -107,11 +132,10 @@ pub(super) async fn visit(
 
 async fn history_of(
     connection: &mut Connection,
-    orders: &[OrderRow],
+    ids: &Vec<Uuid>,
 ) -> Result<HashMap<Uuid, Vec<HistoryRow>>, StoreError> {
-    let ids = orders.iter().map(|(id, ..)| *id).collect();
-    let rows: Vec<OrderHistoryRow> = History { ids: &ids }.load(connection).await?;
-    let mut history = HashMap::<Uuid, Vec<HistoryRow>>::with_capacity(orders.len());
+    let rows: Vec<OrderHistoryRow> = History { ids }.load(connection).await?;
+    let mut history = HashMap::<Uuid, Vec<HistoryRow>>::with_capacity(ids.len());
     for row in rows {
         history.entry(row.order_id).or_default().push(HistoryRow {
             sequence: row.sequence,
@@ -122,6 +146,15 @@ async fn history_of(
         });
     }
     Ok(history)
+}
+
+async fn requests_of(
+    connection: &mut Connection,
+    ids: &Vec<Uuid>,
+) -> Result<HashMap<Uuid, StoredRequest>, StoreError> {
+    let rows: Vec<(Uuid, DateTime<Utc>, bool)> = Requests { ids }.load(connection).await?;
+    let request = |(order, requested_at, refused)| (order, StoredRequest { requested_at, refused });
+    Ok(rows.into_iter().map(request).collect())
 }
 
 #[cfg(test)]

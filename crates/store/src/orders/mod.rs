@@ -1,6 +1,7 @@
 //! Orders, their lines and their history.
 
 mod by_key;
+mod cancel;
 mod insert_batch;
 mod list;
 mod read;
@@ -15,11 +16,12 @@ use domain::{
 };
 
 pub use by_key::{KnownOrder, find_by_keys};
+pub use cancel::{NewCancellation, ReportedRefusal, request_cancellation};
 pub use insert_batch::insert_batch;
 pub use list::{ListedOrder, Listing, Page, list};
-pub use read::{find, find_many, find_status};
+pub use read::{find, find_many};
 pub use seed::{SampleOrder, insert_samples, seed_delivered};
-pub use status::{Applied, ApplyError, ReportedStep, apply};
+pub use status::{Applied, ApplyError, Report, ReportedStep, apply};
 
 /// An order to insert, with its `order.created` event.
 #[derive(Clone, Debug)]
@@ -83,4 +85,28 @@ pub struct StatusChange {
     pub status: OrderStatus,
     /// The time of the change, by the clock of the service that reported it.
     pub at: DateTime<Utc>,
+}
+
+/// An order with its history, and the request to cancel it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderWithHistory {
+    /// The order.
+    pub order: Order,
+    /// Every status that it reached, oldest first.
+    pub history: Vec<StatusChange>,
+    /// The request to cancel it, if there was one.
+    pub cancellation: Option<Cancellation>,
+}
+
+/// A request to cancel an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancellation {
+    /// The subject of the request's token.
+    pub requested_by: String,
+    /// The client's reason.
+    pub reason: Option<String>,
+    /// The time of the request.
+    pub requested_at: DateTime<Utc>,
+    /// Why and when it was refused.
+    pub refusal: Option<(String, DateTime<Utc>)>,
 }

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use domain::{OrderId, OrderLine, OrderStatus, Owner};
+use domain::{OrderId, OrderLine, Owner};
 use futures::try_join;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::{Order, StatusChange};
-use crate::schema::{order_items, orders};
+use super::{Cancellation, Order, OrderWithHistory, StatusChange};
+use crate::schema::order_items;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -36,36 +36,64 @@ pub(super) struct LineRow {
 }
 
 statement! {
-    /// Reads an order and its history in one statement, so that they come from one snapshot.
+    /// Reads an order, its history and its cancellation in one statement, so that they come from one
+    /// snapshot.
     struct Find { id: Uuid, owner: Option<String> }
-        -> (OrderColumns, Text, Timestamptz);
-    "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at
+        -> (OrderColumns, (Text, Timestamptz), CancellationColumns);
+    "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at,
+            c.requested_by, c.reason, c.requested_at, c.refusal, c.refused_at
      FROM sales.orders o JOIN sales.order_status_history h ON h.order_id = o.id
+     LEFT JOIN sales.order_cancellations c ON c.order_id = o.id
      WHERE o.id = " {SqlUuid = id} " AND o.owner = COALESCE(" {Nullable<Text> = owner} ", o.owner)
      ORDER BY h.sequence"
 }
 
-/// The order with this id and its history; `None` if it does not exist, or if `owner` is given and
+type CancellationColumns =
+    (Nullable<Text>, Nullable<Text>, Nullable<Timestamptz>, Nullable<Text>, Nullable<Timestamptz>);
+
+/// The columns of a request to cancel an order; all are `None` without one.
+#[derive(Clone, Queryable)]
+struct CancellationRow {
+    requested_by: Option<String>,
+    reason: Option<String>,
+    requested_at: Option<DateTime<Utc>>,
+    refusal: Option<String>,
+    refused_at: Option<DateTime<Utc>>,
+}
+
+impl CancellationRow {
+    fn cancellation(self) -> Option<Cancellation> {
+        let refusal = self.refusal.zip(self.refused_at);
+        let (requested_by, requested_at) = self.requested_by.zip(self.requested_at)?;
+        Some(Cancellation { requested_by, reason: self.reason, requested_at, refusal })
+    }
+}
+
+/// The order with this id, with its history; `None` if it does not exist, or if `owner` is given and
 /// is not its owner.
 pub async fn find(
     connection: &mut Connection,
     id: OrderId,
     owner: Option<&Owner>,
-) -> Result<Option<(Order, Vec<StatusChange>)>, StoreError> {
+) -> Result<Option<OrderWithHistory>, StoreError> {
     let id = id.as_uuid();
     // Pipelined: the second query does not wait for the first response. Two snapshots are safe,
     // because lines never change.
     let connection = &*connection;
     let (rows, lines) = try_join!(
-        Find { id: &id, owner: &owner.map(Owner::to_string) }
-            .load::<(OrderRow, String, DateTime<Utc>)>(&mut &*connection),
+        Find { id: &id, owner: &owner.map(Owner::to_string) }.load(&mut &*connection),
         lines_of(id).load(&mut &*connection),
     )?;
-    let Some((row, ..)) = rows.as_slice().first().cloned() else { return Ok(None) };
-    let history = rows.into_iter().map(|(_, status, at)| {
+    let rows: Vec<(OrderRow, (String, DateTime<Utc>), CancellationRow)> = rows;
+    let Some((row, _, cancellation)) = rows.as_slice().first().cloned() else { return Ok(None) };
+    let history = rows.into_iter().map(|(_, (status, at), _)| {
         Ok(StatusChange { status: status.parse().map_err(StoreError::corrupt("status"))?, at })
     });
-    Ok(Some((order(row, lines)?, history.collect::<Result<_, StoreError>>()?)))
+    Ok(Some(OrderWithHistory {
+        order: order(row, lines)?,
+        history: history.collect::<Result<_, StoreError>>()?,
+        cancellation: cancellation.cancellation(),
+    }))
 }
 
 statement! {
@@ -88,21 +116,6 @@ pub async fn find_many(
     rows.chunk_by(|(one, _), (other, _)| one.id == other.id)
         .map(|rows| order(rows[0].0.clone(), rows.iter().map(|(_, line)| line.clone()).collect()))
         .collect()
-}
-
-/// The status of the order with this id; `None` if it does not exist, or if `owner` is given and is
-/// not its owner.
-pub async fn find_status(
-    connection: &mut Connection,
-    id: OrderId,
-    owner: Option<&Owner>,
-) -> Result<Option<OrderStatus>, StoreError> {
-    let mut query = orders::table.find(id.as_uuid()).select(orders::status).into_boxed();
-    if let Some(owner) = owner {
-        query = query.filter(orders::owner.eq(owner.as_str()));
-    }
-    let status: Option<String> = query.first(connection).await.optional()?;
-    status.map(|status| status.parse().map_err(StoreError::corrupt("status"))).transpose()
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

@@ -85,11 +85,12 @@ pub async fn seed_delivered(
     owner: &str,
     count: usize,
 ) -> Result<(), StoreError> {
+    let path = OrderStatus::Delivered.path();
     let statement = SeedDelivered {
         ids: &(0..count).map(|_| OrderId::generate().as_uuid()).collect(),
         owner,
-        sequences: &OrderStatus::ALL.map(OrderStatus::sequence).to_vec(),
-        statuses: &OrderStatus::ALL.map(|status| status.to_string()).to_vec(),
+        sequences: &path.iter().map(|status| status.sequence()).collect(),
+        statuses: &path.iter().map(OrderStatus::to_string).collect(),
         last: OrderStatus::Delivered.as_str(),
     };
     statement.execute(connection).await?;

@@ -67,7 +67,7 @@ statement! {
     varying struct Take { queue: QueueName, holder: Uuid, lease_ms: i64, wanted: i64 } -> (SmallInt, BigInt);
     "UPDATE " (queue.shards()) "
      SET owner = " {SqlUuid = holder} ", token = token + 1, lease_ms = " {BigInt = lease_ms} ",
-         lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'
+         lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'" (queue.note_taken()) "
      WHERE shard IN (
          SELECT shard FROM " (queue.shards()) "
          WHERE owner IS DISTINCT FROM " {SqlUuid = holder} "

@@ -51,6 +51,15 @@ impl QueueName {
         self.of("sales.lease_lasts", "delivery.lease_lasts")
     }
 
+    /// Notes a lease that is taken over although it has not ended: the clock was set back, and the
+    /// previous holder may have claimed what is not due now. The outbox has no times.
+    const fn note_taken(self) -> &'static str {
+        self.of(
+            "",
+            ", claimed_until = greatest(claimed_until, CASE WHEN lease_until > now() THEN lease_until END)",
+        )
+    }
+
     /// The channel of the notifications.
     const fn channel(self) -> &'static str {
         self.of("sales_outbox", "delivery_shipments")

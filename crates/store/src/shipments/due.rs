@@ -8,42 +8,49 @@ use contracts::cloud_events::TraceContext;
 use diesel::Queryable;
 use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use domain::{DeliveryStep, OrderId};
+use domain::{OrderId, OrderStatus};
 use service_kit::convert::millis;
 use uuid::Uuid;
 
-use super::step::step_after;
+use super::next_event::NextEvent;
 use crate::shards::{Claimed, Held, HeldShard, ShardStart, StartRows};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// A shipment whose next step is due.
+/// A shipment whose next event is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueShipment {
     /// The shard of the shipment.
     pub shard: i16,
     /// The order's id.
     pub order_id: OrderId,
-    /// The step that is due.
-    pub step: DeliveryStep,
-    /// When the step became due. This is the time of its event, also when it is published again.
+    /// The event that is due.
+    pub event: NextEvent,
+    /// When it became due. This is the time of the event, also when it is published again.
     pub due_at: DateTime<Utc>,
-    /// The correlation id of the request that created the order.
+    /// The correlation id of the request that causes the event: it created the order, or requested
+    /// to cancel it.
     pub correlation_id: Option<String>,
     /// The trace of that request.
     pub trace: Option<TraceContext>,
 }
 
 statement! {
-    /// The oldest due steps of each shard that may be published now.
+    /// The oldest due steps of each shard that may be published now. None that is due after the
+    /// lease, which a clock that jumps ahead could make due: see `cancel`.
     struct Claim { starts: StartRows, in_flight: [Uuid], limit: i64 }
-        -> (SmallInt, SqlUuid, Text, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
-    "SELECT h.shard, d.order_id, d.state, d.next_step_at, d.correlation_id, d.traceparent, d.tracestate
+        -> (SmallInt, SqlUuid, Text, Nullable<Text>, Timestamptz, Nullable<Text>, Nullable<Text>, Nullable<Text>);
+    "SELECT h.shard, d.order_id, d.state, d.cancellation, d.next_step_at,
+            CASE WHEN d.answers THEN d.cancellation_correlation_id ELSE d.correlation_id END,
+            CASE WHEN d.answers THEN d.cancellation_traceparent ELSE d.traceparent END,
+            CASE WHEN d.answers THEN d.cancellation_tracestate ELSE d.tracestate END
      FROM " {starts} " AS h (shard, start)
+     JOIN delivery.shards l ON l.shard = h.shard
      CROSS JOIN LATERAL (
-         SELECT order_id, state, next_step_at, correlation_id, traceparent, tracestate
+         SELECT *, cancellation IN ('accepted', 'refusing') AS answers
          FROM delivery.shipments s
-         WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_step_at <= now() AND s.next_attempt_at <= now()
+         WHERE delivery.shard_of(s.order_id) = h.shard AND s.next_step_at <= least(now(), l.lease_until)
+           AND s.next_attempt_at <= now()
            AND s.next_step_at >= timestamptz 'epoch' + h.start * interval '1 microsecond'
            AND s.order_id NOT IN (SELECT UNNEST(" {Array<SqlUuid> = in_flight} "::uuid[]))
          ORDER BY s.next_step_at LIMIT " {BigInt = limit} "
@@ -55,6 +62,7 @@ struct Row {
     shard: i16,
     order_id: Uuid,
     state: String,
+    cancellation: Option<String>,
     next_step_at: DateTime<Utc>,
     correlation_id: Option<String>,
     traceparent: Option<String>,
@@ -85,7 +93,7 @@ impl TryFrom<Row> for DueShipment {
         Ok(Self {
             shard: row.shard,
             order_id: row.order_id.into(),
-            step: step_after(&row.state)?,
+            event: NextEvent::after(&row.state, row.cancellation.as_deref())?,
             due_at: row.next_step_at,
             correlation_id: row.correlation_id,
             trace: row.traceparent.map(|traceparent| TraceContext { traceparent, tracestate }),
@@ -93,44 +101,49 @@ impl TryFrom<Row> for DueShipment {
     }
 }
 
-/// A step whose event Kafka has acknowledged.
+/// An event that Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepDone {
+pub struct EventDone {
     /// The shard of the shipment, and the fencing token of its lease.
     pub held: HeldShard,
     /// The order's id.
     pub order_id: OrderId,
-    /// The step.
-    pub step: DeliveryStep,
-    /// The time of the step.
+    /// The event.
+    pub event: NextEvent,
+    /// The time of the event.
     pub at: DateTime<Utc>,
     /// Time until the next step; ignored after the last step.
     pub delay: Duration,
 }
 
 statement! {
-    /// A step that is no longer due was done by a dispatcher of the previous version, which leases
-    /// rows instead of shards. The reset of the row's lease keeps such a dispatcher from marking an
-    /// earlier step afterwards. The time of the next step is read under the lock on the table,
-    /// because the scans of the shards rely on it. The comparison of the times cannot use an index, because many steps
-    /// may be due at the same time.
+    /// An event that is no longer due was published by a dispatcher of the previous version, which
+    /// leases rows instead of shards. The reset of the row's lease keeps such a dispatcher from
+    /// marking an earlier step afterwards. The time of the next step is read under the lock on the
+    /// table, because the scans of the shards rely on it. The comparison of the times cannot use an
+    /// index, because many steps may be due at the same time.
     struct MarkDone {
-        orders: Vec<Uuid>, states: Vec<&'static str>, times: Vec<DateTime<Utc>>, delays: Vec<Option<i64>>,
+        orders: Vec<Uuid>, states: Vec<Option<&'static str>>, times: Vec<DateTime<Utc>>, delays: Vec<Option<i64>>,
         shards: Vec<i16>, tokens: Vec<i64>,
     } -> BigInt;
     "WITH done AS MATERIALIZED (
          SELECT d.order_id, d.state, d.at, d.delay_ms
-         FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Text> = states} ", " {Array<Timestamptz> = times} ", "
+         FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Nullable<Text>> = states} ", " {Array<Timestamptz> = times} ", "
              {Array<Nullable<BigInt>> = delays} ", " {Array<SmallInt> = shards} ", " {Array<BigInt> = tokens} ")
              AS d (order_id, state, at, delay_ms, shard, token)
          JOIN delivery.shards h ON h.shard = d.shard AND h.token = d.token
      ),
      marked AS (
          UPDATE delivery.shipments s
-         SET state = d.state,
-             next_step_at = clock_timestamp() + d.delay_ms * interval '1 millisecond',
+         SET state = coalesce(d.state, s.state),
+             next_step_at = CASE WHEN d.state IS NOT NULL THEN clock_timestamp() + d.delay_ms * interval '1 millisecond'
+                                 WHEN s.resume_at IS NOT NULL THEN greatest(s.resume_at, clock_timestamp()) END,
              shipped_at = CASE d.state WHEN 'Shipped' THEN d.at ELSE s.shipped_at END,
-             delivered_at = CASE d.state WHEN 'Delivered' THEN d.at END,
+             delivered_at = CASE d.state WHEN 'Delivered' THEN d.at ELSE s.delivered_at END,
+             cancelled_at = CASE d.state WHEN 'Cancelled' THEN d.at END,
+             cancellation = CASE WHEN d.state IS NULL THEN 'refused' ELSE s.cancellation END,
+             cancellation_refused_at = CASE WHEN d.state IS NULL THEN d.at ELSE s.cancellation_refused_at END,
+             resume_at = NULL,
              next_attempt_at = '-infinity', lease_token = NULL, lease_until = '-infinity'
          FROM done d
          WHERE s.order_id = d.order_id AND s.next_step_at IS NOT DISTINCT FROM d.at
@@ -138,17 +151,19 @@ statement! {
      SELECT count(*) FROM done"
 }
 
-/// Records steps as done, and starts the timers of the next steps. Returns the number of steps whose
-/// lease was still valid.
+/// Records events as published, and starts the timers of the next steps. Returns the number of events
+/// whose lease was still valid.
 pub async fn mark_done(
     connection: &mut Connection,
-    done: &[StepDone],
+    done: &[EventDone],
 ) -> Result<usize, StoreError> {
-    let next_delay =
-        |done: &StepDone| (done.step != DeliveryStep::Delivered).then(|| millis(done.delay));
+    let next_delay = |done: &EventDone| {
+        let ships = done.event.target() == Some(OrderStatus::Shipped);
+        ships.then(|| millis(done.delay))
+    };
     let statement = MarkDone {
         orders: &done.iter().map(|done| done.order_id.as_uuid()).collect(),
-        states: &done.iter().map(|done| done.step.target().as_str()).collect(),
+        states: &done.iter().map(|done| done.event.target().map(OrderStatus::as_str)).collect(),
         times: &done.iter().map(|done| done.at).collect(),
         delays: &done.iter().map(next_delay).collect(),
         shards: &done.iter().map(|done| done.held.shard).collect(),

@@ -1,20 +1,24 @@
-//! Shipments. The row of a shipment is both the timer and the outbox of its next step.
+//! Shipments. The row of a shipment is both the timer and the outbox of its next event.
 
+mod cancel;
 mod due;
+mod next_event;
 mod refused;
 mod status;
-mod step;
 
 use std::time::Duration;
 
 use contracts::cloud_events::TraceContext;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use domain::OrderId;
 use service_kit::convert::millis;
 use uuid::Uuid;
 
-pub use self::due::{DueShipment, StepDone, claim, defer, mark_done, until_next};
+use self::cancel::request_cancellations;
+pub use self::cancel::{CancellationRequest, Decision, decide_cancellations};
+pub use self::due::{DueShipment, EventDone, claim, defer, mark_done, until_next};
+pub use self::next_event::NextEvent;
 pub use self::refused::{RefusedStep, count_refused, redrive, refuse, refused};
 pub use self::status::status;
 use crate::statement::statement;
@@ -60,4 +64,30 @@ pub async fn insert(connection: &mut Connection, new: &[NewShipment]) -> Result<
         states: &traces().map(|trace| trace.and_then(|trace| trace.tracestate.clone())).collect(),
     };
     Ok(statement.execute(connection).await?)
+}
+
+/// Number of rows that [`take_in`] stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenIn {
+    /// New shipments.
+    pub shipments: usize,
+    /// New requests to cancel an order.
+    pub requests: usize,
+}
+
+/// Stores new shipments and then requests to cancel orders, in one transaction.
+pub async fn take_in(
+    connection: &mut Connection,
+    new: &[NewShipment],
+    requests: &[CancellationRequest],
+) -> Result<TakenIn, StoreError> {
+    if requests.is_empty() {
+        return Ok(TakenIn { shipments: insert(connection, new).await?, requests: 0 });
+    }
+    connection
+        .transaction(async |connection| {
+            let shipments = insert(connection, new).await?;
+            Ok(TakenIn { shipments, requests: request_cancellations(connection, requests).await? })
+        })
+        .await
 }

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use domain::{DeliveryStep, OrderId};
+use domain::OrderId;
 use uuid::Uuid;
 
 use super::due::DueShipment;
-use super::step::step_after;
+use super::next_event::NextEvent;
 use crate::shards::{HeldShard, Notification, QueueName, notify};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -17,8 +17,8 @@ use crate::{Connection, StoreError};
 pub struct RefusedStep {
     /// The order's id.
     pub order_id: OrderId,
-    /// The step.
-    pub step: DeliveryStep,
+    /// The event of the step.
+    pub event: NextEvent,
     /// The time of the step, and of its event.
     pub at: DateTime<Utc>,
     /// Why Kafka refused it.
@@ -55,11 +55,13 @@ pub async fn refuse(
 }
 
 statement! {
-    struct Refused { order: Option<Uuid>, limit: i64 } -> (SqlUuid, Text, Timestamptz, Text);
-    "SELECT order_id, state, refused_step_at, refusal FROM delivery.shipments
+    struct Refused { order: Option<Uuid>, limit: i64 } -> (SqlUuid, Text, Nullable<Text>, Timestamptz, Text);
+    "SELECT order_id, state, cancellation, refused_step_at, refusal FROM delivery.shipments
      WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
      ORDER BY refused_step_at DESC LIMIT " {BigInt = limit} ""
 }
+
+type RefusedRow = (Uuid, String, Option<String>, DateTime<Utc>, String);
 
 /// The latest `limit` refused steps, newest first, or that of one order.
 pub async fn refused(
@@ -68,9 +70,10 @@ pub async fn refused(
     limit: i64,
 ) -> Result<Vec<RefusedStep>, StoreError> {
     let statement = Refused { order: &order.map(OrderId::as_uuid), limit: &limit };
-    let rows: Vec<(Uuid, String, DateTime<Utc>, String)> = statement.load(connection).await?;
-    let steps = rows.into_iter().map(|(order, state, at, reason)| {
-        Ok(RefusedStep { order_id: order.into(), step: step_after(&state)?, at, reason })
+    let rows: Vec<RefusedRow> = statement.load(connection).await?;
+    let steps = rows.into_iter().map(|(order, state, cancellation, at, reason)| {
+        let event = NextEvent::after(&state, cancellation.as_deref())?;
+        Ok(RefusedStep { order_id: order.into(), event, at, reason })
     });
     steps.collect()
 }

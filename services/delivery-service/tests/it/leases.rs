@@ -1,7 +1,7 @@
 use delivery_service::build;
 use domain::OrderId;
 use store::shards::{Claimed, HeldShard, QueueName, SHARDS, ScanStarts, release, share};
-use store::shipments::{DueShipment, StepDone, claim, defer, mark_done, refuse};
+use store::shipments::{DueShipment, EventDone, claim, defer, mark_done, refuse};
 use store::{Connection, PooledConnection};
 use test_kit::{Process, World, eventually, read_all};
 use uuid::Uuid;
@@ -53,11 +53,11 @@ fn of(held: &[HeldShard], due: &DueShipment) -> HeldShard {
     *held.iter().find(|held| held.shard == due.shard).unwrap()
 }
 
-fn done(held: &[HeldShard], due: &DueShipment) -> StepDone {
-    StepDone {
+fn done(held: &[HeldShard], due: &DueShipment) -> EventDone {
+    EventDone {
         held: of(held, due),
         order_id: due.order_id,
-        step: due.step,
+        event: due.event,
         at: due.due_at,
         delay: std::time::Duration::from_hours(1),
     }
@@ -89,6 +89,7 @@ async fn a_claim_has_the_due_steps_of_its_shards_in_order() {
         SELECT gen_random_uuid(), now() + (n - 500) * interval '1 minute' FROM generate_series(1, 1000) n";
     world.database.execute(insert).await;
     let mut connection = world.store().connection().await.unwrap();
+    held_by(&mut connection, Uuid::new_v4(), 60_000).await;
     let starts = ScanStarts::new(QueueName::Shipments);
     let mut seen = 0;
     for half in [0..32, 32..64] {
@@ -105,6 +106,22 @@ async fn a_claim_has_the_due_steps_of_its_shards_in_order() {
         assert!(two.more && two.rows.len() <= 64);
     }
     assert_eq!(seen, 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_due_after_the_lease_is_not_claimed() {
+    let world = World::create().await;
+    let mut connection = world.store().connection().await.unwrap();
+    let held = held_by(&mut connection, Uuid::new_v4(), 60_000).await;
+    due_shipment(&world, &held).await;
+    let starts = ScanStarts::new(QueueName::Shipments).of(&shards(&held));
+    // As if the clock had jumped ahead.
+    let earlier = "UPDATE delivery.shards SET lease_until = now() - interval '1 hour'";
+    world.database.execute(earlier).await;
+    assert!(claim(&mut connection, &starts, &[], 10).await.unwrap().rows.is_empty());
+    let renewed = "UPDATE delivery.shards SET lease_until = now() + interval '1 hour'";
+    world.database.execute(renewed).await;
+    assert_eq!(claim(&mut connection, &starts, &[], 10).await.unwrap().rows.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use contracts::delivery_events::ORDER_SHIPPED;
 use delivery_service::build;
-use domain::{OrderId, OrderStatus};
+use domain::OrderId;
 use messaging::Record;
 use test_kit::{Process, World, eventually, limit_records, metrics, produce_all, read_all};
 use uuid::Uuid;
@@ -48,7 +48,7 @@ async fn a_refused_step_is_dead_lettered_and_continues_after_a_redrive() {
     let mut connection = world.store().connection().await.unwrap();
     let refused = store::shipments::refused(&mut connection, None, 10).await.unwrap();
     let [step] = refused.as_slice() else { panic!("{refused:?}") };
-    assert_eq!((step.order_id, step.step.target()), (large, OrderStatus::Shipped));
+    assert_eq!((step.order_id, step.event.event_type()), (large, ORDER_SHIPPED));
     assert!(step.reason.contains("MessageSizeTooLarge"), "{}", step.reason);
     assert!(!read_all(&world.stack, topic).await.iter().any(|record| is_of(record, large)));
 

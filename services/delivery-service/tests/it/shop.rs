@@ -3,9 +3,9 @@
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::TraceContext;
 use contracts::delivery_events::DeliveryEvent;
-use contracts::envelope::Envelope;
+use contracts::envelope::{Envelope, Event};
 use contracts::message::Origin;
-use contracts::order_events::{Item, OrderCreated};
+use contracts::order_events::{CancellationRequested, Item, OrderCreated};
 use domain::OrderId;
 use test_kit::{PlainRecord, World, eventually, produce_all, read_all};
 
@@ -35,6 +35,17 @@ pub(crate) fn created_with(order: OrderId, tracestate: Option<String>) -> PlainR
     event.message(origin).into()
 }
 
+/// The record of a request to cancel an order.
+pub(crate) fn cancellation(order: OrderId) -> PlainRecord {
+    let event = CancellationRequested {
+        order_id: order,
+        reason: Some("ordered twice".to_owned()),
+        requested_at: Utc::now().trunc_subsecs(3),
+    };
+    let correlation_id = Some("cancel-18".to_owned());
+    event.message(Origin { correlation_id, ..Origin::new("/sales-api", "") }).into()
+}
+
 /// Publishes a new order, as the relay would.
 pub(crate) async fn announce(world: &World, order: OrderId) {
     produce_all(&world.stack, &world.topics.order_events, &[created(order)]).await;
@@ -52,6 +63,18 @@ pub(crate) async fn reported(world: &World) -> Vec<Envelope<DeliveryEvent>> {
             .unwrap()
         })
         .collect()
+}
+
+/// The types of the events of an order, in their order, without repetitions.
+pub(crate) fn types_of(events: &[Envelope<DeliveryEvent>], order: OrderId) -> Vec<String> {
+    let mut types: Vec<String> = Vec::new();
+    for envelope in events.iter().filter(|it| it.event.order_id() == order) {
+        let event_type = &envelope.attributes.event_type;
+        if !types.contains(event_type) {
+            types.push(event_type.clone());
+        }
+    }
+    types
 }
 
 pub(crate) async fn delivered(world: &World, orders: i64) {

@@ -42,6 +42,35 @@ pub(crate) fn order() -> Value {
     })
 }
 
+pub(crate) fn cancel_order() -> Value {
+    json!({ "reason": "ordered twice" })
+}
+
+pub(crate) fn cancellation_requested() -> Value {
+    let pending = json!({ "status": "Pending Shipment", "at": "2026-03-01T12:00:00.000Z" });
+    cancellation("Pending Shipment", &[pending], "requested")
+}
+
+pub(crate) fn cancelled_order() -> Value {
+    let pending = json!({ "status": "Pending Shipment", "at": "2026-03-01T12:00:00.000Z" });
+    let cancelled = json!({
+        "status": "Cancelled", "at": "2026-03-01T12:00:02.620Z",
+        "reason": "ordered twice", "requestedBy": "web-shop"
+    });
+    cancellation("Cancelled", &[pending, cancelled], "cancelled")
+}
+
+fn cancellation(status: &str, history: &[Value], state: &str) -> Value {
+    let mut order = order();
+    order["data"]["status"] = status.into();
+    order["data"]["statusHistory"] = history.into();
+    order["data"]["cancellation"] = state.into();
+    order["data"]["cancellationRequest"] = json!({
+        "requestedBy": "web-shop", "reason": "ordered twice", "requestedAt": "2026-03-01T12:00:02.500Z"
+    });
+    order
+}
+
 pub(crate) fn orders() -> Value {
     json!({
         "success": true,
@@ -104,6 +133,8 @@ mod tests {
     fn the_api_writes_the_example_responses() {
         assert_written_by::<Success<CreatedOrder>>(&created_order());
         assert_written_by::<Success<OrderDetails>>(&order());
+        assert_written_by::<Success<OrderDetails>>(&cancellation_requested());
+        assert_written_by::<Success<OrderDetails>>(&cancelled_order());
         assert_written_by::<Success<OrderPage>>(&orders());
         assert_written_by::<Done>(&simulated());
     }

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, Resource, web};
 
 use crate::http::openapi::served::{DOCS, DOCUMENT, PAGE, docs, openapi, page};
 use crate::http::problem::ApiError;
+use crate::http::routes::cancel_order::cancel_order;
 use crate::http::routes::create_order::create_order;
 use crate::http::routes::get_order::get_order;
 use crate::http::routes::health::health;
@@ -23,11 +24,12 @@ pub(crate) struct Route {
 const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 
 /// All routes.
-pub(crate) static ROUTES: [Route; 7] = [
+pub(crate) static ROUTES: [Route; 8] = [
     Route::new("/api/orders", "GET, HEAD, POST, OPTIONS", |it| {
         it.post(create_order).get(list_orders).head(list_orders)
     }),
     Route::new("/api/orders/{orderId}", READ_ONLY, |it| it.get(get_order).head(get_order)),
+    Route::new("/api/orders/{orderId}/cancel", "POST, OPTIONS", |it| it.post(cancel_order)),
     Route::new("/api/orders/{orderId}/simulate-delivery", "POST, OPTIONS", |it| {
         it.post(simulate_delivery)
     }),

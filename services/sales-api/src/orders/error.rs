@@ -26,6 +26,10 @@ pub(crate) enum OrderError {
     MayNotSimulate,
     #[error("the order is {status}: it cannot be {} now", .step.as_str())]
     StatusConflict { status: OrderStatus, step: DeliveryStep },
+    #[error("a request to cancel the order has not been decided")]
+    CancellationPending,
+    #[error("the order is {0}: it cannot be cancelled any more")]
+    AlreadyShipped(OrderStatus),
     #[error(transparent)]
     Cursor(#[from] CursorError),
     #[error("the cursor of the next page cannot be encrypted")]

@@ -2,7 +2,7 @@
 
 use domain::OrderId;
 use store::Database;
-use store::orders::{self, Order, StatusChange};
+use store::orders::{self, OrderWithHistory};
 
 use crate::auth::Caller;
 use crate::orders::error::OrderError;
@@ -12,7 +12,7 @@ pub(crate) async fn get_order(
     database: &Database,
     caller: &Caller,
     id: OrderId,
-) -> Result<(Order, Vec<StatusChange>), OrderError> {
+) -> Result<OrderWithHistory, OrderError> {
     let mut connection = database.connection().await?;
     let found = orders::find(&mut connection, id, caller.owner_filter()).await?;
     found.ok_or(OrderError::NoOrder)

@@ -6,9 +6,10 @@
 use std::str::FromStr;
 
 use chrono::{SubsecRound, Utc};
-use contracts::delivery_events::DeliveryEvent;
-use domain::{DeliveryStep, OrderId, Progress};
-use store::{Database, orders, outbox};
+use contracts::delivery_events::StepReported;
+use domain::{DeliveryStep, OrderId, OrderStatus, Progress};
+use store::orders::{self, OrderWithHistory};
+use store::{Database, outbox};
 
 use crate::auth::Caller;
 use crate::orders::Cause;
@@ -90,14 +91,18 @@ impl AuthorizedCaller<'_> {
     ) -> Result<(), OrderError> {
         let SimulateDelivery { database, topic, notifier, .. } = self.simulate;
         let mut connection = database.connection().await?;
-        let status = orders::find_status(&mut connection, order_id, self.caller.owner_filter())
-            .await?
-            .ok_or(OrderError::NoOrder)?;
+        let found = orders::find(&mut connection, order_id, self.caller.owner_filter()).await?;
+        let OrderWithHistory { order, cancellation, .. } = found.ok_or(OrderError::NoOrder)?;
+        let status = order.status;
         let Progress::Advance(_) = status.progress(step) else {
             return Err(OrderError::StatusConflict { status, step });
         };
+        // delivery-service may report that the order is cancelled.
+        if status == OrderStatus::PendingShipment && cancellation.is_some() {
+            return Err(OrderError::CancellationPending);
+        }
         let at = Utc::now().trunc_subsecs(3);
-        let event = DeliveryEvent { order_id, step, at }.message(cause.origin(topic));
+        let event = StepReported { order_id, step, at }.message(cause.origin(topic));
         outbox::enqueue(&mut connection, &[event]).await?;
         notifier.notify([order_id]);
         Ok(())

@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod cancel_order;
 mod connections;
 mod contract;
 mod create_order;

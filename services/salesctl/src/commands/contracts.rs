@@ -118,7 +118,10 @@ fn json(contract: &Contract) -> Value {
 }
 
 fn table() -> String {
-    let row = |event_type, version, topic| format!("{event_type:<22}{version:<9}{topic}");
+    let widest = CONTRACTS.iter().map(|contract| contract.event_type.len()).max().unwrap_or(0);
+    let row = |event_type, version, topic| {
+        format!("{event_type:<width$}{version:<9}{topic}", width = widest + 2)
+    };
     let rows = lines(CONTRACTS, |it| row(it.event_type, it.version, it.topic));
     format!("{}\n{rows}", row("type", "version", "topic"))
 }

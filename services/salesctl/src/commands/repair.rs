@@ -59,7 +59,7 @@ impl Repair {
             "dryRun": !self.yes,
             "missing": missing.collect::<Vec<_>>(),
             "published": published,
-            // Orders that delivery-service would ship again.
+            // Orders that delivery-service would ship again, or cancel although they were shipped.
             "left": plan.left.count,
             "leftCases": plan.left.listed,
             "deadLettered": plan.dead_lettered,
@@ -74,7 +74,7 @@ fn text(plan: &Plan, published: Option<u64>) -> String {
         plan.counts().map(|(event_type, count)| format!("{count:>9}  {event_type}")).collect();
     lines.extend(plan.left.listed.iter().map(|Case { order_id, what }| {
         let order = order_id.as_deref().unwrap_or_default();
-        format!("skipped: order {order} {what}; delivery-service would ship it again")
+        format!("skipped: order {order} {what}")
     }));
     if plan.left.not_listed() > 0 {
         lines.push(format!("skipped: and {} more", plan.left.not_listed()));

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
-use contracts::delivery_events::event_type;
 use contracts::timestamp_text;
 use domain::OrderId;
 use serde_json::{Value, json};
@@ -108,16 +107,16 @@ impl Redrive {
     }
 }
 
-fn json(RefusedStep { order_id, step, at, reason }: &RefusedStep) -> Value {
+fn json(RefusedStep { order_id, event, at, reason }: &RefusedStep) -> Value {
     json!({
         "orderId": order_id.as_uuid(),
-        "eventType": event_type(*step),
+        "eventType": event.event_type(),
         "at": timestamp_text(*at),
         "reason": reason,
     })
 }
 
-fn text(RefusedStep { order_id, step, at, reason }: &RefusedStep) -> String {
-    let (at, event_type) = (timestamp_text(*at), event_type(*step));
+fn text(RefusedStep { order_id, event, at, reason }: &RefusedStep) -> String {
+    let (at, event_type) = (timestamp_text(*at), event.event_type());
     format!("{at}  {event_type}  order {order_id}\n    {reason}")
 }

@@ -18,17 +18,20 @@ async fn the_contracts_are_listed_with_their_topics() {
     assert_eq!(
         printed(&["list"]).await,
         "\
-type                  version  topic
-order.created         1.0      sales.order-events.v1
-order.shipped         1.0      sales.delivery-events.v1
-order.delivered       1.0      sales.delivery-events.v1
-outbox.dead-lettered  1.0      sales.dead-letters.v1
+type                          version  topic
+order.created                 1.0      sales.order-events.v1
+order.cancellation-requested  1.0      sales.order-events.v1
+order.shipped                 1.0      sales.delivery-events.v1
+order.delivered               1.0      sales.delivery-events.v1
+order.cancelled               1.0      sales.delivery-events.v1
+order.cancellation-refused    1.0      sales.delivery-events.v1
+outbox.dead-lettered          1.0      sales.dead-letters.v1
 "
     );
     let listed = contracts(&["list", "--json"]).await.json();
-    assert_eq!(listed.as_array().unwrap().len(), 4);
+    assert_eq!(listed.as_array().unwrap().len(), 7);
     assert_eq!(
-        listed[1],
+        listed[2],
         json!({
             "eventType": "order.shipped", "version": "1.0", "topic": "sales.delivery-events.v1",
             "dataSchema": "urn:sales:order.shipped:1.0"

@@ -8,16 +8,26 @@ async fn demo_orders_reach_delivered() {
     let services = system.start_background();
     let report = system.deliver(10).await;
     assert_eq!((&report["placed"], &report["delivered"]), (&10.into(), &10.into()));
-    assert_eq!(report["steps"].as_array().unwrap().len(), 4);
-    assert!(
-        report["steps"].as_array().unwrap().iter().all(|step| step["p50Ms"].is_number()),
-        "{report}"
-    );
+    assert_eq!(report["cancelled"], 0);
+    let steps = report["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 5);
+    assert!(steps[..4].iter().all(|step| step["p50Ms"].is_number()), "{report}");
     stop_all(services).await;
     let topics = &system.world.topics;
     assert_eq!(read_all(&system.world.stack, &topics.order_events).await.len(), 10);
     assert_eq!(read_all(&system.world.stack, &topics.delivery_events).await.len(), 20);
     assert_eq!(system.world.database.count("SELECT count(*) FROM sales.outbox_events").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_order_of_the_demo_is_cancelled() {
+    let mut system = System::start().await;
+    system.world.set("DELIVERY_MIN_DELAY", 2000).set("DELIVERY_MAX_DELAY", 2000);
+    let _services = system.start_background();
+    let (success, report) = system.demo(&["--orders", "3"]).await;
+    assert!(success, "{report}");
+    assert_eq!((&report["delivered"], &report["cancelled"]), (&2.into(), &1.into()));
+    assert!(report["steps"][4]["p50Ms"].is_number(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

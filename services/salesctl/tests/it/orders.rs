@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use system_tests::{System, answer, bench, salesctl};
+use system_tests::{System, answer, bench, salesctl, stop_all};
 use test_kit::World;
 
 async fn accepted(system: &System, customer: &str) -> String {
@@ -79,8 +79,9 @@ async fn orders_follow_exits_with_code_1_after_its_timeout() {
     let outcome = system.salesctl(&follow).await;
     assert_eq!(changes(&outcome.stdout), [(order.clone(), "Pending Shipment".to_owned())]);
     let report = outcome.failed(1);
-    let expected =
-        format!("{order} was not Delivered within 2 s; its last status is Pending Shipment");
+    let expected = format!(
+        "{order} was not Delivered or Cancelled within 2 s; its last status is Pending Shipment"
+    );
     assert!(report.contains(&expected), "{report}");
 
     let unknown = "0199c0de-0000-7000-8000-000000000000";
@@ -102,4 +103,33 @@ async fn orders_follow_reports_an_unavailable_api() {
         report.contains(&format!("order {order}: the request to the sales API failed")),
         "{report}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_cancel_waits_for_the_decision() {
+    let mut system = System::start().await;
+    system.world.set("DELIVERY_MIN_DELAY", 3_600_000).set("DELIVERY_MAX_DELAY", 3_600_000);
+    let order = accepted(&system, "carol").await;
+    // No service decides yet.
+    let undecided = system.salesctl(&["orders", "cancel", "--timeout", "1", &order]).await;
+    assert!(undecided.stdout.contains("not decided yet"), "{}", undecided.stdout);
+    assert!(undecided.failed(1).contains("the request was not decided within 1 s"));
+
+    let services = system.start_background();
+    let cancel = ["orders", "cancel", &order, "--reason", "ordered twice"];
+    let text = system.salesctl(&cancel).await.succeeded();
+    assert!(text.starts_with(&format!("{order}  Cancelled")), "{text}");
+    let shown = system.salesctl(&["orders", "show", &order]).await.succeeded();
+    // The first request counts, which had no reason.
+    assert!(shown.contains("cancellation requested by salesctl (cancelled)"), "{shown}");
+    let listed = answer(&system.world, &["orders", "list", "--status", "Cancelled"]).await;
+    assert_eq!(listed[0]["orderId"], order);
+    stop_all(services).await;
+
+    system.world.set("DELIVERY_MIN_DELAY", 0).set("DELIVERY_MAX_DELAY", 0);
+    let _services = system.start_background();
+    let order = accepted(&system, "carol").await;
+    system.salesctl(&["orders", "follow", &order]).await.succeeded();
+    let late = system.salesctl(&["orders", "cancel", &order]).await.failed(1);
+    assert!(late.contains("ALREADY_SHIPPED"), "{late}");
 }

@@ -8,16 +8,25 @@ use messaging::Record;
 use serde_json::Value;
 use test_kit::{World, delete_topic, eventually, read_all};
 
+use crate::verify::cancellations::{cancelled_and_refused, request};
 use crate::verify::{any_order, delivered, report_step, verify};
 use system_tests::{RunningCommand, System, answer, salesctl, stop_all};
 
-const TYPES: [&str; 3] = ["order.created", "order.shipped", "order.delivered"];
-
 /// The number of missing events that a repair reports, by type.
 fn missing(report: &Value) -> [u64; 3] {
-    TYPES.map(|event_type| {
+    counts(report, ["order.created", "order.shipped", "order.delivered"])
+}
+
+/// The same, of the events of cancellations.
+fn missing_of_cancellations(report: &Value) -> [u64; 3] {
+    let names = ["cancellation-requested", "cancelled", "cancellation-refused"];
+    counts(report, names.map(|name| format!("order.{name}")))
+}
+
+fn counts(report: &Value, types: [impl AsRef<str>; 3]) -> [u64; 3] {
+    types.map(|event_type| {
         let all = report["missing"].as_array().unwrap();
-        let of_type = all.iter().find(|it| it["type"] == event_type);
+        let of_type = all.iter().find(|it| it["type"] == event_type.as_ref());
         of_type.unwrap_or_else(|| panic!("{report:#}"))["count"].as_u64().unwrap()
     })
 }
@@ -153,4 +162,80 @@ async fn repair_skips_orders_it_would_ship_twice_and_rejects_unknown_orders() {
     let unknown = uuid::Uuid::now_v7().to_string();
     let report = salesctl(world, &["repair", "--order", &unknown]).await.failed(1);
     assert!(report.contains(&format!("no order {unknown} was found")), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repair_rebuilds_the_events_of_cancellations_and_completes_them() {
+    const NEVER: i64 = 3_600_000;
+    let (mut system, _, _) = cancelled_and_refused().await;
+    let relay = system.start_relay();
+    // An order that delivery-service has cancelled, and one whose cancellation it has refused.
+    // status-consumer has read neither.
+    system.world.set("DELIVERY_MIN_DELAY", NEVER).set("DELIVERY_MAX_DELAY", NEVER);
+    let delivery = system.start_delivery();
+    request(&system, &system.accept().await).await;
+    let cancelled = "SELECT count(*) FROM delivery.shipments WHERE state = 'Cancelled'";
+    system.world.database.until_count("it is cancelled", cancelled, 2).await;
+    delivery.stop().await;
+    system.world.set("DELIVERY_MIN_DELAY", 0).set("DELIVERY_MAX_DELAY", 0);
+    let delivery = system.start_delivery();
+    let order = system.accept().await;
+    let done = "SELECT count(*) FROM delivery.shipments WHERE state = 'Delivered'";
+    system.world.database.until_count("it is reported", done, 2).await;
+    request(&system, &order).await;
+    let refused = "SELECT count(*) FROM delivery.shipments WHERE cancellation = 'refused'";
+    system.world.database.until_count("it is refused", refused, 2).await;
+    delivery.stop().await;
+    // An order that delivery-service has not read.
+    request(&system, &system.accept().await).await;
+    system.world.database.until_count("it is published", IN_OUTBOX, 0).await;
+    relay.stop().await;
+    let before = events(&system.world).await;
+    assert_eq!(before.len(), 3 * 2 + 5 * 2 + 2);
+
+    let topics = &system.world.topics;
+    lose(&system.world, &[&topics.order_events, &topics.delivery_events]).await;
+    let report = answer(&system.world, &["repair", "--yes"]).await;
+    assert_eq!((missing(&report), missing_of_cancellations(&report)), ([5, 2, 2], [5, 2, 2]));
+    assert_eq!((&report["published"], &report["left"]), (&Value::from(18), &Value::from(0)));
+
+    system.world.set("DELIVERY_MIN_DELAY", NEVER).set("DELIVERY_MAX_DELAY", NEVER);
+    let world = &system.world;
+    let services = system.start_background();
+    let cancelled = "SELECT count(*) FROM sales.orders WHERE status = 'Cancelled'";
+    world.database.until_count("three are cancelled", cancelled, 3).await;
+    let refused = "SELECT count(*) FROM sales.order_cancellations WHERE refused_at IS NOT NULL";
+    world.database.until_count("two are refused", refused, 2).await;
+    stop_all(services).await;
+    let verdict = answer(world, &["verify", "--drained"]).await;
+    assert_eq!(
+        (&verdict["orders"]["delivered"], &verdict["orders"]["cancelled"]),
+        (&2.into(), &3.into())
+    );
+    let after = events(world).await;
+    assert!(after.is_superset(&before), "{:#?}", before.difference(&after).collect::<Vec<_>>());
+    assert_eq!(after.len(), 3 * 3 + 5 * 2);
+    let again = answer(world, &["repair"]).await;
+    assert_eq!((missing(&again), missing_of_cancellations(&again)), ([0; 3], [0; 3]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repair_cancels_no_order_that_was_shipped() {
+    let (system, _, refused) = cancelled_and_refused().await;
+    let world = &system.world;
+    lose(world, &[&world.topics.order_events]).await;
+    // delivery-service was restored from a backup.
+    let undo = format!(
+        "UPDATE delivery.shipments
+         SET state = 'Pending Shipment', next_step_at = now() + interval '1 day', cancellation = NULL
+         WHERE order_id = '{refused}';
+         UPDATE sales.order_cancellations SET refusal = NULL, refused_at = NULL"
+    );
+    world.database.execute(&undo).await;
+    let report = answer(world, &["repair", "--yes", "--order", &refused]).await;
+    assert_eq!((missing(&report), missing_of_cancellations(&report)), ([1, 0, 0], [0; 3]));
+    assert_eq!(report["left"], 1);
+    let words =
+        "was shipped, and its shipment is Pending Shipment; delivery-service would cancel it";
+    assert_eq!(report["leftCases"][0]["what"], words);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use contracts::delivery_events::DeliveryEvent;
+use contracts::delivery_events::{CancellationRefused, StepReported};
 use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use store::orders::{NewOrder, insert_batch};
@@ -31,8 +31,15 @@ pub(crate) async fn report(world: &World, order: OrderId, step_taken: DeliverySt
 
 /// The record of a step.
 pub(crate) fn step(order: OrderId, step: DeliveryStep) -> PlainRecord {
-    let event = DeliveryEvent { order_id: order, step, at: now() };
+    let event = StepReported { order_id: order, step, at: now() };
     event.message(Origin::new("/delivery-service", "")).into()
+}
+
+/// The record of a refused cancellation.
+pub(crate) fn refusal(order: OrderId) -> PlainRecord {
+    CancellationRefused::already_shipped(order, now())
+        .message(Origin::new("/delivery-service", ""))
+        .into()
 }
 
 /// The statuses that an order had, oldest first.

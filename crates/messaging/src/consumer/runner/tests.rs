@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use contracts::delivery_events::DeliveryEvent;
+use contracts::delivery_events::{DeliveryEvent, StepReported};
+use contracts::envelope::Event;
 use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use service_kit::Heartbeat;
@@ -20,7 +21,7 @@ impl Handler for Sender {
 
     async fn handle(&self, batch: &[Envelope<DeliveryEvent>]) -> Result<(), HandlerError> {
         for envelope in batch {
-            self.0.send(envelope.event.order_id).unwrap();
+            self.0.send(envelope.event.order_id()).unwrap();
         }
         Ok(())
     }
@@ -53,7 +54,7 @@ async fn a_consumer_that_has_lost_all_brokers_joins_its_group_again() {
     eventually("the client is replaced", async || first.assignment.is_retired().then_some(()))
         .await;
     let order_id = OrderId::generate();
-    let event = DeliveryEvent { order_id, step: DeliveryStep::Shipped, at: Utc::now() };
+    let event = StepReported { order_id, step: DeliveryStep::Shipped, at: Utc::now() };
     produce_all(&world.stack, topic, &[event.message(Origin::new("/test", "")).into()]).await;
     assert_eq!(handled.recv().await, Some(order_id));
     shutdown.cancel();

@@ -1,18 +1,17 @@
 //! Checks the history of an order in the database.
 
 use contracts::event_id::event_id;
-use domain::OrderStatus;
 use store::audit::AuditedOrder;
+use store::rebuild::EventKind;
 
 use crate::verify::findings::{Findings, Invariant};
-use crate::verify::ledger::event_type;
 
 /// I4 and I5, of the history in the database.
 pub(crate) fn history(order: &AuditedOrder, findings: &mut Findings) {
     findings.checked(Invariant::Transitions, 1);
     findings.checked(Invariant::Order, 1);
-    for status in OrderStatus::ALL.into_iter().filter(|status| *status <= order.status) {
-        let rows = order.history.iter().filter(|row| row.status == status).count();
+    for status in order.status.path() {
+        let rows = order.history.iter().filter(|row| row.status == *status).count();
         if rows != 1 {
             findings.violation(Invariant::Transitions, order.id, || {
                 format!("is {}, and its history has {rows} rows for {status}", order.status)
@@ -20,8 +19,8 @@ pub(crate) fn history(order: &AuditedOrder, findings: &mut Findings) {
         }
     }
     for row in &order.history {
-        let event_type = event_type(row.status);
-        if row.status > order.status {
+        let event_type = EventKind::of_status(row.status).event_type();
+        if !order.status.includes(row.status) {
             findings.violation(Invariant::Transitions, order.id, || {
                 format!("is {}, and its history has {}", order.status, row.status)
             });
@@ -56,8 +55,8 @@ pub(crate) fn history(order: &AuditedOrder, findings: &mut Findings) {
 #[cfg(test)]
 pub(crate) mod tests {
     use chrono::{DateTime, Utc};
-    use domain::OrderId;
-    use domain::OrderStatus::{Delivered, Shipped};
+    use domain::OrderStatus::{Cancelled, Delivered, Shipped};
+    use domain::{OrderId, OrderStatus};
     use store::audit::HistoryRow;
 
     use super::*;
@@ -73,11 +72,11 @@ pub(crate) mod tests {
         let row = |reached: OrderStatus| HistoryRow {
             sequence: reached.sequence(),
             status: reached,
-            event_id: event_id(order.id, event_type(reached)),
+            event_id: event_id(order.id, EventKind::of_status(reached).event_type()),
             occurred_at: second(reached.sequence().into()),
             recorded_at: second(reached.sequence().into()),
         };
-        order.history = OrderStatus::ALL.into_iter().filter(|it| *it <= status).map(row).collect();
+        order.history = status.path().iter().copied().map(row).collect();
         order
     }
 
@@ -121,6 +120,22 @@ pub(crate) mod tests {
             assert_eq!(violations.count, 1, "{words}: {violations:?}");
             assert!(violations.listed[0].what.contains(words), "{violations:?}");
             assert_eq!(violations.listed[0].order_id, Some(order.id.to_string()));
+        }
+    }
+
+    #[test]
+    fn each_error_in_the_history_of_a_cancelled_order_is_reported() {
+        let shipped = order(Shipped).history[1];
+        let mut both = order(Cancelled);
+        both.history.push(HistoryRow { sequence: 3, ..shipped });
+        let mut incomplete = order(Cancelled);
+        incomplete.history.remove(1);
+        for (order, words) in [
+            (both, "is Cancelled, and its history has Shipped"),
+            (incomplete, "is Cancelled, and its history has 0 rows for Cancelled"),
+        ] {
+            let violations = &of_history(&order).of(Invariant::Transitions).violations.clone();
+            assert_eq!((violations.count, violations.listed[0].what.as_str()), (1, words));
         }
     }
 

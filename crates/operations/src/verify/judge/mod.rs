@@ -7,15 +7,20 @@
 
 mod account;
 mod history;
+mod outcome;
+mod shipments;
 
 use std::collections::HashSet;
 
-use domain::{OrderId, OrderStatus};
+use domain::OrderId;
+use store::rebuild::EventKind;
 
 pub(crate) use self::account::{Account, Criteria, account, lost};
 pub(crate) use self::history::history;
+pub(crate) use self::outcome::outcome;
+pub(crate) use self::shipments::shipments;
 use super::findings::{Findings, Invariant};
-use super::ledger::{Entry, Ledger, Stream, event_type};
+use super::ledger::{Entry, Ledger, Stream};
 
 /// Maximum lead of the clock that dated an order over the clock that dated its record, in
 /// milliseconds.
@@ -28,13 +33,13 @@ pub(crate) struct Horizons(pub(crate) [Option<i64>; 2]);
 
 impl Horizons {
     /// Whether the record of the event may have expired.
-    fn may_have_expired(self, entry: &Entry, event: OrderStatus) -> bool {
+    fn may_have_expired(self, entry: &Entry, event: EventKind) -> bool {
         let horizon = self.0[Stream::of(event) as usize];
         horizon.is_some_and(|at| entry.id.unix_millis() <= at.saturating_add(MAX_CLOCK_LEAD_MS))
     }
 
     /// Whether the event is not in its topic and cannot have expired.
-    pub(crate) fn is_missing(self, entry: &Entry, event: OrderStatus) -> bool {
+    pub(crate) fn is_missing(self, entry: &Entry, event: EventKind) -> bool {
         !entry.is_in_topic(event) && !self.may_have_expired(entry, event)
     }
 }
@@ -59,12 +64,10 @@ pub(crate) fn keys(ledger: &Ledger, doubled: &HashSet<OrderId>, findings: &mut F
 }
 
 /// The events of an order that must be in a topic.
-fn expected(entry: &Entry) -> impl Iterator<Item = OrderStatus> {
-    let kept = |event| entry.is_in_outbox(event) || entry.is_outbox_dead_letter(event);
-    OrderStatus::ALL.into_iter().filter(move |event| {
-        // A step is in the database because its event was read from the topic.
-        *event <= entry.status && (*event != OrderStatus::PendingShipment || !kept(*event))
-    })
+fn expected(entry: &Entry) -> impl Iterator<Item = EventKind> {
+    let is_kept = |event| entry.is_in_outbox(event) || entry.is_outbox_dead_letter(event);
+    // What status-consumer has stored was read from the topic.
+    entry.stored.iter().filter(move |it| Stream::of(*it) == Stream::Deliveries || !is_kept(*it))
 }
 
 /// Whether any event is missing.
@@ -76,51 +79,30 @@ pub(crate) fn is_any_missing(ledger: &Ledger, horizons: Horizons) -> bool {
 /// I1.
 pub(crate) fn events(ledger: &Ledger, horizons: Horizons, findings: &mut Findings) {
     for entry in ledger.entries() {
-        let all = OrderStatus::ALL.into_iter().filter(|event| *event <= entry.status).count();
         let mut not_judged = 0;
         for event in expected(entry).filter(|event| !entry.is_in_topic(*event)) {
             if horizons.may_have_expired(entry, event) {
                 not_judged += 1;
-                continue;
+            } else {
+                findings.violation(Invariant::Events, entry.id, || absent(entry, event));
             }
-            findings.violation(Invariant::Events, entry.id, || match event {
-                OrderStatus::PendingShipment => {
-                    format!("{} is neither in its topic nor in the outbox", event_type(event))
-                }
-                _ => format!("is {}, and {} is not in its topic", entry.status, event_type(event)),
-            });
         }
-        findings.checked(Invariant::Events, all as u64 - not_judged);
+        findings.checked(Invariant::Events, entry.stored.iter().count() as u64 - not_judged);
         findings.not_judged(Invariant::Events, not_judged);
     }
 }
 
-/// I4, of shipments.
-pub(crate) fn shipments(ledger: &Ledger, horizons: Horizons, findings: &mut Findings) {
-    for entry in ledger.entries() {
-        let created = OrderStatus::PendingShipment;
-        let Some(state) = entry.shipment else {
-            let pending = entry.is_unread(created) || entry.is_in_outbox(created);
-            let consumed = entry.is_in_topic(created) && !entry.has_dead_letter_in(Stream::Orders);
-            let expired = entry.status == OrderStatus::Delivered
-                && !entry.is_in_topic(created)
-                && !entry.is_outbox_dead_letter(created);
-            if !pending && (consumed || expired) {
-                findings.violation(Invariant::Transitions, entry.id, || {
-                    "has no shipment, though delivery-service has consumed its order.created"
-                        .to_owned()
-                });
-            }
-            continue;
-        };
-        for step in OrderStatus::ALL {
-            // A step in the history is reported under I1. A dead-lettered event was in the topic.
-            let unreported = entry.status < step && !entry.has_dead_letter_in(Stream::of(step));
-            if unreported && step <= state && horizons.is_missing(entry, step) {
-                findings.violation(Invariant::Transitions, entry.id, || {
-                    format!("its shipment is {state}, and {} is not in its topic", event_type(step))
-                });
-            }
+fn absent(entry: &Entry, event: EventKind) -> String {
+    let event_type = event.event_type();
+    match event {
+        EventKind::Created | EventKind::CancellationRequested => {
+            format!("{event_type} is neither in its topic nor in the outbox")
+        }
+        EventKind::CancellationRefused => {
+            format!("a request to cancel it was refused, and {event_type} is not in its topic")
+        }
+        EventKind::Shipped | EventKind::Delivered | EventKind::Cancelled => {
+            format!("is {}, and {event_type} is not in its topic", entry.status)
         }
     }
 }
@@ -144,4 +126,4 @@ pub(crate) fn order(ledger: &Ledger, findings: &mut Findings) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use contracts::delivery_events::DeliveryEvent;
+use contracts::delivery_events::{DeliveryEvent, StepReported};
 use contracts::envelope::{DecodeError, Envelope, Event};
 use contracts::order_events::OrderEvent;
 use contracts::topics::Names;
-use domain::{OrderId, OrderStatus};
+use domain::OrderId;
 use indicatif::ProgressBar;
 use messaging::reader::{OffsetRange, ReadError, TopicReader, committed, kept, read};
 use messaging::redrive;
 use messaging::{KafkaSettings, Record};
 use serde::Serialize;
+use store::rebuild::EventKind;
 use uuid::Uuid;
 
 use super::dead_letters::{DeadLetters, location, order_of};
@@ -218,12 +219,13 @@ impl Reading {
     fn note_event(
         &mut self,
         record: &Record,
-        (order, event): (OrderId, OrderStatus),
+        (order, event): (OrderId, EventKind),
         dead_letter: bool,
         collected: &mut Collected<'_>,
     ) {
         if dead_letter && self.stream == Stream::Deliveries {
             // A dead-lettered step had no effect on the order.
+            collected.ledger.add_record_without_effect(order, event);
             return;
         }
         let event_record = EventRecord {
@@ -262,21 +264,27 @@ impl Reading {
     }
 }
 
-/// The order, and the status that the event leads to, decoded as in the services.
-fn decode(stream: Stream, record: &Record) -> Result<(OrderId, OrderStatus), DecodeError> {
-    fn envelope<E: Event>(record: &Record) -> Result<Envelope<E>, DecodeError> {
+/// The order and the kind of an event, decoded as in the services.
+fn decode(stream: Stream, record: &Record) -> Result<(OrderId, EventKind), DecodeError> {
+    fn event<E: Event>(record: &Record) -> Result<E, DecodeError> {
         let header = |name: &str| record.header(name);
-        Envelope::decode(record.key.as_deref(), record.value.as_deref(), header)
+        Ok(Envelope::decode(record.key.as_deref(), record.value.as_deref(), header)?.event)
     }
     Ok(match stream {
-        Stream::Orders => {
-            let order = envelope::<OrderEvent>(record)?.event.order_id();
-            (order, OrderStatus::PendingShipment)
-        }
-        Stream::Deliveries => {
-            let DeliveryEvent { order_id, step, .. } = envelope(record)?.event;
-            (order_id, step.target())
-        }
+        Stream::Orders => match event(record)? {
+            OrderEvent::Created(event) => (event.order_id, EventKind::Created),
+            OrderEvent::CancellationRequested(event) => {
+                (event.order_id, EventKind::CancellationRequested)
+            }
+        },
+        Stream::Deliveries => match event(record)? {
+            DeliveryEvent::Step(StepReported { order_id, step, .. }) => {
+                (order_id, EventKind::of_status(step.target()))
+            }
+            DeliveryEvent::CancellationRefused(event) => {
+                (event.order_id, EventKind::CancellationRefused)
+            }
+        },
     })
 }
 

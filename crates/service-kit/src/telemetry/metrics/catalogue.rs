@@ -75,8 +75,10 @@ const DEAD_LETTER: &[Values] = &[
             "key-mismatch",
             "not-storable",
             "panic",
+            "status-conflict",
             "status-gap",
             "tombstone",
+            "unknown-cancellation",
             "unknown-order",
             "unknown-type",
             "unsupported-version",
@@ -147,6 +149,7 @@ pub static CATALOGUE: &[Metric] = &[
     metric(Histogram, "order_writer_batch_size", API, WRITER_QUEUE, "Calls per batch, which is one statement"),
     metric(Histogram, "order_writer_batch_duration_seconds", API, WRITER_QUEUE, "Time to execute a batch"),
     metric(Counter, "order_writer_refused_total", API, WRITER_QUEUE, "Calls refused because the queue was full"),
+    metric(Counter, "cancellation_requests_total", API, &[("result", &["stored", "repeated", "refused"])], "Requests to cancel an order, by result; refused: it had been shipped"),
 
     // ---- outbox-relay and delivery-service: the queue that the service publishes
     metric(Counter, "queue_published_total", PUBLISHERS, QUEUE, "Events published and marked"),
@@ -168,10 +171,12 @@ pub static CATALOGUE: &[Metric] = &[
 
     // ---- delivery-service
     metric(Counter, "delivery_shipments_total", DELIVERY, &[], "Shipments created"),
-    metric(Counter, "delivery_duplicates_total", DELIVERY, &[], "Orders that already had a shipment"),
+    metric(Counter, "delivery_duplicates_total", DELIVERY, &[], "Orders that already had a shipment, and repeated requests to cancel one"),
+    metric(Counter, "delivery_cancellations_total", DELIVERY, &[("outcome", &["accepted", "refused"])], "Decisions about requests to cancel an order"),
+    metric(Histogram, "delivery_cancellation_decision_seconds", DELIVERY, &[], "Time from a request to cancel an order to the decision"),
 
     // ---- status-consumer
-    metric(Counter, "status_applied_total", STATUS, &[], "Steps that changed the status of their order"),
+    metric(Counter, "status_applied_total", STATUS, &[], "Events that changed the status of their order, or refused its cancellation"),
     metric(Counter, "status_duplicates_total", STATUS, &[], "Events that had already been applied"),
     metric(Counter, "status_stale_total", STATUS, &[], "Steps that the order had already taken, reported by another event"),
 ];

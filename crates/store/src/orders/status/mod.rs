@@ -1,4 +1,5 @@
-//! Applies delivery events: each event once, and each step only from the status that precedes it.
+//! Applies delivery events: each event once, and each step only from the status that precedes it. The
+//! refusal of a cancellation is stored with its request.
 //!
 //! The history row of a step records that its event was applied: its key is the order and the
 //! position of the step, and it contains the event's id.
@@ -11,9 +12,11 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use domain::DeliveryStep::{Cancelled, Delivered, Shipped};
 use domain::{DeliveryStep, OrderId, OrderStatus, Progress};
 use uuid::Uuid;
 
+use super::cancel::{self, ReportedRefusal};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -30,10 +33,29 @@ pub struct ReportedStep {
     pub at: DateTime<Utc>,
 }
 
+/// A delivery event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A step of the delivery.
+    Step(ReportedStep),
+    /// The refusal of a cancellation.
+    Refusal(ReportedRefusal),
+}
+
+impl Report {
+    /// The order that the event is about.
+    pub const fn order_id(&self) -> OrderId {
+        match self {
+            Self::Step(step) => step.order_id,
+            Self::Refusal(refusal) => refusal.order_id,
+        }
+    }
+}
+
 /// Number of events in a batch, by effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Events that changed the status of their order.
+    /// Events that changed the status of their order, or refused its cancellation.
     pub advanced: usize,
     /// Events that are in the history of their order, or repeated in the batch.
     pub duplicates: usize,
@@ -60,6 +82,19 @@ pub enum ApplyError {
         /// The reported step.
         step: DeliveryStep,
     },
+    /// An order was reported as shipped and as cancelled.
+    #[error("step {step:?} contradicts status {status} of order {order}")]
+    Conflict {
+        /// The order.
+        order: OrderId,
+        /// Its current status.
+        status: OrderStatus,
+        /// The reported step.
+        step: DeliveryStep,
+    },
+    /// The refused cancellation was not requested.
+    #[error("order {0} has no request to cancel it")]
+    UnknownCancellation(OrderId),
 }
 
 impl From<diesel::result::Error> for ApplyError {
@@ -81,15 +116,18 @@ statement! {
     /// last one would be a join too.
     struct Advance {
         orders: Vec<Uuid>, sequences: Vec<i16>, statuses: Vec<&'static str>, events: Vec<Uuid>,
-        times: Vec<DateTime<Utc>>, to_ship: Vec<Uuid>, to_deliver: Vec<Uuid>,
-        pending: str, shipped: str, delivered: str,
+        times: Vec<DateTime<Utc>>, to_ship: Vec<Uuid>, to_deliver: Vec<Uuid>, to_cancel: Vec<Uuid>,
+        pending: str, shipped: str, delivered: str, cancelled: str,
     } -> SqlUuid;
     "WITH moved AS (
         UPDATE sales.orders
         SET status = CASE WHEN id IN (SELECT UNNEST(" {Array<SqlUuid> = to_deliver} "::uuid[]))
-                          THEN " {Text = delivered} " ELSE " {Text = shipped} " END
+                          THEN " {Text = delivered} "
+                          WHEN id IN (SELECT UNNEST(" {Array<SqlUuid> = to_cancel} "::uuid[]))
+                          THEN " {Text = cancelled} " ELSE " {Text = shipped} " END
         WHERE id = ANY(" {Array<SqlUuid> = orders} ")
-          AND (status = " {Text = pending} " AND id IN (SELECT UNNEST(" {Array<SqlUuid> = to_ship} "::uuid[]))
+          AND (status = " {Text = pending} " AND (id IN (SELECT UNNEST(" {Array<SqlUuid> = to_ship} "::uuid[]))
+                                                  OR id IN (SELECT UNNEST(" {Array<SqlUuid> = to_cancel} "::uuid[])))
                OR status = " {Text = shipped} " AND id IN (SELECT UNNEST(" {Array<SqlUuid> = to_deliver} "::uuid[])))
         RETURNING id
     )
@@ -116,21 +154,39 @@ statement! {
 ///
 /// Any number of connections may apply the same events concurrently, in any order: each event is
 /// applied by one of them, and a duplicate for the others.
-pub async fn apply(
-    connection: &mut Connection,
-    batch: &[ReportedStep],
-) -> Result<Applied, ApplyError> {
+pub async fn apply(connection: &mut Connection, batch: &[Report]) -> Result<Applied, ApplyError> {
     connection.transaction(async |connection| apply_in_txn(connection, batch).await).await
 }
 
 async fn apply_in_txn(
     connection: &mut Connection,
-    batch: &[ReportedStep],
+    batch: &[Report],
 ) -> Result<Applied, ApplyError> {
-    let mut seen = HashSet::with_capacity(batch.len());
+    let (mut steps, mut refusals) = (Vec::new(), Vec::new());
+    for report in batch {
+        match report {
+            Report::Step(step) => steps.push(step),
+            Report::Refusal(refusal) => refusals.push(refusal.clone()),
+        }
+    }
+    let mut applied = apply_steps(connection, &steps).await?;
+    if !refusals.is_empty() {
+        let refused = cancel::refuse(connection, &refusals).await?;
+        let refused = refused.map_err(ApplyError::UnknownCancellation)?;
+        applied.advanced += refused;
+        applied.duplicates += refusals.len() - refused;
+    }
+    Ok(applied)
+}
+
+async fn apply_steps(
+    connection: &mut Connection,
+    steps: &[&ReportedStep],
+) -> Result<Applied, ApplyError> {
+    let mut seen = HashSet::with_capacity(steps.len());
     let mut open: Vec<&ReportedStep> =
-        batch.iter().filter(|event| seen.insert(event.event_id)).collect();
-    let mut applied = Applied { duplicates: batch.len() - open.len(), ..Applied::default() };
+        steps.iter().filter(|event| seen.insert(event.event_id)).copied().collect();
+    let mut applied = Applied { duplicates: steps.len() - open.len(), ..Applied::default() };
     while !open.is_empty() {
         let advanced = advance(connection, &open).await?;
         applied.advanced += advanced.len();
@@ -145,10 +201,15 @@ async fn advance(
     connection: &mut Connection,
     events: &[&ReportedStep],
 ) -> Result<HashSet<Uuid>, StoreError> {
-    // The first event of each step of an order.
-    let mut steps = BTreeMap::new();
+    // The first event of each step of an order. If an order is reported as shipped and as cancelled,
+    // the first of these events is applied.
+    let mut steps = BTreeMap::<(OrderId, DeliveryStep), &ReportedStep>::new();
     for event in events {
-        steps.entry((event.order_id, event.step)).or_insert(event);
+        let cancels = event.step == Cancelled;
+        let mut of_order = steps.range((event.order_id, Shipped)..=(event.order_id, Cancelled));
+        if of_order.all(|((_, step), _)| (*step == Cancelled) == cancels) {
+            steps.entry((event.order_id, event.step)).or_insert(event);
+        }
     }
     let orders_to = |step: DeliveryStep| {
         let reported = steps.keys().filter(|(_, reported)| *reported == step);
@@ -160,11 +221,13 @@ async fn advance(
         statuses: &steps.values().map(|event| event.step.target().as_str()).collect(),
         events: &steps.values().map(|event| event.event_id).collect(),
         times: &steps.values().map(|event| event.at).collect(),
-        to_ship: &orders_to(DeliveryStep::Shipped),
-        to_deliver: &orders_to(DeliveryStep::Delivered),
+        to_ship: &orders_to(Shipped),
+        to_deliver: &orders_to(Delivered),
+        to_cancel: &orders_to(Cancelled),
         pending: OrderStatus::PendingShipment.as_str(),
         shipped: OrderStatus::Shipped.as_str(),
         delivered: OrderStatus::Delivered.as_str(),
+        cancelled: OrderStatus::Cancelled.as_str(),
     };
     Ok(statement.load::<Uuid>(connection).await?.into_iter().collect())
 }
@@ -186,14 +249,15 @@ async fn count_known<'a>(
     let known: Vec<(Option<String>, Option<Uuid>)> = find.load(connection).await?;
     let mut open = Vec::new();
     for (event, (status, event_id)) in events.into_iter().zip(known) {
-        let order = event.order_id;
+        let (order, step) = (event.order_id, event.step);
         let status = status.ok_or(ApplyError::UnknownOrder(order))?;
         let status: OrderStatus = status.parse().map_err(StoreError::corrupt("status"))?;
-        match status.progress(event.step) {
+        match status.progress(step) {
             _ if event_id == Some(event.event_id) => applied.duplicates += 1,
             Progress::Stale => applied.stale += 1,
             Progress::Advance(_) => open.push(event),
-            Progress::Gap => return Err(ApplyError::Gap { order, status, step: event.step }),
+            Progress::Gap => return Err(ApplyError::Gap { order, status, step }),
+            Progress::Conflict => return Err(ApplyError::Conflict { order, status, step }),
         }
     }
     Ok(open)

@@ -1,14 +1,14 @@
 use chrono::DateTime;
 use contracts::message::Origin;
 use diesel_async::AsyncConnection;
-use domain::DeliveryStep::{Delivered, Shipped};
+use domain::DeliveryStep::{Cancelled, Delivered, Shipped};
 use domain::{DeliveryStep, OrderId, OrderStatus};
 use test_kit::{World, order_draft};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Advance, Applied, ApplyError, FindApplied, ReportedStep, apply, apply_in_txn};
+use super::{Advance, Applied, ApplyError, FindApplied, Report, ReportedStep, apply, apply_in_txn};
 use crate::orders::{NewOrder, insert_batch};
 use crate::statement::plan_by_index;
 use crate::{Database, PooledConnection};
@@ -60,7 +60,11 @@ const fn applied(advanced: usize, duplicates: usize, stale: usize) -> Applied {
 
 async fn apply_now(world: &World, batch: &[ReportedStep]) -> Result<Applied, ApplyError> {
     let mut connection = connect(world).await;
-    apply(&mut connection, batch).await
+    apply(&mut connection, &reports(batch)).await
+}
+
+fn reports(steps: &[ReportedStep]) -> Vec<Report> {
+    steps.iter().cloned().map(Report::Step).collect()
 }
 
 /// Asserts that the history of an order contains exactly these events, and that its status is that
@@ -149,6 +153,47 @@ async fn a_batch_with_a_gap_or_an_unknown_order_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_cancelled_or_shipped_and_never_both() {
+    let world = World::create().await;
+    let [first, second, third] = place(&world).await;
+    let batch = [event(first, Cancelled), event(second, Shipped), event(first, Cancelled)];
+    assert_eq!(apply_now(&world, &batch).await.unwrap(), applied(2, 1, 0));
+    for (order, step) in [(first, Shipped), (first, Delivered), (second, Cancelled)] {
+        let conflict = apply_now(&world, &[event(order, step)]).await.unwrap_err();
+        assert!(matches!(conflict, ApplyError::Conflict { .. }), "{conflict}");
+    }
+    assert_eq!(
+        apply_now(&world, &[other_event(first, Cancelled)]).await.unwrap(),
+        applied(0, 0, 1)
+    );
+    // Both in one batch, in either order: the batch is not applied.
+    for batch in [
+        [event(third, Shipped), event(third, Cancelled)],
+        [event(third, Cancelled), event(third, Shipped)],
+        [event(third, Cancelled), event(third, Delivered)],
+    ] {
+        let conflict = apply_now(&world, &batch).await.unwrap_err();
+        assert!(matches!(conflict, ApplyError::Conflict { .. }), "{conflict}");
+    }
+    assert_steps(&world, first, &[event(first, Cancelled)]).await;
+    assert_steps(&world, second, &[event(second, Shipped)]).await;
+    assert_steps(&world, third, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_another_connection_is_cancelling_is_not_shipped() {
+    let world = World::create().await;
+    let [order] = place(&world).await;
+    let held = Held::apply(&world, &[event(order, Cancelled)]).await;
+    let shipping = start(&world, &[event(order, Shipped)]).await;
+    world.database.until_a_statement_waits_for_a_lock().await;
+    assert_eq!(held.commit().await, applied(1, 0, 0));
+    let conflict = shipping.await.unwrap().unwrap_err();
+    assert!(matches!(conflict, ApplyError::Conflict { .. }), "{conflict}");
+    assert_steps(&world, order, &[event(order, Cancelled)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_batch_is_applied() {
     let world = World::create().await;
     assert_eq!(apply_now(&world, &[]).await.unwrap(), applied(0, 0, 0));
@@ -162,7 +207,7 @@ struct Held {
 
 impl Held {
     async fn apply(world: &World, batch: &[ReportedStep]) -> Self {
-        let (mut connection, batch) = (connect(world).await, batch.to_vec());
+        let (mut connection, batch) = (connect(world).await, reports(batch));
         let (is_applied, until_applied) = oneshot::channel();
         let (commit, until_commit) = oneshot::channel();
         let outcome = tokio::spawn(async move {
@@ -193,7 +238,7 @@ impl Held {
 
 /// Applies a batch on a connection of its own.
 async fn start(world: &World, batch: &[ReportedStep]) -> JoinHandle<Result<Applied, ApplyError>> {
-    let (mut connection, batch) = (connect(world).await, batch.to_vec());
+    let (mut connection, batch) = (connect(world).await, reports(batch));
     tokio::spawn(async move { apply(&mut connection, &batch).await })
 }
 
@@ -275,16 +320,18 @@ async fn steps_are_applied_by_index_in_order_of_the_ids_with_a_plan_for_empty_ta
         times: &Vec::new(),
         to_ship: ids,
         to_deliver: ids,
+        to_cancel: ids,
         pending: "",
         shipped: "",
         delivered: "",
+        cancelled: "",
     };
     let plan = plan_by_index(&world, &advance).await;
     // The index returns the orders in the order of their ids, and so they are locked.
     assert!(plan.contains("Index Scan using orders_pkey on orders"), "{plan}");
     assert!(plan.contains("Index Cond: (id = ANY ("), "{plan}");
     // `EXPLAIN` names each hashed condition.
-    assert_eq!(plan.matches("hashed SubPlan").count(), 3, "{plan}");
+    assert_eq!(plan.matches("hashed SubPlan").count(), 4, "{plan}");
     for slow in ["Join", "Nested Loop", "Seq Scan", "Bitmap"] {
         assert!(!plan.contains(slow), "{plan}");
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::outbox::{self, OutboxRow};
 use crate::shards::{HeldShard, share};
-use crate::shipments::{self, DueShipment, NewShipment, StepDone};
+use crate::shipments::{self, DueShipment, EventDone, NewShipment};
 use crate::{Database, PooledConnection};
 
 const WRITERS: usize = 4;
@@ -114,14 +114,14 @@ impl Rows for Shipments {
     }
 
     async fn publish(reader: &mut Connection, held: &[HeldShard], rows: Vec<DueShipment>) -> usize {
-        let done = |row: DueShipment| StepDone {
+        let done = |row: DueShipment| EventDone {
             held: held[index(row.shard)],
             order_id: row.order_id,
-            step: row.step,
+            event: row.event,
             at: row.due_at,
             delay: Duration::ZERO,
         };
-        let done: Vec<StepDone> = rows.into_iter().map(done).collect();
+        let done: Vec<EventDone> = rows.into_iter().map(done).collect();
         shipments::mark_done(reader, &done).await.unwrap()
     }
 }

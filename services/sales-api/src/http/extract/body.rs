@@ -43,13 +43,48 @@ impl FromRequest for JsonBody {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             check_headers(&request)?;
-            let (admission, owner) = Admission::of(&request)?;
-            admission.check()?;
-            let mut memory = admission.memory(&owner);
-            let read = read(payload, &mut memory);
-            let read = timeout(admission.body_timeout, read).await;
-            let bytes = read.map_err(|_| ApiError::BodyTimeout)??;
-            Ok(JsonBody { bytes, _memory: memory, _permit: admission.admit(&owner)? })
+            Self::receive(&request, payload).await
+        }
+        .boxed_local()
+    }
+}
+
+impl JsonBody {
+    async fn receive(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
+        let (admission, owner) = Admission::of(request)?;
+        admission.check()?;
+        let mut memory = admission.memory(&owner);
+        let read = read(payload, &mut memory);
+        let read = timeout(admission.body_timeout, read).await;
+        let bytes = read.map_err(|_| ApiError::BodyTimeout)??;
+        Ok(Self { bytes, _memory: memory, _permit: admission.admit(&owner)? })
+    }
+}
+
+/// A body like [`JsonBody`], or none: it is empty then.
+pub(crate) struct OptionalJsonBody(JsonBody);
+
+impl Deref for OptionalJsonBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromRequest for OptionalJsonBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        async move {
+            let has_type = request.headers().contains_key(CONTENT_TYPE);
+            if has_type {
+                check_headers(&request)?;
+            }
+            let body = JsonBody::receive(&request, payload).await?;
+            if has_type || body.is_empty() { Ok(Self(body)) } else { Err(ApiError::MediaType) }
         }
         .boxed_local()
     }

@@ -119,10 +119,13 @@ impl<'a> Json<'a> {
 impl<'a> Object<'a> {
     /// The first member with this name. It is required.
     pub(super) fn get(&self, name: &str) -> Option<Json<'a>> {
-        match self.members.0.iter().find(|(known, _)| known == name) {
-            Some((_, value)) => Some(self.json.part(value, &name)),
-            None => self.json.field(name).check(Err("is required")),
-        }
+        self.find(name).or_else(|| self.json.field(name).check(Err("is required")))
+    }
+
+    /// The first member with this name, if there is one.
+    pub(super) fn find(&self, name: &str) -> Option<Json<'a>> {
+        let (_, value) = self.members.0.iter().find(|(known, _)| known == name)?;
+        Some(self.json.part(value, &name))
     }
 }
 

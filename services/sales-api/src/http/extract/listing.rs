@@ -116,7 +116,7 @@ mod tests {
             ),
             [
                 "query:limit must be a whole number from 1 to 100",
-                "query:status must be one of: Pending Shipment, Shipped, Delivered",
+                "query:status must be one of: Pending Shipment, Shipped, Delivered, Cancelled",
                 "query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z",
                 "query:customerid is not a known parameter",
                 "query:cursor appears more than once",

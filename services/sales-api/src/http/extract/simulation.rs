@@ -18,7 +18,12 @@ pub(crate) fn simulated_step(body: &[u8]) -> Result<DeliveryStep, ApiError> {
         .strip_comments(body)
         .read_to_end(&mut json)
         .map_err(|_| ApiError::MalformedJson("unterminated comment".to_owned()))?;
-    read_json(&json, |json| json.object(&["status"])?.get("status")?.text(|text| text.parse()))
+    read_json(&json, |json| json.object(&["status"])?.get("status")?.text(|it| step(&it)))
+}
+
+fn step(text: &str) -> Result<DeliveryStep, &'static str> {
+    let step = DeliveryStep::DELIVERY.into_iter().find(|step| step.as_str() == text);
+    step.ok_or("must be one of: shipped, delivered")
 }
 
 #[cfg(test)]
@@ -38,8 +43,11 @@ mod tests {
 
     #[test]
     fn a_comment_in_a_string_is_text_and_one_without_an_end_is_an_error() {
-        let error = simulated_step(br#"{"status":"shipped//"}"#).unwrap_err();
-        assert!(matches!(error, ApiError::Invalid(_)), "{error:?}");
+        for text in ["shipped//", "cancelled"] {
+            let body = format!(r#"{{"status":"{text}"}}"#);
+            let error = simulated_step(body.as_bytes()).unwrap_err();
+            assert!(matches!(error, ApiError::Invalid(_)), "{error:?}");
+        }
         for body in [r#"{"status":"shipped"} /* "#, r#"{"status":"shipped"} /"#, "# {}"] {
             let error = simulated_step(body.as_bytes()).unwrap_err();
             assert!(matches!(error, ApiError::MalformedJson(_)), "{body}: {error:?}");

@@ -13,7 +13,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::http::problem::catalogue::{Example as ProblemExample, examples};
-use crate::http::routes::{create_order, get_order, health, list_orders, simulate_delivery};
+use crate::http::routes::{
+    cancel_order, create_order, get_order, health, list_orders, simulate_delivery,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +33,7 @@ use crate::http::routes::{create_order, get_order, health, list_orders, simulate
         create_order::create_order,
         list_orders::list_orders,
         get_order::get_order,
+        cancel_order::cancel_order,
         simulate_delivery::simulate_delivery,
         health::health
     ),
@@ -85,6 +88,7 @@ fn problems_of(operation: &str) -> Vec<&'static str> {
         ),
         "list_orders" => (&["VALIDATION_FAILED"], &[]),
         "get_order" => (&["ORDER_NOT_FOUND"], &[]),
+        "cancel_order" => (&["ORDER_NOT_FOUND", "ALREADY_SHIPPED"], &BODY),
         "health" => return vec!["NOT_ACCEPTABLE"],
         "simulate_delivery" => (&["FORBIDDEN", "ORDER_NOT_FOUND", "ORDER_STATUS_CONFLICT"], &BODY),
         _ => return Vec::new(),

@@ -52,6 +52,7 @@ fn every_problem() -> Vec<ApiError> {
         ApiError::BodyUnreadable,
         OrderError::StatusConflict { status: OrderStatus::Delivered, step: DeliveryStep::Shipped }
             .into(),
+        OrderError::AlreadyShipped(OrderStatus::Shipped).into(),
         ApiError::InsufficientInventory(vec![Shortage {
             product_id: "p".into(),
             requested: 2,
@@ -99,6 +100,7 @@ mod tests {
             | ApiError::BodyUnreadable
             | ApiError::Unreadable(_)
             | ApiError::StatusConflict(_)
+            | ApiError::AlreadyShipped(_)
             | ApiError::InsufficientInventory(_)
             | ApiError::InventoryRefused(_)
             | ApiError::KeyReused
@@ -166,6 +168,7 @@ mod tests {
                 "400 BAD_REQUEST errors=0 shortages=0",
                 "400 BAD_REQUEST errors=0 shortages=0",
                 "409 ORDER_STATUS_CONFLICT errors=0 shortages=0",
+                "409 ALREADY_SHIPPED errors=0 shortages=0",
                 "422 INSUFFICIENT_INVENTORY errors=0 shortages=1",
                 "422 INVENTORY_REFUSED errors=0 shortages=0",
                 "422 IDEMPOTENCY_KEY_REUSED errors=0 shortages=0",

@@ -60,6 +60,8 @@ pub(crate) enum ApiError {
     Unreadable(StatusCode),
     #[error("{0}")]
     StatusConflict(OrderError),
+    #[error("{0}")]
+    AlreadyShipped(OrderError),
     #[error("insufficient stock")]
     InsufficientInventory(Vec<Shortage>),
     #[error("the inventory rejected the request for these items with status {0}")]
@@ -103,6 +105,7 @@ impl ApiError {
             Self::NotAcceptable => (406, "NOT_ACCEPTABLE", "Not acceptable"),
             Self::BodyTimeout => (408, "REQUEST_TIMEOUT", "Request timeout"),
             Self::StatusConflict(_) => (409, "ORDER_STATUS_CONFLICT", "Order status conflict"),
+            Self::AlreadyShipped(_) => (409, "ALREADY_SHIPPED", "Already shipped"),
             Self::TooManyItems | Self::BodyTooLarge => {
                 (413, "PAYLOAD_TOO_LARGE", "Payload too large")
             }
@@ -251,7 +254,10 @@ impl From<OrderError> for ApiError {
                 Self::InventoryUnavailable { retry_after, source }
             }
             OrderError::MayNotSimulate => Self::MayNotSimulate,
-            OrderError::StatusConflict { .. } => Self::StatusConflict(error),
+            OrderError::StatusConflict { .. } | OrderError::CancellationPending => {
+                Self::StatusConflict(error)
+            }
+            OrderError::AlreadyShipped(_) => Self::AlreadyShipped(error),
             OrderError::Cursor(error) => Self::Invalid(vec![fault("query:cursor", &error)]),
             OrderError::Write(BatchError::Full) => Self::Overloaded,
             OrderError::Write(BatchError::Store(error)) => error.into(),

@@ -6,10 +6,14 @@ use actix_web::http::header::{
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use contracts::http::{OrderDetails, StatusChange, Success};
+use contracts::http::{
+    CancellationRefusal, CancellationRequest, CancellationState, OrderDetails, StatusChange,
+    Success,
+};
+use domain::OrderStatus;
 use sha2::{Digest, Sha256};
 use store::Database;
-use store::orders::{self, Order};
+use store::orders::{self, Cancellation, OrderWithHistory};
 
 use crate::auth::Caller;
 use crate::http::admission::Permit;
@@ -56,8 +60,8 @@ pub(crate) async fn get_order(
 ) -> Result<HttpResponse, ApiError> {
     // No order has a malformed id.
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
-    let (order, history) = get::get_order(&database, &caller, order_id).await?;
-    let body = serde_json::to_string(&Success::new(details(order, history)))
+    let order = get::get_order(&database, &caller, order_id).await?;
+    let body = serde_json::to_string(&Success::new(details(order)))
         .map_err(|error| ApiError::Internal(error.into()))?;
     Ok(conditional_response(&request, body))
 }
@@ -77,7 +81,10 @@ fn conditional_response(request: &HttpRequest, body: String) -> HttpResponse {
     if known { response.finish() } else { response.content_type(ContentType::json()).body(body) }
 }
 
-fn details(order: Order, history: Vec<orders::StatusChange>) -> OrderDetails {
+/// The order as the API returns it.
+pub(super) fn details(found: OrderWithHistory) -> OrderDetails {
+    let OrderWithHistory { order, history, cancellation } = found;
+    let status_history = history.iter().map(|change| status_change(change, cancellation.as_ref()));
     OrderDetails {
         order_id: order.id,
         status: order.status,
@@ -85,9 +92,31 @@ fn details(order: Order, history: Vec<orders::StatusChange>) -> OrderDetails {
         items: order.lines.iter().map(Into::into).collect(),
         total_amount: order.total,
         created_at: order.created_at,
-        status_history: history
-            .into_iter()
-            .map(|change| StatusChange { status: change.status, at: change.at })
-            .collect(),
+        status_history: status_history.collect(),
+        cancellation: cancellation.as_ref().map(|request| match request {
+            _ if order.status == OrderStatus::Cancelled => CancellationState::Cancelled,
+            Cancellation { refusal: Some(_), .. } => CancellationState::Refused,
+            Cancellation { refusal: None, .. } => CancellationState::Requested,
+        }),
+        cancellation_request: cancellation.map(cancellation_request),
     }
+}
+
+fn status_change(
+    change: &orders::StatusChange,
+    cancellation: Option<&Cancellation>,
+) -> StatusChange {
+    let cause = cancellation.filter(|_| change.status == OrderStatus::Cancelled);
+    StatusChange {
+        status: change.status,
+        at: change.at,
+        reason: cause.and_then(|request| request.reason.clone()),
+        requested_by: cause.map(|request| request.requested_by.clone()),
+    }
+}
+
+fn cancellation_request(request: Cancellation) -> CancellationRequest {
+    let Cancellation { requested_by, reason, requested_at, refusal } = request;
+    let refusal = refusal.map(|(reason, at)| CancellationRefusal { reason, at });
+    CancellationRequest { requested_by, reason, requested_at, refusal }
 }

@@ -1,6 +1,7 @@
 //! The handlers of orders and of `/health`, one file each. A handler translates: it extracts, calls
 //! one use case and maps the result.
 
+pub(crate) mod cancel_order;
 pub(crate) mod create_order;
 pub(crate) mod get_order;
 pub(crate) mod health;

@@ -1,4 +1,4 @@
-//! Follows the orders until they are Delivered.
+//! Follows the orders until they are Delivered or Cancelled.
 
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ pub(crate) struct Followed {
     pub(crate) placed_at: Instant,
     /// Duration of the create.
     pub(crate) create_took: Duration,
-    /// Time from the create to the first poll that returned Delivered.
-    pub(crate) delivered_after: Option<Duration>,
+    /// Time from the create to the first poll that returned a final status.
+    pub(crate) final_after: Option<Duration>,
     /// The last response; `None` if the API never responded.
     pub(crate) last: Option<OrderDetails>,
     /// The error of the last poll, if it failed.
     pub(crate) error: Option<ApiError>,
 }
 
-/// Polls the orders until all are Delivered or `time_limit` has elapsed.
+/// Polls the orders until all have a final status or `time_limit` has elapsed.
 pub(crate) async fn follow(
     api: &Api,
     orders: &mut [Followed],
@@ -40,7 +40,7 @@ pub(crate) async fn follow(
     let deadline = Instant::now() + time_limit;
     let mut outage = Outage::of("sales API");
     while Instant::now() < deadline {
-        let waiting = orders.iter_mut().filter(|order| order.delivered_after.is_none());
+        let waiting = orders.iter_mut().filter(|order| order.final_after.is_none());
         stream::iter(waiting)
             .for_each_concurrent(CONCURRENCY, async |order| order.poll(api).await)
             .await;
@@ -51,10 +51,10 @@ pub(crate) async fn follow(
             None => outage.over(),
         }
         let with = |status| orders.iter().filter(|order| order.status() == Some(status)).count();
-        let delivered = with(OrderStatus::Delivered);
-        bar.set_position(delivered as u64);
-        bar.set_message(format!("delivered, {} shipped", with(OrderStatus::Shipped)));
-        if delivered == orders.len() {
+        let finished = orders.iter().filter(|order| order.final_after.is_some()).count();
+        bar.set_position(finished as u64);
+        bar.set_message(format!("delivered or cancelled, {} shipped", with(OrderStatus::Shipped)));
+        if finished == orders.len() {
             return;
         }
         sleep(INTERVAL).await;
@@ -70,8 +70,8 @@ impl Followed {
     async fn poll(&mut self, api: &Api) {
         match api.order(self.id).await {
             Ok(seen) => {
-                if seen.status == OrderStatus::Delivered {
-                    self.delivered_after = Some(self.placed_at.elapsed());
+                if seen.status.is_final() {
+                    self.final_after = Some(self.placed_at.elapsed());
                 }
                 self.last = Some(seen);
                 self.error = None;

@@ -1,4 +1,5 @@
-//! `salesctl demo`: places orders over the API and follows them until they are Delivered.
+//! `salesctl demo`: places orders over the API, cancels one, and follows them until they are
+//! Delivered or Cancelled.
 
 mod follow;
 mod place;
@@ -8,12 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use contracts::http::CancelOrder;
 use operations::progress;
 use service_kit::config::within;
 use uuid::Uuid;
 
 use super::orders::Access;
-use crate::api::Api;
+use crate::api::{Api, ApiError};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -30,7 +32,11 @@ pub(crate) struct Demo {
     #[conf(long, default_value = "20", value_parser = within(1..=100_000))]
     orders: usize,
 
-    /// Maximum time in seconds until every order is Delivered
+    /// Number of these orders to cancel; at least one is left
+    #[conf(long, default_value = "1", value_parser = within(0..=100_000))]
+    cancel: usize,
+
+    /// Maximum time in seconds until every order is Delivered or Cancelled
     #[conf(long, default_value = "120", value_parser = within(1..=86_400))]
     time_limit: u64,
 
@@ -49,6 +55,7 @@ impl Demo {
         let bar = progress::bar("placing  ", self.orders as u64);
         let mut orders = place::place(&api, self.orders, self.access.max_wait(), &bar).await?;
         bar.finish();
+        self.cancel_some(&api, &orders).await?;
 
         let bar = progress::bar("following", self.orders as u64);
         follow::follow(&api, &mut orders, Duration::from_secs(self.time_limit), &bar).await;
@@ -63,6 +70,18 @@ impl Demo {
             output::line(&self.hints(self.access.tokens.shown(&token), &orders))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Cancels the latest orders. It may be too late for some.
+    async fn cancel_some(&self, api: &Api, orders: &[follow::Followed]) -> Result<(), ApiError> {
+        let reason = CancelOrder { reason: Some("ordered twice".to_owned()) };
+        for order in orders.iter().skip(1).rev().take(self.cancel) {
+            match api.cancel(order.id, &reason, self.access.max_wait()).await {
+                Err(error) if !error.is_too_late() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn hints(&self, token: &str, orders: &[follow::Followed]) -> String {

@@ -49,7 +49,7 @@ async fn place_one(
         id: created.order_id,
         placed_at: at,
         create_took: at.elapsed(),
-        delivered_after: None,
+        final_after: None,
         last: None,
         error: None,
     })

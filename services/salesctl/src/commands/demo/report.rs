@@ -14,6 +14,7 @@ use super::follow::Followed;
 pub(crate) struct Report {
     placed: usize,
     delivered: usize,
+    cancelled: usize,
     steps: Vec<Step>,
     missing: Vec<Missing>,
 }
@@ -54,7 +55,7 @@ impl Summary {
     }
 }
 
-/// An order that was not Delivered in time.
+/// An order that was neither Delivered nor Cancelled in time.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Missing {
@@ -65,39 +66,43 @@ struct Missing {
 
 impl Report {
     pub(crate) fn of(orders: &[Followed]) -> Self {
-        let delivered = orders.iter().filter(|order| order.delivered_after.is_some());
+        let with = |status| orders.iter().filter(move |order| order.status() == Some(status));
         let between = |from, to| orders.iter().filter_map(move |order| between(order, from, to));
-        let (created, shipped, arrived) =
-            (OrderStatus::PendingShipment, OrderStatus::Shipped, OrderStatus::Delivered);
+        let [created, shipped, arrived, cancelled] = OrderStatus::ALL;
         let steps = [
             ("response to the create", summarize(orders.iter().map(|order| order.create_took))),
             ("created to shipped", summarize(between(created, shipped))),
             ("shipped to delivered", summarize(between(shipped, arrived))),
             (
                 "create to seen as Delivered",
-                summarize(delivered.clone().filter_map(|order| order.delivered_after)),
+                summarize(with(arrived).filter_map(|order| order.final_after)),
             ),
+            ("created to cancelled", summarize(between(created, cancelled))),
         ];
         Self {
             placed: orders.len(),
-            delivered: delivered.count(),
+            delivered: with(arrived).count(),
+            cancelled: with(cancelled).count(),
             steps: steps.into_iter().map(|(step, latency)| Step { step, latency }).collect(),
             missing: orders
                 .iter()
-                .filter(|order| order.delivered_after.is_none())
+                .filter(|order| order.final_after.is_none())
                 .map(Missing::of)
                 .collect(),
         }
     }
 
-    /// Whether every order was Delivered.
+    /// Whether every order was Delivered or Cancelled.
     pub(crate) fn complete(&self) -> bool {
-        self.delivered == self.placed
+        self.delivered + self.cancelled == self.placed
     }
 
     pub(crate) fn text(&self) -> String {
         let mut lines = vec![
-            format!("{} of {} orders Delivered", self.delivered, self.placed),
+            format!(
+                "{} of {} orders Delivered, {} Cancelled",
+                self.delivered, self.placed, self.cancelled
+            ),
             String::new(),
             format!("{:<28} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "min", "p50", "p95", "max"),
         ];
@@ -108,7 +113,7 @@ impl Report {
         for Missing { order_id, stopped_at, look_at } in &self.missing {
             let stopped_at = stopped_at.unwrap_or("unknown");
             lines.push(format!(
-                "\nnot delivered in time: {order_id}, last status {stopped_at}\n  {look_at}"
+                "\nnot finished in time: {order_id}, last status {stopped_at}\n  {look_at}"
             ));
         }
         lines.join("\n")

@@ -29,7 +29,7 @@ pub(super) struct Follow {
     #[conf(repeat, pos)]
     pub(super) ids: Vec<OrderId>,
 
-    /// Maximum time in seconds until every order is Delivered
+    /// Maximum time in seconds until every order is Delivered or Cancelled
     #[conf(long, default_value = "120", value_parser = within(1..=86_400))]
     timeout: u64,
 
@@ -46,8 +46,8 @@ struct Followed {
 }
 
 impl Followed {
-    fn is_delivered(&self) -> bool {
-        self.status == Some(OrderStatus::Delivered)
+    fn is_finished(&self) -> bool {
+        self.status.is_some_and(OrderStatus::is_final)
     }
 }
 
@@ -61,21 +61,21 @@ impl Follow {
             followed?;
             return Ok(ExitCode::SUCCESS);
         }
-        for order in orders.iter().filter(|order| !order.is_delivered()) {
+        for order in orders.iter().filter(|order| !order.is_finished()) {
             let status = order.status.map_or("unknown", OrderStatus::as_str);
             eprintln!(
-                "error: {} was not Delivered within {} s; its last status is {status}",
+                "error: {} was not Delivered or Cancelled within {} s; its last status is {status}",
                 order.id, self.timeout
             );
         }
         Ok(ExitCode::FAILURE)
     }
 
-    /// Polls until all orders are Delivered. An outage of the API hides no change: an order
+    /// Polls until all orders are Delivered or Cancelled. An outage of the API hides no change: an order
     /// includes its history.
     async fn follow(&self, api: &Api, orders: &mut [Followed]) -> Result<(), Failure> {
         loop {
-            for order in orders.iter_mut().filter(|order| !order.is_delivered()) {
+            for order in orders.iter_mut().filter(|order| !order.is_finished()) {
                 let seen = api
                     .order_with_retry(order.id, self.access.max_wait())
                     .await
@@ -86,7 +86,7 @@ impl Follow {
                 order.printed = seen.status_history.len();
                 order.status = Some(seen.status);
             }
-            if orders.iter().all(Followed::is_delivered) {
+            if orders.iter().all(Followed::is_finished) {
                 return Ok(());
             }
             sleep(INTERVAL).await;
@@ -96,7 +96,7 @@ impl Follow {
     fn print(
         &self,
         order: OrderId,
-        StatusChange { status, at }: &StatusChange,
+        StatusChange { status, at, .. }: &StatusChange,
     ) -> Result<ExitCode, Failure> {
         let (at, status) = (timestamp_text(*at), status.as_str());
         if self.json {

@@ -24,7 +24,7 @@ pub(super) struct List {
     #[conf(long)]
     customer: Option<String>,
 
-    /// Only orders with this status: Pending Shipment, Shipped or Delivered
+    /// Only orders with this status: Pending Shipment, Shipped, Delivered or Cancelled
     #[conf(long)]
     status: Option<OrderStatus>,
 

@@ -1,5 +1,6 @@
 //! `salesctl orders`.
 
+mod cancel;
 mod follow;
 mod list;
 
@@ -37,7 +38,9 @@ enum Command {
     Show(Show),
     /// Lists the orders of all owners, newest first
     List(list::List),
-    /// Prints each status change of the given orders, until all are Delivered
+    /// Cancels an order of any owner, and waits for the decision
+    Cancel(cancel::Cancel),
+    /// Prints each status change of the given orders, until all are Delivered or Cancelled
     Follow(follow::Follow),
 }
 
@@ -119,6 +122,7 @@ impl Orders {
             Command::Create(create) => create.run().await,
             Command::Show(show) => show.run().await,
             Command::List(list) => list.run().await,
+            Command::Cancel(cancel) => cancel.run().await,
             Command::Follow(follow) => follow.run().await,
         }
     }
@@ -158,6 +162,9 @@ fn describe(order: &OrderDetails) -> String {
             .iter()
             .map(|change| format!("  {}  {}", timestamp_text(change.at), change.status)),
     );
+    if let (Some(state), Some(request)) = (order.cancellation, &order.cancellation_request) {
+        lines.push(cancel::describe(state, request));
+    }
     lines.join("\n")
 }
 

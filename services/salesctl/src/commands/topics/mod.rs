@@ -66,11 +66,11 @@ pub(crate) struct TopicSettings {
     #[conf(flatten)]
     topics: TopicNames,
 
-    /// Consumer group that reads `order.created` events
+    /// Consumer group that reads sales-api's events
     #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
     delivery_group: String,
 
-    /// Consumer group that reads `order.shipped` and `order.delivered` events
+    /// Consumer group that reads delivery-service's events
     #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
     status_group: String,
 }
@@ -78,11 +78,11 @@ pub(crate) struct TopicSettings {
 /// The names of the topics that services write to.
 #[derive(Conf)]
 pub(crate) struct TopicNames {
-    /// Topic of `order.created` events
+    /// Topic of sales-api's events: `order.created` and `order.cancellation-requested`
     #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) order_events_topic: String,
 
-    /// Topic of `order.shipped` and `order.delivered` events
+    /// Topic of delivery-service's events: `order.shipped`, `order.delivered` and so on
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
 

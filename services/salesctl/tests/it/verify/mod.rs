@@ -1,18 +1,19 @@
 //! `salesctl verify` reports every violation of an invariant, and no others.
 
+pub(crate) mod cancellations;
 mod planted;
 mod running;
 
 use chrono::Utc;
 use contracts::cloud_events::data_schema;
-use contracts::delivery_events::{DeliveryEvent, event_type};
+use contracts::delivery_events::{StepReported, event_type};
 use contracts::message::Origin;
 use domain::{DeliveryStep, OrderId};
 use serde_json::Value;
 use system_tests::{System, salesctl, stop_all};
 use test_kit::{World, produce_all};
 
-const ALL: [&str; 7] = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"];
+const ALL: [&str; 8] = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I11"];
 
 /// The exit code and the report.
 pub(crate) async fn verify(world: &World, arguments: &[&str]) -> (i32, Value) {
@@ -67,7 +68,7 @@ pub(crate) async fn any_order(world: &World) -> String {
 /// Publishes a step as delivery-service does, with this version of the schema.
 pub(crate) async fn report_step(world: &World, order: &str, step: DeliveryStep, version: &str) {
     let order_id: OrderId = order.parse().unwrap();
-    let event = DeliveryEvent { order_id, step, at: Utc::now() };
+    let event = StepReported { order_id, step, at: Utc::now() };
     let mut message = event.message(Origin::new("/delivery-service", ""));
     message.attributes.data_schema = data_schema(event_type(step), version);
     produce_all(&world.stack, &world.topics.delivery_events, &[message.into()]).await;

@@ -1,0 +1,1 @@
+DROP INDEX delivery.shipments_to_cancel;

@@ -1,0 +1,61 @@
+//! Requests to cancel an order: stores the request with its event. delivery-service decides, and
+//! status-consumer applies the decision.
+
+use chrono::{SubsecRound, Utc};
+use contracts::order_events::CancellationRequested;
+use domain::{CancellationReason, OrderId, OrderStatus};
+use store::Database;
+use store::orders::{self, NewCancellation, OrderWithHistory};
+
+use crate::auth::Caller;
+use crate::orders::Cause;
+use crate::orders::error::OrderError;
+use crate::orders::outbox_notifier::OutboxNotifier;
+
+/// Writes the requests to the database.
+pub(crate) struct CancelOrder {
+    pub(crate) database: Database,
+    /// The topic of sales-api's events.
+    pub(crate) topic: String,
+    pub(crate) notifier: OutboxNotifier,
+}
+
+impl CancelOrder {
+    /// Requests to cancel an order, unless that was requested before. Returns the order, which is
+    /// pending or cancelled.
+    pub(crate) async fn cancel(
+        &self,
+        caller: &Caller,
+        order_id: OrderId,
+        reason: Option<CancellationReason>,
+        cause: Cause,
+    ) -> Result<OrderWithHistory, OrderError> {
+        let requested_at = Utc::now().trunc_subsecs(3);
+        let text = reason.as_ref().map(CancellationReason::to_string);
+        let event = CancellationRequested { order_id, reason: text, requested_at };
+        let cancellation = NewCancellation {
+            order_id,
+            requested_by: caller.owner.clone(),
+            reason,
+            requested_at,
+            event: event.message(cause.origin(&self.topic)),
+        };
+        let (mut connection, owner) = (self.database.connection().await?, caller.owner_filter());
+        let is_new = orders::request_cancellation(&mut connection, &cancellation, owner).await?;
+        if is_new {
+            self.notifier.notify([order_id]);
+        }
+        let found = orders::find(&mut connection, order_id, owner).await?;
+        let found = found.ok_or(OrderError::NoOrder)?;
+        let result = match found.order.status {
+            OrderStatus::Shipped | OrderStatus::Delivered => "refused",
+            _ if is_new => "stored",
+            _ => "repeated",
+        };
+        metrics::counter!("cancellation_requests_total", "result" => result).increment(1);
+        match found.order.status {
+            OrderStatus::PendingShipment | OrderStatus::Cancelled => Ok(found),
+            status => Err(OrderError::AlreadyShipped(status)),
+        }
+    }
+}
