@@ -212,6 +212,24 @@ def a_rejected_order_is_not_retried(language, folder):
         expect(len(proxy.keys) == 1, f"it was sent {len(proxy.keys)} times")
 
 
+def the_feed_has_each_change_once_over_two_runs(language, folder):
+    token = token_of(f"check-examples-{language}-{uuid.uuid4()}")
+    settings = {"TOKEN": token, "CURSOR_FILE": str(folder / "cursor")}
+    orders = [run(language, "create-order", TOKEN=token).stdout.strip() for _ in range(2)]
+    printed = [run(language, "follow-feed", count, **settings).stdout.splitlines() for count in ("2", "4")]
+    expect([len(lines) for lines in printed] == [2, 4], "another number of changes", printed)
+    changes = [line.split(" ", 2)[1:] for line in printed[0] + printed[1]]
+    for order in orders:
+        statuses = [status for id, status in changes if id == order]
+        expect(statuses == STATUSES, "not each status was printed once, in order", changes)
+
+
+def a_refused_stream_ends_the_program(language, folder):
+    settings = {"TOKEN": "not-a-token", "CURSOR_FILE": str(folder / "cursor")}
+    ended = run(language, "follow-feed", "1", code=1, **settings)
+    expect("401" in ended.stderr, "the problem was not printed", ended.stderr)
+
+
 def an_event_is_handled_once_and_an_unknown_major_version_never(language, folder):
     first, second, third = (str(uuid.uuid4()) for _ in range(3))
     with topics_of(language) as (orders, deliveries):
@@ -254,6 +272,8 @@ def expect_lines(text, expected, what):
 CHECKS = [
     an_order_is_created_once_and_seen_delivered,
     a_rejected_order_is_not_retried,
+    the_feed_has_each_change_once_over_two_runs,
+    a_refused_stream_ends_the_program,
     an_event_is_handled_once_and_an_unknown_major_version_never,
 ]
 

@@ -16,6 +16,7 @@ FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader'
 -- ids.
 GRANT SELECT, INSERT ON sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations TO sales_api;
 GRANT INSERT, SELECT (event_id, aggregate_id) ON sales.outbox_events TO sales_api;
+GRANT SELECT ON SEQUENCE sales.order_status_history_position_seq TO sales_api; -- where the next change will be
 
 -- outbox-relay publishes the outbox, reads it for its metrics, and inserts announcements of dead
 -- letters. It has no rights on orders.

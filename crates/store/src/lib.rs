@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+pub mod changes;
+mod closing;
 mod connect;
 mod database_url;
 mod error;

@@ -18,6 +18,7 @@ use crate::http::middleware::request_metrics::init_error_series;
 use crate::http::middleware::request_scope::request_scope;
 use crate::http::middleware::unread_body::hold_unread_body;
 use crate::http::router::{self, ROUTES};
+use crate::orders::feed::Horizon;
 use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::writer::{Heartbeats, OrderWriter};
 use crate::shared::Shared;
@@ -47,7 +48,9 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
     for route in &ROUTES {
         init_error_series(route.path, route.methods);
     }
-    let shared = Shared::new(config, verifier, &database, writer, &notifier)?;
+    let horizon = Horizon::new();
+    let shared = Shared::new(config, verifier, &database, writer, &notifier, &horizon)?;
+    service.tasks.add("change feed", horizon.run(database.clone(), shutdown.clone()));
     // Stops last, so that the relays are also notified of the last orders.
     service.tasks.add_last("outbox notifier", notifier.run(database, service.tasks.end()));
     service.tasks.add("order writer", writer_thread.join());
@@ -87,9 +90,9 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
 
 /// Maximum number of client connections. A request opens at most two connections to the inventory.
 /// The process keeps two pools, for the order writer and for everything else, and two connections
-/// for notifications.
+/// for notifications, and one for those of the change feed.
 fn client_connections(config: &Config) -> usize {
-    let kept = 2 * config.database.database_pool_size + 2;
+    let kept = 2 * config.database.database_pool_size + 3;
     let requests = config.limits.max_concurrent_requests;
     open_files::client_connections(open_files::raise_limit(), kept, requests, 2)
 }

@@ -14,6 +14,7 @@ use crate::inventory::Inventory;
 use crate::orders::cancel::CancelOrder;
 use crate::orders::create::CreateOrder;
 use crate::orders::cursor::Cursors;
+use crate::orders::feed::{Feed, Horizon};
 use crate::orders::outbox_notifier::OutboxNotifier;
 use crate::orders::simulate::SimulateDelivery;
 use crate::orders::writer::OrderWriter;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     cursors: Data<Cursors>,
     database: Data<Database>,
     database_status: Data<DatabaseStatus>,
+    feed: Data<Feed>,
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
     pub(crate) verifier: Data<TokenVerifier>,
@@ -39,6 +41,7 @@ impl Shared {
         database: &Database,
         writer: OrderWriter,
         notifier: &OutboxNotifier,
+        horizon: &Horizon,
     ) -> io::Result<Self> {
         let create_order = CreateOrder {
             inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
@@ -57,7 +60,11 @@ impl Shared {
             allowed: config.simulate_delivery,
         };
         let limits = &config.limits;
-        let admission = Admission::new(limits.max_concurrent_requests, limits.request_read_timeout);
+        let admission = Admission::new(
+            limits.max_concurrent_requests,
+            limits.max_streams,
+            limits.request_read_timeout,
+        );
         Ok(Self {
             admission: Data::new(admission),
             cancel_order: Data::new(cancel_order),
@@ -65,6 +72,7 @@ impl Shared {
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
             database_status: Data::new(DatabaseStatus::new(database.clone())),
+            feed: Data::new(Feed::new(database.clone(), horizon.clone())),
             rate_limit: Data::new(RateLimit::new(limits)),
             simulate_delivery: Data::new(simulate_delivery),
             verifier: Data::new(verifier),
@@ -79,6 +87,7 @@ impl Shared {
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
             .app_data(self.database_status.clone())
+            .app_data(self.feed.clone())
             .app_data(self.rate_limit.clone())
             .app_data(self.simulate_delivery.clone())
             .app_data(self.verifier.clone());

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use contracts::http::{
-    CORRELATION_ID, CancelOrder, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, ListOrders,
-    OrderDetails, OrderPage, Success,
+    CORRELATION_ID, CancelOrder, CreateOrder, CreatedOrder, IDEMPOTENCY_KEY, ListOrderEvents,
+    ListOrders, OrderDetails, OrderEventPage, OrderPage, Success,
 };
 use contracts::problem::Problem;
 use domain::OrderId;
-use reqwest::{Client, RequestBuilder};
+use reqwest::header::ACCEPT;
+use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use service_kit::retry::outage::Outage;
 use url::Url;
@@ -18,6 +19,8 @@ use crate::max_wait::wait_for;
 
 /// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time without any data of a stream, which has a heartbeat every 15 seconds.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,8 @@ impl ApiError {
 /// A client with a token.
 pub(crate) struct Api {
     client: Client,
+    /// Without a limit on the time of the whole response.
+    stream_client: Client,
     base: Url,
     token: String,
     /// Shared by concurrent requests, so that an outage is logged once.
@@ -72,8 +77,15 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(base: &Url, token: String) -> Result<Self, Failure> {
-        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
-        Ok(Self { client, base: base.clone(), token, outage: Outage::of("sales API") })
+        let client = || Client::builder().no_proxy();
+        let stream_client = client().connect_timeout(REQUEST_TIMEOUT).read_timeout(STREAM_TIMEOUT);
+        Ok(Self {
+            client: client().timeout(REQUEST_TIMEOUT).build()?,
+            stream_client: stream_client.build()?,
+            base: base.clone(),
+            token,
+            outage: Outage::of("sales API"),
+        })
     }
 
     /// Creates an order. While the API is unavailable, the create is retried under the same
@@ -141,10 +153,40 @@ impl Api {
         self.send(self.client.get(url)).await
     }
 
+    /// The cursor of the end of the change feed, as of now; retries while the API is unavailable.
+    pub(crate) async fn end_of_feed(&self, max_wait: Duration) -> Result<String, ApiError> {
+        let mut url = self.base.join("api/orders/events")?;
+        url.query_pairs_mut().append_pair("after", ListOrderEvents::END);
+        wait_for(self.outage.shared(), max_wait, ApiError::is_transient, async || {
+            let page: OrderEventPage = self.send(self.client.get(url.clone())).await?;
+            Ok(page.next_cursor)
+        })
+        .await
+    }
+
+    /// Opens a stream of the change feed; retries while the API is unavailable.
+    pub(crate) async fn event_stream(
+        &self,
+        last_id: &str,
+        max_wait: Duration,
+    ) -> Result<Response, ApiError> {
+        let url = self.base.join("api/orders/events")?;
+        wait_for(self.outage.shared(), max_wait, ApiError::is_transient, async || {
+            let request = self.stream_client.get(url.clone()).header(ACCEPT, "text/event-stream");
+            self.answer(request.header("Last-Event-ID", last_id)).await
+        })
+        .await
+    }
+
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
+        Ok(self.answer(request).await?.json::<Success<T>>().await?.data)
+    }
+
+    /// A successful response, of which only the head was read.
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, ApiError> {
         let answer = request.bearer_auth(&self.token).send().await?;
         if answer.status().is_success() {
-            return Ok(answer.json::<Success<T>>().await?.data);
+            return Ok(answer);
         }
         Err(ApiError::Refused(Box::new(answer.json().await?)))
     }

@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod commands;
 mod failure;
+mod feed;
 mod max_wait;
 mod output;
 mod signals;

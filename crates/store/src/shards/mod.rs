@@ -13,6 +13,11 @@ pub use scan_starts::{ScanStarts, ShardStart, stored};
 pub(crate) use wake::notify;
 pub use wake::{Listener, Notification, Notifier, Shards};
 
+use crate::closing::Positions;
+
+/// The channel on which relays are notified of new events.
+pub(crate) const OUTBOX_CHANNEL: &str = "sales_outbox";
+
 /// Number of shards of a queue, and therefore the maximum number of instances that can publish it.
 pub const SHARDS: i16 = 64;
 
@@ -62,20 +67,17 @@ impl QueueName {
 
     /// The channel of the notifications.
     const fn channel(self) -> &'static str {
-        self.of("sales_outbox", "delivery_shipments")
+        self.of(OUTBOX_CHANNEL, "delivery_shipments")
     }
 
-    /// The table of the rows.
-    const fn rows(self) -> &'static str {
-        self.of("sales.outbox_events", "delivery.shipments")
-    }
-
-    /// The first position that no row has yet: the next sequence number, or the time.
-    const fn next_position(self) -> &'static str {
-        self.of(
+    /// The positions of the rows: sequence numbers, or times.
+    const fn positions(self) -> Positions {
+        let table = self.of("sales.outbox_events", "delivery.shipments");
+        let next = self.of(
             "last_value + is_called::int FROM sales.outbox_events_seq_seq",
             "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-        )
+        );
+        Positions { table, next }
     }
 
     /// Selects the position of the oldest row of the shard `s`, from the start of its scan.

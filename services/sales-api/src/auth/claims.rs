@@ -18,13 +18,15 @@ pub(crate) struct Caller {
     /// The owner of the orders that the caller creates.
     pub(crate) owner: Owner,
     role: Option<String>,
+    /// When the token expires, in seconds since 1970, with the tolerance for the issuer's clock.
+    pub(crate) expires_at: u64,
 }
 
 impl Caller {
     /// A caller without a role.
     #[cfg(test)]
     pub(crate) fn named(owner: &str) -> Self {
-        Self { owner: Owner::try_from(owner.to_owned()).unwrap(), role: None }
+        Self { owner: Owner::try_from(owner.to_owned()).unwrap(), role: None, expires_at: u64::MAX }
     }
 
     /// Whether the caller has access to the orders of all owners.
@@ -107,6 +109,8 @@ pub(super) struct Claims {
     sub: Value,
     #[serde(default)]
     role: Value,
+    #[serde(default)]
+    exp: Value,
 }
 
 impl Claims {
@@ -118,8 +122,16 @@ impl Claims {
             _ => return Err(TokenError::NoClaim("role")),
         };
         let owner = Owner::try_from(sub).map_err(|_| TokenError::NoClaim("sub"))?;
-        Ok(Caller { owner, role })
+        // `exp` was checked, and may have a fraction (RFC 7519, section 2).
+        let exp = self.exp.as_u64().or_else(|| self.exp.as_f64().map(whole_seconds));
+        let expires_at = exp.unwrap_or_default().saturating_add(LEEWAY);
+        Ok(Caller { owner, role, expires_at })
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+fn whole_seconds(exp: f64) -> u64 {
+    exp as u64
 }
 
 /// One key, with the checks for its tokens.

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::future::{Ready, ready};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -34,6 +34,7 @@ pub(crate) struct Subject(pub(crate) Owner);
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     permits: Arc<Pool>,
+    streams: Arc<Pool>,
     memory_kib: Arc<Pool>,
     /// Maximum time to receive a body.
     pub(crate) body_timeout: Duration,
@@ -67,16 +68,28 @@ struct Usage {
 }
 
 impl Admission {
-    pub(crate) fn new(permits: usize, body_timeout: Duration) -> Self {
-        let [requests, memory_kib] = [permits, BODY_MEMORY_KIB].map(Pool::new);
-        let pool = Arc::downgrade(&requests);
+    pub(crate) fn new(permits: usize, streams: usize, body_timeout: Duration) -> Self {
+        let [requests, streams_open, memory_kib] =
+            [permits, streams, BODY_MEMORY_KIB].map(Pool::new);
+        let pools = [&requests, &streams_open].map(Arc::downgrade);
         on_scrape(move || {
-            let Some(pool) = pool.upgrade() else { return false };
-            let active = permits.saturating_sub(pool.free.available_permits());
+            let [Some(requests), Some(open)] = pools.each_ref().map(Weak::upgrade) else {
+                return false;
+            };
+            let active = permits.saturating_sub(requests.free.available_permits());
             metrics::gauge!("http_server_active_requests").set(count(active));
+            let open = streams.saturating_sub(open.free.available_permits());
+            metrics::gauge!("http_server_event_streams").set(count(open));
             true
         });
-        Self { permits: requests, memory_kib, body_timeout }
+        Self { permits: requests, streams: streams_open, memory_kib, body_timeout }
+    }
+
+    /// Takes the permit of a stream, if one is free. Streams take none from other requests.
+    pub(crate) fn admit_stream(&self, owner: &Owner) -> Result<Permit, ApiError> {
+        let mut usage = Pool::no_usage(&self.streams, owner);
+        usage.grow_to(1)?;
+        Ok(Permit { _usage: usage })
     }
 
     /// Takes a permit, if one is free.
@@ -198,7 +211,7 @@ mod tests {
 
     #[test]
     fn request_bodies_share_one_memory_limit() {
-        let admission = Admission::new(1, Duration::MAX);
+        let admission = Admission::new(1, 1, Duration::MAX);
         let mut first = admission.memory(&owner("alice"));
         for bytes in [1, 1000, 1024, 1025] {
             first.grow_to(bytes).unwrap();
@@ -217,7 +230,7 @@ mod tests {
 
     #[test]
     fn no_subject_gets_more_than_half_of_the_permits_or_the_memory() {
-        let admission = Admission::new(4, Duration::MAX);
+        let admission = Admission::new(4, 1, Duration::MAX);
         let (alice, bob) = (owner("alice"), owner("bob"));
         let permits = [admission.admit(&alice).unwrap(), admission.admit(&alice).unwrap()];
         assert!(matches!(admission.admit(&alice), Err(ApiError::RateLimited { .. })));

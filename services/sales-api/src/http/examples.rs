@@ -87,6 +87,27 @@ pub(crate) fn orders() -> Value {
     })
 }
 
+pub(crate) fn order_events() -> Value {
+    json!({
+        "success": true,
+        "data": {
+            "events": [{
+                "orderId": "01990000-0000-7000-8000-000000000001",
+                "customerId": "customer-123",
+                "sequence": 2,
+                "status": "Shipped",
+                "at": "2026-03-01T12:00:05.120Z"
+            }],
+            "nextCursor": "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE"
+        }
+    })
+}
+
+pub(crate) fn event_stream() -> Value {
+    let event = &order_events()["data"]["events"][0];
+    format!("id: AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE\ndata: {event}\n\n").into()
+}
+
 pub(crate) fn simulate_delivery() -> Value {
     json!({ "status": "shipped" })
 }
@@ -117,7 +138,7 @@ fn health(status: &str, database: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use contracts::http::{CreatedOrder, Done, OrderDetails, OrderPage, Success};
+    use contracts::http::{CreatedOrder, Done, OrderDetails, OrderEventPage, OrderPage, Success};
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
@@ -136,6 +157,7 @@ mod tests {
         assert_written_by::<Success<OrderDetails>>(&cancellation_requested());
         assert_written_by::<Success<OrderDetails>>(&cancelled_order());
         assert_written_by::<Success<OrderPage>>(&orders());
+        assert_written_by::<Success<OrderEventPage>>(&order_events());
         assert_written_by::<Done>(&simulated());
     }
 }

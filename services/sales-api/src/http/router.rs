@@ -11,6 +11,7 @@ use crate::http::routes::create_order::create_order;
 use crate::http::routes::get_order::get_order;
 use crate::http::routes::health::health;
 use crate::http::routes::list_orders::list_orders;
+use crate::http::routes::order_events::order_events;
 use crate::http::routes::simulate_delivery::simulate_delivery;
 
 /// A path with its methods and handlers.
@@ -24,10 +25,12 @@ pub(crate) struct Route {
 const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 
 /// All routes.
-pub(crate) static ROUTES: [Route; 8] = [
+pub(crate) static ROUTES: [Route; 9] = [
     Route::new("/api/orders", "GET, HEAD, POST, OPTIONS", |it| {
         it.post(create_order).get(list_orders).head(list_orders)
     }),
+    // Before the order with this id.
+    Route::new("/api/orders/events", READ_ONLY, |it| it.get(order_events).head(order_events)),
     Route::new("/api/orders/{orderId}", READ_ONLY, |it| it.get(get_order).head(get_order)),
     Route::new("/api/orders/{orderId}/cancel", "POST, OPTIONS", |it| it.post(cancel_order)),
     Route::new("/api/orders/{orderId}/simulate-delivery", "POST, OPTIONS", |it| {

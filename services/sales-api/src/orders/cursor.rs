@@ -1,5 +1,5 @@
-//! List cursors: the id of the order after which the next page starts, bound to the filters of the
-//! list.
+//! Cursors: the id of the order after which the next page of a list starts, bound to the filters of
+//! the list; or a position in the change feed, bound to its owner.
 //!
 //! The caller may have no access to that order, because a list of a customer's orders skips those
 //! of other owners. So a cursor is encrypted and authenticated (AES-256-GCM). Clients can therefore
@@ -23,7 +23,7 @@ const TAG: usize = 16;
 
 /// The text is not a cursor, or a cursor of another list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a valid cursor for a list with these filters")]
+#[error("is not a valid cursor for this subject and these filters")]
 pub(crate) struct CursorError;
 
 /// Encrypts and decrypts cursors.
@@ -39,25 +39,53 @@ impl Cursors {
     }
 
     pub(crate) fn seal(&self, listing: &Listing, next: OrderId) -> Result<String, ErrorStack> {
-        let (mut nonce, mut tag) = ([0; NONCE], [0; TAG]);
-        rand_bytes(&mut nonce)?;
-        let (cipher, filters) = (Cipher::aes_256_gcm(), filters(listing));
-        let id = next.as_uuid();
-        let id = encrypt_aead(cipher, &self.key, Some(&nonce), &filters, id.as_bytes(), &mut tag)?;
-        Ok(URL_SAFE_NO_PAD.encode([&nonce[..], &id, &tag].concat()))
+        self.seal_id(&filters(listing), next.as_uuid())
     }
 
     pub(crate) fn open(&self, listing: &Listing, cursor: &str) -> Result<OrderId, CursorError> {
+        self.open_id(&filters(listing), cursor).map(OrderId::from)
+    }
+
+    /// The cursor of a position in the change feed of an owner, or of the whole feed.
+    pub(crate) fn seal_position(
+        &self,
+        owner: Option<&Owner>,
+        position: i64,
+    ) -> Result<String, ErrorStack> {
+        self.seal_id(&feed_of(owner), Uuid::from_u64_pair(0, position.unsigned_abs()))
+    }
+
+    pub(crate) fn open_position(
+        &self,
+        owner: Option<&Owner>,
+        cursor: &str,
+    ) -> Result<i64, CursorError> {
+        let (_, position) = self.open_id(&feed_of(owner), cursor)?.as_u64_pair();
+        i64::try_from(position).map_err(|_| CursorError)
+    }
+
+    fn seal_id(&self, scope: &[u8], id: Uuid) -> Result<String, ErrorStack> {
+        let (mut nonce, mut tag) = ([0; NONCE], [0; TAG]);
+        rand_bytes(&mut nonce)?;
+        let cipher = Cipher::aes_256_gcm();
+        let id = encrypt_aead(cipher, &self.key, Some(&nonce), scope, id.as_bytes(), &mut tag)?;
+        Ok(URL_SAFE_NO_PAD.encode([&nonce[..], &id, &tag].concat()))
+    }
+
+    fn open_id(&self, scope: &[u8], cursor: &str) -> Result<Uuid, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| CursorError)?;
         let (nonce, rest) = bytes.split_first_chunk::<NONCE>().ok_or(CursorError)?;
         let (id, tag) = rest.split_first_chunk::<ID>().ok_or(CursorError)?;
         // A shorter tag would be easier to guess.
         let tag: &[u8; TAG] = tag.try_into().map_err(|_| CursorError)?;
-        let (cipher, filters) = (Cipher::aes_256_gcm(), filters(listing));
-        let id = decrypt_aead(cipher, &self.key, Some(nonce), &filters, id, tag);
-        let id = id.ok().and_then(|id| Uuid::from_slice(&id).ok()).ok_or(CursorError)?;
-        Ok(id.into())
+        let id = decrypt_aead(Cipher::aes_256_gcm(), &self.key, Some(nonce), scope, id, tag);
+        id.ok().and_then(|id| Uuid::from_slice(&id).ok()).ok_or(CursorError)
     }
+}
+
+/// The feed that a cursor is bound to.
+fn feed_of(owner: Option<&Owner>) -> Vec<u8> {
+    json!(["feed", owner.map(Owner::as_str)]).to_string().into_bytes()
 }
 
 /// The filters that a cursor is bound to, as associated data of the encryption.
@@ -101,6 +129,17 @@ mod tests {
             assert_eq!(cursors.open(&other, &cursor), Err(CursorError));
         }
         assert_eq!(Cursors::new(b"another").open(&alice, &cursor), Err(CursorError));
+    }
+
+    #[test]
+    fn a_cursor_of_the_feed_is_valid_for_its_own_subject_only() {
+        let cursors = Cursors::new(b"secret");
+        let [alice, bob] = ["alice", "bob"].map(|name| Owner::try_from(name.to_owned()).unwrap());
+        let cursor = cursors.seal_position(Some(&alice), 17).unwrap();
+        assert_eq!(cursors.open_position(Some(&alice), &cursor), Ok(17));
+        assert_eq!(cursors.open_position(Some(&bob), &cursor), Err(CursorError));
+        assert_eq!(cursors.open_position(None, &cursor), Err(CursorError));
+        assert_eq!(cursors.open(&listing("alice"), &cursor), Err(CursorError));
     }
 
     #[test]

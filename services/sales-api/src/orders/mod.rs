@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod create;
 pub(crate) mod cursor;
 pub(crate) mod error;
+pub(crate) mod feed;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod outbox_notifier;

@@ -106,7 +106,7 @@ async fn a_cursor_of_another_list_or_another_subject_is_refused() {
     ] {
         let response = api.get_as(subject, &format!("/api/orders?{query}")).await;
         assert_eq!(response.problem(), "400 VALIDATION_FAILED");
-        let detail = "is not a valid cursor for a list with these filters";
+        let detail = "is not a valid cursor for this subject and these filters";
         let errors = json!([{ "pointer": "query:cursor", "detail": detail }]);
         assert_eq!(response.json()["errors"], errors);
     }

@@ -14,6 +14,7 @@ mod http;
 mod idempotency;
 mod keys;
 mod list_orders;
+mod order_events;
 mod outages;
 mod overload;
 mod problems;

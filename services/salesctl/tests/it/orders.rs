@@ -99,10 +99,7 @@ async fn orders_follow_reports_an_unavailable_api() {
     world.set("API_URL", "http://127.0.0.1:1");
     let order = "0199c0de-0000-7000-8000-000000000000";
     let report = salesctl(&world, &["orders", "follow", "--wait", "1", order]).await.failed(1);
-    assert!(
-        report.contains(&format!("order {order}: the request to the sales API failed")),
-        "{report}"
-    );
+    assert!(report.contains("the request to the sales API failed"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,6 +141,7 @@ pub static CATALOGUE: &[Metric] = &[
     // ---- sales-api
     metric(Histogram, "http_server_request_duration_seconds", API, &[("method", &[]), ("route", &[]), ("status", &[])], "Time from the head of a request to its response"),
     metric(Gauge, "http_server_active_requests", API, &[], "Requests in progress"),
+    metric(Gauge, "http_server_event_streams", API, &[], "Open streams of the change feed"),
     metric(Counter, "http_server_requests_refused_total", API, &[], "Requests refused because of the number of requests in progress or the size of their bodies"),
     metric(Histogram, "inventory_request_duration_seconds", API, &[("outcome", &["enough", "insufficient", "failed", "rejected", "refused"])], "Time from a request to the inventory to the last response, including retries; rejected: circuit breaker open"),
     metric(Gauge, "inventory_breaker_state", API, &[], "0 closed, 1 open, 2 half-open: one order at a time probes the inventory"),

@@ -17,6 +17,7 @@ use domain::{DeliveryStep, OrderId, OrderStatus, Progress};
 use uuid::Uuid;
 
 use super::cancel::{self, ReportedRefusal};
+use crate::changes;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -170,6 +171,9 @@ async fn apply_in_txn(
         }
     }
     let mut applied = apply_steps(connection, &steps).await?;
+    if applied.advanced > 0 {
+        changes::notify(connection).await?;
+    }
     if !refusals.is_empty() {
         let refused = cancel::refuse(connection, &refusals).await?;
         let refused = refused.map_err(ApplyError::UnknownCancellation)?;

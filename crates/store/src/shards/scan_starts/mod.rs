@@ -4,16 +4,9 @@
 //! PostgreSQL keeps deleted rows while an open transaction could still see them. A scan from the
 //! beginning of a shard would read all of them again, each time.
 //!
-//! A row has its position before its transaction commits, so an earlier row can appear later. The
-//! row is written under a lock on the table, which its transaction holds until its end. So a
-//! position is closed, which means that no earlier row can appear any more, once every transaction
-//! has ended that held such a lock when the position was the next one. Other transactions may stay
-//! open: they cannot have written an earlier row.
-//!
 //! The starts are also stored with the leases of the shards, so that the next holder of a shard does
 //! not begin with the rows that its predecessors have finished.
 
-mod closing;
 mod stored;
 
 use std::time::Duration;
@@ -24,9 +17,9 @@ use diesel::sql_types::{Array, BigInt, SmallInt};
 use diesel_async::RunQueryDsl;
 use tokio::time::Instant;
 
-use self::closing::{Closing, Reading};
 pub use self::stored::stored;
 use super::{QueueName, SHARDS, Shards};
+use crate::closing::{BEGINNING, Closing, Reading};
 use crate::statement::{push, statement};
 use crate::{Connection, StoreError};
 
@@ -70,9 +63,6 @@ impl QueryFragment<Pg> for StartRows {
         Ok(())
     }
 }
-
-/// Before the first position of every queue.
-const BEGINNING: i64 = 0;
 
 /// How long the starts are used before the shards are scanned from the beginning once, for what the
 /// locks do not show: a failover to a server that lacks the latest transactions uses positions
@@ -176,7 +166,7 @@ impl ScanStarts {
         shards: &[i16],
     ) -> Result<(), StoreError> {
         self.load(connection, shards).await?;
-        let reading = Reading::take(connection, self.queue).await?;
+        let reading = Reading::take(connection, self.queue.positions()).await?;
         let is_ahead = |shard: &i16| self.positions[index(*shard)] > reading.next_position;
         let used_again = shards.iter().any(is_ahead);
         if self.closing.note(reading) || used_again || self.full_scan_is_due() {

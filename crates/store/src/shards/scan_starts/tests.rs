@@ -332,8 +332,8 @@ async fn the_next_reader_begins_at_the_starts<R: Rows>() {
     let mut starts = starts_after_a_row::<R>(&mut fixture).await;
     starts.store(&mut fixture.reader, &fixture.all).await.unwrap();
     let mut next = ScanStarts::new(R::QUEUE);
-    let begins = next.current(&mut fixture.reader, &fixture.all).await.unwrap();
-    assert_eq!(begins, starts.of(&fixture.all));
+    ScanStarts::load(&mut next, &mut fixture.reader, &fixture.all).await.unwrap();
+    assert_eq!(next.of(&fixture.all), starts.of(&fixture.all));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,18 +428,4 @@ async fn a_redrive_moves_the_stored_starts_back() {
         let found = Shipments::claim(&mut fixture.reader, &starts, 10).await;
         assert_eq!(found, std::slice::from_ref(&step));
     }
-}
-
-#[test]
-fn nothing_closes_while_a_transaction_is_prepared() {
-    let mut closing = Closing::default();
-    let mut read = |next_position, writers: &[&str], any_prepared| {
-        let writers = writers.iter().map(|writer| (*writer).to_owned()).collect();
-        closing.note(Reading { next_position, writers, any_prepared });
-        closing.closed
-    };
-    assert_eq!(read(10, &["3/45"], false), BEGINNING);
-    // `PREPARE TRANSACTION` gives it another id.
-    assert_eq!(read(20, &["-1/789"], true), BEGINNING);
-    assert_eq!(read(30, &[], false), 10);
 }

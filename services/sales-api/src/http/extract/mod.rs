@@ -3,12 +3,14 @@
 pub(crate) mod body;
 pub(crate) mod caller;
 mod cancellation;
+mod feed;
 mod json;
 mod listing;
 mod order;
 mod simulation;
 
 pub(crate) use cancellation::cancellation_reason;
+pub(crate) use feed::feed_request;
 pub(crate) use listing::listing;
 pub(crate) use order::order_request;
 pub(crate) use simulation::simulated_step;

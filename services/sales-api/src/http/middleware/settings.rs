@@ -17,6 +17,11 @@ pub(crate) struct LimitSettings {
     #[conf(env, default_value = "512", value_parser = within(1..=100_000))]
     pub(crate) max_concurrent_requests: usize,
 
+    /// Maximum number of open streams of the change feed; further ones get a 503, and those of a
+    /// subject that already has half of them a 429
+    #[conf(env, default_value = "256", value_parser = within(1..=100_000))]
+    pub(crate) max_streams: usize,
+
     /// Maximum time to receive the head of a request, and separately its body, in milliseconds
     #[conf(env, default_value = "5000", value_parser = timeout_millis)]
     pub(crate) request_read_timeout: Duration,

@@ -14,7 +14,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Response,
 
 use crate::http::problem::catalogue::{Example as ProblemExample, examples};
 use crate::http::routes::{
-    cancel_order, create_order, get_order, health, list_orders, simulate_delivery,
+    cancel_order, create_order, get_order, health, list_orders, order_events, simulate_delivery,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use crate::http::routes::{
     paths(
         create_order::create_order,
         list_orders::list_orders,
+        order_events::order_events,
         get_order::get_order,
         cancel_order::cancel_order,
         simulate_delivery::simulate_delivery,
@@ -86,7 +87,7 @@ fn problems_of(operation: &str) -> Vec<&'static str> {
             ],
             &BODY,
         ),
-        "list_orders" => (&["VALIDATION_FAILED"], &[]),
+        "list_orders" | "order_events" => (&["VALIDATION_FAILED"], &[]),
         "get_order" => (&["ORDER_NOT_FOUND"], &[]),
         "cancel_order" => (&["ORDER_NOT_FOUND", "ALREADY_SHIPPED"], &BODY),
         "health" => return vec!["NOT_ACCEPTABLE"],

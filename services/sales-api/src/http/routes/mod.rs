@@ -6,4 +6,5 @@ pub(crate) mod create_order;
 pub(crate) mod get_order;
 pub(crate) mod health;
 pub(crate) mod list_orders;
+pub(crate) mod order_events;
 pub(crate) mod simulate_delivery;

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::orders::Access;
 use crate::api::{Api, ApiError};
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::output::{self, Output};
 
 #[derive(Conf)]
@@ -52,15 +53,13 @@ impl Demo {
         let token = self.access.tokens.token("demo", false, TOKEN_LIFE)?;
         let api = Api::new(&self.access.api_url, token.clone())?;
 
-        let bar = progress::bar("placing  ", self.orders as u64);
-        let mut orders = place::place(&api, self.orders, self.access.max_wait(), &bar).await?;
-        bar.finish();
-        self.cancel_some(&api, &orders).await?;
-
-        let bar = progress::bar("following", self.orders as u64);
-        follow::follow(&api, &mut orders, Duration::from_secs(self.time_limit), &bar).await;
-        bar.finish();
-
+        // From before the first order, so that the feed has all of their events.
+        let feed = Feed::from_now(&api, self.access.max_wait()).await?;
+        let seen = follow::Seen::default();
+        let orders = tokio::select! {
+            error = seen.read(feed) => return Err(error.into()),
+            orders = self.place_and_follow(&api, &seen) => orders?,
+        };
         let report = report::Report::of(&orders);
         self.output.print(&report, || report.text())?;
         if !report.complete() {
@@ -70,6 +69,23 @@ impl Demo {
             output::line(&self.hints(self.access.tokens.shown(&token), &orders))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn place_and_follow(
+        &self,
+        api: &Api,
+        seen: &follow::Seen,
+    ) -> Result<Vec<follow::Followed>, ApiError> {
+        let bar = progress::bar("placing  ", self.orders as u64);
+        let mut orders = place::place(api, self.orders, self.access.max_wait(), &bar).await?;
+        bar.finish();
+        self.cancel_some(api, &orders).await?;
+
+        let bar = progress::bar("following", self.orders as u64);
+        let time_limit = Duration::from_secs(self.time_limit);
+        follow::follow(api, seen, &mut orders, time_limit, &bar).await;
+        bar.finish();
+        Ok(orders)
     }
 
     /// Cancels the latest orders. It may be too late for some.

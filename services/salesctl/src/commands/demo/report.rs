@@ -123,7 +123,7 @@ impl Report {
 impl Missing {
     fn of(order: &Followed) -> Self {
         let look_at = match (&order.error, order.status()) {
-            (Some(error), _) => format!("the last poll failed: {}", Chain(error)),
+            (Some(error), _) => format!("the order cannot be read: {}", Chain(error)),
             (None, Some(OrderStatus::PendingShipment)) => {
                 "no order.shipped was applied: check outbox-relay, delivery-service and status-consumer, in this order"
                     .to_owned()

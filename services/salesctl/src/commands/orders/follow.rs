@@ -3,22 +3,20 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use conf::Conf;
-use contracts::http::StatusChange;
 use contracts::timestamp_text;
 use domain::{OrderId, OrderStatus};
 use serde_json::json;
 use service_kit::Chain;
 use service_kit::config::within;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{Access, TOKEN_LIFE};
 use crate::api::Api;
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::output;
-
-/// Interval between two polls.
-const INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Conf)]
 pub(super) struct Follow {
@@ -38,10 +36,10 @@ pub(super) struct Follow {
     json: bool,
 }
 
-/// An order as of its last poll, with the number of printed history entries.
+/// An order as of its last event, and its number of printed changes.
 struct Followed {
     id: OrderId,
-    printed: usize,
+    printed: i16,
     status: Option<OrderStatus>,
 }
 
@@ -71,34 +69,40 @@ impl Follow {
         Ok(ExitCode::FAILURE)
     }
 
-    /// Polls until all orders are Delivered or Cancelled. An outage of the API hides no change: an order
-    /// includes its history.
+    /// Prints the history of each order, then the changes that follow, until all orders have a final
+    /// status. The feed hides no change, also if the API is unavailable for a while.
     async fn follow(&self, api: &Api, orders: &mut [Followed]) -> Result<(), Failure> {
-        loop {
-            for order in orders.iter_mut().filter(|order| !order.is_finished()) {
-                let seen = api
-                    .order_with_retry(order.id, self.access.max_wait())
-                    .await
-                    .map_err(|error| format!("order {}: {}", order.id, Chain(&error)))?;
-                for change in seen.status_history.iter().skip(order.printed) {
-                    self.print(order.id, change)?;
-                }
-                order.printed = seen.status_history.len();
-                order.status = Some(seen.status);
+        let max_wait = self.access.max_wait();
+        // Before the orders are read, so that no change is missed in between.
+        let mut feed = Feed::from_now(api, max_wait).await?;
+        for order in &mut *orders {
+            let seen = api
+                .order_with_retry(order.id, max_wait)
+                .await
+                .map_err(|error| format!("order {}: {}", order.id, Chain(&error)))?;
+            for change in &seen.status_history {
+                self.note(order, change.status, change.at)?;
             }
-            if orders.iter().all(Followed::is_finished) {
-                return Ok(());
-            }
-            sleep(INTERVAL).await;
         }
+        while !orders.iter().all(Followed::is_finished) {
+            let event = feed.next().await?;
+            let of_event = orders.iter_mut().filter(|order| order.id == event.order_id);
+            for order in of_event.filter(|order| order.printed < event.sequence) {
+                self.note(order, event.status, event.at)?;
+            }
+        }
+        Ok(())
     }
 
-    fn print(
+    /// Prints a change of an order.
+    fn note(
         &self,
-        order: OrderId,
-        StatusChange { status, at, .. }: &StatusChange,
+        order: &mut Followed,
+        status: OrderStatus,
+        at: DateTime<Utc>,
     ) -> Result<ExitCode, Failure> {
-        let (at, status) = (timestamp_text(*at), status.as_str());
+        (order.printed, order.status) = (status.sequence(), Some(status));
+        let (order, at, status) = (order.id, timestamp_text(at), status.as_str());
         if self.json {
             let change = json!({ "orderId": order.to_string(), "status": status, "at": at });
             output::line(&change.to_string())

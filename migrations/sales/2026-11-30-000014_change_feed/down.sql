@@ -1,0 +1,1 @@
+ALTER TABLE sales.order_status_history DROP COLUMN position;

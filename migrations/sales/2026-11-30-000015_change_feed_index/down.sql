@@ -1,0 +1,1 @@
+DROP INDEX sales.order_changes;

@@ -1,0 +1,90 @@
+//! `GET /api/orders/events`: the change feed, as pages or as a stream of Server-Sent Events.
+
+use actix_web::http::header::ACCEPT;
+use actix_web::{HttpRequest, HttpResponse, web};
+use contracts::http::{ListOrderEvents, OrderEventPage, Success};
+use service_kit::close_connections::Stopping;
+
+use crate::auth::Caller;
+use crate::http::admission::Admission;
+use crate::http::event_stream::{self, LAST_EVENT_ID, event};
+use crate::http::examples;
+use crate::http::extract::feed_request;
+use crate::http::problem::{ApiError, fault};
+use crate::orders::cursor::Cursors;
+use crate::orders::error::OrderError;
+use crate::orders::feed::{After, Feed};
+
+/// Returns the changes of orders, oldest first
+///
+/// Every status that an order of the caller reaches, each once and without gaps: those of one order
+/// in their order. With `Accept: text/event-stream`, the response is a stream of Server-Sent Events:
+/// `data` is an event, and `id` its cursor, which a client that reconnects sends as `Last-Event-ID`.
+#[utoipa::path(
+    get,
+    path = "/api/orders/events",
+    tag = "orders",
+    security(("bearer" = [])),
+    params(
+        ListOrderEvents,
+        (
+            "Last-Event-ID" = Option<String>, Header,
+            description = "The id of the last event of a stream; replaces `after`",
+            nullable = false,
+            example = "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE"
+        )
+    ),
+    responses((
+        status = 200,
+        description = "A page of events, or a stream",
+        content(
+            (Success<OrderEventPage> = "application/json", example = json!(examples::order_events())),
+            (String = "text/event-stream", example = json!(examples::event_stream()))
+        )
+    ))
+)]
+pub(crate) async fn order_events(
+    caller: Caller,
+    request: HttpRequest,
+    feed: web::Data<Feed>,
+    cursors: web::Data<Cursors>,
+    stopping: web::Data<Stopping>,
+) -> Result<HttpResponse, ApiError> {
+    let mut wanted = feed_request(request.query_string())?;
+    let (admission, owner) = Admission::of(&request)?;
+    if !accepts_stream(&request) {
+        let _permit = admission.admit(&owner)?;
+        let page = feed.page(&cursors, &caller, wanted).await;
+        let (page, next_cursor) = page.map_err(|error| with_pointer(error, "query:after"))?;
+        let events = page.changes.into_iter().map(event).collect();
+        let page = OrderEventPage { events, next_cursor };
+        return Ok(HttpResponse::Ok().json(Success::new(page)));
+    }
+    let mut pointer = "query:after";
+    if let Some(last) = request.headers().get(LAST_EVENT_ID) {
+        wanted.after = After::Cursor(String::from_utf8_lossy(last.as_bytes()).into_owned());
+        pointer = "header:Last-Event-ID";
+    }
+    let permit = admission.admit_stream(&owner)?;
+    let follower = feed.follow(&cursors, &caller, &wanted.after).await;
+    let follower = follower.map_err(|error| with_pointer(error, pointer))?;
+    let stop = stopping.0.clone();
+    Ok(event_stream::response(follower, cursors.into_inner(), caller.expires_at, permit, stop))
+}
+
+/// The error, with the place of the cursor in the request.
+fn with_pointer(error: OrderError, pointer: &str) -> ApiError {
+    match error {
+        OrderError::Cursor(error) => ApiError::Invalid(vec![fault(pointer, &error)]),
+        error => error.into(),
+    }
+}
+
+/// Whether the client asks for a stream.
+fn accepts_stream(request: &HttpRequest) -> bool {
+    let accept = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+    accept.flat_map(|value| value.split(',')).any(|range| {
+        let essence = range.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("text/event-stream")
+    })
+}

@@ -1,0 +1,89 @@
+//! The change feed: every status that an order reaches, each once and without gaps.
+
+mod follower;
+mod horizon;
+
+use domain::Owner;
+use store::Database;
+use store::changes::{self, ChangePage, Closed};
+
+pub(crate) use self::follower::Follower;
+pub(crate) use self::horizon::Horizon;
+use crate::auth::Caller;
+use crate::orders::cursor::{CursorError, Cursors};
+use crate::orders::error::OrderError;
+
+/// A page that a client requests.
+pub(crate) struct FeedRequest {
+    pub(crate) after: After,
+    pub(crate) limit: u16,
+}
+
+/// Where a client starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// With the first change of the feed.
+    Nothing,
+    /// With the first change from now on.
+    End,
+    /// After the position of a cursor.
+    Cursor(String),
+}
+
+/// Reads the feed. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    database: Database,
+    horizon: Horizon,
+}
+
+impl Feed {
+    pub(crate) fn new(database: Database, horizon: Horizon) -> Self {
+        Self { database, horizon }
+    }
+
+    /// A page of the changes that the caller may see, and the cursor after it.
+    pub(crate) async fn page(
+        &self,
+        cursors: &Cursors,
+        caller: &Caller,
+        request: FeedRequest,
+    ) -> Result<(ChangePage, String), OrderError> {
+        let owner = caller.owner_filter();
+        let mut connection = self.database.connection().await?;
+        let now = self.horizon.advance(&mut connection).await?;
+        let after = position(cursors, owner, &request.after, now)?;
+        let page = changes::page(&mut connection, owner, after, now.closed, request.limit).await?;
+        let next = cursors.seal_position(owner, page.next)?;
+        Ok((page, next))
+    }
+
+    /// Follows the changes that the caller may see.
+    pub(crate) async fn follow(
+        &self,
+        cursors: &Cursors,
+        caller: &Caller,
+        after: &After,
+    ) -> Result<Follower, OrderError> {
+        let owner = caller.owner_filter().cloned();
+        let now = self.horizon.advance(&mut *self.database.connection().await?).await?;
+        let after = position(cursors, owner.as_ref(), after, now)?;
+        Ok(Follower::new(self.database.clone(), owner, after, self.horizon.subscribe()))
+    }
+}
+
+/// The position to start after. One that the database has not reached is that of another database,
+/// or of a server that was lost: the feed would skip the changes up to it.
+fn position(
+    cursors: &Cursors,
+    owner: Option<&Owner>,
+    after: &After,
+    now: Closed,
+) -> Result<i64, CursorError> {
+    let position = match after {
+        After::Nothing => 0,
+        After::End => (now.closed - 1).max(0),
+        After::Cursor(cursor) => cursors.open_position(owner, cursor)?,
+    };
+    if position < now.next { Ok(position) } else { Err(CursorError) }
+}
