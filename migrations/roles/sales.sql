@@ -16,6 +16,7 @@ FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader'
 -- ids.
 GRANT SELECT, INSERT ON sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations TO sales_api;
 GRANT INSERT, SELECT (event_id, aggregate_id) ON sales.outbox_events TO sales_api;
+GRANT INSERT, SELECT (id), UPDATE (outcome, finished_at) ON sales.operator_actions TO sales_api;
 GRANT SELECT ON SEQUENCE sales.order_status_history_position_seq TO sales_api; -- where the next change will be
 
 -- outbox-relay publishes the outbox, reads it for its metrics, and inserts announcements of dead
@@ -37,8 +38,12 @@ GRANT SELECT, INSERT, DELETE, UPDATE (received_at) ON sales.inbox TO status_cons
 
 -- For `salesctl verify`, `salesctl outbox status` and `salesctl outbox dead-letters`.
 GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations,
-    sales.outbox_events, sales.outbox_shards, sales.outbox_relays, sales.outbox_dead_letters TO sales_reader, sales_operator;
+    sales.outbox_events, sales.outbox_shards, sales.outbox_relays, sales.outbox_dead_letters, sales.operator_actions
+    TO sales_reader, sales_operator;
 
 -- For `salesctl outbox redrive` and `salesctl repair`.
 GRANT UPDATE (redriven_at, redrive_count) ON sales.outbox_dead_letters TO sales_operator;
 GRANT INSERT ON sales.outbox_events TO sales_operator;
+
+-- For the record of these commands.
+GRANT INSERT, UPDATE (outcome, finished_at) ON sales.operator_actions TO sales_operator;

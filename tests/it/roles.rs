@@ -15,13 +15,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "delivery.__diesel_schema_migrations",
     "delivery.dispatchers",
     "delivery.shards",
     "delivery.shipments",
     "sales.__diesel_schema_migrations",
     "sales.inbox",
+    "sales.operator_actions",
     "sales.order_cancellations",
     "sales.order_items",
     "sales.order_status_history",
@@ -38,6 +39,8 @@ sales_api         sales.orders                SELECT INSERT
 sales_api         sales.order_items           SELECT INSERT
 sales_api         sales.order_status_history  SELECT INSERT
 sales_api         sales.order_cancellations   SELECT INSERT
+sales_api         sales.operator_actions      INSERT SELECT(id) UPDATE(outcome)
+sales_api         sales.operator_actions      UPDATE(finished_at)
 sales_api         sales.outbox_events         INSERT SELECT(event_id) SELECT(aggregate_id)
 outbox_relay      sales.outbox_events         SELECT INSERT DELETE
 outbox_relay      sales.outbox_events         UPDATE(attempts) UPDATE(next_attempt_at)
@@ -74,6 +77,7 @@ status_consumer   sales.inbox                 SELECT INSERT DELETE UPDATE(receiv
 sales_reader      delivery.dispatchers        SELECT
 sales_reader      delivery.shards             SELECT
 sales_reader      delivery.shipments          SELECT
+sales_reader      sales.operator_actions      SELECT
 sales_reader      sales.order_cancellations   SELECT
 sales_reader      sales.order_items           SELECT
 sales_reader      sales.order_status_history  SELECT
@@ -86,6 +90,8 @@ sales_operator    delivery.dispatchers        SELECT
 sales_operator    delivery.shards             SELECT UPDATE(scan_start)
 sales_operator    delivery.shipments          SELECT UPDATE(next_step_at)
 sales_operator    delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
+sales_operator    sales.operator_actions      SELECT INSERT UPDATE(outcome)
+sales_operator    sales.operator_actions      UPDATE(finished_at)
 sales_operator    sales.order_cancellations   SELECT
 sales_operator    sales.order_items           SELECT
 sales_operator    sales.order_status_history  SELECT

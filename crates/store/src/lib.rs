@@ -9,6 +9,7 @@ mod error;
 pub mod horizon;
 mod json_text;
 pub mod migrations;
+pub mod operator_actions;
 pub mod orders;
 pub mod outbox;
 mod pool;

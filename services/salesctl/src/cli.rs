@@ -6,7 +6,8 @@ use conf::{Conf, Subcommands};
 use service_kit::telemetry::build_info;
 
 use crate::commands::{
-    contracts, demo, dlq, migrate, orders, outbox, repair, seed, shipments, token, topics, verify,
+    audit, contracts, demo, dlq, migrate, orders, outbox, repair, seed, shipments, token, topics,
+    verify,
 };
 use crate::failure::Failure;
 
@@ -58,6 +59,8 @@ enum Command {
     /// ids as before: a consumer that has applied one ignores it. Without --yes, they are only
     /// counted.
     Repair(repair::Repair),
+    /// Lists what operators have done, over the API and with salesctl, newest first
+    Audit(audit::Audit),
 }
 
 impl Cli {
@@ -75,6 +78,7 @@ impl Cli {
             Command::Seed(command) => command.run().await,
             Command::Verify(command) => command.run().await,
             Command::Repair(command) => command.run().await,
+            Command::Audit(command) => command.run().await,
         }
     }
 }

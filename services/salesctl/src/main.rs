@@ -7,6 +7,7 @@ mod failure;
 mod feed;
 mod max_wait;
 mod output;
+mod recorded;
 mod signals;
 
 use std::process::ExitCode;

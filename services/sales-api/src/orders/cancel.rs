@@ -4,11 +4,13 @@
 use chrono::{SubsecRound, Utc};
 use contracts::order_events::CancellationRequested;
 use domain::{CancellationReason, OrderId, OrderStatus};
-use store::Database;
+use serde_json::json;
 use store::orders::{self, NewCancellation, OrderWithHistory};
+use store::{Connection, Database};
 
 use crate::auth::Caller;
 use crate::orders::Cause;
+use crate::orders::audit::recorded;
 use crate::orders::error::OrderError;
 use crate::orders::outbox_notifier::OutboxNotifier;
 
@@ -32,7 +34,7 @@ impl CancelOrder {
     ) -> Result<OrderWithHistory, OrderError> {
         let requested_at = Utc::now().trunc_subsecs(3);
         let text = reason.as_ref().map(CancellationReason::to_string);
-        let event = CancellationRequested { order_id, reason: text, requested_at };
+        let event = CancellationRequested { order_id, reason: text.clone(), requested_at };
         let cancellation = NewCancellation {
             order_id,
             requested_by: caller.owner.clone(),
@@ -40,12 +42,25 @@ impl CancelOrder {
             requested_at,
             event: event.message(cause.origin(&self.topic)),
         };
-        let (mut connection, owner) = (self.database.connection().await?, caller.owner_filter());
-        let is_new = orders::request_cancellation(&mut connection, &cancellation, owner).await?;
+        let parameters = json!({ "orderId": order_id.as_uuid(), "reason": text });
+        recorded(&self.database, caller, "cancel order", &parameters, async |connection| {
+            self.store(connection, caller, &cancellation).await
+        })
+        .await
+    }
+
+    async fn store(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        cancellation: &NewCancellation,
+    ) -> Result<OrderWithHistory, OrderError> {
+        let (order_id, owner) = (cancellation.order_id, caller.owner_filter());
+        let is_new = orders::request_cancellation(connection, cancellation, owner).await?;
         if is_new {
             self.notifier.notify([order_id]);
         }
-        let found = orders::find(&mut connection, order_id, owner).await?;
+        let found = orders::find(connection, order_id, owner).await?;
         let found = found.ok_or(OrderError::NoOrder)?;
         let result = match found.order.status {
             OrderStatus::Shipped | OrderStatus::Delivered => "refused",

@@ -1,6 +1,7 @@
 //! The use cases: create an order, read one, list orders, cancel one, report a simulated delivery
 //! step.
 
+pub(crate) mod audit;
 pub(crate) mod cancel;
 pub(crate) mod create;
 pub(crate) mod cursor;

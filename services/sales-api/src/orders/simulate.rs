@@ -8,11 +8,13 @@ use std::str::FromStr;
 use chrono::{SubsecRound, Utc};
 use contracts::delivery_events::StepReported;
 use domain::{DeliveryStep, OrderId, OrderStatus, Progress};
+use serde_json::json;
 use store::orders::{self, OrderWithHistory};
-use store::{Database, outbox};
+use store::{Connection, Database, outbox};
 
 use crate::auth::Caller;
 use crate::orders::Cause;
+use crate::orders::audit::recorded;
 use crate::orders::error::OrderError;
 use crate::orders::outbox_notifier::OutboxNotifier;
 
@@ -89,9 +91,23 @@ impl AuthorizedCaller<'_> {
         step: DeliveryStep,
         cause: Cause,
     ) -> Result<(), OrderError> {
-        let SimulateDelivery { database, topic, notifier, .. } = self.simulate;
-        let mut connection = database.connection().await?;
-        let found = orders::find(&mut connection, order_id, self.caller.owner_filter()).await?;
+        let database = &self.simulate.database;
+        let parameters = json!({ "orderId": order_id.as_uuid(), "step": step.as_str() });
+        recorded(database, self.caller, "simulate delivery", &parameters, async |connection| {
+            self.store(connection, order_id, step, cause).await
+        })
+        .await
+    }
+
+    async fn store(
+        &self,
+        connection: &mut Connection,
+        order_id: OrderId,
+        step: DeliveryStep,
+        cause: Cause,
+    ) -> Result<(), OrderError> {
+        let SimulateDelivery { topic, notifier, .. } = self.simulate;
+        let found = orders::find(connection, order_id, self.caller.owner_filter()).await?;
         let OrderWithHistory { order, cancellation, .. } = found.ok_or(OrderError::NoOrder)?;
         let status = order.status;
         let Progress::Advance(_) = status.progress(step) else {
@@ -103,7 +119,7 @@ impl AuthorizedCaller<'_> {
         }
         let at = Utc::now().trunc_subsecs(3);
         let event = StepReported { order_id, step, at }.message(cause.origin(topic));
-        outbox::enqueue(&mut connection, &[event]).await?;
+        outbox::enqueue(connection, &[event]).await?;
         notifier.notify([order_id]);
         Ok(())
     }

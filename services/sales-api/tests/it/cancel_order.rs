@@ -237,3 +237,34 @@ async fn no_step_is_simulated_while_a_cancellation_is_undecided() {
     let request = api.request(Method::POST, &path).header("Authorization", bearer("alice"));
     assert_eq!(Response::of(request.json(&body)).await.problem(), "409 ORDER_STATUS_CONFLICT");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_do_is_recorded_with_its_outcome() {
+    let api = Api::start_with(&[("SIMULATE_DELIVERY", &"owner")]).await;
+    let order = placed(&api).await;
+    // Owners are no operators.
+    assert_eq!(cancel(&api, &bearer("alice"), &order, &reason()).await.status, 202);
+    assert_eq!(cancel(&api, &operator(), &order, &reason()).await.status, 202);
+    set_status(&api, &order, "Shipped").await;
+    assert_eq!(cancel(&api, &operator(), &order, &json!({})).await.status, 409);
+    let path = format!("/api/orders/{order}/simulate-delivery");
+    let simulate = api.request(Method::POST, &path).header("Authorization", operator());
+    let simulate = simulate.json(&json!({ "status": "delivered" }));
+    assert_eq!(Response::of(simulate).await.status, 200);
+
+    let actions = "SELECT concat_ws(' | ', action, parameters, outcome) FROM sales.operator_actions
+        WHERE subject <> 'alice' AND finished_at >= started_at ORDER BY id";
+    let rows = api.world.database.query(actions).await;
+    let rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let late = "failed: the order is Shipped: it cannot be cancelled any more";
+    assert_eq!(
+        rows,
+        [
+            format!(r#"cancel order | {{"orderId":"{order}","reason":"ordered twice"}} | done"#),
+            format!(r#"cancel order | {{"orderId":"{order}","reason":null}} | {late}"#),
+            format!(r#"simulate delivery | {{"orderId":"{order}","step":"delivered"}} | done"#),
+        ]
+    );
+    let all = "SELECT count(*) FROM sales.operator_actions";
+    assert_eq!(api.world.database.count(all).await, 3);
+}

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod audit;
 pub(crate) mod contracts;
 mod databases;
 pub(crate) mod demo;

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use conf::Conf;
+use domain::OrderId;
 use operations::progress::bar;
 use operations::repair::{self, Plan};
 use operations::verify::Case;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::verify::{SourceSettings, progress};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::recorded::Operator;
 
 #[derive(Conf)]
 pub(crate) struct Repair {
@@ -27,6 +29,9 @@ pub(crate) struct Repair {
     /// them
     #[conf(long, default_value = "1000", value_parser = parse_rate)]
     rate: NonZeroU32,
+
+    #[conf(flatten)]
+    operator: Operator,
 
     #[conf(flatten)]
     output: Output,
@@ -46,12 +51,21 @@ impl Repair {
         if self.yes {
             let bar = bar("publishing", plan.events.len() as u64);
             let throttle = Throttle::start(Some(self.rate));
-            let result = repair::publish(&sources, &plan, throttle, &mut published, &bar).await;
-            result.inspect_err(|_| {
-                eprintln!(
-                    "{published} events were put into the outbox; run `repair` again to continue"
-                );
-            })?;
+            let parameters = json!({
+                "order": order.map(OrderId::as_uuid), "events": plan.events.len(), "rate": self.rate,
+            });
+            let publish = async || {
+                let result = repair::publish(&sources, &plan, throttle, &mut published, &bar).await;
+                result.map(|()| published).map_err(|error| {
+                    let hint = "events were put into the outbox; run `repair` again to continue";
+                    eprintln!("{published} {hint}");
+                    error.into()
+                })
+            };
+            let describe = |published: &u64| format!("{published} events were put into the outbox");
+            let recorded = &sources.sales;
+            published =
+                self.operator.recorded(recorded, "repair", &parameters, publish, describe).await?;
             bar.finish_and_clear();
         }
         let missing = plan.counts().map(|(name, count)| json!({ "type": name, "count": count }));

@@ -12,6 +12,7 @@ use store::shipments::{self, RefusedStep};
 use super::databases::Databases;
 use crate::failure::Failure;
 use crate::output::{self, Output};
+use crate::recorded::Operator;
 
 #[derive(Conf)]
 pub(crate) struct Shipments {
@@ -65,6 +66,9 @@ struct Redrive {
     order: Option<OrderId>,
 
     #[conf(flatten)]
+    operator: Operator,
+
+    #[conf(flatten)]
     output: Output,
 }
 
@@ -89,13 +93,21 @@ impl DeadLetters {
 
 impl Redrive {
     async fn run(self) -> Result<ExitCode, Failure> {
-        let (_, delivery) = self.databases.open();
+        let (sales, delivery) = self.databases.open();
         let mut connection = delivery.connection().await?;
         // Before the redrive.
         let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;
         let most = self.max.unwrap_or(i64::MAX);
-        let redriven =
-            if self.yes { shipments::redrive(&mut connection, self.order, most).await? } else { 0 };
+        let mut redriven = 0;
+        if self.yes {
+            let parameters = json!({ "order": self.order.map(OrderId::as_uuid), "max": self.max });
+            let redrive = async || Ok(shipments::redrive(&mut connection, self.order, most).await?);
+            let describe = |redriven: &i64| format!("{redriven} steps were put back");
+            redriven = self
+                .operator
+                .recorded(&sales, "redrive shipments", &parameters, redrive, describe)
+                .await?;
+        }
         let report = json!({ "dryRun": !self.yes, "eligible": eligible, "redriven": redriven });
         self.output.print(&report, || {
             if self.yes {

@@ -1,6 +1,7 @@
 //! The commands of the operator's tool, run as processes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod commands;
 mod contracts;
 mod demo;

@@ -106,6 +106,7 @@ async fn orders_follow_reports_an_unavailable_api() {
 async fn orders_cancel_waits_for_the_decision() {
     let mut system = System::start().await;
     system.world.set("DELIVERY_MIN_DELAY", 3_600_000).set("DELIVERY_MAX_DELAY", 3_600_000);
+    system.world.set("OPERATOR", "olivia");
     let order = accepted(&system, "carol").await;
     // No service decides yet.
     let undecided = system.salesctl(&["orders", "cancel", "--timeout", "1", &order]).await;
@@ -118,9 +119,11 @@ async fn orders_cancel_waits_for_the_decision() {
     assert!(text.starts_with(&format!("{order}  Cancelled")), "{text}");
     let shown = system.salesctl(&["orders", "show", &order]).await.succeeded();
     // The first request counts, which had no reason.
-    assert!(shown.contains("cancellation requested by salesctl (cancelled)"), "{shown}");
+    assert!(shown.contains("cancellation requested by olivia (cancelled)"), "{shown}");
     let listed = answer(&system.world, &["orders", "list", "--status", "Cancelled"]).await;
     assert_eq!(listed[0]["orderId"], order);
+    let recorded = answer(&system.world, &["audit", "--subject", "olivia"]).await;
+    assert_eq!(recorded.as_array().unwrap().len(), 2);
     stop_all(services).await;
 
     system.world.set("DELIVERY_MIN_DELAY", 0).set("DELIVERY_MAX_DELAY", 0);

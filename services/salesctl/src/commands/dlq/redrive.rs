@@ -10,10 +10,12 @@ use messaging::redrive::{self, Plan, Refusal, Selection, Tally};
 use operations::Throttle;
 use operations::progress;
 use serde_json::{Value, json};
+use store::{Database, DatabaseSettings};
 
 use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::recorded::Operator;
 
 /// Maximum number of records that are sent together.
 const BATCH: usize = 500;
@@ -25,6 +27,13 @@ const OFFSET_RETENTION: TimeDelta = TimeDelta::days(7);
 pub(super) struct Redrive {
     #[conf(flatten)]
     kafka: KafkaSettings,
+
+    // Where the redrive is recorded.
+    #[conf(flatten)]
+    database: DatabaseSettings,
+
+    #[conf(flatten)]
+    operator: Operator,
 
     /// The dead letter topic, as in TOPIC.GROUP.dlq
     #[conf(pos, value_parser = parse_topic)]
@@ -84,9 +93,22 @@ impl Redrive {
             Report { topic, dry_run: true, plan, sent: 0, kept: 0, refused: Vec::new() };
         if self.settings.yes {
             report.dry_run = false;
-            self.send(&mut redrive, &mut report).await.inspect_err(|_| {
-                eprintln!("{} records were sent; run the redrive again to continue", report.sent);
-            })?;
+            let parameters = json!({
+                "topic": self.topic, "class": self.class,
+                "max": self.settings.max, "maxRedrives": self.settings.max_redrives,
+            });
+            let send = async || {
+                let result = self.send(&mut redrive, &mut report).await;
+                let sent = report.sent;
+                result.map(|()| sent).inspect_err(|_| {
+                    eprintln!("{sent} records were sent; run the redrive again to continue");
+                })
+            };
+            let database = Database::new("salesctl", &self.database.with_pool_size(1));
+            let describe = |sent: &u64| format!("{sent} records were sent");
+            self.operator
+                .recorded(&database, "redrive dead letters", &parameters, send, describe)
+                .await?;
         }
         self.output.print(&report.json(), || report.text())?;
         Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

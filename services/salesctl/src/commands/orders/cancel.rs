@@ -6,7 +6,7 @@ use std::time::Duration;
 use conf::Conf;
 use contracts::http::{CancelOrder, CancellationRequest, CancellationState, OrderDetails};
 use contracts::timestamp_text;
-use domain::OrderId;
+use domain::{OrderId, Owner};
 use service_kit::config::within;
 use tokio::time::{Instant, sleep};
 
@@ -14,6 +14,7 @@ use super::{Access, TOKEN_LIFE};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::recorded::Operator;
 
 /// Interval between two polls for the decision.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -35,6 +36,10 @@ pub(super) struct Cancel {
     #[conf(long, default_value = "30", value_parser = within(1..=86_400))]
     timeout: u64,
 
+    // The subject of the token, which the API records. `API_TOKEN` has its own.
+    #[conf(flatten)]
+    operator: Operator,
+
     #[conf(flatten)]
     output: Output,
 }
@@ -42,7 +47,9 @@ pub(super) struct Cancel {
 impl Cancel {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let max_wait = Duration::from_secs(self.timeout);
-        let api = self.access.api("salesctl", true, TOKEN_LIFE + max_wait)?;
+        let operator = self.operator.name();
+        let subject = operator.as_ref().map_or("salesctl", Owner::as_str);
+        let api = self.access.api(subject, true, TOKEN_LIFE + max_wait)?;
         let request = CancelOrder { reason: self.reason.clone() };
         let order = api.cancel(self.id, &request, self.access.max_wait()).await?;
         let order = self.decided(&api, order, Instant::now() + max_wait).await?;

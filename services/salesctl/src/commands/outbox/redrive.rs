@@ -7,13 +7,14 @@ use domain::OrderId;
 use operations::Throttle;
 use operations::progress;
 use serde_json::{Value, json};
-use store::DatabaseSettings;
 use store::outbox::dead_letters::{self, DeadLetterFilter, RedriveGroup, RedrivePlan};
+use store::{Database, DatabaseSettings};
 
 use super::connect;
 use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::recorded::Operator;
 
 /// Maximum number of events that one statement puts back.
 const BATCH: usize = 500;
@@ -39,6 +40,9 @@ pub(super) struct Redrive {
     order: Option<OrderId>,
 
     #[conf(flatten)]
+    operator: Operator,
+
+    #[conf(flatten)]
     output: Output,
 }
 
@@ -60,10 +64,22 @@ impl Redrive {
         let mut report = Report::new(plan, self.settings.max);
         if self.settings.yes {
             report.dry_run = false;
-            self.put_back(&redrive, &mut report).await.inspect_err(|_| {
+            let parameters = json!({
+                "id": self.id, "topic": self.topic, "order": self.order.map(OrderId::as_uuid),
+                "max": self.settings.max, "maxRedrives": self.settings.max_redrives,
+            });
+            let put_back = async || {
+                let result = self.put_back(&redrive, &mut report).await;
                 let redriven = report.redriven;
-                eprintln!("{redriven} events were put back; run the redrive again to continue");
-            })?;
+                result.map(|()| redriven).inspect_err(|_| {
+                    eprintln!("{redriven} events were put back; run the redrive again to continue");
+                })
+            };
+            let database = Database::new("salesctl", &self.database.with_pool_size(1));
+            let describe = |redriven: &u64| format!("{redriven} events were put back");
+            self.operator
+                .recorded(&database, "redrive outbox", &parameters, put_back, describe)
+                .await?;
         }
         self.output.print(&report.json(), || report.text())
     }
