@@ -28,6 +28,25 @@ impl Fingerprint {
             field(&line.quantity.get().to_be_bytes());
             field(line.price.to_string().as_bytes());
         }
+        // No product id or key is empty, so an empty field marks a name.
+        if let Some(reference) = draft.external_reference() {
+            field(b"");
+            field(b"externalReference");
+            field(reference.as_str().as_bytes());
+        }
+        if let Some(currency) = draft.currency() {
+            field(b"");
+            field(b"currency");
+            field(currency.as_str().as_bytes());
+        }
+        if !draft.metadata().is_empty() {
+            field(b"");
+            field(b"metadata");
+            for (key, value) in draft.metadata().pairs() {
+                field(key.as_bytes());
+                field(value.as_bytes());
+            }
+        }
         Self(hash.finalize().into())
     }
 
@@ -39,6 +58,8 @@ impl Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
     use super::*;
     use crate::OrderLine;
 
@@ -64,10 +85,60 @@ mod tests {
         }
     }
 
+    /// The draft of a request with these fields that a client may omit.
+    fn with(reference: &str, currency: &str, metadata: &[(&str, &str)]) -> OrderDraft {
+        let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let pair = |(key, value): &(&str, &str)| {
+            (key.to_string().try_into().unwrap(), value.to_string().try_into().unwrap())
+        };
+        let metadata: BTreeMap<_, _> = metadata.iter().map(pair).collect();
+        draft("customer-1", 2, "29.99").with_options(
+            present(reference).map(|text| text.try_into().unwrap()),
+            present(currency).map(|text| text.parse().unwrap()),
+            metadata.try_into().unwrap(),
+        )
+    }
+
+    #[test]
+    fn each_optional_field_is_part_of_the_fingerprint() {
+        let drafts = [
+            with("", "", &[]),
+            with("1001", "", &[]),
+            with("1002", "", &[]),
+            with("", "EUR", &[]),
+            with("", "USD", &[]),
+            with("1001", "EUR", &[]),
+            with("", "", &[("gift", "")]),
+            with("", "", &[("gift", "yes")]),
+            with("", "", &[("giftyes", "")]),
+            with("", "", &[("gift", "yes"), ("lane", "4")]),
+            with("1001", "EUR", &[("gift", "yes")]),
+        ];
+        let all: HashSet<[u8; 32]> =
+            drafts.iter().map(|draft| *Fingerprint::of(draft).as_bytes()).collect();
+        assert_eq!(all.len(), drafts.len());
+    }
+
+    #[test]
+    fn the_order_of_metadata_does_not_matter() {
+        let one = with("", "", &[("gift", "yes"), ("lane", "4")]);
+        let other = with("", "", &[("lane", "4"), ("gift", "yes")]);
+        assert_eq!(Fingerprint::of(&one), Fingerprint::of(&other));
+    }
+
+    /// Requests of clients that know no optional field have the first of these.
     #[test]
     fn stored_fingerprints_stay_valid() {
-        let fingerprint = Fingerprint::of(&draft("customer-1", 2, "29.99"));
-        let first_bytes = u64::from_be_bytes(fingerprint.as_bytes()[..8].try_into().unwrap());
-        assert_eq!(first_bytes, 0x6829_2a66_3d17_68bd);
+        for (draft, digest) in [
+            (with("", "", &[]), "68292a663d1768bddd87587aa3b0ecdb693131beb94355f36af53f21f6d461e1"),
+            (
+                with("1001", "USD", &[("gift", "yes"), ("lane", "4")]),
+                "b4c946b755a8fd8b2746f5d34f0b371b9f0b0791bd5d3e22a5f8474d192d170c",
+            ),
+        ] {
+            let hex = |byte: &u8| format!("{byte:02x}");
+            let fingerprint: String = Fingerprint::of(&draft).as_bytes().iter().map(hex).collect();
+            assert_eq!(fingerprint, digest);
+        }
     }
 }

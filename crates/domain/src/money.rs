@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::Quantity;
 
-/// An amount in the shop's one currency: zero or more, two decimals, at most [`Money::MAX`].
+/// An amount in the currency of its order: zero or more, two decimals, at most [`Money::MAX`].
 ///
 /// Always stored with two decimals, so equal amounts have the same text: `5`, `5.0` and `5.00`
 /// become `5.00`.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::{CustomerId, Money, MoneyError, OrderLine};
+use crate::{Currency, CustomerId, ExternalReference, Metadata, Money, MoneyError, OrderLine};
 
 /// The permanent id of an order. New ids are version 7 UUIDs (RFC 9562), which sort by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,9 @@ pub struct OrderDraft {
     customer_id: CustomerId,
     lines: Vec<OrderLine>,
     total: Money,
+    external_reference: Option<ExternalReference>,
+    currency: Option<Currency>,
+    metadata: Metadata,
 }
 
 /// Why lines are not a valid order.
@@ -103,7 +106,25 @@ impl OrderDraft {
             .iter()
             .try_fold(Money::ZERO, |sum, line| sum.checked_add(line.amount()?))
             .map_err(DraftError::Total)?;
-        Ok(Self { customer_id, lines, total })
+        Ok(Self {
+            customer_id,
+            lines,
+            total,
+            external_reference: None,
+            currency: None,
+            metadata: Metadata::default(),
+        })
+    }
+
+    /// With the fields that a client may omit.
+    #[must_use]
+    pub fn with_options(
+        self,
+        external_reference: Option<ExternalReference>,
+        currency: Option<Currency>,
+        metadata: Metadata,
+    ) -> Self {
+        Self { external_reference, currency, metadata, ..self }
     }
 
     /// The id of the customer.
@@ -119,6 +140,21 @@ impl OrderDraft {
     /// The sum of all lines.
     pub fn total(&self) -> Money {
         self.total
+    }
+
+    /// The shop's own number of the order, if the client gave one.
+    pub fn external_reference(&self) -> Option<&ExternalReference> {
+        self.external_reference.as_ref()
+    }
+
+    /// The currency that the client named; `None` if it relies on the default.
+    pub fn currency(&self) -> Option<Currency> {
+        self.currency
+    }
+
+    /// The client's own data.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 }
 

@@ -61,6 +61,14 @@ identifier! {
     ProductId, 64
 }
 identifier! {
+    /// The shop's own number of an order.
+    ExternalReference, 64
+}
+identifier! {
+    /// The name of a value in the metadata of an order.
+    MetadataKey, 40
+}
+identifier! {
     /// Why a client cancels an order, in its own words.
     CancellationReason, 200
 }
@@ -80,6 +88,46 @@ fn check(text: &str, max: usize) -> Result<(), TextError> {
         return Err(TextError::Padded);
     }
     Ok(())
+}
+
+/// A text in the metadata of an order: up to [`MetadataValue::MAX_CHARS`] characters, stored
+/// unchanged. It can be empty, and white space at an end is part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataValue(String);
+
+/// Why a text is not a value of metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataValueError {
+    /// The text is too long.
+    #[error("must be at most 500 characters long")]
+    Length,
+    /// The text has a control character.
+    #[error("must not contain control characters")]
+    Control,
+}
+
+impl MetadataValue {
+    /// Maximum length in characters.
+    pub const MAX_CHARS: usize = 500;
+
+    /// The text, unchanged.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MetadataValue {
+    type Error = MetadataValueError;
+
+    fn try_from(text: String) -> Result<Self, MetadataValueError> {
+        if text.chars().count() > Self::MAX_CHARS {
+            return Err(MetadataValueError::Length);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(MetadataValueError::Control);
+        }
+        Ok(Self(text))
+    }
 }
 
 /// The client's key for one create, unique per owner: 1 to 255 printable ASCII characters.
@@ -130,6 +178,16 @@ mod tests {
         assert_eq!(parse("a\0b"), TextError::Control);
         assert_eq!(parse(" a"), TextError::Padded);
         assert_eq!(parse("a "), TextError::Padded);
+    }
+
+    #[test]
+    fn a_value_of_metadata_is_any_text_without_control_characters() {
+        let parse = |text: &str| MetadataValue::try_from(text.to_owned());
+        for text in ["", " red ", &"ü".repeat(500)] {
+            assert_eq!(parse(text).unwrap().as_str(), text);
+        }
+        assert_eq!(parse(&"x".repeat(501)), Err(MetadataValueError::Length));
+        assert_eq!(parse("a\nb"), Err(MetadataValueError::Control));
     }
 
     #[test]
