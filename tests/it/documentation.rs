@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use contracts::catalogue::{CONTRACTS, async_api};
+use contracts::catalogue::{self, CONTRACTS, async_api};
 use contracts::topics::Names;
 use serde_yaml_ng::Value;
 use system_tests::path;
@@ -66,8 +66,11 @@ fn the_examples_of_events_are_the_golden_records() {
     let document = read("docs/EVENTS.md");
     for contract in CONTRACTS {
         let (event_type, example) = (contract.event_type, contract.example);
+        let newest = catalogue::find(event_type, None) == Ok(contract);
+        let option =
+            if newest { String::new() } else { format!(" --version {}", contract.version) };
         let shown = format!(
-            "contracts example {event_type}\n```\n\n```\n{}\n{}\n```",
+            "contracts example {event_type}{option}\n```\n\n```\n{}\n{}\n```",
             example.headers, example.value
         );
         assert!(document.contains(&shown), "the example of {event_type} should be:\n{shown}");

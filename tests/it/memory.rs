@@ -4,7 +4,7 @@ use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::TraceContext;
 use contracts::message::{EventMessage, Origin};
 use contracts::order_events::{Item, OrderCreated};
-use domain::{OrderId, ProductId};
+use domain::{Metadata, MetadataKey, MetadataValue, OrderId, ProductId};
 use test_kit::{Process, World, put_into_outbox};
 
 /// The memory limit of a container in compose and Kubernetes.
@@ -20,12 +20,19 @@ fn largest(world: &World) -> EventMessage {
         quantity: 1_000_000,
         price: "9999.99".parse().unwrap(),
     };
+    let pair = |number: usize| {
+        let key = format!("{number:02}{}", "\u{1f600}".repeat(MetadataKey::MAX_CHARS - 2));
+        (key, "\u{1f600}".repeat(MetadataValue::MAX_CHARS))
+    };
     let event = OrderCreated {
         order_id: order,
         sequence: 1,
         customer_id: "\u{1f600}".repeat(64),
+        external_reference: Some("\u{1f600}".repeat(64)),
         items: (0..200).map(line).collect(),
         total_amount: "9999999999.99".parse().unwrap(),
+        currency: Some("EUR".to_owned()),
+        metadata: Some((0..Metadata::MAX_PAIRS).map(pair).collect()),
         created_at: Utc::now().trunc_subsecs(3),
     };
     event.message(Origin {

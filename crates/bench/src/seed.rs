@@ -4,7 +4,7 @@ use conf::Conf;
 use contracts::message::Origin;
 use contracts::topics;
 use domain::{
-    CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, Owner, ProductId, Quantity,
+    Currency, CustomerId, IdempotencyKey, Money, OrderDraft, OrderLine, Owner, ProductId, Quantity,
 };
 use operations::progress::bar;
 use serde::Serialize;
@@ -115,7 +115,7 @@ impl Seed {
             trace: None,
         };
         let owner = Owner::try_from(OWNER.to_owned())?;
-        Ok(NewOrder::new(owner, IdempotencyKey::try_from(key)?, draft, origin))
+        Ok(NewOrder::new(owner, IdempotencyKey::try_from(key)?, draft, Currency::EUR, origin))
     }
 }
 

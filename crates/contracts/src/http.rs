@@ -1,5 +1,7 @@
 //! The request and response bodies of the sales API.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{Money, OrderId, OrderStatus};
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::encoding::{display, money, timestamp};
 pub use crate::order_events::Item;
-use crate::schemas::{self, CustomerIdSchema, OrderStatusSchema, TimestampSchema};
+use crate::schemas::{
+    self, CustomerIdSchema, ExternalReferenceSchema, ListOrderSchema, OrderStatusSchema,
+    TimestampSchema,
+};
 
 /// The request header with the idempotency key of a create, so that the client can retry it safely.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -43,6 +48,31 @@ pub struct CreateOrder {
     /// The ordered items.
     #[schema(schema_with = schemas::created_items)]
     pub items: Vec<CreateOrderItem>,
+    /// The shop's own number of the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::external_reference, required = false)]
+    pub external_reference: Option<String>,
+    /// The currency of all amounts; without it, the first one of the setting `CURRENCIES`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::currency, required = false)]
+    pub currency: Option<String>,
+    /// The client's own data.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = schemas::metadata, required = false)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl CreateOrder {
+    /// An order with the required fields only.
+    pub fn new(customer_id: String, items: Vec<CreateOrderItem>) -> Self {
+        Self {
+            customer_id,
+            items,
+            external_reference: None,
+            currency: None,
+            metadata: BTreeMap::new(),
+        }
+    }
 }
 
 /// One line of a new order.
@@ -75,12 +105,24 @@ pub struct CreatedOrder {
     pub status: OrderStatus,
     /// The id of the customer.
     pub customer_id: String,
+    /// The shop's own number of the order; absent if the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::external_reference, required = false)]
+    pub external_reference: Option<String>,
     /// The ordered items.
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
+    /// The currency of all amounts; absent if the request did not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::currency, required = false)]
+    pub currency: Option<String>,
+    /// The client's own data; absent if it gave none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = schemas::metadata, required = false)]
+    pub metadata: BTreeMap<String, String>,
     /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
@@ -101,16 +143,35 @@ pub struct OrderDetails {
     pub status: OrderStatus,
     /// The id of the customer.
     pub customer_id: String,
+    /// The owner: the subject of the token that the order was created with. Only operators get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub owner: Option<String>,
+    /// The shop's own number of the order; absent if the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::external_reference, required = false)]
+    pub external_reference: Option<String>,
     /// The ordered items.
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
+    /// The currency of all amounts.
+    #[schema(schema_with = schemas::currency)]
+    pub currency: String,
+    /// The client's own data; absent if it gave none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = schemas::metadata, required = false)]
+    pub metadata: BTreeMap<String, String>,
     /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
+    /// The time of the last change of the status, as the service that reported it states.
+    #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::updated_at)]
+    pub updated_at: DateTime<Utc>,
     /// Every status of the order, oldest first.
     pub status_history: Vec<StatusChange>,
     /// The state of the request to cancel the order; absent if there was none.
@@ -196,19 +257,25 @@ pub struct ListOrders {
     /// Return only orders of this customer.
     #[param(inline, value_type = Option<CustomerIdSchema>, example = "customer-123")]
     pub customer_id: Option<String>,
-    /// Return only orders with this status.
-    #[param(value_type = Option<OrderStatusSchema>, example = "Delivered")]
-    pub status: Option<String>,
+    /// Return only orders with this external reference.
+    #[param(inline, value_type = Option<ExternalReferenceSchema>, example = "1001")]
+    pub external_reference: Option<String>,
+    /// Return only orders with one of these statuses: `status=Shipped&status=Delivered`.
+    #[param(value_type = Option<Vec<OrderStatusSchema>>, example = json!(["Shipped", "Delivered"]))]
+    pub status: Vec<String>,
     /// Return only orders that were created at this time or later.
     #[param(inline, value_type = Option<TimestampSchema>, example = "2026-03-01T00:00:00Z")]
     pub created_after: Option<String>,
     /// Return only orders that were created before this time.
     #[param(inline, value_type = Option<TimestampSchema>, example = "2026-04-01T00:00:00Z")]
     pub created_before: Option<String>,
+    /// The order of the list: `-createdAt` for newest first, `createdAt` for oldest first.
+    #[param(inline, value_type = Option<ListOrderSchema>, example = "-createdAt")]
+    pub sort: Option<String>,
     /// The maximum number of orders in a page.
     #[param(minimum = 1, maximum = 100, default = json!(Self::DEFAULT_LIMIT), example = 50)]
     pub limit: Option<u16>,
-    /// The `nextCursor` of the previous page, with the same filters.
+    /// The `nextCursor` of the previous page, with the same filters and the same `sort`.
     #[param(example = "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE")]
     pub cursor: Option<String>,
 }
@@ -218,7 +285,7 @@ impl ListOrders {
     pub const DEFAULT_LIMIT: u16 = 20;
 }
 
-/// A page of orders, newest first.
+/// A page of orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderPage {
@@ -244,14 +311,29 @@ pub struct OrderSummary {
     pub status: OrderStatus,
     /// The id of the customer.
     pub customer_id: String,
+    /// The owner: the subject of the token that the order was created with. Only operators get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub owner: Option<String>,
+    /// The shop's own number of the order; absent if the client gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::external_reference, required = false)]
+    pub external_reference: Option<String>,
     /// The sum of all items.
     #[serde(with = "money")]
     #[schema(schema_with = schemas::amount)]
     pub total_amount: Money,
+    /// The currency of all amounts.
+    #[schema(schema_with = schemas::currency)]
+    pub currency: String,
     /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     #[schema(schema_with = schemas::timestamp)]
     pub created_at: DateTime<Utc>,
+    /// The time of the last change of the status, as the service that reported it states.
+    #[serde(with = "timestamp")]
+    #[schema(schema_with = schemas::updated_at)]
+    pub updated_at: DateTime<Utc>,
 }
 
 /// The query of `GET /api/orders/events`. Every parameter is optional.

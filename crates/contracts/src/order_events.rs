@@ -1,7 +1,9 @@
 //! The events of sales-api, on [`crate::topics::ORDER_EVENTS`].
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use domain::{Money, OrderId, OrderLine, OrderStatus};
+use domain::{Currency, Money, OrderId, OrderLine, OrderStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,7 +15,7 @@ use crate::schemas;
 /// The type of [`OrderCreated`].
 pub const ORDER_CREATED: &str = "order.created";
 /// The version of [`OrderCreated`] that the code writes.
-pub const ORDER_CREATED_VERSION: &str = "1.0";
+pub const ORDER_CREATED_VERSION: &str = "1.1";
 
 /// An order was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,18 +28,27 @@ pub struct OrderCreated {
     pub sequence: i16,
     /// The id of the customer.
     pub customer_id: String,
+    /// The shop's own number of the order, if the client gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_reference: Option<String>,
     /// The ordered items.
     pub items: Vec<Item>,
     /// The sum of all items.
     #[serde(with = "money")]
     pub total_amount: Money,
+    /// The currency of all amounts. Version 1.0 does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// The client's own data, if it gave any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
     /// The time at which the API accepted the order.
     #[serde(with = "timestamp")]
     pub created_at: DateTime<Utc>,
 }
 
 impl OrderCreated {
-    /// The event of an order.
+    /// The event of an order, with the fields of version 1.0.
     pub fn new(
         order_id: OrderId,
         customer_id: String,
@@ -47,7 +58,29 @@ impl OrderCreated {
     ) -> Self {
         let sequence = OrderStatus::PendingShipment.sequence();
         let items = lines.iter().map(Into::into).collect();
-        Self { order_id, sequence, customer_id, items, total_amount, created_at }
+        Self {
+            order_id,
+            sequence,
+            customer_id,
+            external_reference: None,
+            items,
+            total_amount,
+            currency: None,
+            metadata: None,
+            created_at,
+        }
+    }
+
+    /// With the fields of version 1.1.
+    #[must_use]
+    pub fn with_options(
+        self,
+        external_reference: Option<String>,
+        currency: Currency,
+        metadata: BTreeMap<String, String>,
+    ) -> Self {
+        let metadata = (!metadata.is_empty()).then_some(metadata);
+        Self { external_reference, currency: Some(currency.to_string()), metadata, ..self }
     }
 
     /// The message to publish.

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 
 use domain::{
-    CancellationReason, CustomerId, DeliveryStep, OrderDraft, OrderStatus, ProductId, Quantity,
+    CancellationReason, CustomerId, DeliveryStep, ExternalReference, Metadata, MetadataKey,
+    MetadataValue, OrderDraft, OrderStatus, ProductId, Quantity,
 };
 use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
@@ -39,6 +40,48 @@ pub(crate) fn product_id() -> Object {
 
 pub(crate) fn cancellation_reason() -> Object {
     identifier("Why the order is cancelled", CancellationReason::MAX_CHARS, "ordered twice")
+}
+
+pub(crate) fn external_reference() -> Object {
+    identifier("The shop's own number of the order", ExternalReference::MAX_CHARS, "1001")
+}
+
+/// Lists no codes, because a setting of the API does.
+pub(crate) fn currency() -> Object {
+    ObjectBuilder::new()
+        .description(Some(
+            "The currency of all amounts (ISO 4217). A request can name one that the API accepts; \
+             without it, the order is in the API's default currency.",
+        ))
+        .schema_type(Type::String)
+        .pattern(Some("^[A-Z]{3}$"))
+        .examples(["EUR"])
+        .build()
+}
+
+pub(crate) fn metadata() -> Object {
+    let key = identifier("The name of a value", MetadataKey::MAX_CHARS, "gift");
+    let value = ObjectBuilder::new()
+        .description(Some("A text without control characters."))
+        .schema_type(Type::String)
+        .max_length(Some(MetadataValue::MAX_CHARS))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"));
+    ObjectBuilder::new()
+        .description(Some("The client's own data, which the API stores and returns unchanged."))
+        .property_names(Some(key))
+        .additional_properties(Some(value))
+        .max_properties(Some(Metadata::MAX_PAIRS))
+        .examples([serde_json::json!({ "gift": "yes" })])
+        .build()
+}
+
+/// The orders of a list.
+fn list_order() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["-createdAt", "createdAt"]))
+        .default(Some("-createdAt".into()))
+        .build()
 }
 
 pub(crate) fn quantity() -> Object {
@@ -97,6 +140,11 @@ pub(crate) fn timestamp() -> Object {
         .build()
 }
 
+pub(crate) fn updated_at() -> Object {
+    let what = "The time of the last change of the status, in UTC (RFC 3339).";
+    ObjectBuilder::from(timestamp()).description(Some(what)).build()
+}
+
 /// A reference to a schema that sales-api adds, because it defines the codes.
 pub(crate) fn problem_code() -> Ref {
     Ref::builder()
@@ -135,5 +183,7 @@ macro_rules! schema_type {
 }
 
 schema_type!(CustomerIdSchema, "CustomerId", customer_id);
+schema_type!(ExternalReferenceSchema, "ExternalReference", external_reference);
+schema_type!(ListOrderSchema, "ListOrder", list_order);
 schema_type!(OrderStatusSchema, "OrderStatus", order_status);
 schema_type!(TimestampSchema, "Timestamp", timestamp);

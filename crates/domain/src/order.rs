@@ -35,6 +35,12 @@ impl OrderId {
         i64::try_from(self.0.as_u128() >> 80).unwrap_or_default()
     }
 
+    /// The next higher id.
+    #[must_use]
+    pub const fn successor(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().saturating_add(1)))
+    }
+
     /// The id as a plain UUID.
     pub const fn as_uuid(self) -> Uuid {
         self.0
@@ -172,6 +178,8 @@ mod tests {
         assert!(id < OrderId::least_at(id.unix_millis() + 1));
         assert_eq!(OrderId::least_at(-1), OrderId::least_at(0));
         assert!(id < OrderId::least_at(i64::MAX));
+        assert!(id < id.successor());
+        assert_eq!(OrderId::MAX.successor(), OrderId::MAX);
     }
 
     fn line(quantity: i64, price: &str) -> OrderLine {

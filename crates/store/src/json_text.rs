@@ -8,7 +8,7 @@ use diesel::sql_types::{Json, Jsonb};
 const JSONB_VERSION: u8 = 1;
 
 /// The text of a value of type `json` or `jsonb`.
-#[derive(Debug, FromSqlRow)]
+#[derive(Clone, Debug, FromSqlRow)]
 pub(crate) struct JsonText(String);
 
 impl From<JsonText> for String {

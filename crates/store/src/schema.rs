@@ -10,6 +10,9 @@ diesel::table! {
         total_amount -> Numeric,
         status -> Text,
         created_at -> Timestamptz,
+        external_reference -> Nullable<Text>,
+        currency -> Text,
+        metadata -> Nullable<Jsonb>,
     }
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::auth::TokenSettings;
 use crate::http::middleware::settings::LimitSettings;
 use crate::inventory::InventorySettings;
+use crate::orders::currencies::Currencies;
 use crate::orders::simulate::Simulators;
 
 /// sales-api: accepts orders over HTTP
@@ -56,6 +57,11 @@ pub struct Config {
     /// Topic of delivery-service's events: `order.shipped`, `order.delivered` and so on
     #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
     pub(crate) delivery_events_topic: String,
+
+    /// Accepted currencies of orders (ISO 4217), separated by commas; an order whose request names
+    /// no currency is in the first one
+    #[conf(env, default_value = "EUR", value_parser = Currencies::parse)]
+    pub(crate) currencies: Currencies,
 
     /// Who may simulate a delivery: `owner` (the order's owner and operators), `operator` or
     /// `nobody`
@@ -144,5 +150,6 @@ mod tests {
         .unwrap();
         assert_eq!(config.port, 3000);
         assert_eq!(config.simulate_delivery, Simulators::Operator);
+        assert_eq!(config.currencies, Currencies::parse("EUR").unwrap());
     }
 }

@@ -47,6 +47,7 @@ impl Shared {
             inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
             writer,
             topic: config.order_events_topic.clone(),
+            currencies: config.currencies.clone(),
         };
         let cancel_order = CancelOrder {
             database: database.clone(),

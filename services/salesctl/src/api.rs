@@ -134,21 +134,25 @@ impl Api {
         self.send(self.client.get(self.base.join(&format!("api/orders/{id}"))?)).await
     }
 
-    /// One page of orders, newest first.
+    /// One page of orders.
     pub(crate) async fn orders(&self, query: &ListOrders) -> Result<OrderPage, ApiError> {
         let mut url = self.base.join("api/orders")?;
         let limit = query.limit.map(|limit| limit.to_string());
         for (name, value) in [
             ("customerId", &query.customer_id),
-            ("status", &query.status),
+            ("externalReference", &query.external_reference),
             ("createdAfter", &query.created_after),
             ("createdBefore", &query.created_before),
+            ("sort", &query.sort),
             ("limit", &limit),
             ("cursor", &query.cursor),
         ] {
             if let Some(value) = value {
                 url.query_pairs_mut().append_pair(name, value);
             }
+        }
+        for status in &query.status {
+            url.query_pairs_mut().append_pair("status", status);
         }
         self.send(self.client.get(url)).await
     }

@@ -94,7 +94,7 @@ mod tests {
     use chrono::Utc;
     use contracts::message::Origin;
     use domain::DeliveryStep::{Delivered, Shipped};
-    use domain::OrderId;
+    use domain::{Currency, OrderId};
     use store::orders::{NewOrder, insert_batch};
     use test_kit::{World, order_draft};
     use uuid::Uuid;
@@ -106,7 +106,7 @@ mod tests {
         let new = || {
             let key = OrderId::generate().to_string().try_into().unwrap();
             let owner = "alice".to_owned().try_into().unwrap();
-            NewOrder::new(owner, key, draft.clone(), Origin::new("/test", "test"))
+            NewOrder::new(owner, key, draft.clone(), Currency::EUR, Origin::new("/test", "test"))
         };
         let orders: Vec<NewOrder> = std::iter::repeat_with(new).take(orders).collect();
         let mut connection = world.store().connection().await.unwrap();

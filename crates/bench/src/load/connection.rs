@@ -104,7 +104,7 @@ impl Target {
 fn body(customer: usize) -> Result<Bytes, Failure> {
     let item =
         CreateOrderItem { product_id: "widget".to_owned(), quantity: 2, price: "29.99".parse()? };
-    let order = CreateOrder { customer_id: format!("customer-{customer}"), items: vec![item] };
+    let order = CreateOrder::new(format!("customer-{customer}"), vec![item]);
     Ok(serde_json::to_vec(&order)?.into())
 }
 

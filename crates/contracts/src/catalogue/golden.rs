@@ -125,7 +125,11 @@ fn a_golden_record_has_every_field_of_its_schema_and_no_other() {
     fn compare(schema: &Value, value: &Value) {
         match value {
             Value::Object(members) => {
-                let described = schema["properties"].as_object().unwrap();
+                let Some(described) = schema["properties"].as_object() else {
+                    // The names are the client's.
+                    members.values().for_each(|it| compare(&schema["additionalProperties"], it));
+                    return;
+                };
                 assert!(members.keys().eq(described.keys()), "{value} and {schema}");
                 members.iter().for_each(|(name, member)| compare(&described[name], member));
             }

@@ -1,5 +1,7 @@
 //! One record of each event type, as the code writes it. The golden files are generated from these.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{DeliveryStep, OrderId};
 use serde_json::Value;
@@ -70,8 +72,11 @@ fn created() -> Sample {
         order_id: order_id(),
         sequence: 1,
         customer_id: "customer-1".to_owned(),
+        external_reference: Some("1001".to_owned()),
         items: vec![item("widget", 2, "29.9"), item("gadget", 1, "10")],
         total_amount: "69.8".parse().unwrap(),
+        currency: Some("EUR".to_owned()),
+        metadata: Some(BTreeMap::from([("gift".to_owned(), "yes".to_owned())])),
         created_at: placed_at(),
     };
     let message = event.message(origin("/sales-api", Some("vendor=00f067aa0ba902b7")));

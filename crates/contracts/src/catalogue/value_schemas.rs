@@ -28,7 +28,7 @@ pub(super) fn order_created() -> Value {
         "description": "What was ordered, as the client listed it.",
         "type": "array", "minItems": 1, "maxItems": OrderDraft::MAX_LINES, "items": item,
     });
-    let value = object([
+    let mut value = object([
         ("orderId", rule(schemas::order_id(), "The order.")),
         ("sequence", sequence(OrderStatus::PendingShipment)),
         ("customerId", rule(schemas::customer_id(), "Whom the order is for.")),
@@ -36,6 +36,19 @@ pub(super) fn order_created() -> Value {
         ("totalAmount", amount("The sum of all items.")),
         ("createdAt", rule(schemas::timestamp(), "When the order was accepted, in UTC.")),
     ]);
+    for (name, optional) in [
+        (
+            "externalReference",
+            rule(
+                schemas::external_reference(),
+                "The shop's own number of the order, if it has one.",
+            ),
+        ),
+        ("currency", rule(schemas::currency(), "The currency of all amounts (ISO 4217).")),
+        ("metadata", rule(schemas::metadata(), "The client's own data, if it gave any.")),
+    ] {
+        value["properties"][name] = optional;
+    }
     document(ORDER_CREATED, ORDER_CREATED_VERSION, "An order was accepted.", value)
 }
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use contracts::message::Origin;
 use diesel::sql_query;
-use domain::{OrderId, Owner};
+use domain::{Currency, OrderId, Owner};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -44,7 +44,8 @@ fn owner(name: &str) -> Owner {
 /// Inserts an order, whose acceptance is its first change.
 async fn place(connection: &mut Connection, name: &str) -> OrderId {
     let key = OrderId::generate().to_string().try_into().unwrap();
-    let order = NewOrder::new(owner(name), key, order_draft(), Origin::new("/test", "test"));
+    let order =
+        NewOrder::new(owner(name), key, order_draft(), Currency::EUR, Origin::new("/test", "test"));
     insert_batch(connection, &[&order]).await.unwrap();
     order.id
 }

@@ -1,16 +1,11 @@
 //! Finds the orders of many idempotency keys in one query.
 
-use std::collections::HashMap;
-
-use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bytea, Text};
 use diesel_async::RunQueryDsl;
 use domain::{IdempotencyKey, Owner};
-use uuid::Uuid;
 
 use super::Order;
-use super::read::{LineRow, OrderColumns, OrderRow, order};
-use crate::schema::order_items;
+use super::read::{ORDER_COLUMNS, OrderColumns, OrderRow, lines_of_many, order};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -31,11 +26,11 @@ statement! {
     /// reads all orders of the owner.
     struct FindByKeys { owners: Vec<String>, keys: Vec<String> }
         -> (BigInt, OrderColumns, Bytea);
-    "SELECT k.place, o.id, o.customer_id, o.total_amount, o.status, o.created_at, o.fingerprint
+    "SELECT k.place, " (ORDER_COLUMNS) ", o.fingerprint
      FROM UNNEST(" {Array<Text> = owners} ", " {Array<Text> = keys} ")
         WITH ORDINALITY AS k (owner, idempotency_key, place)
      CROSS JOIN LATERAL (
-        SELECT id, customer_id, total_amount, status, created_at, fingerprint, idempotency_key FROM sales.orders
+        SELECT * FROM sales.orders
         WHERE owner = k.owner AND idempotency_key >= k.idempotency_key
         ORDER BY idempotency_key
         LIMIT 1
@@ -57,7 +52,7 @@ pub async fn find_by_keys(
     if rows.is_empty() {
         return Ok(found);
     }
-    let lines = lines_of(connection, rows.iter().map(|(_, row, _)| row.id).collect()).await?;
+    let lines = lines_of_many(connection, rows.iter().map(|(_, row, _)| row.id).collect()).await?;
     for (place, row, fingerprint) in rows {
         // Equal keys in one batch find the same order.
         let lines = lines.get(&row.id).cloned().unwrap_or_default();
@@ -68,26 +63,6 @@ pub async fn find_by_keys(
         }
     }
     Ok(found)
-}
-
-async fn lines_of(
-    connection: &mut Connection,
-    orders: Vec<Uuid>,
-) -> Result<HashMap<Uuid, Vec<LineRow>>, StoreError> {
-    let rows: Vec<(Uuid, LineRow)> = order_items::table
-        .filter(order_items::order_id.eq_any(orders))
-        .order((order_items::order_id, order_items::line_no))
-        .select((
-            order_items::order_id,
-            (order_items::product_id, order_items::quantity, order_items::unit_price),
-        ))
-        .load(connection)
-        .await?;
-    let mut lines = HashMap::<_, Vec<_>>::new();
-    for (order, line) in rows {
-        lines.entry(order).or_default().push(line);
-    }
-    Ok(lines)
 }
 
 #[cfg(test)]

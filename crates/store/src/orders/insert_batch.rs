@@ -5,11 +5,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
-    Array, Bytea, Integer, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, Bytea, Integer, Jsonb, Nullable, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderStatus};
 use rust_decimal::Decimal;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::NewOrder;
@@ -22,16 +23,19 @@ statement! {
     /// use inserts nothing.
     struct InsertOrders {
         ids: Vec<Uuid>, owners: Vec<String>, keys: Vec<String>, fingerprints: Vec<Vec<u8>>,
-        customers: Vec<String>, totals: Vec<Decimal>, created: Vec<DateTime<Utc>>, status: str,
+        customers: Vec<String>, totals: Vec<Decimal>, created: Vec<DateTime<Utc>>,
+        references: Vec<Option<String>>, currencies: Vec<String>, metadata: Vec<Option<Value>>, status: str,
         line_orders: Vec<Uuid>, line_numbers: Vec<i16>, products: Vec<String>, quantities: Vec<i32>, prices: Vec<Decimal>,
         sequence: i16, events: InsertEvents<'a>,
     } -> SqlUuid;
     "WITH accepted AS (
         INSERT INTO sales.orders
-            (id, owner, idempotency_key, fingerprint, customer_id, total_amount, created_at, status)
+            (id, owner, idempotency_key, fingerprint, customer_id, total_amount, created_at,
+             external_reference, currency, metadata, status)
         SELECT o.*, " {Text = status} " FROM UNNEST(" {Array<SqlUuid> = ids} ", " {Array<Text> = owners} ", "
             {Array<Text> = keys} ", " {Array<Bytea> = fingerprints} ", " {Array<Text> = customers} ", "
-            {Array<Numeric> = totals} ", " {Array<Timestamptz> = created} ") AS o
+            {Array<Numeric> = totals} ", " {Array<Timestamptz> = created} ", " {Array<Nullable<Text>> = references} ", "
+            {Array<Text> = currencies} ", " {Array<Nullable<Jsonb>> = metadata} ") AS o
         ON CONFLICT (owner, idempotency_key) DO NOTHING
         RETURNING id, created_at, status
     ), lines AS (
@@ -83,6 +87,9 @@ pub async fn insert_batch(
         customers: &column(|order| order.draft.customer_id().to_string()),
         totals: &totals,
         created: &created,
+        references: &orders.iter().map(|order| reference(order)).collect(),
+        currencies: &column(|order| order.currency.to_string()),
+        metadata: &orders.iter().map(|order| metadata(order)).collect(),
         status: first.as_str(),
         line_orders: &lines.orders,
         line_numbers: &lines.numbers,
@@ -94,6 +101,16 @@ pub async fn insert_batch(
     };
     let accepted: Vec<Uuid> = statement.load(connection).await?;
     Ok(accepted.into_iter().map(OrderId::from).collect())
+}
+
+fn reference(order: &NewOrder) -> Option<String> {
+    order.draft.external_reference().map(ToString::to_string)
+}
+
+fn metadata(order: &NewOrder) -> Option<Value> {
+    let metadata = order.draft.metadata();
+    let pairs = metadata.pairs().map(|(key, value)| (key.to_owned(), value.into()));
+    (!metadata.is_empty()).then(|| Value::Object(pairs.collect()))
 }
 
 #[derive(Default)]

@@ -8,17 +8,20 @@ mod read;
 mod seed;
 mod status;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use contracts::message::{EventMessage, Origin};
 use contracts::order_events::OrderCreated;
 use domain::{
-    Fingerprint, IdempotencyKey, Money, OrderDraft, OrderId, OrderLine, OrderStatus, Owner,
+    Currency, Fingerprint, IdempotencyKey, Money, OrderDraft, OrderId, OrderLine, OrderStatus,
+    Owner,
 };
 
 pub use by_key::{KnownOrder, find_by_keys};
 pub use cancel::{NewCancellation, ReportedRefusal, request_cancellation};
 pub use insert_batch::insert_batch;
-pub use list::{ListedOrder, Listing, Page, list};
+pub use list::{ListedOrder, Listing, Page, Sort, list};
 pub use read::{find, find_many};
 pub use seed::{SampleOrder, insert_samples, seed_delivered};
 pub use status::{Applied, ApplyError, Report, ReportedStep, apply};
@@ -36,6 +39,8 @@ pub struct NewOrder {
     pub fingerprint: Fingerprint,
     /// The requested order.
     pub draft: OrderDraft,
+    /// The currency that the client named, otherwise the default.
+    pub currency: Currency,
     /// The time of acceptance, with millisecond precision.
     pub created_at: DateTime<Utc>,
     /// The event to publish.
@@ -48,6 +53,7 @@ impl NewOrder {
         owner: Owner,
         idempotency_key: IdempotencyKey,
         draft: OrderDraft,
+        default_currency: Currency,
         origin: Origin<'_>,
     ) -> Self {
         let id = OrderId::generate();
@@ -55,9 +61,12 @@ impl NewOrder {
         let created_at = DateTime::from_timestamp_millis(id.unix_millis()).unwrap_or_default();
         let customer_id = draft.customer_id().to_string();
         let created = OrderCreated::new(id, customer_id, draft.lines(), draft.total(), created_at);
+        let currency = draft.currency().unwrap_or(default_currency);
+        let reference = draft.external_reference().map(ToString::to_string);
+        let created = created.with_options(reference, currency, draft.metadata().into());
         let event = created.message(origin);
         let fingerprint = Fingerprint::of(&draft);
-        Self { id, owner, idempotency_key, fingerprint, draft, created_at, event }
+        Self { id, owner, idempotency_key, fingerprint, draft, currency, created_at, event }
     }
 }
 
@@ -66,12 +75,20 @@ impl NewOrder {
 pub struct Order {
     /// The order's id.
     pub id: OrderId,
+    /// The owner.
+    pub owner: String,
     /// The id of the customer.
     pub customer_id: String,
+    /// The shop's own number of the order.
+    pub external_reference: Option<String>,
     /// The ordered items, in the order of the request.
     pub lines: Vec<OrderLine>,
     /// The sum of all lines.
     pub total: Money,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The client's own data.
+    pub metadata: BTreeMap<String, String>,
     /// The current status.
     pub status: OrderStatus,
     /// The time at which the API accepted the order.
@@ -96,6 +113,13 @@ pub struct OrderWithHistory {
     pub history: Vec<StatusChange>,
     /// The request to cancel it, if there was one.
     pub cancellation: Option<Cancellation>,
+}
+
+impl OrderWithHistory {
+    /// The time of the last change, by the clock of the service that reported it.
+    pub fn updated_at(&self) -> DateTime<Utc> {
+        self.history.last().map_or(self.order.created_at, |change| change.at)
+    }
 }
 
 /// A request to cancel an order.

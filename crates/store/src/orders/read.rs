@@ -1,8 +1,10 @@
 //! Reads orders by id.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderLine, Owner};
 use futures::try_join;
@@ -10,22 +12,32 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::{Cancellation, Order, OrderWithHistory, StatusChange};
+use crate::json_text::JsonText;
 use crate::schema::order_items;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
-/// The columns of an order, except its owner and key.
+/// The columns of an order, except its key and fingerprint.
 #[derive(Clone, Queryable)]
 pub(super) struct OrderRow {
     pub(super) id: Uuid,
-    pub(super) customer_id: String,
-    pub(super) total_amount: Decimal,
-    pub(super) status: String,
-    pub(super) created_at: DateTime<Utc>,
+    owner: String,
+    customer_id: String,
+    external_reference: Option<String>,
+    total_amount: Decimal,
+    currency: String,
+    metadata: Option<JsonText>,
+    status: String,
+    created_at: DateTime<Utc>,
 }
 
+/// The names of the columns of an [`OrderRow`], where the order is `o`.
+pub(super) const ORDER_COLUMNS: &str = "o.id, o.owner, o.customer_id, o.external_reference, \
+    o.total_amount, o.currency, o.metadata, o.status, o.created_at";
+
 /// The SQL types of an [`OrderRow`].
-pub(super) type OrderColumns = (SqlUuid, Text, Numeric, Text, Timestamptz);
+pub(super) type OrderColumns =
+    (SqlUuid, Text, Text, Nullable<Text>, Numeric, Text, Nullable<Jsonb>, Text, Timestamptz);
 
 /// The columns of a line of an order.
 #[derive(Clone, Queryable)]
@@ -40,7 +52,7 @@ statement! {
     /// snapshot.
     struct Find { id: Uuid, owner: Option<String> }
         -> (OrderColumns, (Text, Timestamptz), CancellationColumns);
-    "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, h.status, h.occurred_at,
+    "SELECT " (ORDER_COLUMNS) ", h.status, h.occurred_at,
             c.requested_by, c.reason, c.requested_at, c.refusal, c.refused_at
      FROM sales.orders o JOIN sales.order_status_history h ON h.order_id = o.id
      LEFT JOIN sales.order_cancellations c ON c.order_id = o.id
@@ -97,13 +109,9 @@ pub async fn find(
 }
 
 statement! {
-    /// Returns one row per line.
-    struct FindMany { ids: Vec<Uuid> }
-        -> (OrderColumns, (Text, Integer, Numeric));
-    "SELECT o.id, o.customer_id, o.total_amount, o.status, o.created_at, i.product_id, i.quantity, i.unit_price
-     FROM sales.orders o JOIN sales.order_items i ON i.order_id = o.id
-     WHERE o.id = ANY(" {Array<SqlUuid> = ids} ")
-     ORDER BY o.id, i.line_no"
+    struct FindMany { ids: Vec<Uuid> } -> OrderColumns;
+    "SELECT " (ORDER_COLUMNS) " FROM sales.orders o
+     WHERE o.id = ANY(" {Array<SqlUuid> = ids} ") ORDER BY o.id"
 }
 
 /// The orders among `ids` that exist, in ascending order of id.
@@ -112,10 +120,35 @@ pub async fn find_many(
     ids: &[OrderId],
 ) -> Result<Vec<Order>, StoreError> {
     let ids = ids.iter().map(|order| order.as_uuid()).collect();
-    let rows: Vec<(OrderRow, LineRow)> = FindMany { ids: &ids }.load(connection).await?;
-    rows.chunk_by(|(one, _), (other, _)| one.id == other.id)
-        .map(|rows| order(rows[0].0.clone(), rows.iter().map(|(_, line)| line.clone()).collect()))
-        .collect()
+    let rows: Vec<OrderRow> = FindMany { ids: &ids }.load(connection).await?;
+    // A second snapshot is safe, because lines never change.
+    let mut lines = lines_of_many(connection, ids).await?;
+    let orders = rows.into_iter().map(|row| {
+        let lines = lines.remove(&row.id).unwrap_or_default();
+        order(row, lines)
+    });
+    orders.collect()
+}
+
+/// The lines of each order.
+pub(super) async fn lines_of_many(
+    connection: &mut Connection,
+    orders: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Vec<LineRow>>, StoreError> {
+    let rows: Vec<(Uuid, LineRow)> = order_items::table
+        .filter(order_items::order_id.eq_any(orders))
+        .order((order_items::order_id, order_items::line_no))
+        .select((
+            order_items::order_id,
+            (order_items::product_id, order_items::quantity, order_items::unit_price),
+        ))
+        .load(connection)
+        .await?;
+    let mut lines = HashMap::<_, Vec<_>>::new();
+    for (order, line) in rows {
+        lines.entry(order).or_default().push(line);
+    }
+    Ok(lines)
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -130,12 +163,21 @@ fn lines_of(order: Uuid) -> _ {
 pub(super) fn order(row: OrderRow, lines: Vec<LineRow>) -> Result<Order, StoreError> {
     Ok(Order {
         id: row.id.into(),
+        owner: row.owner,
         customer_id: row.customer_id,
+        external_reference: row.external_reference,
         lines: lines.into_iter().map(line).collect::<Result<_, _>>()?,
         total: row.total_amount.try_into().map_err(StoreError::corrupt("total"))?,
+        currency: row.currency.parse().map_err(StoreError::corrupt("currency"))?,
+        metadata: row.metadata.map_or_else(|| Ok(BTreeMap::new()), metadata)?,
         status: row.status.parse().map_err(StoreError::corrupt("status"))?,
         created_at: row.created_at,
     })
+}
+
+/// Does not parse into a `serde_json::Value`, which takes an object with certain keys for a number.
+fn metadata(object: JsonText) -> Result<BTreeMap<String, String>, StoreError> {
+    serde_json::from_str(&String::from(object)).map_err(StoreError::corrupt("metadata"))
 }
 
 fn line(row: LineRow) -> Result<OrderLine, StoreError> {

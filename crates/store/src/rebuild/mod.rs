@@ -50,6 +50,8 @@ impl Rows {
         }
         let Order { customer_id, lines, total, created_at, .. } = order;
         let created = OrderCreated::new(id, customer_id.clone(), lines, *total, *created_at);
+        let (reference, metadata) = (order.external_reference.clone(), order.metadata.clone());
+        let created = created.with_options(reference, order.currency, metadata);
         Some(created.message(self.origin(id, "/sales-api", topic)))
     }
 
@@ -102,5 +104,47 @@ impl Rows {
         let shipment = self.shipments.get(&id);
         let correlation_id = shipment.and_then(|it| it.request_correlation_id.clone());
         Origin { source, topic, correlation_id, trace: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use domain::Currency;
+    use test_kit::{World, order_draft};
+
+    use super::*;
+    use crate::orders::{NewOrder, insert_batch};
+
+    #[tokio::test]
+    async fn order_created_is_rebuilt_with_every_field() {
+        let world = World::create().await;
+        let store = Database::new("test", &world.config());
+        let topics = Names::default();
+        let text = |text: &str| text.to_owned();
+        let metadata = [
+            ("lane", " 4 "),
+            ("gift", "Grüße \u{1f381}"),
+            ("\"", ""),
+            ("$serde_json::private::Number", "x"),
+        ];
+        let metadata = metadata
+            .into_iter()
+            .map(|(key, value)| (text(key).try_into().unwrap(), text(value).try_into().unwrap()));
+        let metadata = metadata.collect::<BTreeMap<_, _>>().try_into().unwrap();
+        let reference = text("N 1").try_into().ok();
+        let all = order_draft().with_options(reference, "USD".parse().ok(), metadata);
+        for (key, draft) in [("1", all), ("2", order_draft())] {
+            let (owner, key) = (text("alice").try_into().unwrap(), text(key).try_into().unwrap());
+            let origin = Origin::new("/sales-api", &topics.order_events);
+            let order = NewOrder::new(owner, key, draft, Currency::EUR, origin);
+            let mut connection = store.connection().await.unwrap();
+            insert_batch(&mut connection, &[&order]).await.unwrap();
+            drop(connection);
+            let wanted = [(order.id, EventKind::Created)];
+            let rebuilt = events(&store, &store, &wanted, &topics).await.unwrap();
+            assert_eq!(rebuilt, [order.event]);
+        }
     }
 }

@@ -46,7 +46,9 @@ impl PlainRecord {
 /// Invalid variants of the record `good`, each with the error class that its dead letter must have.
 pub fn poison_variants(good: &PlainRecord) -> Vec<(&'static str, PlainRecord)> {
     let value = good.value.as_deref().expect("the record has no value");
-    let next_major = good.header("ce_dataschema").replace(":1.0", ":2.0");
+    let (name, _) =
+        good.header("ce_dataschema").rsplit_once(':').expect("the schema has no version");
+    let next_major = format!("{name}:2.0");
     let other = Uuid::new_v4().to_string();
     vec![
         ("tombstone", good.with_value(None)),

@@ -22,8 +22,11 @@ pub(crate) fn created_with(order: OrderId, tracestate: Option<String>) -> PlainR
         order_id: order,
         sequence: 1,
         customer_id: "customer-1".into(),
+        external_reference: None,
         items: vec![Item { product_id: "widget".into(), quantity: 1, price: "1".parse().unwrap() }],
         total_amount: "1".parse().unwrap(),
+        currency: Some("EUR".into()),
+        metadata: None,
         created_at: Utc::now().trunc_subsecs(3),
     };
     let origin = Origin {

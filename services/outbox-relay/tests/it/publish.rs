@@ -44,7 +44,7 @@ async fn an_event_is_published_unchanged_and_leaves_the_outbox() {
             "ce_type=order.created".to_owned(),
             format!("ce_time={}", contracts::timestamp_text(event.attributes.time)),
             format!("ce_subject={order}"),
-            "ce_dataschema=urn:sales:order.created:1.0".to_owned(),
+            "ce_dataschema=urn:sales:order.created:1.1".to_owned(),
             "ce_correlationid=checkout-17".to_owned(),
             "content-type=application/json".to_owned(),
             "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),

@@ -32,7 +32,9 @@ pub(crate) fn order() -> Value {
             "customerId": "customer-123",
             "items": [{ "productId": "product-456", "quantity": 2, "price": 29.99 }],
             "totalAmount": 59.98,
+            "currency": "EUR",
             "createdAt": "2026-03-01T12:00:00.000Z",
+            "updatedAt": "2026-03-01T12:00:09.480Z",
             "statusHistory": [
                 { "status": "Pending Shipment", "at": "2026-03-01T12:00:00.000Z" },
                 { "status": "Shipped", "at": "2026-03-01T12:00:05.120Z" },
@@ -64,6 +66,7 @@ fn cancellation(status: &str, history: &[Value], state: &str) -> Value {
     let mut order = order();
     order["data"]["status"] = status.into();
     order["data"]["statusHistory"] = history.into();
+    order["data"]["updatedAt"] = history.last().map_or(Value::Null, |last| last["at"].clone());
     order["data"]["cancellation"] = state.into();
     order["data"]["cancellationRequest"] = json!({
         "requestedBy": "web-shop", "reason": "ordered twice", "requestedAt": "2026-03-01T12:00:02.500Z"
@@ -80,7 +83,9 @@ pub(crate) fn orders() -> Value {
                 "status": "Delivered",
                 "customerId": "customer-123",
                 "totalAmount": 59.98,
-                "createdAt": "2026-03-01T12:00:00.000Z"
+                "currency": "EUR",
+                "createdAt": "2026-03-01T12:00:00.000Z",
+                "updatedAt": "2026-03-01T12:00:09.480Z"
             }],
             "nextCursor": "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE"
         }

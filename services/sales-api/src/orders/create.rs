@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::inventory::Inventory;
 use crate::orders::Cause;
+use crate::orders::currencies::Currencies;
 use crate::orders::error::OrderError;
 use crate::orders::writer::OrderWriter;
 
@@ -31,6 +32,7 @@ pub(crate) struct CreateOrder {
     pub(crate) inventory: Inventory,
     pub(crate) writer: OrderWriter,
     pub(crate) topic: String,
+    pub(crate) currencies: Currencies,
 }
 
 impl CreateOrder {
@@ -47,11 +49,17 @@ impl CreateOrder {
         draft: OrderDraft,
         cause: Cause,
     ) -> Result<Placed, OrderError> {
+        if let Err(unknown) = self.currencies.check(draft.currency()) {
+            // The setting may have had the currency when the order was stored.
+            let replayed = self.find_replayed(&owner, &key, Fingerprint::of(&draft)).await?;
+            return replayed.map(Placed::Replayed).ok_or_else(|| unknown.into());
+        }
         let trace = cause.trace.clone();
         if let Some(order) = self.check_stock(&owner, &key, &draft, trace.as_ref()).await? {
             return Ok(Placed::Replayed(order));
         }
-        let order = Arc::new(NewOrder::new(owner, key, draft, cause.origin(&self.topic)));
+        let (default, origin) = (self.currencies.default(), cause.origin(&self.topic));
+        let order = Arc::new(NewOrder::new(owner, key, draft, default, origin));
         if self.writer.insert(order.clone(), trace.as_ref()).await? {
             return Ok(Placed::Created(order));
         }

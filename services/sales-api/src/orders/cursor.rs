@@ -7,13 +7,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{OrderId, Owner};
+use domain::{CustomerId, OrderId, OrderStatus, Owner};
 use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use store::orders::Listing;
+use store::orders::{Listing, Sort};
 use uuid::Uuid;
 
 /// Lengths in bytes of the random nonce, the id and the tag.
@@ -88,31 +88,43 @@ fn feed_of(owner: Option<&Owner>) -> Vec<u8> {
     json!(["feed", owner.map(Owner::as_str)]).to_string().into_bytes()
 }
 
-/// The filters that a cursor is bound to, as associated data of the encryption.
+/// What a cursor is bound to, as associated data of the encryption. For a list that the previous
+/// version knows it is what that version writes, so each accepts the cursors of the other.
 fn filters(listing: &Listing) -> Vec<u8> {
-    let filters = json!([
-        listing.owner.as_ref().map(Owner::as_str),
-        listing.customer_id.as_ref().map(domain::CustomerId::as_str),
-        listing.status.map(domain::OrderStatus::as_str),
-        listing.since.as_uuid(),
-        listing.before.as_uuid(),
-    ]);
-    filters.to_string().into_bytes()
+    let status = match listing.statuses[..] {
+        [] => json!(null),
+        [status] => json!(status.as_str()),
+        _ => listing.statuses.iter().copied().map(OrderStatus::as_str).collect(),
+    };
+    let mut filters = vec![
+        json!(listing.owner.as_ref().map(Owner::as_str)),
+        json!(listing.customer_id.as_ref().map(CustomerId::as_str)),
+        status,
+        json!(listing.since.as_uuid()),
+        json!(listing.before.as_uuid()),
+    ];
+    if let Some(reference) = &listing.external_reference {
+        filters.push(json!({ "externalReference": reference.as_str() }));
+    }
+    if listing.sort == Sort::OldestFirst {
+        filters.push(json!("oldest first"));
+    }
+    Value::from(filters).to_string().into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::OrderStatus;
-
     use super::*;
 
     fn listing(owner: &str) -> Listing {
         Listing {
             owner: Some(Owner::try_from(owner.to_owned()).unwrap()),
             customer_id: None,
-            status: None,
+            external_reference: None,
+            statuses: Vec::new(),
             since: OrderId::MIN,
             before: OrderId::MAX,
+            sort: Sort::NewestFirst,
             limit: 20,
         }
     }
@@ -124,9 +136,22 @@ mod tests {
         let cursor = cursors.seal(&alice, next).unwrap();
         assert_eq!(cursors.open(&alice, &cursor), Ok(next));
         assert_eq!(cursors.open(&Listing { limit: 5, ..alice.clone() }, &cursor), Ok(next));
-        let shipped = Listing { status: Some(OrderStatus::Shipped), ..alice.clone() };
-        for other in [listing("bob"), shipped] {
-            assert_eq!(cursors.open(&other, &cursor), Err(CursorError));
+        let shipped = Listing { statuses: vec![OrderStatus::Shipped], ..alice.clone() };
+        let both = vec![OrderStatus::Shipped, OrderStatus::Delivered];
+        let external_reference = Some("oldest first".to_owned().try_into().unwrap());
+        let others = [
+            listing("bob"),
+            Listing { statuses: both, ..alice.clone() },
+            shipped,
+            Listing { external_reference, ..alice.clone() },
+            Listing { sort: Sort::OldestFirst, ..alice.clone() },
+        ];
+        for (at, other) in others.iter().enumerate() {
+            assert_eq!(cursors.open(other, &cursor), Err(CursorError));
+            let own = cursors.seal(other, next).unwrap();
+            for (place, list) in others.iter().enumerate() {
+                assert_eq!(cursors.open(list, &own).is_ok(), place == at);
+            }
         }
         assert_eq!(Cursors::new(b"another").open(&alice, &cursor), Err(CursorError));
     }
@@ -140,6 +165,19 @@ mod tests {
         assert_eq!(cursors.open_position(Some(&bob), &cursor), Err(CursorError));
         assert_eq!(cursors.open_position(None, &cursor), Err(CursorError));
         assert_eq!(cursors.open(&listing("alice"), &cursor), Err(CursorError));
+    }
+
+    #[test]
+    fn the_cursors_of_the_previous_version_stay_valid() {
+        let shipped = Listing { statuses: vec![OrderStatus::Shipped], ..listing("alice") };
+        let bounds =
+            "\"00000000-0000-0000-0000-000000000000\",\"ffffffff-ffff-ffff-ffff-ffffffffffff\"";
+        for (listing, bound_to) in [
+            (listing("alice"), format!(r#"["alice",null,null,{bounds}]"#)),
+            (shipped, format!(r#"["alice",null,"Shipped",{bounds}]"#)),
+        ] {
+            assert_eq!(String::from_utf8(filters(&listing)).unwrap(), bound_to);
+        }
     }
 
     #[test]

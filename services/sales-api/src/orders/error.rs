@@ -5,6 +5,7 @@ use openssl::error::ErrorStack;
 use store::StoreError;
 
 use crate::inventory::StockError;
+use crate::orders::currencies::UnknownCurrency;
 use crate::orders::cursor::CursorError;
 use crate::orders::writer::BatchError;
 
@@ -16,6 +17,8 @@ pub(crate) enum OrderError {
     NoOrder,
     #[error("the idempotency key was used for another order")]
     KeyReused,
+    #[error(transparent)]
+    Currency(#[from] UnknownCurrency),
     #[error(transparent)]
     Stock(#[from] StockError),
     #[error(transparent)]

@@ -21,7 +21,7 @@ pub(crate) async fn list_orders(
     // Cursors are bound to the requested listing, not to the rest of it that this page reads.
     let whole = listing.clone();
     if let Some(cursor) = cursor {
-        listing.before = cursors.open(&whole, &cursor)?;
+        listing = listing.after(cursors.open(&whole, &cursor)?);
     }
     let mut connection = database.connection().await?;
     let page = orders::list(&mut connection, &listing).await?;

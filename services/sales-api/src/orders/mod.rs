@@ -4,6 +4,7 @@
 pub(crate) mod audit;
 pub(crate) mod cancel;
 pub(crate) mod create;
+pub(crate) mod currencies;
 pub(crate) mod cursor;
 pub(crate) mod error;
 pub(crate) mod feed;

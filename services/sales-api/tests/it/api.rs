@@ -195,6 +195,15 @@ pub(crate) fn two_widgets() -> Value {
     order_of("widget", 2)
 }
 
+/// An order of two widgets with every optional field.
+pub(crate) fn with_all_fields() -> Value {
+    let mut order = two_widgets();
+    order["externalReference"] = "1001".into();
+    order["currency"] = "EUR".into();
+    order["metadata"] = json!({ "lane": "4", "gift": "Grüße" });
+    order
+}
+
 /// An order of `quantity` pieces of one product.
 pub(crate) fn order_of(product: &str, quantity: i64) -> Value {
     json!({ "customerId": "customer-1", "items": [item(product, quantity)] })

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use store::outbox::shard_of;
 use store::shards::{Listener, Notification, QueueName};
-use test_kit::eventually;
+use test_kit::{bearer, eventually};
 use tokio::time::timeout;
 
-use crate::api::{Api, item, new_order_id, order_of, two_widgets, without};
+use crate::api::{Api, item, new_order_id, order_of, two_widgets, with_all_fields, without};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_accepted_with_its_total() {
@@ -70,6 +71,7 @@ async fn an_order_is_stored_whole_with_its_event() {
       "correlation": "checkout-17",
       "event": {
         "createdAt": "...",
+        "currency": "EUR",
         "customerId": "customer-1",
         "items": [{"price":29.99,"productId":"widget","quantity":2}],
         "orderId": "...",
@@ -90,6 +92,91 @@ async fn an_order_is_stored_whole_with_its_event() {
       "type": "order.created"
     }
     "#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_optional_fields_are_in_the_responses_and_in_the_event() {
+    let api = Api::start().await;
+    let response = api.create("key-1", &with_all_fields()).await;
+    assert_eq!(response.status, 201, "{response:?}");
+    let order = &response.json()["data"];
+    let id = new_order_id(order);
+    let text = response.text.replace(&id, "ID");
+    let text = text.replace(order["createdAt"].as_str().unwrap(), "TIME");
+    insta::assert_snapshot!(text, @r#"{"success":true,"data":{"orderId":"ID","status":"Pending Shipment","customerId":"customer-1","externalReference":"1001","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"currency":"EUR","metadata":{"gift":"Grüße","lane":"4"},"createdAt":"TIME"}}"#);
+
+    let read = api.get_as("alice", &format!("/api/orders/{id}")).await.json()["data"].clone();
+    let events = api.world.database.query("SELECT payload::text FROM sales.outbox_events").await;
+    let event: Value = serde_json::from_str(events[0].get(0)).unwrap();
+    for field in ["externalReference", "currency", "metadata"] {
+        assert_eq!(read[field], order[field], "{field}");
+        assert_eq!(event[field], order[field], "{field}");
+    }
+    let listed = api.get_as("alice", "/api/orders").await.json()["data"]["orders"][0].clone();
+    assert_eq!(listed["externalReference"], "1001");
+    assert_eq!(listed["currency"], "EUR");
+    assert_eq!(listed.get("metadata"), None);
+}
+
+/// `serde_json` reads an object with this key as a number, unless the type of the value is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_can_have_the_keys_that_serde_json_reserves() {
+    let api = Api::start().await;
+    let reserved = r#"{"$serde_json::private::Number":"x"}"#;
+    let body =
+        r#"{"customerId":"c","items":[{"productId":"p","quantity":1,"price":1}],"metadata":META}"#;
+    let body = body.replace("META", reserved);
+    let headers = [("Idempotency-Key", "key-1"), ("Content-Type", "application/json")];
+    // The client of the other tests checks responses as such values.
+    let send = async || {
+        let request = api.request(Method::POST, "/api/orders").body(body.clone());
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.header("Authorization", bearer("alice")).send().await.unwrap();
+        response.text().await.unwrap()
+    };
+    let first = send().await;
+    assert!(first.contains(reserved), "{first}");
+    assert_eq!(send().await, first);
+    let list = api.get_as("alice", "/api/orders").await.json();
+    let id = list["data"]["orders"][0]["orderId"].as_str().unwrap();
+    let read = api.request(Method::GET, &format!("/api/orders/{id}"));
+    let read = read.header("Authorization", bearer("alice")).send().await.unwrap();
+    assert!(read.text().await.unwrap().contains(reserved));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_without_a_currency_is_in_the_first_one_of_the_setting() {
+    let api = Api::start_with(&[("CURRENCIES", &"USD,EUR")]).await;
+    let in_default = api.create("key-1", &two_widgets()).await;
+    // The response of the original contract.
+    assert_eq!(in_default.json()["data"].get("currency"), None);
+    let in_euros = api.create("key-2", &with_all_fields()).await;
+    assert_eq!(in_euros.json()["data"]["currency"], "EUR");
+    for (created, currency) in [(in_default, "USD"), (in_euros, "EUR")] {
+        let read = api.get_as("alice", created.header("location").unwrap()).await;
+        assert_eq!(read.json()["data"]["currency"], currency);
+    }
+    let events = "SELECT payload->>'currency' FROM sales.outbox_events ORDER BY seq";
+    let events = api.world.database.query(events).await;
+    let currencies: Vec<&str> = events.iter().map(|row| row.get(0)).collect();
+    assert_eq!(currencies, ["USD", "EUR"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_currency_is_refused() {
+    let api = Api::start_with(&[("CURRENCIES", &"USD,EUR")]).await;
+    let mut order = two_widgets();
+    order["currency"] = "CHF".into();
+    let refused = api.create("key-1", &order).await;
+    assert_eq!(refused.problem(), "400 VALIDATION_FAILED");
+    let unknown = json!({ "pointer": "/currency", "detail": "must be one of: USD, EUR" });
+    assert_eq!(refused.json()["errors"], json!([unknown]));
+    // Beside other errors, it is reported with them.
+    order["customerId"] = "".into();
+    let empty = json!({ "pointer": "/customerId", "detail": "must be 1 to 64 characters long" });
+    assert_eq!(api.create("key-1", &order).await.json()["errors"], json!([empty, unknown]));
+    assert_eq!(api.orders_stored().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -177,6 +177,7 @@ async fn the_api_and_the_schema_accept_the_same_bodies() {
         change(&mut order);
         order
     };
+    let pairs = |count: usize| (0..count).map(|key| (key.to_string(), json!("x"))).collect();
     let bodies = [
         order(&|_| ()),
         order(&|order| order["customerId"] = json!(" c")),
@@ -187,6 +188,26 @@ async fn the_api_and_the_schema_accept_the_same_bodies() {
         order(&|order| order["customerId"] = json!("ü".repeat(65))),
         order(&|order| order["customerId"] = json!("")),
         order(&|order| order["note"] = json!("x")),
+        order(&|order| order["externalReference"] = json!("1001")),
+        order(&|order| order["externalReference"] = json!("ü".repeat(65))),
+        order(&|order| order["externalReference"] = json!(1001)),
+        order(&|order| order["externalReference"] = json!(null)),
+        order(&|order| order["currency"] = json!("EUR")),
+        order(&|order| order["currency"] = json!("eur")),
+        order(&|order| order["currency"] = json!("EURO")),
+        order(&|order| order["currency"] = json!(null)),
+        order(&|order| order["metadata"] = json!({})),
+        order(&|order| order["metadata"] = json!({ "a key": " ü " })),
+        order(&|order| order["metadata"] = json!({ " key": "x" })),
+        order(&|order| order["metadata"] = json!({ "": "x" })),
+        order(&|order| order["metadata"] = json!({ "ü".repeat(40): "ü".repeat(500) })),
+        order(&|order| order["metadata"] = json!({ "ü".repeat(41): "x" })),
+        order(&|order| order["metadata"] = json!({ "key": "ü".repeat(501) })),
+        order(&|order| order["metadata"] = json!({ "key": "a\nb" })),
+        order(&|order| order["metadata"] = json!({ "key": 1 })),
+        order(&|order| order["metadata"] = json!(["key"])),
+        order(&|order| order["metadata"] = pairs(20)),
+        order(&|order| order["metadata"] = pairs(21)),
         order(&|order| order["items"] = json!([])),
         order(&|order| order["items"][0]["quantity"] = json!(0)),
         order(&|order| order["items"][0]["quantity"] = json!(1_000_001)),
@@ -206,6 +227,11 @@ async fn the_api_and_the_schema_accept_the_same_bodies() {
         assert!(matches!(response.status, 201 | 400), "{response:?}");
         assert_eq!(response.status == 201, validator.is_valid(body), "{body}: {response:?}");
     }
+    // Which currencies the API accepts is a setting.
+    let unknown = order(&|order| order["currency"] = json!("XXX"));
+    assert!(validator.is_valid(&unknown));
+    let response = api.create("unknown currency", &unknown).await;
+    assert_eq!(response.problem(), "400 VALIDATION_FAILED");
     // JSON Schema has no keyword for decimals, so this rule is only in a description.
     let three_decimals = order(&|order| order["items"][0]["price"] = json!(0.001));
     let price = &document["components"]["schemas"]["CreateOrderItem"]["properties"]["price"];

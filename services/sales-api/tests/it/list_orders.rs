@@ -3,6 +3,7 @@ use std::slice;
 
 use reqwest::Method;
 use serde_json::json;
+use test_kit::bearer;
 
 use crate::api::{Api, Response, item, operator};
 
@@ -63,6 +64,11 @@ async fn a_list_can_be_filtered_by_customer_status_and_time() {
         slice::from_ref(&new)
     );
     assert!(list("status=Delivered").await.is_empty());
+    assert_eq!(list("status=Shipped&status=Delivered").await, slice::from_ref(&old));
+    let any = list("status=Shipped&status=Pending%20Shipment&customerId=customer-1").await;
+    assert_eq!(any, [new.clone(), old.clone()]);
+    assert_eq!(list("sort=-createdAt").await, [new.clone(), other.clone(), old.clone()]);
+    assert_eq!(list("sort=createdAt").await, [old.clone(), other.clone(), new.clone()]);
 
     let created_at =
         api.get_as("alice", &format!("/api/orders/{other}")).await.json()["data"]["createdAt"]
@@ -78,6 +84,56 @@ async fn a_list_can_be_filtered_by_customer_status_and_time() {
     assert!(after.contains(&other) && !before.contains(&other));
     let both: HashSet<_> = after.iter().chain(&before).cloned().collect();
     assert_eq!(both, HashSet::from([old, other, new]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_oldest_orders_contain_each_order_once() {
+    let api = Api::start().await;
+    let mut placed = Vec::new();
+    for key in 0..7 {
+        placed.push(create_for(&api, &key.to_string(), "customer-1").await);
+    }
+    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/orders?limit=3&sort=createdAt{cursor}");
+        let page = api.get_as("alice", &path).await;
+        listed.extend(ids(&page));
+        let Some(next) = next(&page) else { break };
+        // An order that arrives meanwhile is on a later page.
+        if listed.len() == 3 {
+            placed.push(create_for(&api, "new", "customer-1").await);
+        }
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(listed, placed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_found_by_their_external_reference() {
+    let api = Api::start().await;
+    let with_reference = async |key: &str, subject: &str, reference: &str| {
+        let mut order = json!({ "customerId": "customer-1", "items": [item("widget", 1)] });
+        order["externalReference"] = reference.into();
+        let request = api.request(Method::POST, "/api/orders");
+        let request = request.header("Authorization", bearer(subject));
+        let created = Response::of(request.header("Idempotency-Key", key).json(&order)).await;
+        created.json()["data"]["orderId"].as_str().unwrap().to_owned()
+    };
+    let first = with_reference("1", "alice", "N&1").await;
+    with_reference("2", "alice", "N&2").await;
+    let second = with_reference("3", "alice", "N&1").await;
+    let of_bob = with_reference("4", "bob", "N&1").await;
+    create_for(&api, "5", "customer-1").await;
+
+    let path = "/api/orders?externalReference=N%261";
+    let page = api.get_as("alice", path).await;
+    assert_eq!(ids(&page), [second.clone(), first.clone()]);
+    assert_eq!(page.json()["data"]["orders"][0]["externalReference"], "N&1");
+    let oldest_first = format!("{path}&sort=createdAt&customerId=customer-1");
+    assert_eq!(ids(&api.get_as("alice", &oldest_first).await), [first.clone(), second.clone()]);
+    assert!(ids(&api.get_as("alice", &format!("{path}&status=Shipped")).await).is_empty());
+    let request = api.request(Method::GET, path).header("Authorization", operator());
+    assert_eq!(ids(&Response::of(request).await), [of_bob, second, first]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +157,9 @@ async fn a_cursor_of_another_list_or_another_subject_is_refused() {
     let cursor = next(&api.get_as("alice", "/api/orders?limit=1").await).unwrap();
     for (subject, query) in [
         ("alice", format!("status=Shipped&cursor={cursor}")),
+        ("alice", format!("status=Shipped&status=Delivered&cursor={cursor}")),
+        ("alice", format!("sort=createdAt&cursor={cursor}")),
+        ("alice", format!("externalReference=1001&cursor={cursor}")),
         ("bob", format!("cursor={cursor}")),
         ("alice", "cursor=AAAA".to_owned()),
     ] {

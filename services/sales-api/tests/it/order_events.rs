@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use contracts::message::Origin;
-use domain::{DeliveryStep, OrderId};
+use domain::{Currency, DeliveryStep, OrderId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::PooledConnection;
@@ -27,7 +27,7 @@ async fn events(api: &Api, token: &str, query: &str) -> Response {
 fn new_order(owner: &str) -> NewOrder {
     let key = OrderId::generate().to_string().try_into().unwrap();
     let owner = owner.to_owned().try_into().unwrap();
-    NewOrder::new(owner, key, order_draft(), Origin::new("/test", "test"))
+    NewOrder::new(owner, key, order_draft(), Currency::EUR, Origin::new("/test", "test"))
 }
 
 /// Inserts an order as the API does.

@@ -18,6 +18,9 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict):
         for item in case.body.get("items", []):
             item["price"] = round(item["price"], 2)
+    # The currencies are a setting of the API.
+    if isinstance(case.body, dict) and "currency" in case.body:
+        case.body["currency"] = "EUR"
     # The total of an order is limited; a schema cannot express a sum.
     if isinstance(case.body, dict) and total(case.body.get("items", [])) > LARGEST_TOTAL:
         case.body = {**case.body, "items": [{**case.body["items"][0], "quantity": 1}]}

@@ -11,8 +11,8 @@ use conf::Conf;
 use contracts::delivery_events::StepReported;
 use contracts::message::Origin;
 use domain::{
-    CustomerId, DeliveryStep, IdempotencyKey, Money, OrderDraft, OrderLine, OrderStatus, Owner,
-    ProductId, Quantity,
+    Currency, CustomerId, DeliveryStep, IdempotencyKey, Money, OrderDraft, OrderLine, OrderStatus,
+    Owner, ProductId, Quantity,
 };
 use operations::progress::bar;
 use serde_json::json;
@@ -162,7 +162,8 @@ fn sample(number: u32, names: &TopicNames) -> Result<SampleOrder, Failure> {
         correlation_id: Some(key(number)?.as_str().to_owned()),
         trace: None,
     };
-    let order = NewOrder::new(owner()?, key(number)?, draft(number)?, origin.clone());
+    let order =
+        NewOrder::new(owner()?, key(number)?, draft(number)?, Currency::EUR, origin.clone());
     let steps = DeliveryStep::DELIVERY.into_iter();
     let steps = steps.filter(|step| status(number).includes(step.target()));
     let steps = steps.map(|step| {

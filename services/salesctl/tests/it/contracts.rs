@@ -20,6 +20,7 @@ async fn the_contracts_are_listed_with_their_topics() {
         "\
 type                          version  topic
 order.created                 1.0      sales.order-events.v1
+order.created                 1.1      sales.order-events.v1
 order.cancellation-requested  1.0      sales.order-events.v1
 order.shipped                 1.0      sales.delivery-events.v1
 order.delivered               1.0      sales.delivery-events.v1
@@ -29,9 +30,9 @@ outbox.dead-lettered          1.0      sales.dead-letters.v1
 "
     );
     let listed = contracts(&["list", "--json"]).await.json();
-    assert_eq!(listed.as_array().unwrap().len(), 7);
+    assert_eq!(listed.as_array().unwrap().len(), 8);
     assert_eq!(
-        listed[2],
+        listed[3],
         json!({
             "eventType": "order.shipped", "version": "1.0", "topic": "sales.delivery-events.v1",
             "dataSchema": "urn:sales:order.shipped:1.0"
@@ -47,7 +48,7 @@ async fn each_schema_is_printed_as_it_is_committed() {
     }
     assert_eq!(
         contracts(&["schema", "order.created"]).await.json()["$id"],
-        "urn:sales:order.created:1.0"
+        "urn:sales:order.created:1.1"
     );
 }
 
@@ -70,7 +71,7 @@ async fn an_example_is_the_golden_record_with_its_headers() {
 async fn the_asyncapi_document_contains_the_schemas() {
     let document = contracts(&["asyncapi"]).await.json();
     assert_eq!(document["asyncapi"], "3.0.0");
-    let message = &document["components"]["messages"]["order.created-1.0"];
+    let message = &document["components"]["messages"]["order.created-1.1"];
     assert_eq!(message["payload"], contracts(&["schema", "order.created"]).await.json());
 }
 

@@ -34,10 +34,35 @@ async fn orders_are_listed_newest_first_over_all_pages() {
 
     let output = system.salesctl(&["orders", "list", "--customer", "carol"]).await.succeeded();
     let line = output.lines().next().unwrap();
-    for part in [&placed[0], "Pending Shipment", "9.99", "carol"] {
+    for part in [&placed[0], "Pending Shipment", "9.99 EUR", "carol"] {
         assert!(line.contains(part), "{line}");
     }
+    let both = ["--status", "Pending Shipment", "--status", "Delivered", "--all"];
+    assert_eq!(listed(&both).await, all);
+    let oldest = listed(&["--oldest-first", "--limit", "110"]).await;
+    assert!(oldest.iter().eq(all.iter().rev().take(110)));
     system.salesctl(&["orders", "list", "--status", "Unknown"]).await.failed(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_has_a_reference_and_a_currency() {
+    let system = System::start().await;
+    let create = ["orders", "create", "--item", "widget:1:9.99", "--currency", "EUR"];
+    let created =
+        system.salesctl(&[&create[..], &["--reference", "N 1"]].concat()).await.succeeded();
+    let order = created.split_whitespace().next().unwrap();
+    accepted(&system, "carol").await;
+    let shown = system.salesctl(&["orders", "show", order]).await.succeeded();
+    for part in ["9.99 EUR", "owner demo", "reference N 1"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let listed = system.salesctl(&["orders", "list", "--reference", "N 1"]).await.succeeded();
+    assert_eq!(listed.lines().count(), 1);
+    assert!(listed.contains(order) && listed.ends_with("N 1\n"), "{listed}");
+
+    let unknown = ["orders", "create", "--item", "widget:1:9.99", "--currency", "XXX"];
+    let report = system.salesctl(&unknown).await.failed(1);
+    assert!(report.contains("/currency must be one of: EUR"), "{report}");
 }
 
 /// The lines of `orders follow --json`, without the times.

@@ -128,7 +128,7 @@ async fn dead_letters_are_listed_newest_first_and_shown_completely() {
             "deadLetteredAt": null, "enqueuedAt": null, "redrivenAt": null, "redriveCount": 0,
             "occurredAt": contracts::timestamp_text(first.attributes.time), "payload": first.payload,
             "headers": {
-                "source": "/test", "data_schema": "urn:sales:order.created:1.0", "correlation_id": "checkout-17",
+                "source": "/test", "data_schema": "urn:sales:order.created:1.1", "correlation_id": "checkout-17",
                 "traceparent": first.attributes.trace.unwrap().traceparent,
             },
         })

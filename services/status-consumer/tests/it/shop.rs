@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, SubsecRound, Utc};
 use contracts::delivery_events::{CancellationRefused, StepReported};
 use contracts::message::Origin;
-use domain::{DeliveryStep, OrderId};
+use domain::{Currency, DeliveryStep, OrderId};
 use store::orders::{NewOrder, insert_batch};
 use test_kit::{PlainRecord, World, eventually, order_draft, produce_all};
 
@@ -14,7 +14,13 @@ pub(crate) async fn place(world: &World) -> OrderId {
     let draft = order_draft();
     let (owner, key) = ("alice".to_owned(), OrderId::generate().to_string());
     let origin = Origin::new("/test", &world.topics.order_events);
-    let order = NewOrder::new(owner.try_into().unwrap(), key.try_into().unwrap(), draft, origin);
+    let order = NewOrder::new(
+        owner.try_into().unwrap(),
+        key.try_into().unwrap(),
+        draft,
+        Currency::EUR,
+        origin,
+    );
     let store = world.store();
     assert_eq!(
         insert_batch(&mut store.connection().await.unwrap(), &[&order]).await.unwrap(),

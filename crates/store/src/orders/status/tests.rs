@@ -2,7 +2,7 @@ use chrono::DateTime;
 use contracts::message::Origin;
 use diesel_async::AsyncConnection;
 use domain::DeliveryStep::{Cancelled, Delivered, Shipped};
-use domain::{DeliveryStep, OrderId, OrderStatus};
+use domain::{Currency, DeliveryStep, OrderId, OrderStatus};
 use test_kit::{World, order_draft};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ async fn place<const N: usize>(world: &World) -> [OrderId; N] {
         .map(|_| {
             let key = OrderId::generate().to_string().try_into().unwrap();
             let owner = "alice".to_owned().try_into().unwrap();
-            NewOrder::new(owner, key, draft.clone(), Origin::new("/test", "test"))
+            NewOrder::new(owner, key, draft.clone(), Currency::EUR, Origin::new("/test", "test"))
         })
         .collect();
     let orders: Vec<&NewOrder> = orders.iter().collect();

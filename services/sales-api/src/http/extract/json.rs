@@ -67,6 +67,21 @@ impl<'a> Json<'a> {
         Some(Object { members, json: self })
     }
 
+    /// The members of an object with any names. A name that appears twice is an error.
+    pub(super) fn members(&self) -> Option<Vec<(String, Self)>> {
+        let members = serde_json::from_str::<Members<'a>>(self.value.get());
+        let members = self.check(members.map_err(|_| "must be an object"))?;
+        let mut seen = HashSet::new();
+        let members = members.0.into_iter().map(|(name, value)| {
+            let member = Self { value, ..self.field(&name) };
+            if !seen.insert(name.clone()) {
+                member.add_error("appears more than once");
+            }
+            (name.into_owned(), member)
+        });
+        Some(members.collect())
+    }
+
     /// The elements of an array.
     pub(super) fn array(&self) -> Option<Vec<Self>> {
         let elements = serde_json::from_str::<Vec<&RawValue>>(self.value.get());
@@ -208,6 +223,19 @@ mod tests {
         });
         assert_eq!(refused.unwrap_err(), ["/a appears more than once"]);
         assert_eq!(first.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn the_members_of_an_object_have_escaped_pointers() {
+        let names = |json: Json<'_>| {
+            let members = json.members()?;
+            let texts = members.iter().map(|(_, value)| value.text(Ok::<_, String>));
+            texts.collect::<Vec<_>>().into_iter().collect::<Option<Vec<String>>>()
+        };
+        assert_eq!(read(r#"{"a/b":"1","c":"2"}"#, names), Ok(vec!["1".to_owned(), "2".to_owned()]));
+        let refused = read(r#"{"a/b":1,"c~":"2","c\u007e":"3"}"#, names).unwrap_err();
+        assert_eq!(refused, ["/c~0 appears more than once", "/a~1b must be a string"]);
+        assert_eq!(read("[]", names).unwrap_err(), [" must be an object"]);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::fmt::Display;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::http::ListOrders;
 use contracts::parse_timestamp;
-use domain::{CustomerId, OrderId};
+use domain::{CustomerId, ExternalReference, OrderId, OrderStatus};
 use service_kit::config::number_in;
-use store::orders::Listing;
+use store::orders::{Listing, Sort};
 use url::form_urlencoded;
 
 use crate::auth::Caller;
@@ -18,16 +18,18 @@ use crate::orders::list::ListingRequest;
 
 const LARGEST_LIMIT: u16 = 100;
 
-/// Parses a query string. Each parameter may appear once, and an unknown one is an error, so that a
-/// misspelled filter does not list everything.
+/// Parses a query string. Each parameter may appear once, except `status`. An unknown one is an
+/// error, so that a misspelled filter does not list everything.
 pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, ApiError> {
     let mut request = ListingRequest {
         listing: Listing {
             owner: caller.owner_filter().cloned(),
             customer_id: None,
-            status: None,
+            external_reference: None,
+            statuses: Vec::new(),
             since: OrderId::MIN,
             before: OrderId::MAX,
+            sort: Sort::NewestFirst,
             limit: ListOrders::DEFAULT_LIMIT,
         },
         cursor: None,
@@ -35,7 +37,7 @@ pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, Ap
     let mut errors = Vec::new();
     let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let read = if seen.insert(name.clone()) {
+        let read = if name == "status" || seen.insert(name.clone()) {
             set(&mut request, &name, value)
         } else {
             Err("appears more than once".to_owned())
@@ -53,9 +55,20 @@ fn set(request: &mut ListingRequest, name: &str, value: Cow<'_, str>) -> Result<
         "customerId" => {
             listing.customer_id = Some(with_message(CustomerId::try_from(value.into_owned()))?);
         }
-        "status" => listing.status = Some(with_message(value.parse())?),
+        "externalReference" => {
+            let reference = ExternalReference::try_from(value.into_owned());
+            listing.external_reference = Some(with_message(reference)?);
+        }
+        "status" => add_status(&mut listing.statuses, with_message(value.parse())?),
         "createdAfter" => listing.since = least_id_at(&value)?,
         "createdBefore" => listing.before = least_id_at(&value)?,
+        "sort" => {
+            listing.sort = match value.as_ref() {
+                "-createdAt" => Sort::NewestFirst,
+                "createdAt" => Sort::OldestFirst,
+                _ => return Err("must be one of: -createdAt, createdAt".to_owned()),
+            }
+        }
         "limit" => {
             listing.limit = number_in(&value, 1..=LARGEST_LIMIT)?;
         }
@@ -63,6 +76,12 @@ fn set(request: &mut ListingRequest, name: &str, value: Cow<'_, str>) -> Result<
         _ => return Err("is not a known parameter".to_owned()),
     }
     Ok(())
+}
+
+/// Keeps the statuses in a fixed order, because cursors are bound to them.
+fn add_status(statuses: &mut Vec<OrderStatus>, status: OrderStatus) {
+    let wanted = |known: &OrderStatus| *known == status || statuses.contains(known);
+    *statuses = OrderStatus::ALL.into_iter().filter(wanted).collect();
 }
 
 /// The smallest id at a time. Ids have millisecond precision, so the time is rounded up.
@@ -83,8 +102,6 @@ fn with_message<T, E: Display>(value: Result<T, E>) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
-    use domain::OrderStatus;
-
     use super::*;
 
     fn errors(query: &str) -> Vec<String> {
@@ -99,11 +116,14 @@ mod tests {
 
     #[test]
     fn a_query_is_parsed_into_a_listing_of_the_callers_own_orders() {
-        let query = "customerId=c%2B1&status=Pending+Shipment&limit=7&cursor=x&createdAfter=1970-01-01T00:00:00.0001Z";
+        let query = "customerId=c%2B1&status=Shipped&status=Pending+Shipment&status=Shipped&sort=createdAt\
+             &externalReference=1001&limit=7&cursor=x&createdAfter=1970-01-01T00:00:00.0001Z";
         let ListingRequest { listing, cursor } = listing(&Caller::named("alice"), query).unwrap();
         assert_eq!(listing.owner.unwrap().as_str(), "alice");
         assert_eq!(listing.customer_id.unwrap().as_str(), "c+1");
-        assert_eq!(listing.status, Some(OrderStatus::PendingShipment));
+        assert_eq!(listing.external_reference.unwrap().as_str(), "1001");
+        assert_eq!(listing.statuses, [OrderStatus::PendingShipment, OrderStatus::Shipped]);
+        assert_eq!(listing.sort, Sort::OldestFirst);
         assert_eq!((listing.limit, cursor.as_deref()), (7, Some("x")));
         assert_eq!((listing.since, listing.before), (OrderId::least_at(1), OrderId::MAX));
     }
@@ -112,7 +132,8 @@ mod tests {
     fn all_errors_of_a_query_are_reported_together() {
         assert_eq!(
             errors(
-                "limit=0&status=lost&createdAfter=yesterday&customerid=c&cursor=a&cursor=b&customerId="
+                "limit=0&status=lost&createdAfter=yesterday&customerid=c&cursor=a&cursor=b&customerId=\
+                 &sort=price&externalReference=%20"
             ),
             [
                 "query:limit must be a whole number from 1 to 100",
@@ -121,6 +142,8 @@ mod tests {
                 "query:customerid is not a known parameter",
                 "query:cursor appears more than once",
                 "query:customerId must be 1 to 64 characters long",
+                "query:sort must be one of: -createdAt, createdAt",
+                "query:externalReference must not begin or end with white space",
             ]
         );
         assert_eq!(errors("limit=101&limit=1").len(), 2);

@@ -6,6 +6,7 @@ mod cancellation;
 mod feed;
 mod json;
 mod listing;
+mod metadata;
 mod order;
 mod simulation;
 

@@ -2,18 +2,25 @@
 
 use actix_web::HttpRequest;
 use contracts::http::IDEMPOTENCY_KEY;
-use domain::{CustomerId, IdempotencyKey, OrderDraft, OrderLine, ProductId};
+use domain::{CustomerId, ExternalReference, IdempotencyKey, OrderDraft, OrderLine, ProductId};
 
 use super::json::{Json, read_json};
-use crate::http::problem::{ApiError, IDEMPOTENCY_KEY_POINTER, fault};
+use super::metadata::metadata;
+use crate::http::problem::{ApiError, CURRENCY_POINTER, IDEMPOTENCY_KEY_POINTER, fault};
+use crate::orders::currencies::Currencies;
 
-/// The idempotency key and the order of a request. All errors are reported together.
+/// The fields of an order.
+const FIELDS: [&str; 5] = ["customerId", "items", "externalReference", "currency", "metadata"];
+
+/// The idempotency key and the order of a request. All errors are reported together, but a currency
+/// that is not accepted only beside others: alone, it is an error unless the request is a replay.
 pub(crate) fn order_request(
     request: &HttpRequest,
     body: &[u8],
+    currencies: &Currencies,
 ) -> Result<(IdempotencyKey, OrderDraft), ApiError> {
     let key = idempotency_key(request);
-    match (key, draft(body)) {
+    match (key, draft(body, currencies)) {
         (Ok(key), Ok(draft)) => Ok((key, draft)),
         (Err(ApiError::IdempotencyKey(detail)), Err(ApiError::Invalid(mut errors))) => {
             errors.push(fault(IDEMPOTENCY_KEY_POINTER, &detail));
@@ -23,11 +30,17 @@ pub(crate) fn order_request(
     }
 }
 
-fn draft(body: &[u8]) -> Result<OrderDraft, ApiError> {
-    let mut too_many_items = false;
+fn draft(body: &[u8], currencies: &Currencies) -> Result<OrderDraft, ApiError> {
+    let (mut too_many_items, mut named) = (false, None);
     let draft = read_json(body, |json| {
-        let order = json.object(&["customerId", "items"])?;
+        let order = json.object(&FIELDS)?;
         let customer = order.get("customerId").and_then(|it| it.text(CustomerId::try_from));
+        // An invalid one is an error of the body, like any other.
+        let reference = order.find("externalReference");
+        let reference = reference.and_then(|it| it.text(ExternalReference::try_from));
+        let currency = order.find("currency").and_then(|it| it.text(|code| code.parse()));
+        named = currency;
+        let metadata = order.find("metadata").and_then(|it| metadata(&it)).unwrap_or_default();
         let items = order.get("items")?;
         let lines = items.array()?;
         too_many_items = lines.len() > OrderDraft::MAX_LINES;
@@ -37,9 +50,18 @@ fn draft(body: &[u8]) -> Result<OrderDraft, ApiError> {
         // Reads all lines before it stops at an error.
         let lines: Vec<_> = lines.into_iter().map(line).collect();
         let lines: Option<Vec<_>> = lines.into_iter().collect();
-        items.check(OrderDraft::new(customer?, lines?))
+        let draft = items.check(OrderDraft::new(customer?, lines?))?;
+        Some(draft.with_options(reference, currency, metadata))
     });
-    if too_many_items { Err(ApiError::TooManyItems) } else { draft }
+    match draft {
+        _ if too_many_items => Err(ApiError::TooManyItems),
+        Err(ApiError::Invalid(mut errors)) => {
+            let unknown = currencies.check(named).err();
+            errors.extend(unknown.map(|error| fault(CURRENCY_POINTER, &error)));
+            Err(ApiError::Invalid(errors))
+        }
+        draft => draft,
+    }
 }
 
 fn line(item: Json<'_>) -> Option<OrderLine> {
@@ -86,8 +108,12 @@ fn unquote(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn draft(body: &str) -> Result<OrderDraft, ApiError> {
+        super::draft(body.as_bytes(), &Currencies::parse("EUR,USD").unwrap())
+    }
+
     fn errors(body: &str) -> Vec<String> {
-        match draft(body.as_bytes()) {
+        match draft(body) {
             Err(ApiError::Invalid(errors)) => {
                 errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect()
             }
@@ -98,7 +124,7 @@ mod tests {
     #[test]
     fn a_valid_body_is_parsed_into_an_order() {
         let body = r#"{"customerId":"c","items":[{"productId":"p","quantity":2,"price":29.99}]}"#;
-        assert_eq!(draft(body.as_bytes()).unwrap().total().to_string(), "59.98");
+        assert_eq!(draft(body).unwrap().total().to_string(), "59.98");
     }
 
     #[test]
@@ -112,7 +138,7 @@ mod tests {
         assert_eq!(
             errors(body),
             [
-                "/total is not a known field; expected customerId, items",
+                "/total is not a known field; expected customerId, items, externalReference, currency, metadata",
                 "/customerId must be 1 to 64 characters long",
                 "/items/1/productId must not begin or end with white space",
                 "/items/1/quantity must be a whole number from 1 to 1000000",
@@ -167,10 +193,59 @@ mod tests {
         }
     }
 
+    fn order_with(fields: &str) -> String {
+        format!(
+            r#"{{"customerId":"c","items":[{{"productId":"p","quantity":2,"price":1}}],{fields}}}"#
+        )
+    }
+
+    #[test]
+    fn the_optional_fields_are_parsed() {
+        let body = r#""externalReference":"1001","currency":"USD","metadata":{"gift":"yes"}"#;
+        let draft = draft(&order_with(body)).unwrap();
+        assert_eq!(draft.external_reference().unwrap().as_str(), "1001");
+        assert_eq!(draft.currency().unwrap().as_str(), "USD");
+        assert_eq!(draft.metadata().pairs().collect::<Vec<_>>(), [("gift", "yes")]);
+    }
+
+    #[test]
+    fn each_invalid_optional_field_is_an_error() {
+        for (fields, refused) in [
+            (
+                r#""externalReference":"","currency":"eur","metadata":[]"#,
+                [
+                    "/externalReference must be 1 to 64 characters long",
+                    "/currency must be three capital letters, as in ISO 4217",
+                    "/metadata must be an object",
+                ],
+            ),
+            (
+                r#""externalReference":null,"currency":7,"metadata":{"gift":null}"#,
+                [
+                    "/externalReference must be a string",
+                    "/currency must be a string",
+                    "/metadata/gift must be a string",
+                ],
+            ),
+            (
+                r#""externalReference":" ","currency":"CHF","metadata":null"#,
+                [
+                    "/externalReference must not begin or end with white space",
+                    "/metadata must be an object",
+                    "/currency must be one of: EUR, USD",
+                ],
+            ),
+        ] {
+            assert_eq!(errors(&order_with(fields)), refused, "{fields}");
+        }
+        // Alone, it is no error yet: the request may be a replay.
+        assert!(draft(&order_with(r#""currency":"CHF""#)).is_ok());
+    }
+
     #[test]
     fn invalid_json_is_malformed() {
         for body in ["", "{", "[1,]", r#"{"customerId":"c","items":[]} x"#, "\u{feff}{}"] {
-            let error = draft(body.as_bytes()).unwrap_err();
+            let error = draft(body).unwrap_err();
             assert!(matches!(error, ApiError::MalformedJson(_)), "{body:?}: {error:?}");
         }
     }

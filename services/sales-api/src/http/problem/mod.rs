@@ -83,6 +83,9 @@ pub(crate) enum ApiError {
 /// The pointer of errors in the idempotency key, which is not in the body.
 pub(crate) const IDEMPOTENCY_KEY_POINTER: &str = "header:Idempotency-Key";
 
+/// The pointer of a currency that is not accepted.
+pub(crate) const CURRENCY_POINTER: &str = "/currency";
+
 /// `Retry-After` while the server is overloaded, or the database or the token keys are unavailable.
 const SHORT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -258,6 +261,7 @@ impl From<OrderError> for ApiError {
                 Self::StatusConflict(error)
             }
             OrderError::AlreadyShipped(_) => Self::AlreadyShipped(error),
+            OrderError::Currency(error) => Self::Invalid(vec![fault(CURRENCY_POINTER, &error)]),
             OrderError::Cursor(error) => Self::Invalid(vec![fault("query:cursor", &error)]),
             OrderError::Write(BatchError::Full) => Self::Overloaded,
             OrderError::Write(BatchError::Store(error)) => error.into(),

@@ -54,5 +54,5 @@ pub(crate) async fn cancel_order(
         OrderStatus::Cancelled => StatusCode::OK,
         _ => StatusCode::ACCEPTED,
     };
-    Ok(HttpResponse::build(status).json(Success::new(details(order))))
+    Ok(HttpResponse::build(status).json(Success::new(details(&caller, order))))
 }

@@ -2,9 +2,9 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::{DateTime, Utc};
 use contracts::http::{CreateOrder as CreateOrderBody, CreatedOrder, IDEMPOTENT_REPLAYED, Success};
-use domain::{Money, OrderId, OrderLine, OrderStatus};
+use domain::{Currency, OrderStatus};
+use store::orders::{NewOrder, Order};
 
 use crate::auth::Caller;
 use crate::http::examples;
@@ -58,31 +58,50 @@ pub(crate) async fn create_order(
     request: HttpRequest,
     body: JsonBody,
 ) -> Result<HttpResponse, ApiError> {
-    let (key, draft) = order_request(&request, &body)?;
+    let (key, draft) = order_request(&request, &body, &create.currencies)?;
+    let currency = draft.currency();
     let placed = create.place(caller.owner, key, draft, cause.into_inner()).await?;
     let mut response = HttpResponse::Created();
     let order = match placed {
-        Placed::Created(order) => {
-            let (customer_id, lines) = (order.draft.customer_id().to_string(), order.draft.lines());
-            created(order.id, customer_id, lines, order.draft.total(), order.created_at)
-        }
+        Placed::Created(order) => created(&order),
         Placed::Replayed(order) => {
             response.insert_header((IDEMPOTENT_REPLAYED, "true"));
-            created(order.id, order.customer_id, &order.lines, order.total, order.created_at)
+            replayed(order, currency)
         }
     };
     response.insert_header((LOCATION, format!("/api/orders/{}", order.order_id)));
     Ok(response.json(Success::new(order)))
 }
 
-/// The fields that never change. A replay gets the first response, whatever the current status is.
-fn created(
-    order_id: OrderId,
-    customer_id: String,
-    lines: &[OrderLine],
-    total_amount: Money,
-    created_at: DateTime<Utc>,
-) -> CreatedOrder {
-    let (status, items) = (OrderStatus::PendingShipment, lines.iter().map(Into::into).collect());
-    CreatedOrder { order_id, status, customer_id, items, total_amount, created_at }
+/// The fields that never change.
+fn created(order: &NewOrder) -> CreatedOrder {
+    let draft = &order.draft;
+    CreatedOrder {
+        order_id: order.id,
+        status: OrderStatus::PendingShipment,
+        customer_id: draft.customer_id().to_string(),
+        external_reference: draft.external_reference().map(ToString::to_string),
+        items: draft.lines().iter().map(Into::into).collect(),
+        total_amount: draft.total(),
+        currency: draft.currency().as_ref().map(Currency::to_string),
+        metadata: draft.metadata().into(),
+        created_at: order.created_at,
+    }
+}
+
+/// The first response, whatever the current status is. `named` is the currency in the request, which
+/// is in the response only if the request has it: an order that an earlier version stored has the
+/// response of that version.
+fn replayed(order: Order, named: Option<Currency>) -> CreatedOrder {
+    CreatedOrder {
+        order_id: order.id,
+        status: OrderStatus::PendingShipment,
+        customer_id: order.customer_id,
+        external_reference: order.external_reference,
+        items: order.lines.iter().map(Into::into).collect(),
+        total_amount: order.total,
+        currency: named.as_ref().map(Currency::to_string),
+        metadata: order.metadata,
+        created_at: order.created_at,
+    }
 }

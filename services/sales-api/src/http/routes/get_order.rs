@@ -61,7 +61,7 @@ pub(crate) async fn get_order(
     // No order has a malformed id.
     let order_id = order_id.parse().map_err(|_| ApiError::NoOrder)?;
     let order = get::get_order(&database, &caller, order_id).await?;
-    let body = serde_json::to_string(&Success::new(details(order)))
+    let body = serde_json::to_string(&Success::new(details(&caller, order)))
         .map_err(|error| ApiError::Internal(error.into()))?;
     Ok(conditional_response(&request, body))
 }
@@ -81,17 +81,23 @@ fn conditional_response(request: &HttpRequest, body: String) -> HttpResponse {
     if known { response.finish() } else { response.content_type(ContentType::json()).body(body) }
 }
 
-/// The order as the API returns it.
-pub(super) fn details(found: OrderWithHistory) -> OrderDetails {
+/// The order as the API returns it to a caller.
+pub(super) fn details(caller: &Caller, found: OrderWithHistory) -> OrderDetails {
+    let updated_at = found.updated_at();
     let OrderWithHistory { order, history, cancellation } = found;
     let status_history = history.iter().map(|change| status_change(change, cancellation.as_ref()));
     OrderDetails {
         order_id: order.id,
         status: order.status,
         customer_id: order.customer_id,
+        owner: caller.is_operator().then_some(order.owner),
+        external_reference: order.external_reference,
         items: order.lines.iter().map(Into::into).collect(),
         total_amount: order.total,
+        currency: order.currency.to_string(),
+        metadata: order.metadata,
         created_at: order.created_at,
+        updated_at,
         status_history: status_history.collect(),
         cancellation: cancellation.as_ref().map(|request| match request {
             _ if order.status == OrderStatus::Cancelled => CancellationState::Cancelled,

@@ -36,13 +36,11 @@ async fn place_one(
     number: usize,
     max_wait: Duration,
 ) -> Result<Followed, ApiError> {
-    let order = CreateOrder {
-        customer_id: format!("customer-{}", number % 5 + 1),
-        items: vec![
-            item("widget", 2, 2999),
-            item(if number.is_multiple_of(2) { "gadget" } else { "gizmo" }, 1, 1050),
-        ],
-    };
+    let items = vec![
+        item("widget", 2, 2999),
+        item(if number.is_multiple_of(2) { "gadget" } else { "gizmo" }, 1, 1050),
+    ];
+    let order = CreateOrder::new(format!("customer-{}", number % 5 + 1), items);
     let at = Instant::now();
     let created = api.create(&order, &format!("demo-{run}-{number}"), max_wait).await?;
     Ok(Followed {

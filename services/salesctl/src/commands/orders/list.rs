@@ -24,9 +24,18 @@ pub(super) struct List {
     #[conf(long)]
     customer: Option<String>,
 
-    /// Only orders with this status: Pending Shipment, Shipped, Delivered or Cancelled
+    /// Only orders with this external reference
     #[conf(long)]
-    status: Option<OrderStatus>,
+    reference: Option<String>,
+
+    /// Only orders with this status: Pending Shipment, Shipped, Delivered or Cancelled; can be given
+    /// several times
+    #[conf(repeat, long = "status")]
+    statuses: Vec<OrderStatus>,
+
+    /// Lists the oldest orders first
+    #[conf(long)]
+    oldest_first: bool,
 
     /// Maximum number of orders to list
     #[conf(long, default_value = "20", value_parser = within(1..=100_000))]
@@ -54,7 +63,9 @@ impl List {
         let api = self.access.api("salesctl", true, TOKEN_LIFE)?;
         let mut query = ListOrders {
             customer_id: self.customer.clone(),
-            status: self.status.map(|status| status.to_string()),
+            external_reference: self.reference.clone(),
+            status: self.statuses.iter().map(OrderStatus::to_string).collect(),
+            sort: self.oldest_first.then(|| "createdAt".to_owned()),
             ..ListOrders::default()
         };
         let mut orders = Vec::new();
@@ -72,8 +83,10 @@ impl List {
 }
 
 fn line(order: &OrderSummary) -> String {
-    let OrderSummary { order_id, status, customer_id, total_amount, created_at } = order;
-    let (at, status, total) =
-        (timestamp_text(*created_at), status.as_str(), total_amount.to_string());
-    format!("{at}  {order_id}  {status:<16}  {total:>13}  {customer_id}")
+    let OrderSummary { order_id, customer_id, currency, .. } = order;
+    let (at, status) = (timestamp_text(order.created_at), order.status.as_str());
+    let total = order.total_amount.to_string();
+    let reference = order.external_reference.as_ref().map(|reference| format!("  {reference}"));
+    let reference = reference.unwrap_or_default();
+    format!("{at}  {order_id}  {status:<16}  {total:>13} {currency}  {customer_id}{reference}")
 }

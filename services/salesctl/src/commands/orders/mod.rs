@@ -36,7 +36,7 @@ enum Command {
     Create(Create),
     /// Shows an order of any owner with its history
     Show(Show),
-    /// Lists the orders of all owners, newest first
+    /// Lists the orders of all owners
     List(list::List),
     /// Cancels an order of any owner, and waits for the decision
     Cancel(cancel::Cancel),
@@ -87,6 +87,14 @@ struct Create {
     #[conf(repeat, long = "item", value_parser = parse_item)]
     items: Vec<CreateOrderItem>,
 
+    /// The shop's own number of the order
+    #[conf(long)]
+    reference: Option<String>,
+
+    /// Currency of the prices, as in EUR; the API's default when unset
+    #[conf(long)]
+    currency: Option<String>,
+
     /// Idempotency key; a new one when unset
     #[conf(long)]
     key: Option<String>,
@@ -131,7 +139,11 @@ impl Orders {
 impl Create {
     async fn run(self) -> Result<ExitCode, Failure> {
         let key = self.key.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let order = CreateOrder { customer_id: self.customer, items: self.items };
+        let order = CreateOrder {
+            external_reference: self.reference,
+            currency: self.currency,
+            ..CreateOrder::new(self.customer, self.items)
+        };
         let api = self.access.api(self.subject.as_str(), false, TOKEN_LIFE)?;
         let created = api.create(&order, &key, self.access.max_wait()).await?;
         let CreatedOrder { order_id, status, total_amount, .. } = &created;
@@ -150,9 +162,12 @@ impl Show {
 
 fn describe(order: &OrderDetails) -> String {
     let mut lines = vec![format!(
-        "{}  {}  for {}  {}",
-        order.order_id, order.status, order.customer_id, order.total_amount
+        "{}  {}  for {}  {} {}",
+        order.order_id, order.status, order.customer_id, order.total_amount, order.currency
     )];
+    lines.extend(order.owner.iter().map(|owner| format!("  owner {owner}")));
+    lines.extend(order.external_reference.iter().map(|number| format!("  reference {number}")));
+    lines.extend(order.metadata.iter().map(|(key, value)| format!("  {key}: {value}")));
     lines.extend(order.items.iter().map(|Item { product_id, quantity, price }| {
         format!("  {quantity:>7} x {product_id} at {price}")
     }));

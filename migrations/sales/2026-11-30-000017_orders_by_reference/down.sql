@@ -1,0 +1,1 @@
+DROP INDEX sales.orders_by_reference;
