@@ -141,3 +141,29 @@ pub async fn decide_cancellations(
     });
     Ok(decisions.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use test_kit::World;
+
+    use super::Decide;
+    use crate::statement::plan_by_index;
+
+    #[tokio::test]
+    async fn undecided_requests_are_found_by_their_index_with_a_plan_for_an_empty_table() {
+        let world = World::create().await;
+        world.database.execute("VACUUM ANALYZE delivery.shipments, delivery.shards").await;
+        let decide = Decide {
+            shards: &Vec::new(),
+            tokens: &Vec::new(),
+            in_flight: &[],
+            latest_due: &DateTime::UNIX_EPOCH,
+        };
+        let plan = plan_by_index(&world, &decide).await;
+        for index in ["shipments_to_cancel", "shards_pkey", "shipments_pkey"] {
+            assert!(plan.contains(&format!("using {index} on")), "{plan}");
+        }
+        assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
+    }
+}

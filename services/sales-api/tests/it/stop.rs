@@ -83,3 +83,22 @@ async fn a_request_in_progress_completes_after_the_listener_closes() {
     let stored = shop.world.database.count("SELECT count(*) FROM sales.orders").await;
     assert_eq!(stored, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_ends_with_a_retry_hint_when_the_instance_stops() {
+    let (shop, process) = Shop::open(0).await;
+    let stream = shop.client.get(format!("{}/api/orders/events", shop.url));
+    let stream =
+        stream.header("authorization", bearer("alice")).header("accept", "text/event-stream");
+    let mut stream = stream.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    process.send_sigterm();
+    let mut text = String::new();
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let last = text.trim_end().lines().next_back().unwrap();
+    let retry: u64 = last.strip_prefix("retry: ").unwrap().parse().unwrap();
+    assert!((500..3000).contains(&retry), "{text}");
+    assert_eq!(process.wait_for_exit().await.code(), Some(0));
+}

@@ -39,6 +39,8 @@ function reactionTo(problem: Problem): Reaction {
     case "METHOD_NOT_ALLOWED":
     case "ORDER_NOT_FOUND":
     case "ORDER_STATUS_CONFLICT":
+    case "ALREADY_SHIPPED":
+    case "INVENTORY_REFUSED":
       return "correct the request";
     case "UNAUTHORIZED":
     case "FORBIDDEN":
@@ -49,6 +51,7 @@ function reactionTo(problem: Problem): Reaction {
     case "REQUEST_TIMEOUT":
     case "INVENTORY_UNAVAILABLE":
     case "DATABASE_UNAVAILABLE":
+    case "TOKEN_KEYS_UNAVAILABLE":
       return "retry later";
     case "INSUFFICIENT_INVENTORY":
       return "show the shortages";

@@ -10,7 +10,9 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, OpenApi as Document, Ref, RefOr, Required, Response, ResponseBuilder,
+};
 
 use crate::http::problem::catalogue::{Example as ProblemExample, examples};
 use crate::http::routes::{
@@ -46,6 +48,7 @@ struct Handlers;
 pub(crate) fn document() -> Document {
     let mut document = Handlers::openapi();
     add_bearer_token(&mut document);
+    make_body_optional(&mut document, "cancel_order");
     refer_to_data(&mut document);
     add_problem_codes(&mut document);
     add_problems(&mut document);
@@ -108,6 +111,15 @@ fn add_bearer_token(document: &mut Document) {
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+}
+
+/// The macro knows only bodies that are required, or that can be `null`.
+fn make_body_optional(document: &mut Document, operation: &str) {
+    let mut operations = operations(document);
+    let found = operations.find(|it| it.operation_id.as_deref() == Some(operation));
+    if let Some(RefOr::T(body)) = found.and_then(|operation| operation.request_body.as_mut()) {
+        body.required = Some(Required::False);
+    }
 }
 
 /// Replaces the inline data schema of each envelope by a reference, so that a generated client has

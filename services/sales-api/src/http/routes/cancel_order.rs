@@ -24,7 +24,7 @@ use crate::orders::cancel::CancelOrder;
     tag = "orders",
     security(("bearer" = [])),
     params(("orderId" = String, Path, description = "The order", example = "01990000-0000-7000-8000-000000000001")),
-    request_body(content = Option<CancelOrderBody>, example = json!(examples::cancel_order())),
+    request_body(content = CancelOrderBody, example = json!(examples::cancel_order())),
     responses(
         (
             status = 200,
