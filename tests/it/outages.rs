@@ -40,7 +40,8 @@ async fn orders_are_accepted_during_a_kafka_outage_and_delivered_after_it() {
             .count("SELECT count(*) FROM sales.orders WHERE status = 'Delivered'")
             .await
     };
-    let (demo, ()) = tokio::join!(system.demo(&["--orders", "10", "--time-limit", "200"]), async {
+    let demo = ["--orders", "10", "--cancel", "0", "--time-limit", "200"];
+    let (demo, ()) = tokio::join!(system.demo(&demo), async {
         let accepted = "SELECT count(*) FROM sales.outbox_events";
         system.world.database.until_count("all are accepted", accepted, 10).await;
         // Long enough for the client to be removed from the group, and to queue errors if the

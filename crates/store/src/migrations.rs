@@ -209,12 +209,17 @@ mod tests {
                 || contains("ADD UNIQUE")
                 || contains("ADD PRIMARY")
                 || (contains("ADD COLUMN") && contains("REFERENCES"));
+            // Its check cannot be NOT VALID.
+            let adds_checked_column = statement.split(", ADD ").any(|clause| {
+                (clause.contains("ADD COLUMN ") || clause.starts_with("COLUMN "))
+                    && clause.contains(" CHECK (")
+            });
             let rewrites = contains(" TYPE ")
                 || (contains("ADD COLUMN") && contains("GENERATED"))
                 || contains("RANDOM")
                 || contains("UUID(");
             (alters && adds_rule && !contains("NOT VALID"))
-                || (alters && (contains("SET NOT NULL") || rewrites))
+                || (alters && (contains("SET NOT NULL") || rewrites || adds_checked_column))
                 || (contains("CREATE INDEX") || contains("CREATE UNIQUE INDEX"))
                     && !contains("CONCURRENTLY")
                 || contains("REINDEX") && !contains("CONCURRENTLY")
@@ -260,6 +265,8 @@ mod tests {
             "CREATE UNIQUE INDEX a ON sales.orders (id)",
             "ALTER TABLE sales.orders ADD CHECK (owner <> '')",
             "ALTER TABLE sales.orders ADD CONSTRAINT a CHECK (owner <> '')",
+            "ALTER TABLE sales.orders ADD COLUMN a text CHECK (a <> '')",
+            "ALTER TABLE sales.orders ADD COLUMN a text CHECK (a <> ''), ADD CHECK (b <> '') NOT VALID",
             "ALTER TABLE sales.orders ALTER COLUMN owner TYPE text",
             "ALTER TABLE sales.orders ALTER COLUMN owner SET NOT NULL",
             "ALTER TABLE sales.orders ADD COLUMN a uuid DEFAULT gen_random_uuid()",

@@ -2,7 +2,7 @@
 -- reports that the order is cancelled, instead of shipped; afterwards it refuses the request. While the refusal is reported,
 -- resume_at is the time of the step that follows.
 ALTER TABLE delivery.shipments
-    ADD COLUMN cancellation text CHECK (cancellation IN ('requested', 'accepted', 'refusing', 'refused')),
+    ADD COLUMN cancellation text,
     ADD COLUMN cancellation_requested_at timestamptz,
     ADD COLUMN cancellation_correlation_id text,
     ADD COLUMN cancellation_traceparent text,
@@ -12,6 +12,8 @@ ALTER TABLE delivery.shipments
     ADD COLUMN cancelled_at timestamptz;
 
 ALTER TABLE delivery.shipments
+    ADD CONSTRAINT shipments_cancellation_check
+        CHECK (cancellation IN ('requested', 'accepted', 'refusing', 'refused')) NOT VALID,
     DROP CONSTRAINT shipments_state_check,
     ADD CONSTRAINT shipments_state_check CHECK (state IN ('Pending Shipment', 'Shipped', 'Delivered', 'Cancelled')) NOT VALID,
     DROP CONSTRAINT shipments_next_step_check,

@@ -58,7 +58,8 @@ pub struct ChangePage {
 }
 
 statement! {
-    /// One row, or more, with the position up to which the page has read.
+    /// A row for each change, or one without a change. Each also has the last position that was read,
+    /// and the number of rows: the page can be empty because the changes belong to other owners.
     struct Page { owner: Option<String>, after: i64, closed: i64, window: i64, limit: i64 }
         -> (Nullable<BigInt>, BigInt, Nullable<ChangeColumns>);
     "WITH walked AS MATERIALIZED (

@@ -49,7 +49,8 @@ statement! {
     /// Also renews a lease that has expired, if no other instance has taken the shard.
     varying struct Renew { queue: QueueName, holder: Uuid, lease_ms: i64, limit: i64 } -> (SmallInt, BigInt);
     "UPDATE " (queue.shards()) "
-     SET lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond', lease_ms = " {BigInt = lease_ms} "
+     SET lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond', lease_ms = " {BigInt = lease_ms}
+         (queue.note_set_back()) "
      WHERE shard IN (
          SELECT shard FROM " (queue.shards()) " WHERE owner = " {SqlUuid = holder} "
          ORDER BY shard LIMIT " {BigInt = limit} " FOR UPDATE)
@@ -58,7 +59,7 @@ statement! {
 
 statement! {
     varying struct GiveBack { queue: QueueName, holder: Uuid, kept: Vec<i16> } -> ();
-    "UPDATE " (queue.shards()) " SET owner = NULL, lease_until = '-infinity'
+    "UPDATE " (queue.shards()) " SET owner = NULL, lease_until = '-infinity'" (queue.note_claims()) "
      WHERE owner = " {SqlUuid = holder} " AND NOT shard = ANY(" {Array<SmallInt> = kept} ")"
 }
 
@@ -67,7 +68,7 @@ statement! {
     varying struct Take { queue: QueueName, holder: Uuid, lease_ms: i64, wanted: i64 } -> (SmallInt, BigInt);
     "UPDATE " (queue.shards()) "
      SET owner = " {SqlUuid = holder} ", token = token + 1, lease_ms = " {BigInt = lease_ms} ",
-         lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'" (queue.note_taken()) "
+         lease_until = now() + " {BigInt = lease_ms} " * interval '1 millisecond'" (queue.note_claims()) "
      WHERE shard IN (
          SELECT shard FROM " (queue.shards()) "
          WHERE owner IS DISTINCT FROM " {SqlUuid = holder} "

@@ -56,12 +56,20 @@ impl QueueName {
         self.of("sales.lease_lasts", "delivery.lease_lasts")
     }
 
-    /// Notes a lease that is taken over although it has not ended: the clock was set back, and the
-    /// previous holder may have claimed what is not due now. The outbox has no times.
-    const fn note_taken(self) -> &'static str {
+    /// Notes the end of a lease that is taken over or given back: its holder claimed nothing that
+    /// was due later, but if the clock is set back, it may have claimed what is not due any more.
+    /// The outbox has no times.
+    const fn note_claims(self) -> &'static str {
+        self.of("", ", claimed_until = greatest(claimed_until, lease_until)")
+    }
+
+    /// The same for a lease that is renewed and ends earlier than before, because the clock was set
+    /// back.
+    const fn note_set_back(self) -> &'static str {
         self.of(
             "",
-            ", claimed_until = greatest(claimed_until, CASE WHEN lease_until > now() THEN lease_until END)",
+            ", claimed_until = greatest(claimed_until, CASE WHEN lease_until > now() + lease_ms * interval '1 millisecond'
+                                                            THEN lease_until END)",
         )
     }
 

@@ -38,7 +38,8 @@ pub struct CancellationRequest {
 
 statement! {
     /// There is an order, so there is a shipment: the request may arrive before `order.created`, or
-    /// that event may be a dead letter.
+    /// that event may be a dead letter. A batch may contain a request twice, because the relay may
+    /// publish an event again. Locks the shipments in the order of their ids, as `mark_done` does.
     struct Request {
         orders: Vec<Uuid>, times: Vec<DateTime<Utc>>, delays: Vec<i64>, correlations: Vec<Option<String>>,
         parents: Vec<Option<String>>, states: Vec<Option<String>>,
@@ -46,12 +47,14 @@ statement! {
     "INSERT INTO delivery.shipments AS s
          (order_id, next_step_at, correlation_id, traceparent, tracestate, cancellation, cancellation_requested_at,
           cancellation_correlation_id, cancellation_traceparent, cancellation_tracestate)
-     SELECT r.order_id, clock_timestamp() + r.delay_ms * interval '1 millisecond', r.correlation_id, r.traceparent,
-            r.tracestate, 'requested', r.requested_at, r.correlation_id, r.traceparent, r.tracestate
+     SELECT DISTINCT ON (r.order_id) r.order_id, clock_timestamp() + r.delay_ms * interval '1 millisecond',
+            r.correlation_id, r.traceparent, r.tracestate, 'requested', r.requested_at, r.correlation_id,
+            r.traceparent, r.tracestate
      FROM UNNEST(" {Array<SqlUuid> = orders} ", " {Array<Timestamptz> = times} ", " {Array<BigInt> = delays} ", "
          {Array<Nullable<Text>> = correlations} ", " {Array<Nullable<Text>> = parents} ", "
          {Array<Nullable<Text>> = states} ")
          AS r (order_id, requested_at, delay_ms, correlation_id, traceparent, tracestate)
+     ORDER BY r.order_id
      ON CONFLICT (order_id) DO UPDATE
      SET cancellation = excluded.cancellation, cancellation_requested_at = excluded.cancellation_requested_at,
          cancellation_correlation_id = excluded.cancellation_correlation_id,
@@ -60,8 +63,8 @@ statement! {
      WHERE s.cancellation IS NULL"
 }
 
-/// Stores requests, at most one for each order; the dispatchers decide about them. Returns the number
-/// of new requests.
+/// Stores the first request for each order; the dispatchers decide about them. Returns the number of
+/// new requests.
 pub(super) async fn request_cancellations(
     connection: &mut Connection,
     requests: &[CancellationRequest],
@@ -91,8 +94,9 @@ statement! {
     /// A lock on the shards of the requests keeps another dispatcher from taking them over before
     /// the decision is visible to it.
     ///
-    /// A step that Kafka has refused was not published. `claimed_until` and `latest_due` matter only
-    /// after the clock was set back: a step may have been due then that is not due now.
+    /// A step that Kafka has refused was not published, unless an earlier attempt was, whose
+    /// acknowledgement was lost. `claimed_until` and `latest_due` matter only after the clock was set
+    /// back: a step may have been due then that is not due now.
     struct Decide { shards: Vec<i16>, tokens: Vec<i64>, in_flight: [Uuid], latest_due: DateTime<Utc> } -> (Text, Double);
     "WITH wanted AS MATERIALIZED (
          SELECT s.order_id, h.shard, h.token
@@ -112,10 +116,8 @@ statement! {
          lease_token = NULL, lease_until = '-infinity'
      FROM wanted w JOIN held h ON h.shard = w.shard
      WHERE s.order_id = w.order_id AND s.cancellation = 'requested'
-       AND CASE WHEN s.state = 'Pending Shipment' THEN
-               s.refused_step_at IS NOT NULL
-               OR s.next_step_at > greatest(now(), h.claimed_until, " {Timestamptz = latest_due} ")
-           ELSE s.refused_step_at IS NULL END
+       AND CASE WHEN s.refused_step_at IS NOT NULL THEN s.state = 'Pending Shipment'
+           ELSE coalesce(s.next_step_at, 'infinity') > greatest(now(), h.claimed_until, " {Timestamptz = latest_due} ") END
      RETURNING s.cancellation, extract(epoch FROM clock_timestamp() - s.cancellation_requested_at)::float8"
 }
 

@@ -132,6 +132,7 @@ statement! {
              {Array<Nullable<BigInt>> = delays} ", " {Array<SmallInt> = shards} ", " {Array<BigInt> = tokens} ")
              AS d (order_id, state, at, delay_ms, shard, token)
          JOIN delivery.shards h ON h.shard = d.shard AND h.token = d.token
+         ORDER BY d.order_id
      ),
      marked AS (
          UPDATE delivery.shipments s

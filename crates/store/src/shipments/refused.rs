@@ -98,24 +98,27 @@ pub async fn count_refused(
 }
 
 statement! {
+    /// Locks the shards before the shipments, as a decision about a request to cancel does.
     struct Redrive { order: Option<Uuid>, limit: i64 } -> BigInt;
-    "WITH redriven AS (
-         UPDATE delivery.shipments
-         SET next_step_at = refused_step_at, refused_step_at = NULL, refusal = NULL
-         WHERE order_id IN (
-             SELECT order_id FROM delivery.shipments
-             WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
-             ORDER BY refused_step_at LIMIT " {BigInt = limit} " FOR UPDATE
-         )
-         RETURNING delivery.shard_of(order_id) AS shard, (extract(epoch FROM next_step_at) * 1000000)::bigint AS position
+    "WITH oldest AS MATERIALIZED (
+         SELECT order_id, delivery.shard_of(order_id) AS shard FROM delivery.shipments
+         WHERE refused_step_at IS NOT NULL AND order_id = COALESCE(" {Nullable<SqlUuid> = order} ", order_id)
+         ORDER BY refused_step_at LIMIT " {BigInt = limit} "
+     ),
+     held AS MATERIALIZED (
+         SELECT shard FROM delivery.shards WHERE shard IN (SELECT shard FROM oldest)
+         ORDER BY shard FOR NO KEY UPDATE
+     ),
+     redriven AS (
+         UPDATE delivery.shipments s
+         SET next_step_at = s.refused_step_at, refused_step_at = NULL, refusal = NULL
+         FROM (SELECT o.order_id, h.shard FROM oldest o JOIN held h ON h.shard = o.shard ORDER BY o.order_id) o
+         WHERE s.order_id = o.order_id AND s.refused_step_at IS NOT NULL
+         RETURNING o.shard, (extract(epoch FROM s.next_step_at) * 1000000)::bigint AS position
      ),
      earliest AS (SELECT shard, min(position) AS position FROM redriven GROUP BY shard),
-     late AS (
-         SELECT s.shard, e.position FROM delivery.shards s JOIN earliest e ON e.shard = s.shard
-         ORDER BY s.shard FOR NO KEY UPDATE OF s
-     ),
      moved AS (
-         UPDATE delivery.shards s SET scan_start = least(s.scan_start, late.position) FROM late WHERE s.shard = late.shard
+         UPDATE delivery.shards s SET scan_start = least(s.scan_start, e.position) FROM earliest e WHERE s.shard = e.shard
      )
      SELECT count(*) FROM redriven"
 }

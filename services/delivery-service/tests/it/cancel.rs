@@ -99,6 +99,37 @@ async fn a_refusal_does_not_keep_an_order_from_being_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_twice_in_a_batch_is_decided_once() {
+    let world = slow_world().await;
+    let order = OrderId::generate();
+    let twice = [cancellation(order), cancellation(order)];
+    produce_all(&world.stack, &world.topics.order_events, &twice).await;
+    let service = world.start(build);
+    until_shipments(&world, "state = 'Cancelled'", 1).await;
+    service.stop().await;
+    assert_eq!(types_of(&reported(&world).await, order), [ORDER_CANCELLED]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_due_is_published_before_a_refusal() {
+    let world = slow_world().await;
+    let order = OrderId::generate();
+    let due = format!(
+        "INSERT INTO delivery.shipments
+             (order_id, state, next_step_at, shipped_at, cancellation, cancellation_requested_at)
+         VALUES ('{order}', 'Shipped', now(), now(), 'requested', now())"
+    );
+    world.database.execute(&due).await;
+    let service = world.start(build);
+    until_shipments(&world, "cancellation = 'refused'", 1).await;
+    service.stop().await;
+    assert_eq!(
+        types_of(&reported(&world).await, order),
+        [ORDER_DELIVERED, ORDER_CANCELLATION_REFUSED]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_before_its_order_cancels_it() {
     let world = slow_world().await;
     let service = world.start(build);

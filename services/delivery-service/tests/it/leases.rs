@@ -244,3 +244,40 @@ async fn after_a_kill_another_dispatcher_takes_over_when_the_lease_expires() {
     delivered(&world, 2).await;
     assert_eq!(read_all(&world.stack, &world.topics.delivery_events).await.len(), 4);
 }
+
+#[tokio::test]
+async fn the_end_of_a_lease_from_before_the_clock_was_set_back_is_kept() {
+    let world = World::create().await;
+    let mut connection = world.store().connection().await.unwrap();
+    let (holder, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let kept = async |minutes: u32| {
+        let far = format!(
+            "SELECT count(*) FROM delivery.shards
+             WHERE claimed_until > now() + interval '{minutes} minutes'"
+        );
+        world.database.count(&far).await == i64::from(SHARDS)
+    };
+    let set_back = async |minutes: u32| {
+        let until = format!(
+            "UPDATE delivery.shards SET lease_until = now() + interval '{minutes} minutes'"
+        );
+        world.database.execute(&until).await;
+    };
+    held_by(&mut connection, holder, 10_000).await;
+    held_by(&mut connection, holder, 10_000).await;
+    // A lease that is renewed as usual leaves nothing behind.
+    let noted = "SELECT count(*) FROM delivery.shards WHERE claimed_until > '-infinity'";
+    assert_eq!(world.database.count(noted).await, 0);
+
+    set_back(10).await;
+    held_by(&mut connection, holder, 10_000).await;
+    assert!(kept(9).await, "renewed");
+    set_back(20).await;
+    release(&mut connection, QueueName::Shipments, holder).await.unwrap();
+    assert!(kept(19).await, "given back");
+    assert_eq!(
+        held_by(&mut connection, other, 10_000).await.len(),
+        usize::try_from(SHARDS).unwrap()
+    );
+    assert!(kept(19).await, "taken");
+}

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING};
 use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use contracts::http::OrderEvent;
 use contracts::json_text;
 use futures::stream;
@@ -76,13 +76,19 @@ pub(crate) fn response(
         let chunk = stream.next().await?;
         Some((Ok::<_, std::io::Error>(chunk), stream))
     });
-    HttpResponse::Ok()
+    headers().streaming(Box::pin(chunks))
+}
+
+/// A response with the headers of a stream.
+pub(crate) fn headers() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
         .content_type("text/event-stream")
         .insert_header((CACHE_CONTROL, "no-store"))
         // A compressed stream would hold events back.
         .insert_header((CONTENT_ENCODING, "identity"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(Box::pin(chunks))
+        .insert_header(("X-Accel-Buffering", "no"));
+    response
 }
 
 impl Stream {

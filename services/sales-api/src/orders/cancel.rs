@@ -63,8 +63,8 @@ impl CancelOrder {
         let found = orders::find(connection, order_id, owner).await?;
         let found = found.ok_or(OrderError::NoOrder)?;
         let result = match found.order.status {
-            OrderStatus::Shipped | OrderStatus::Delivered => "refused",
             _ if is_new => "stored",
+            OrderStatus::Shipped | OrderStatus::Delivered => "refused",
             _ => "repeated",
         };
         metrics::counter!("cancellation_requests_total", "result" => result).increment(1);

@@ -35,6 +35,8 @@ pub(crate) enum OrderError {
     AlreadyShipped(OrderStatus),
     #[error(transparent)]
     Cursor(#[from] CursorError),
+    #[error("the end of the feed is not known yet")]
+    EndUnknown,
     #[error("the cursor of the next page cannot be encrypted")]
     Encrypt(#[from] ErrorStack),
     #[error(transparent)]

@@ -194,6 +194,28 @@ async fn a_stream_shows_changes_as_they_happen_and_resumes_after_its_last_event(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_feed_is_unknown_while_a_writer_is_open_from_before_the_start() {
+    let api = Api::start().await;
+    let lock = "LOCK TABLE sales.order_status_history IN ROW EXCLUSIVE MODE";
+    let open = api.world.database.begin(lock).await;
+    let response = events(&api, &bearer("ada"), "?after=end").await;
+    assert_eq!(response.problem(), "503 OVERLOADED");
+    assert_eq!(response.header("retry-after"), Some("1"));
+    open.commit().await;
+    assert_eq!(events(&api, &bearer("ada"), "?after=end").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_request_gets_the_headers_of_a_stream_and_ends() {
+    let api = Api::start().await;
+    let head = api.request(Method::HEAD, "/api/orders/events");
+    let head = head.header("Accept", "text/event-stream").header("Authorization", bearer("ada"));
+    let response = timeout(DEADLINE, Response::of(head)).await.unwrap();
+    assert_eq!((response.status, response.text.as_str()), (200, ""));
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_streams_is_limited() {
     let api = Api::start_with(&[("MAX_STREAMS", &2)]).await;
     let (alice, bob) = (bearer("alice"), bearer("bob"));

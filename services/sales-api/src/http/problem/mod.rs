@@ -263,7 +263,7 @@ impl From<OrderError> for ApiError {
             OrderError::AlreadyShipped(_) => Self::AlreadyShipped(error),
             OrderError::Currency(error) => Self::Invalid(vec![fault(CURRENCY_POINTER, &error)]),
             OrderError::Cursor(error) => Self::Invalid(vec![fault("query:cursor", &error)]),
-            OrderError::Write(BatchError::Full) => Self::Overloaded,
+            OrderError::Write(BatchError::Full) | OrderError::EndUnknown => Self::Overloaded,
             OrderError::Write(BatchError::Store(error)) => error.into(),
             OrderError::Store(error) => error.into(),
             OrderError::Write(BatchError::Stopped)

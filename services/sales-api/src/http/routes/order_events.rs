@@ -1,5 +1,6 @@
 //! `GET /api/orders/events`: the change feed, as pages or as a stream of Server-Sent Events.
 
+use actix_web::http::Method;
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
 use contracts::http::{ListOrderEvents, OrderEventPage, Success};
@@ -68,6 +69,9 @@ pub(crate) async fn order_events(
     let permit = admission.admit_stream(&owner)?;
     let follower = feed.follow(&cursors, &caller, &wanted.after).await;
     let follower = follower.map_err(|error| with_pointer(error, pointer))?;
+    if request.method() == Method::HEAD {
+        return Ok(event_stream::headers().finish());
+    }
     let stop = stopping.0.clone();
     Ok(event_stream::response(follower, cursors.into_inner(), caller.expires_at, permit, stop))
 }

@@ -79,11 +79,14 @@ fn position(
     owner: Option<&Owner>,
     after: &After,
     now: Closed,
-) -> Result<i64, CursorError> {
+) -> Result<i64, OrderError> {
     let position = match after {
         After::Nothing => 0,
-        After::End => (now.closed - 1).max(0),
+        // Nothing is known to be closed yet: a transaction has been open since this process looked
+        // for the first time.
+        After::End if now.closed == 0 => return Err(OrderError::EndUnknown),
+        After::End => now.closed - 1,
         After::Cursor(cursor) => cursors.open_position(owner, cursor)?,
     };
-    if position < now.next { Ok(position) } else { Err(CursorError) }
+    if position < now.next { Ok(position) } else { Err(CursorError.into()) }
 }
