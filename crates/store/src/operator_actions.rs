@@ -70,10 +70,10 @@ pub async fn finish(connection: &mut Connection, id: i64, outcome: &str) -> Resu
 }
 
 statement! {
-    struct Latest { subject: Option<String>, action: Option<String>, before: i64, limit: i64 }
+    struct Latest { subject: Option<String>, action: Option<String>, limit: i64 }
         -> (BigInt, Text, Text, Json, Timestamptz, Nullable<Text>, Nullable<Timestamptz>);
     "SELECT id, subject, action, parameters, started_at, outcome, finished_at FROM sales.operator_actions
-     WHERE id < " {BigInt = before} " AND subject = COALESCE(" {Nullable<Text> = subject} ", subject)
+     WHERE subject = COALESCE(" {Nullable<Text> = subject} ", subject)
        AND action = COALESCE(" {Nullable<Text> = action} ", action)
      ORDER BY id DESC LIMIT " {BigInt = limit} ""
 }
@@ -90,7 +90,6 @@ pub async fn latest(
     let latest = Latest {
         subject: &subject.map(str::to_owned),
         action: &action.map(str::to_owned),
-        before: &i64::MAX,
         limit: &limit,
     };
     let rows: Vec<Row> = latest.load(connection).await?;

@@ -117,16 +117,7 @@ mod tests {
     use super::*;
 
     fn listing(owner: &str) -> Listing {
-        Listing {
-            owner: Some(Owner::try_from(owner.to_owned()).unwrap()),
-            customer_id: None,
-            external_reference: None,
-            statuses: Vec::new(),
-            since: OrderId::MIN,
-            before: OrderId::MAX,
-            sort: Sort::NewestFirst,
-            limit: 20,
-        }
+        Listing::newest_first(Some(Owner::try_from(owner.to_owned()).unwrap()), 20)
     }
 
     #[test]

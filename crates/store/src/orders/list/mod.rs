@@ -144,6 +144,20 @@ async fn list_in_txn(connection: &mut Connection, listing: &Listing) -> Result<P
 }
 
 impl Listing {
+    /// All orders of an owner, or of everybody, newest first.
+    pub const fn newest_first(owner: Option<Owner>, limit: u16) -> Self {
+        Self {
+            owner,
+            customer_id: None,
+            external_reference: None,
+            statuses: Vec::new(),
+            since: OrderId::MIN,
+            before: OrderId::MAX,
+            sort: Sort::NewestFirst,
+            limit,
+        }
+    }
+
     /// The rest of the listing after the page that returned this position.
     #[must_use]
     pub fn after(self, next: OrderId) -> Self {

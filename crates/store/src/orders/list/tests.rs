@@ -1,6 +1,6 @@
 use diesel::debug_query;
 use diesel::pg::Pg;
-use domain::{OrderId, OrderStatus, Owner};
+use domain::{OrderStatus, Owner};
 use test_kit::World;
 
 // No glob import: the query builder's traits have methods with the same names as the test's
@@ -22,16 +22,7 @@ const MANY_ORDERS: &str = "INSERT INTO sales.orders
     ANALYZE sales.orders, sales.order_status_history";
 
 fn everything() -> Listing {
-    Listing {
-        owner: None,
-        customer_id: None,
-        external_reference: None,
-        statuses: Vec::new(),
-        since: OrderId::MIN,
-        before: OrderId::MAX,
-        sort: Sort::NewestFirst,
-        limit: 10,
-    }
+    Listing::newest_first(None, 10)
 }
 
 fn of_owner(owner: &str) -> Listing {

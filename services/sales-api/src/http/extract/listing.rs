@@ -22,16 +22,7 @@ const LARGEST_LIMIT: u16 = 100;
 /// error, so that a misspelled filter does not list everything.
 pub(crate) fn listing(caller: &Caller, query: &str) -> Result<ListingRequest, ApiError> {
     let mut request = ListingRequest {
-        listing: Listing {
-            owner: caller.owner_filter().cloned(),
-            customer_id: None,
-            external_reference: None,
-            statuses: Vec::new(),
-            since: OrderId::MIN,
-            before: OrderId::MAX,
-            sort: Sort::NewestFirst,
-            limit: ListOrders::DEFAULT_LIMIT,
-        },
+        listing: Listing::newest_first(caller.owner_filter().cloned(), ListOrders::DEFAULT_LIMIT),
         cursor: None,
     };
     let mut errors = Vec::new();
