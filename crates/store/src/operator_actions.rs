@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Json, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use domain::Owner;
+use service_kit::Chain;
 
 use crate::json_text::JsonText;
 use crate::statement::statement;
-use crate::{Connection, StoreError};
+use crate::{Connection, Database, StoreError};
 
 /// An action that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct NewAction<'a> {
     /// Who acts: the subject of a token, or the name of a user of salesctl; the role of the database
     /// connection if there is none.
     pub subject: Option<&'a Owner>,
-    /// What is done, such as `orders cancel`.
+    /// What is done, such as `cancel order`.
     pub action: &'static str,
     /// The parameters, as a JSON object.
     pub parameters: &'a str,
@@ -50,8 +51,8 @@ statement! {
      RETURNING id"
 }
 
-/// Records an action that begins. Returns its id.
-pub async fn begin(connection: &mut Connection, new: &NewAction<'_>) -> Result<i64, StoreError> {
+/// Returns the id of the action.
+async fn begin(connection: &mut Connection, new: &NewAction<'_>) -> Result<i64, StoreError> {
     let NewAction { subject, action, parameters } = new;
     let begin = Begin { subject: &subject.map(Owner::to_string), action, parameters };
     Ok(begin.get_result(connection).await?)
@@ -63,10 +64,30 @@ statement! {
      WHERE id = " {BigInt = id}
 }
 
-/// Records how an action ended.
-pub async fn finish(connection: &mut Connection, id: i64, outcome: &str) -> Result<(), StoreError> {
-    Finish { id: &id, outcome }.execute(connection).await?;
+async fn finish(database: &Database, id: i64, outcome: &str) -> Result<(), StoreError> {
+    Finish { id: &id, outcome }.execute(&mut *database.connection().await?).await?;
     Ok(())
+}
+
+/// Acts, and records it: before it begins, and with its outcome afterwards. An action that cannot be
+/// recorded does not begin. The result is that of the action, also if its outcome is not recorded.
+pub async fn recorded<T, E: From<StoreError>>(
+    database: &Database,
+    new: &NewAction<'_>,
+    act: impl AsyncFnOnce() -> Result<T, E>,
+    outcome: impl FnOnce(&Result<T, E>) -> String,
+) -> Result<T, E> {
+    let id = begin(&mut *database.connection().await?, new).await?;
+    let result = act().await;
+    if let Err(error) = finish(database, id, &outcome(&result)).await {
+        tracing::warn!(
+            action = new.action,
+            id,
+            error = %Chain(&error),
+            "outcome of an operator's action not recorded"
+        );
+    }
+    result
 }
 
 statement! {

@@ -41,13 +41,10 @@ impl Operator {
     ) -> Result<T, Failure> {
         let (subject, parameters) = (self.name(), &parameters.to_string());
         let new = NewAction { subject: subject.as_ref(), action, parameters };
-        let id = operator_actions::begin(&mut *database.connection().await?, &new).await?;
-        let result = act().await;
-        let outcome = match &result {
+        operator_actions::recorded(database, &new, act, |result| match result {
             Ok(value) => describe(value),
             Err(error) => format!("failed: {}", Chain(&**error)),
-        };
-        operator_actions::finish(&mut *database.connection().await?, id, &outcome).await?;
-        result
+        })
+        .await
     }
 }

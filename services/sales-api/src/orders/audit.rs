@@ -17,20 +17,15 @@ pub(crate) async fn recorded<T>(
     parameters: &Value,
     act: impl AsyncFnOnce(&mut Connection) -> Result<T, OrderError>,
 ) -> Result<T, OrderError> {
-    let mut connection = database.connection().await?;
+    let act = async || act(&mut *database.connection().await?).await;
     if !caller.is_operator() {
-        return act(&mut connection).await;
+        return act().await;
     }
     let parameters = &parameters.to_string();
     let new = NewAction { subject: Some(&caller.owner), action, parameters };
-    let id = operator_actions::begin(&mut connection, &new).await?;
-    let result = act(&mut connection).await;
-    let outcome = match &result {
+    operator_actions::recorded(database, &new, act, |result| match result {
         Ok(_) => "done".to_owned(),
         Err(error) => format!("failed: {}", Chain(error)),
-    };
-    if let Err(error) = operator_actions::finish(&mut connection, id, &outcome).await {
-        tracing::warn!(action, id, error = %Chain(&error), "outcome of an operator's action not recorded");
-    }
-    result
+    })
+    .await
 }

@@ -74,3 +74,20 @@ async fn a_failed_change_is_recorded_and_an_interrupted_one_has_no_outcome() {
     let text = salesctl(&world, &["audit"]).await.succeeded();
     assert!(text.contains("it is running, or was interrupted"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_outcome_cannot_be_recorded_was_still_made() {
+    let world = World::create().await;
+    let broken = "INSERT INTO delivery.shipments (order_id, refused_step_at, refusal)
+            VALUES (gen_random_uuid(), now(), 'too large');
+        CREATE FUNCTION sales.break() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE EXCEPTION 'broken on purpose'; END $$;
+        CREATE TRIGGER break BEFORE UPDATE ON sales.operator_actions
+            FOR EACH ROW EXECUTE FUNCTION sales.break()";
+    world.database.execute(broken).await;
+    let outcome = salesctl(&world, &["shipments", "redrive", "--yes"]).await;
+    assert!(outcome.stderr.contains("broken on purpose"), "{}", outcome.stderr);
+    outcome.succeeded();
+    let due = "SELECT count(*) FROM delivery.shipments WHERE next_step_at IS NOT NULL";
+    assert_eq!(world.database.count(due).await, 1);
+}
