@@ -25,7 +25,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (attempts, next_attempt_at, last_error) ON 
 GRANT SELECT ON SEQUENCE sales.outbox_events_seq_seq TO outbox_relay; -- where the next event will be
 GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms, scan_start) ON sales.outbox_shards TO outbox_relay;
 GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON sales.outbox_relays TO outbox_relay;
-GRANT INSERT, SELECT (redriven_at) ON sales.outbox_dead_letters TO outbox_relay; -- to count dead letters that were not redriven
+GRANT INSERT, SELECT (redriven_at, discarded_at) ON sales.outbox_dead_letters TO outbox_relay; -- to count those that wait
 
 SELECT pg_temp.let_see_transactions('outbox_relay');
 
@@ -41,8 +41,8 @@ GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sal
     sales.outbox_events, sales.outbox_shards, sales.outbox_relays, sales.outbox_dead_letters, sales.operator_actions
     TO sales_reader, sales_operator;
 
--- For `salesctl outbox redrive` and `salesctl repair`.
-GRANT UPDATE (redriven_at, redrive_count) ON sales.outbox_dead_letters TO sales_operator;
+-- For `salesctl outbox redrive`, `salesctl outbox discard` and `salesctl repair`.
+GRANT UPDATE (redriven_at, redrive_count, discarded_at, discard_reason) ON sales.outbox_dead_letters TO sales_operator;
 GRANT INSERT ON sales.outbox_events TO sales_operator;
 
 -- For the record of these commands.

@@ -50,7 +50,7 @@ outbox_relay      sales.outbox_shards         UPDATE(lease_until) UPDATE(lease_m
 outbox_relay      sales.outbox_shards         UPDATE(scan_start)
 outbox_relay      sales.outbox_relays         SELECT INSERT DELETE
 outbox_relay      sales.outbox_relays         UPDATE(lease_until) UPDATE(lease_ms)
-outbox_relay      sales.outbox_dead_letters   INSERT SELECT(redriven_at)
+outbox_relay      sales.outbox_dead_letters   INSERT SELECT(redriven_at) SELECT(discarded_at)
 delivery_service  delivery.shipments          SELECT INSERT UPDATE(state) UPDATE(next_step_at)
 delivery_service  delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
 delivery_service  delivery.shipments          UPDATE(lease_token) UPDATE(lease_until)
@@ -97,6 +97,7 @@ sales_operator    sales.order_items           SELECT
 sales_operator    sales.order_status_history  SELECT
 sales_operator    sales.orders                SELECT
 sales_operator    sales.outbox_dead_letters   SELECT UPDATE(redriven_at) UPDATE(redrive_count)
+sales_operator    sales.outbox_dead_letters   UPDATE(discarded_at) UPDATE(discard_reason)
 sales_operator    sales.outbox_events         SELECT INSERT
 sales_operator    sales.outbox_relays         SELECT
 sales_operator    sales.outbox_shards         SELECT

@@ -17,6 +17,7 @@ pub use money::{Money, MoneyError};
 pub use order::{DraftError, OrderDraft, OrderId, OrderIdError};
 pub use status::{DeliveryStep, OrderStatus, Progress, UnknownStatus};
 pub use text::{
-    CancellationReason, CustomerId, ExternalReference, IdempotencyKey, IdempotencyKeyError,
-    MetadataKey, MetadataValue, MetadataValueError, Owner, ProductId, TextError,
+    CancellationReason, CustomerId, DiscardReason, ExternalReference, IdempotencyKey,
+    IdempotencyKeyError, MetadataKey, MetadataValue, MetadataValueError, Owner, ProductId,
+    TextError,
 };

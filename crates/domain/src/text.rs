@@ -73,6 +73,10 @@ identifier! {
     CancellationReason, 200
 }
 identifier! {
+    /// Why an operator discards dead letters.
+    DiscardReason, 200
+}
+identifier! {
     /// The owner of an order: the subject of the token that it was created with.
     Owner, 255
 }

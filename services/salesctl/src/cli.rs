@@ -33,11 +33,11 @@ enum Command {
     Token(token::Token),
     /// Creates, shows, lists and follows orders
     Orders(orders::Orders),
-    /// Shows the outbox, and redrives events that Kafka refused
+    /// Shows the outbox, and redrives or discards events that Kafka refused
     Outbox(outbox::Outbox),
     /// Shows delivery steps that Kafka refused, and redrives them
     Shipments(shipments::Shipments),
-    /// Shows records that a consumer could not process, and redrives them
+    /// Shows records that a consumer could not process, and redrives or discards them
     Dlq(dlq::Dlq),
     /// Places orders, follows them to Delivered, and prints how long each step took
     Demo(demo::Demo),

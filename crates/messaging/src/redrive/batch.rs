@@ -17,8 +17,8 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The result of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Records that were sent back.
-    pub sent: u64,
+    /// Records that were sent back or discarded.
+    pub done: u64,
     /// Records that were left, and are now at the end of the dead letter topic.
     pub left: u64,
     /// Records that should have been sent back, but that their topic refused.
@@ -46,48 +46,58 @@ impl Step {
     }
 }
 
-/// Records in the order in which they were read, each with whether it is sent back.
+/// What happens to a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    SentBack,
+    Discarded,
+    /// Written to the end of the dead letter topic.
+    Left,
+}
+
+/// Records in the order in which they were read.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    records: Vec<(Record, bool)>,
-    sent: usize,
+    records: Vec<(Record, Fate)>,
+    selected: usize,
     bytes: usize,
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, record: Record, sent: bool) {
-        self.sent += usize::from(sent);
+    pub(super) fn push(&mut self, record: Record, fate: Fate) {
+        self.selected += usize::from(fate != Fate::Left);
         self.bytes += record.bytes();
-        self.records.push((record, sent));
+        self.records.push((record, fate));
     }
 
-    /// Whether the batch has `most` records to send, or the maximum number of records or bytes.
+    /// Whether the batch has `most` selected records, or the maximum number of records or bytes.
     pub(super) fn is_full(&self, most: usize) -> bool {
-        self.sent >= most || self.records.len() >= MAX_RECORDS || self.bytes >= BATCH_BYTES
+        self.selected >= most || self.records.len() >= MAX_RECORDS || self.bytes >= BATCH_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Sends all records, waits for all delivery reports, and moves each position to the first
-    /// record that failed.
+    /// Sends all records except those to discard, waits for all delivery reports, and moves each
+    /// position to the first record that failed.
     pub(super) async fn settle(
         self,
         publisher: &Publisher,
         positions: &mut [Position],
     ) -> (Step, Result<(), PublishError>) {
         let results =
-            join_all(self.records.iter().map(|(record, sent)| send(publisher, record, *sent)));
+            join_all(self.records.iter().map(|(record, fate)| settle(publisher, record, *fate)));
         let results = results.await;
         let mut step = Step::default();
         let mut failure = None;
         let mut stuck = Vec::new();
-        for ((record, sent), result) in self.records.iter().zip(results) {
-            let (mut settled, mut is_left) = (result, !*sent);
-            if let (true, Err(PublishError::Refused(error))) = (*sent, &settled) {
+        for ((record, fate), result) in self.records.iter().zip(results) {
+            let (mut settled, mut fate) = (result, *fate);
+            if let (Fate::SentBack, Err(PublishError::Refused(error))) = (fate, &settled) {
                 step.refuse(record, error);
-                (settled, is_left) = (send(publisher, record, false).await, true);
+                fate = Fate::Left;
+                settled = settle(publisher, record, fate).await;
             }
             settled = match settled {
                 // The dead letter topic refuses the record too. It stays where it is, and later
@@ -96,12 +106,12 @@ impl Batch {
                     step.refuse(record, &error);
                     Ok(())
                 }
-                Ok(()) if is_left => {
+                Ok(()) if fate == Fate::Left => {
                     step.left += 1;
                     Ok(())
                 }
                 Ok(()) => {
-                    step.sent += 1;
+                    step.done += 1;
                     Ok(())
                 }
                 settled => settled,
@@ -120,11 +130,12 @@ impl Batch {
 }
 
 /// Sends a record back to its topic, or unchanged to the end of the dead letter topic. If the
-/// latter refuses it whole, it is truncated.
-async fn send(publisher: &Publisher, record: &Record, back: bool) -> Result<(), PublishError> {
+/// latter refuses it whole, it is truncated. A discarded record needs nothing.
+async fn settle(publisher: &Publisher, record: &Record, fate: Fate) -> Result<(), PublishError> {
     let letter = Letter(record);
-    match letter.origin().filter(|_| back) {
-        Some(topic) => publisher.forward(&letter.returned(), topic, &[]).await,
-        None => publish_letter(publisher, record, &record.topic, &[]).await,
+    match (fate, letter.origin()) {
+        (Fate::Discarded, _) => Ok(()),
+        (Fate::SentBack, Some(topic)) => publisher.forward(&letter.returned(), topic, &[]).await,
+        _ => publish_letter(publisher, record, &record.topic, &[]).await,
     }
 }

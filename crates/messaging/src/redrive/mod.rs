@@ -1,11 +1,13 @@
-//! Redrives dead letters: sends them back to the topic where they failed.
+//! Redrives dead letters: sends them back to the topic where they failed. Or discards them, in the
+//! same way, but without sending them.
 //!
 //! A dead letter topic is processed like a queue. The progress of redrives is the committed offset
-//! of a separate group, and every record before it has been sent back. A record that a redrive
-//! leaves, because its class is not selected or because it came back too often, must not be lost
-//! before that offset: it is written to the end of the topic again, unchanged. So there is one
-//! invariant: *a record that was not sent back is at or after the committed offset*. Records after
-//! the last one to send are not moved, and a redrive that has nothing to send changes nothing.
+//! of a separate group, and every record before it has been sent back or discarded. A record that a
+//! redrive leaves, because its class is not selected or because it came back too often, must not be
+//! lost before that offset: it is written to the end of the topic again, unchanged. So there is one
+//! invariant: *a record that was neither sent back nor discarded is at or after the committed
+//! offset*. Records after the last selected one are not moved, and a redrive that selects nothing
+//! changes nothing.
 //!
 //! An offset is committed after all records before it are acknowledged. A redrive that is killed
 //! can therefore send a record again, or leave one twice, but loses none. Two concurrent redrives
@@ -23,11 +25,11 @@ use uuid::Uuid;
 
 use crate::reader::{OffsetRange, Position, ReadError, TopicReader};
 use crate::{KafkaSettings, PublishError, Publisher};
-use batch::Batch;
+use batch::{Batch, Fate};
 pub use batch::{Refusal, Step};
 pub use letter::Letter;
 use selection::Choice;
-pub use selection::{Selection, Tally};
+pub use selection::{Action, Selection, Tally};
 
 /// The class in a tally for records without one.
 const NO_CLASS: &str = "none";
@@ -46,22 +48,22 @@ pub enum RedriveError {
     Overtaken(String),
 }
 
-/// What a redrive would do.
+/// What a redrive or a discard would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Number of records that it would send.
-    pub send: u64,
+    /// Number of records that it would send back or discard.
+    pub selected: u64,
     /// All pending records, by error class.
     pub classes: BTreeMap<String, Tally>,
     /// The time of the oldest dead letter in partitions without a committed offset. Either no
     /// redrive has run there, or its offset has expired. In the latter case the redrive would send
     /// some records again.
     pub oldest_without_offset: Option<DateTime<Utc>>,
-    /// The ranges up to the last record that it would send.
+    /// The ranges up to the last of them.
     ranges: Vec<OffsetRange>,
 }
 
-/// A redrive of one dead letter topic.
+/// A redrive of one dead letter topic, or a discard.
 pub struct Redrive {
     topic: String,
     selection: Selection,
@@ -92,7 +94,7 @@ pub fn is_dead_letter_topic_of(topic: &str, origin: &str) -> bool {
     group.is_some_and(|group| !group.is_empty())
 }
 
-/// The ranges of a dead letter topic that have not been sent back, within `kept`. `reader` must
+/// The ranges of a dead letter topic that were neither sent back nor discarded, within `kept`. `reader` must
 /// read for [`group_of`] the topic.
 pub async fn waiting(
     kept: &[OffsetRange],
@@ -132,7 +134,7 @@ impl Redrive {
         })
     }
 
-    /// Reads all pending records, and sends nothing. Calls `seen` with the number of records read,
+    /// Reads all pending records, and changes nothing. Calls `seen` with the number of records read,
     /// and the total.
     pub async fn plan(&mut self, mut seen: impl FnMut(u64, u64)) -> Result<Plan, RedriveError> {
         let kept = self.reader.kept().await?;
@@ -150,8 +152,9 @@ impl Redrive {
             let choice = self.selection.choose(letter);
             let class = letter.class().unwrap_or(NO_CLASS).to_owned();
             plan.classes.entry(class).or_default().count(choice);
-            if choice == Choice::Send && self.selection.most.is_none_or(|most| plan.send < most) {
-                plan.send += 1;
+            let most = self.selection.most.unwrap_or(u64::MAX);
+            if choice == Choice::Selected && plan.selected < most {
+                plan.selected += 1;
                 plan.include(record.partition, record.offset, &waiting);
             }
             read += 1;
@@ -182,14 +185,18 @@ impl Redrive {
         Ok(())
     }
 
-    /// Sends at most `most` records, leaves those between them that must be left, and commits the
-    /// progress. `None` at the end of the plan.
+    /// Sends back or discards at most `most` records, leaves those between them that must be left, and
+    /// commits the progress. `None` at the end of the plan.
     pub async fn step(&mut self, most: usize) -> Result<Option<Step>, RedriveError> {
         let mut batch = Batch::default();
         while !batch.is_full(most) {
             let Some(record) = self.reader.next().await? else { break };
-            let sent = self.selection.choose(Letter(&record)) == Choice::Send;
-            batch.push(record, sent);
+            let fate = match (self.selection.choose(Letter(&record)), self.selection.action) {
+                (Choice::Selected, Action::SendBack { .. }) => Fate::SentBack,
+                (Choice::Selected, Action::Discard) => Fate::Discarded,
+                _ => Fate::Left,
+            };
+            batch.push(record, fate);
         }
         if batch.is_empty() {
             return Ok(None);
@@ -251,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redrive_plan_ends_with_the_last_record_to_send() {
+    fn a_plan_ends_with_the_last_selected_record() {
         let mut plan = Plan::default();
         let waiting = [range(0, 10, 20), range(1, 5, 8)];
         plan.include(0, 12, &waiting);

@@ -1,4 +1,4 @@
-//! Selects the dead letters to send back.
+//! Selects the dead letters to send back or to discard.
 
 use super::letter::Letter;
 
@@ -7,16 +7,29 @@ use super::letter::Letter;
 pub struct Selection {
     /// Only this error class.
     pub class: Option<String>,
-    /// Maximum number of records to send.
+    /// Maximum number of records to select.
     pub most: Option<u64>,
-    /// A record that was redriven this often is left.
-    pub max_redrives: u32,
+    /// What is done with the selected records.
+    pub action: Action,
 }
 
-/// What a redrive does with a dead letter.
+/// What an operator does with dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Sends records back to their topic.
+    SendBack {
+        /// A record that was redriven this often is left.
+        max_redrives: u32,
+    },
+    /// Skips records, which are then never sent back. They stay in the dead letter topic for as long
+    /// as it keeps records.
+    Discard,
+}
+
+/// Whether a dead letter is selected, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    Send,
+    Selected,
     Unselected,
     TooOften,
     Stray,
@@ -25,24 +38,23 @@ pub(super) enum Choice {
 
 impl Selection {
     pub(super) fn choose(&self, letter: Letter<'_>) -> Choice {
-        if letter.origin().is_none() {
-            Choice::Stray
-        } else if letter.is_truncated() {
-            Choice::Truncated
-        } else if self.class.as_deref().is_some_and(|class| letter.class() != Some(class)) {
-            Choice::Unselected
-        } else if letter.redrive_count() >= self.max_redrives {
-            Choice::TooOften
-        } else {
-            Choice::Send
+        let unselected = self.class.as_deref().is_some_and(|class| letter.class() != Some(class));
+        match self.action {
+            Action::SendBack { .. } if letter.origin().is_none() => Choice::Stray,
+            Action::SendBack { .. } if letter.is_truncated() => Choice::Truncated,
+            _ if unselected => Choice::Unselected,
+            Action::SendBack { max_redrives } if letter.redrive_count() >= max_redrives => {
+                Choice::TooOften
+            }
+            _ => Choice::Selected,
         }
     }
 }
 
-/// Number of dead letters of one error class, by what a redrive does with them.
+/// Number of dead letters of one error class, by whether they are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Can be sent back.
+    /// Can be sent back or discarded.
     pub eligible: u64,
     /// Not of the selected class.
     pub unselected: u64,
@@ -57,7 +69,7 @@ pub struct Tally {
 impl Tally {
     pub(super) fn count(&mut self, choice: Choice) {
         *match choice {
-            Choice::Send => &mut self.eligible,
+            Choice::Selected => &mut self.eligible,
             Choice::Unselected => &mut self.unselected,
             Choice::TooOften => &mut self.too_often,
             Choice::Stray => &mut self.stray,
@@ -76,7 +88,7 @@ mod tests {
         let of = |class: Option<&str>| Selection {
             class: class.map(str::to_owned),
             most: None,
-            max_redrives: 2,
+            action: Action::SendBack { max_redrives: 2 },
         };
         let headers = |topic, count| {
             letter(&[
@@ -86,13 +98,32 @@ mod tests {
             ])
         };
         let fresh = headers("orders.v1", "1");
-        assert_eq!(of(None).choose(Letter(&fresh)), Choice::Send);
-        assert_eq!(of(Some("gap")).choose(Letter(&fresh)), Choice::Send);
+        assert_eq!(of(None).choose(Letter(&fresh)), Choice::Selected);
+        assert_eq!(of(Some("gap")).choose(Letter(&fresh)), Choice::Selected);
         assert_eq!(of(Some("tombstone")).choose(Letter(&fresh)), Choice::Unselected);
         assert_eq!(of(None).choose(Letter(&headers("orders.v1", "2"))), Choice::TooOften);
         assert_eq!(of(None).choose(Letter(&headers("elsewhere", "0"))), Choice::Stray);
         let mut beginning = fresh.clone();
         beginning.headers.push(("dlq-truncated".to_owned(), Some(b"5000000".to_vec())));
         assert_eq!(of(None).choose(Letter(&beginning)), Choice::Truncated);
+    }
+
+    #[test]
+    fn every_dead_letter_of_the_class_can_be_discarded() {
+        let of = |class: Option<&str>| Selection {
+            class: class.map(str::to_owned),
+            most: None,
+            action: Action::Discard,
+        };
+        for headers in [
+            &[("dlq-original-topic", "orders.v1"), ("dlq-redrive-count", "9")][..],
+            &[("dlq-original-topic", "elsewhere")],
+            &[("dlq-original-topic", "orders.v1"), ("dlq-truncated", "5000000")],
+        ] {
+            let letter = letter(&[headers, &[("dlq-error-class", "gap")]].concat());
+            assert_eq!(of(None).choose(Letter(&letter)), Choice::Selected);
+            assert_eq!(of(Some("gap")).choose(Letter(&letter)), Choice::Selected);
+            assert_eq!(of(Some("tombstone")).choose(Letter(&letter)), Choice::Unselected);
+        }
     }
 }

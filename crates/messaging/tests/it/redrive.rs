@@ -1,10 +1,11 @@
 use messaging::dead_letter::{DeadLetterReason, DeadLetters};
-use messaging::redrive::{Redrive, RedriveError, Selection};
+use messaging::redrive::{Action, Redrive, RedriveError, Selection};
 use messaging::{KafkaSettings, Record};
 use test_kit::{World, read_all};
 
 fn redrive(world: &World) -> Redrive {
-    let everything = Selection { class: None, most: None, max_redrives: 3 };
+    let action = Action::SendBack { max_redrives: 3 };
+    let everything = Selection { class: None, most: None, action };
     Redrive::new(&world.config(), &world.topics.delivery_events_dlq(), everything).unwrap()
 }
 
@@ -27,7 +28,7 @@ async fn a_redrive_with_an_outdated_plan_sends_nothing() {
     let (mut slow, mut quick) = (redrive(&world), redrive(&world));
     let slow_plan = slow.plan(|_, _| ()).await.unwrap();
     let plan = quick.plan(|_, _| ()).await.unwrap();
-    assert_eq!((slow_plan.send, plan.send), (3, 3));
+    assert_eq!((slow_plan.selected, plan.selected), (3, 3));
     quick.begin(&plan).await.unwrap();
     while quick.step(100).await.unwrap().is_some() {}
     assert!(matches!(slow.begin(&slow_plan).await, Err(RedriveError::Overtaken(_))));

@@ -34,7 +34,7 @@ pub struct Status {
     pub relays: Vec<Holder>,
     /// Shards that no live relay holds.
     pub unheld_shards: i64,
-    /// Number of dead letters that were not redriven.
+    /// Number of dead letters that wait for an operator.
     pub dead_letters: i64,
     /// Whether all dead letters were counted.
     pub dead_letters_complete: bool,
@@ -91,7 +91,8 @@ statement! {
 statement! {
     struct Waiting { limit: i64 } -> BigInt;
     "SELECT count(*) FROM (
-        SELECT FROM sales.outbox_dead_letters WHERE redriven_at IS NULL LIMIT " {BigInt = limit} "
+        SELECT FROM sales.outbox_dead_letters
+        WHERE redriven_at IS NULL AND discarded_at IS NULL LIMIT " {BigInt = limit} "
      ) AS waiting"
 }
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use contracts::outbox_events::OutboxDeadLettered;
 use domain::OrderId;
-use store::outbox::dead_letters::{DeadLetterFilter, Redrive, plan, redrive};
+use store::outbox::dead_letters::{DeadLetterFilter, Selection, plan, redrive};
 use store::outbox::shard_of;
 use test_kit::{World, outbox_event as event, put_into_outbox as put, read_all};
 
@@ -59,7 +59,7 @@ async fn a_redriven_event_that_is_refused_again_is_announced_again() {
     for round in 0..2 {
         assert_eq!(relay.run_once().await.unwrap().dead_lettered, 1);
         assert_eq!(relay.run_once().await.unwrap().published, 1);
-        let again = Redrive { filter: DeadLetterFilter::default(), max_redrives: 3 };
+        let again = Selection { filter: DeadLetterFilter::default(), max_redrives: 3 };
         let mut connection = store.connection().await.unwrap();
         let newest = plan(&mut connection, &again).await.unwrap().newest;
         assert_eq!(redrive(&mut connection, &again, newest, 10).await.unwrap(), 1, "{round}");

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod contracts;
 mod databases;
 pub(crate) mod demo;
+mod discard;
 pub(crate) mod dlq;
 pub(crate) mod migrate;
 pub(crate) mod orders;

@@ -22,11 +22,14 @@ async fn each_change_is_listed_with_who_made_it_and_its_outcome() {
     let dlq = world.topics.delivery_events_dlq();
     // A dry run changes nothing, and is not recorded.
     salesctl(&world, &["repair"]).await.succeeded();
+    salesctl(&world, &["outbox", "discard", "--reason", "test data"]).await.succeeded();
     for command in [
         &["outbox", "redrive", "--yes"][..],
+        &["outbox", "discard", "--yes", "--reason", "test data"],
         &["shipments", "redrive", "--yes", "--max", "7"],
         &["repair", "--yes"],
         &["dlq", "redrive", &dlq, "--yes", "--class", "panic"],
+        &["dlq", "discard", &dlq, "--yes", "--reason", "test data"],
     ] {
         salesctl(&world, command).await.succeeded();
     }
@@ -34,21 +37,25 @@ async fn each_change_is_listed_with_who_made_it_and_its_outcome() {
     assert_eq!(
         outcomes(&listed),
         [
-            ("redrive dead letters", "0 records were sent"),
+            ("discard dead letters", "0 records were discarded"),
+            ("redrive dead letters", "0 records were sent back"),
             ("repair", "0 events were put into the outbox"),
             ("redrive shipments", "0 steps were put back"),
+            ("discard outbox dead letters", "0 events were discarded"),
             ("redrive outbox", "0 events were put back"),
         ]
     );
     assert!(listed.as_array().unwrap().iter().all(|action| action["subject"] == "carol"));
-    assert_eq!(listed[2]["parameters"], json!({ "order": null, "max": 7 }));
-    assert_eq!(listed[0]["parameters"]["class"], "panic");
+    assert_eq!(listed[3]["parameters"], json!({ "order": null, "max": 7 }));
+    assert_eq!(listed[1]["parameters"]["class"], "panic");
+    assert_eq!(listed[0]["parameters"]["reason"], "test data");
+    assert_eq!(listed[4]["parameters"]["reason"], "test data");
 
     let one = answer(&world, &["audit", "--action", "repair", "--subject", "carol"]).await;
     assert_eq!(outcomes(&one), [("repair", "0 events were put into the outbox")]);
     assert_eq!(answer(&world, &["audit", "--subject", "dave"]).await, json!([]));
     let text = salesctl(&world, &["audit", "--limit", "1"]).await.succeeded();
-    assert!(text.contains("carol  redrive dead letters") && text.contains("0 records"), "{text}");
+    assert!(text.contains("carol  discard dead letters") && text.contains("0 records"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

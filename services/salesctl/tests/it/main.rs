@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod contracts;
 mod demo;
+mod discard;
 mod dlq;
 mod dlq_redrive;
 mod orders;

@@ -125,7 +125,7 @@ async fn dead_letters_are_listed_newest_first_and_shown_completely() {
         json!({
             "id": only[0]["id"], "eventId": first.attributes.id.to_string(), "orderId": order.to_string(),
             "topic": world.topics.order_events, "eventType": "order.created", "reason": "too large",
-            "deadLetteredAt": null, "enqueuedAt": null, "redrivenAt": null, "redriveCount": 0,
+            "deadLetteredAt": null, "enqueuedAt": null, "redrivenAt": null, "redriveCount": 0, "discardedAt": null, "discardReason": null,
             "occurredAt": contracts::timestamp_text(first.attributes.time), "payload": first.payload,
             "headers": {
                 "source": "/test", "data_schema": "urn:sales:order.created:1.1", "correlation_id": "checkout-17",

@@ -34,6 +34,10 @@ pub struct DeadLetter {
     pub redriven_at: Option<DateTime<Utc>>,
     /// How often the event was redriven, including this redrive.
     pub redrive_count: i32,
+    /// When an operator discarded it; `None` if none did.
+    pub discarded_at: Option<DateTime<Utc>>,
+    /// Why it was discarded.
+    pub discard_reason: Option<String>,
 }
 
 /// A dead letter with its event.
@@ -58,37 +62,50 @@ pub struct DeadLetterFilter {
     pub order: Option<OrderId>,
 }
 
-type RowTypes =
-    (BigInt, SqlUuid, SqlUuid, Text, Text, Text, Timestamptz, Nullable<Timestamptz>, Integer);
+type RowTypes = (
+    BigInt,
+    SqlUuid,
+    SqlUuid,
+    Text,
+    Text,
+    Text,
+    Timestamptz,
+    Nullable<Timestamptz>,
+    Integer,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+);
 
 statement! {
     struct List {
-        redriven: bool, topic: Option<String>, order: Option<Uuid>, limit: i64,
+        decided: bool, topic: Option<String>, order: Option<Uuid>, limit: i64,
     } -> RowTypes;
-    "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count
+    "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count,
+            discarded_at, discard_reason
      FROM sales.outbox_dead_letters
-     WHERE (redriven_at IS NULL OR " {Bool = redriven} ")
+     WHERE ((redriven_at IS NULL AND discarded_at IS NULL) OR " {Bool = decided} ")
        AND topic = COALESCE(" {Nullable<Text> = topic} ", topic)
        AND aggregate_id = COALESCE(" {Nullable<SqlUuid> = order} ", aggregate_id)
      ORDER BY id DESC LIMIT " {BigInt = limit}
 }
 
-/// The latest `limit` dead letters, newest first. Includes redriven ones only if `redriven` is set.
+/// The latest `limit` dead letters, newest first. Includes redriven and discarded
+/// ones only if `decided` is set.
 pub async fn list(
     connection: &mut Connection,
     filter: &DeadLetterFilter,
-    redriven: bool,
+    decided: bool,
     limit: i64,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let order = filter.order.map(OrderId::as_uuid);
-    let statement =
-        List { redriven: &redriven, topic: &filter.topic, order: &order, limit: &limit };
+    let statement = List { decided: &decided, topic: &filter.topic, order: &order, limit: &limit };
     Ok(statement.load(connection).await?)
 }
 
 statement! {
     struct Find { id: i64 } -> (RowTypes, EventColumns, Timestamptz);
     "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count,
+            discarded_at, discard_reason,
             event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at
      FROM sales.outbox_dead_letters WHERE id = " {BigInt = id}
 }

@@ -1,9 +1,11 @@
 //! Dead letters of the outbox: events that Kafka rejected permanently.
 //!
-//! A redrive keeps the row of the dead letter as an audit record. If the event is rejected again,
-//! it gets a new row. The outbox row carries the redrive count from one dead letter to the next.
+//! A redrive or a discard keeps the row of the dead letter as an audit record. If a redriven event is
+//! rejected again, it gets a new row. The outbox row carries the redrive count from one dead letter to the next.
 
+mod discard;
 mod list;
+mod plan;
 mod redrive;
 
 use contracts::message::EventMessage;
@@ -15,8 +17,10 @@ use crate::shards::HeldShard;
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
+pub use discard::discard;
 pub use list::{DeadLetter, DeadLetterDetails, DeadLetterFilter, find, list};
-pub use redrive::{Redrive, RedriveGroup, RedrivePlan, plan, redrive};
+pub use plan::{Group, Plan, Selection, plan};
+pub use redrive::redrive;
 
 statement! {
     /// One statement, so that the event is always in exactly one of the two tables. The lock on the

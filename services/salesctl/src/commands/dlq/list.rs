@@ -32,7 +32,7 @@ pub(super) struct List {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     topic: String,
-    /// Records that were not sent back.
+    /// Records that were neither sent back nor discarded.
     waiting: u64,
     /// All records in the topic.
     kept: u64,

@@ -1,7 +1,10 @@
 //! `salesctl dlq`: the records that a service could not process.
 
+mod change;
+mod discard;
 mod list;
 mod redrive;
+mod report;
 mod show;
 
 use std::process::ExitCode;
@@ -31,13 +34,21 @@ enum Command {
     /// headers `dlq-redrive-count` and `dlq-first-failed-at`. Every consumer group of the topic
     /// reads them again, not only the one that failed.
     ///
-    /// The next redrive skips records that were sent back. A record that is not sent back (another
+    /// The next redrive skips records that were sent back or discarded. A record that is not sent back (another
     /// class, redriven too often, or refused by its topic) but precedes one that is, is written
     /// unchanged to the end of the dead letter topic, and waits there.
     ///
     /// A redrive that is stopped or killed loses nothing: run it again to continue. The last few
     /// records may then be sent twice, as the same events. Run one redrive per topic at a time.
     Redrive(redrive::Redrive),
+    /// Discards dead letters: they are never sent back; a dry run unless --yes is given
+    ///
+    /// The records stay in the dead letter topic for as long as it keeps records, and `show --all`
+    /// shows them. They no longer count as waiting. This is the only remedy for a truncated record.
+    ///
+    /// A record of another class that precedes a discarded one is written unchanged to the end of
+    /// the dead letter topic, and waits there. Run one redrive or discard per topic at a time.
+    Discard(discard::Discard),
 }
 
 impl Dlq {
@@ -46,6 +57,7 @@ impl Dlq {
             Command::List(command) => command.run().await,
             Command::Show(command) => command.run().await,
             Command::Redrive(command) => command.run().await,
+            Command::Discard(command) => command.run().await,
         }
     }
 }

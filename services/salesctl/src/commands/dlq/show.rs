@@ -36,11 +36,11 @@ pub(super) struct Show {
     #[conf(long)]
     partition: Option<i32>,
 
-    /// Begins at this offset; includes records that were sent back
+    /// Begins at this offset; includes records that were sent back or discarded
     #[conf(long)]
     offset: Option<i64>,
 
-    /// Also records that were sent back
+    /// Also records that were sent back or discarded
     #[conf(long)]
     all: bool,
 

@@ -32,7 +32,7 @@ pub(super) struct DeadLetters {
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Also dead letters that were put back
+    /// Also dead letters that were put back or discarded
     #[conf(long)]
     all: bool,
 
@@ -85,6 +85,8 @@ fn json(letter: &DeadLetter) -> Value {
         "deadLetteredAt": timestamp_text(letter.dead_lettered_at),
         "redrivenAt": letter.redriven_at.map(timestamp_text),
         "redriveCount": letter.redrive_count,
+        "discardedAt": letter.discarded_at.map(timestamp_text),
+        "discardReason": letter.discard_reason,
     })
 }
 
@@ -94,9 +96,15 @@ fn text(letter: &DeadLetter) -> String {
         (None, 0) => String::new(),
         (None, count) => format!(", was put back {count} times"),
     };
+    let discarded = match (letter.discarded_at, &letter.discard_reason) {
+        (Some(at), Some(why)) => format!("\n    discarded {}: {why}", timestamp_text(at)),
+        _ => String::new(),
+    };
     let DeadLetter { id, event_type, order_id, topic, reason, .. } = letter;
     let at = timestamp_text(letter.dead_lettered_at);
-    format!("{id}  {at}  {event_type}  order {order_id}  to {topic}{redriven}\n    {reason}")
+    format!(
+        "{id}  {at}  {event_type}  order {order_id}  to {topic}{redriven}\n    {reason}{discarded}"
+    )
 }
 
 /// The payload is text, byte for byte.

@@ -1,6 +1,8 @@
 //! `salesctl outbox`: the events that wait for Kafka, and those that Kafka refused.
 
+mod change;
 mod dead_letters;
+mod discard;
 mod redrive;
 mod status;
 
@@ -31,6 +33,11 @@ enum Command {
     /// A redrive that is stopped or killed neither loses nor duplicates an event: run it again to
     /// continue.
     Redrive(redrive::Redrive),
+    /// Discards events that Kafka refused: they are never published; a dry run unless --yes is given
+    ///
+    /// The events stay in the table of dead letters, with the reason, and `dead-letters --all` shows
+    /// them. They no longer count as waiting, and cannot be redriven.
+    Discard(discard::Discard),
 }
 
 impl Outbox {
@@ -39,6 +46,7 @@ impl Outbox {
             Command::Status(command) => command.run().await,
             Command::DeadLetters(command) => command.run().await,
             Command::Redrive(command) => command.run().await,
+            Command::Discard(command) => command.run().await,
         }
     }
 }

@@ -3,6 +3,7 @@
 use contracts::delivery_events::DELIVERY_VERSION;
 use contracts::event_id::event_id;
 use domain::{DeliveryStep, OrderId};
+use messaging::Record;
 use messaging::dead_letter::{DeadLetterReason, DeadLetters};
 use test_kit::{World, eventually, produce, read_all};
 use uuid::Uuid;
@@ -200,6 +201,44 @@ async fn an_incomplete_or_altered_dead_letter_is_a_violation() {
     ];
     expected.sort();
     assert_eq!(words, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_record_no_longer_accounts_for_its_order_and_repair_sends_its_event_again() {
+    let system = delivered(2).await;
+    let (world, order) = (&system.world, any_order(&system.world).await);
+    let topics = &world.topics;
+    let delivered = read_all(&world.stack, &topics.delivery_events).await;
+    let is_last = |it: &Record| {
+        it.key.as_deref() == Some(order.as_bytes())
+            && it.header("ce_type") == Some(b"order.delivered")
+    };
+    let record = delivered.into_iter().find(is_last).unwrap();
+    let letters =
+        DeadLetters::new(&world.config(), &topics.delivery_events, &topics.status_group).unwrap();
+    let reason =
+        DeadLetterReason { class: "panic", message: "no".to_owned(), quotes_record: false };
+    letters.store(&record, &reason).await.unwrap();
+    let undo = format!(
+        "UPDATE sales.orders SET status = 'Shipped' WHERE id = '{order}';
+         DELETE FROM sales.order_status_history WHERE order_id = '{order}' AND status = 'Delivered'"
+    );
+    world.database.execute(&undo).await;
+    assert_eq!(verify(world, &[]).await.0, 0);
+
+    let dlq = topics.delivery_events_dlq();
+    let discard = ["dlq", "discard", &dlq, "--yes", "--reason", "a mistake"];
+    assert_eq!(answer(world, &discard).await["discarded"], 1);
+    let (code, report) = verify(world, &[]).await;
+    assert_eq!(code, 3, "{report:#}");
+    answer(world, &["repair", "--yes"]).await;
+    let (relay, consumer) = (system.start_relay(), system.start_status());
+    let status =
+        format!("SELECT count(*) FROM sales.orders WHERE id = '{order}' AND status = 'Delivered'");
+    world.database.until_count("it is delivered", &status, 1).await;
+    relay.stop().await;
+    consumer.stop().await;
+    assert_eq!(verify(world, &[]).await.0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
