@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo dev run up down status logs build release up-release test coverage bench load
+.PHONY: help demo dev run up down status logs build release up-release test coverage bench bench-check load
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
 .PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration doc lint fmt clean prerequisites
@@ -138,6 +138,12 @@ bench: ## measure the performance and compare it with targets, on a separate sta
 	$(local)/prerequisites bench
 	cargo build --locked --release --workspace
 	$(or $(CARGO_TARGET_DIR),target)/release/bench $(ARGS)
+
+bench-check: ## run the measurements of make bench briefly, with debug builds; their figures mean nothing
+	$(local)/prerequisites bench
+	cargo build --locked --workspace
+	$(or $(CARGO_TARGET_DIR),target)/debug/bench --rounds 1 --seconds 1 --backlog 10000 \
+	  --only machine,idle,creates,drain,latency,consumers,whole
 
 load: prerequisites ## place orders on the running system and measure the responses: make load ARGS="--rate 200"
 	cargo build --locked --package bench --profile $(PROFILE:debug=dev)

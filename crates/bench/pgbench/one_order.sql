@@ -5,10 +5,12 @@
 \set shard random(0, 63)
 WITH accepted AS (
     INSERT INTO sales.orders
-        (id, owner, idempotency_key, fingerprint, customer_id, total_amount, created_at, status)
+        (id, owner, idempotency_key, fingerprint, customer_id, total_amount, created_at,
+         external_reference, currency, metadata, status)
     -- uuidv7, as in the API: the index entries of new rows are in the same pages.
     VALUES (uuidv7(), :owner::text, 'bench-' || uuidv7(), decode(:fingerprint::text, 'hex'),
-        'customer-' || :customer::text, :total::numeric, clock_timestamp(), :status::text)
+        'customer-' || :customer::text, :total::numeric, clock_timestamp(),
+        NULL, :currency::text, NULL, :status::text)
     ON CONFLICT (owner, idempotency_key) DO NOTHING
     RETURNING id, created_at, status
 ), lines AS (

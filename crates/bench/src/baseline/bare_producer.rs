@@ -14,7 +14,7 @@ use crate::system::System;
 /// Records that are sent before their acknowledgements are awaited.
 const BATCH: usize = 2_000;
 const TOPIC: &str = "sales.order-events.v1";
-const VALUE: &str = r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-1","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#;
+const VALUE: &str = r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-1","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"currency":"EUR","createdAt":"2026-11-23T09:07:25.786Z"}"#;
 const HEADERS: [(&str, &str); 9] = [
     ("ce_specversion", "1.0"),
     ("ce_id", "07abd564-1201-56cb-8b5e-561f5173d2f6"),
@@ -22,7 +22,7 @@ const HEADERS: [(&str, &str); 9] = [
     ("ce_type", "order.created"),
     ("ce_time", "2026-11-23T09:07:25.786Z"),
     ("ce_subject", "01a207a8-ffda-708c-98b5-561f5173d2f6"),
-    ("ce_dataschema", "urn:sales:order.created:1.0"),
+    ("ce_dataschema", "urn:sales:order.created:1.1"),
     ("ce_correlationid", "6a1c5c0e-9f0e-4b0a-8a44-0d5f5be6b7d2"),
     ("content-type", "application/json"),
 ];

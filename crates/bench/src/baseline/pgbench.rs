@@ -13,7 +13,7 @@ use crate::system::{System, folder};
 pub(crate) const CLIENTS: u32 = 64;
 
 /// As long as the strings that the API writes for an order of `bench load`.
-const STRINGS: [(&str, &str); 11] = [
+const STRINGS: [(&str, &str); 12] = [
     ("owner", "bench"),
     ("fingerprint", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
     ("status", "Pending Shipment"),
@@ -21,15 +21,16 @@ const STRINGS: [(&str, &str); 11] = [
     ("quantity", "2"),
     ("price", "29.99"),
     ("total", "59.98"),
+    ("currency", "EUR"),
     ("topic", "sales.order-events.v1"),
     ("event_type", "order.created"),
     (
         "payload",
-        r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-500","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"createdAt":"2026-11-23T09:07:25.786Z"}"#,
+        r#"{"orderId":"01a207a8-ffda-708c-98b5-561f5173d2f6","sequence":1,"customerId":"customer-500","items":[{"productId":"widget","quantity":2,"price":29.99}],"totalAmount":59.98,"currency":"EUR","createdAt":"2026-11-23T09:07:25.786Z"}"#,
     ),
     (
         "headers",
-        r#"{"source":"/sales-api","dataSchema":"urn:sales:order.created:1.0","correlationId":"6a1c5c0e-9f0e-4b0a-8a44-0d5f5be6b7d2","traceparent":"00-a5a4adc0e42c691fd917b7f63b79ff4c-07abd564120156cb-01"}"#,
+        r#"{"source":"/sales-api","dataSchema":"urn:sales:order.created:1.1","correlationId":"6a1c5c0e-9f0e-4b0a-8a44-0d5f5be6b7d2","traceparent":"00-a5a4adc0e42c691fd917b7f63b79ff4c-07abd564120156cb-01"}"#,
     ),
 ];
 

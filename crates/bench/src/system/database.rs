@@ -32,8 +32,8 @@ impl System {
     /// state.
     pub(crate) fn empty_tables(&self) -> Result<(), Failure> {
         self.sql(&[
-            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.outbox_events,
-                delivery.shipments",
+            "TRUNCATE sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations,
+                sales.outbox_events, delivery.shipments",
             "CHECKPOINT",
         ])
     }
