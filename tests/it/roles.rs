@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::DateTime;
 use domain::OrderId;
 use messaging::Publisher;
 use serde_json::json;
@@ -217,7 +218,7 @@ async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
     let all_free = "UPDATE sales.outbox_shards SET owner = NULL, lease_until = '-infinity';
         DELETE FROM sales.outbox_relays";
     world.database.execute(all_free).await;
-    let held = share(&mut connection, QueueName::Outbox, successor, 60_000).await.unwrap();
+    let held = share(&mut connection, QueueName::Outbox, successor, 60_000, None).await.unwrap();
     let starts = starts(&mut connection, QueueName::Outbox).await;
     let claimed = claim(&mut connection, &starts, &[], 10).await.unwrap();
     let row = claimed.rows[0].clone();
@@ -225,7 +226,7 @@ async fn dead_lettering_and_redriving_work_with_the_rights_of_a_role() {
     assert_eq!(defer(&mut connection, &[(held, row)], "unavailable").await.unwrap(), 1);
     let share = extend(&mut connection, QueueName::Outbox, successor, 60_000).await.unwrap();
     assert_eq!(share.held.len(), 64);
-    release(&mut connection, QueueName::Outbox, successor).await.unwrap();
+    release(&mut connection, QueueName::Outbox, successor, None).await.unwrap();
     // The query of the relay's metrics.
     assert_eq!(sample_status(&mut connection, &starts).await.unwrap().dead_letters, 0);
 }
@@ -249,7 +250,8 @@ async fn a_dispatcher_defers_and_dead_letters_with_the_rights_of_its_role() {
     become_member(&mut world, "delivery_service").await;
     let mut connection = world.store().connection().await.unwrap();
     let (queue, dispatcher) = (QueueName::Shipments, Uuid::new_v4());
-    let held = share(&mut connection, queue, dispatcher, 60_000).await.unwrap();
+    let claimed = Some(DateTime::UNIX_EPOCH);
+    let held = share(&mut connection, queue, dispatcher, 60_000, claimed).await.unwrap();
     let starts = starts(&mut connection, queue).await;
     let steps = shipments::claim(&mut connection, &starts, &[], 10).await.unwrap().rows;
     let of = |step: &DueShipment| *held.iter().find(|held| held.shard == step.shard).unwrap();
@@ -260,7 +262,7 @@ async fn a_dispatcher_defers_and_dead_letters_with_the_rights_of_its_role() {
     // The query of the dispatcher's metrics.
     assert_eq!(shipments::status(&mut connection, &starts).await.unwrap().dead_letters, 1);
     assert_eq!(extend(&mut connection, queue, dispatcher, 60_000).await.unwrap().held.len(), 64);
-    release(&mut connection, queue, dispatcher).await.unwrap();
+    release(&mut connection, queue, dispatcher, claimed).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,10 +23,9 @@ use crate::{EngineSettings, PublishingError, Queue, Step};
 /// Publishes the events of a queue to Kafka.
 #[derive(Debug)]
 pub struct Engine<Q: Queue> {
-    database: Database,
+    shared: Arc<Shared<Q>>,
     leases: Leases,
     lanes: Vec<Lane<Q>>,
-    wakes: Wakes,
     heartbeat: Heartbeat,
 }
 
@@ -48,9 +47,9 @@ impl<Q: Queue> Engine<Q> {
         let shared = Arc::new(Shared {
             queue,
             settings,
-            database: database.clone(),
+            database,
             publisher,
-            wakes: wakes.clone(),
+            wakes,
             acknowledged: Mutex::default(),
         });
         let outage = Outage::of("queue or kafka");
@@ -58,12 +57,12 @@ impl<Q: Queue> Engine<Q> {
             Lane::new(number, shared.clone(), outage.shared(), heartbeat, breaker.clone())
         };
         let lanes = of_lanes.into_iter().enumerate().map(lane).collect();
-        Self { database, leases, lanes, wakes, heartbeat: of_leases }
+        Self { shared, leases, lanes, heartbeat: of_leases }
     }
 
     /// The notifications of the lanes.
     pub fn wakes(&self) -> Wakes {
-        self.wakes.clone()
+        self.shared.wakes.clone()
     }
 
     /// Adds the loops of the engine to a service: the lanes with their leases, the listener and the
@@ -73,7 +72,7 @@ impl<Q: Queue> Engine<Q> {
         let lanes = self.lanes.iter().map(|lane| lane.heartbeat.clone());
         std::iter::once(self.heartbeat.clone()).chain(lanes).for_each(|it| service.watch(it));
         let shutdown = service.tasks.shutdown();
-        let (database, wakes) = (self.database.clone(), self.wakes());
+        let (database, wakes) = (self.shared.database.clone(), self.wakes());
         let observer = observe::<Q>(database.clone(), wakes.clone(), shutdown.clone());
         service.tasks.add("observer", observer);
         service.tasks.add("listener", listen(Q::NAME, database, wakes, shutdown.clone()));
@@ -93,7 +92,7 @@ impl<Q: Queue> Engine<Q> {
                 Err(error) => outage.wait(&error, &shutdown).await,
             }
         }
-        if let Err(error) = self.leases.release().await {
+        if let Err(error) = self.leases.release(self.shared.queue.latest_claim()).await {
             tracing::warn!(error = %Chain(&error), "shards not given back; their leases will expire");
         }
         Ok(())
@@ -117,7 +116,7 @@ impl<Q: Queue> Engine<Q> {
                     None => return Ok(()),
                 },
                 () = sleep_until(renewal) => renewal = self.extend(window, &mut outage).await,
-                () = self.wakes.shards_free() => renewal = self.extend(window, &mut outage).await,
+                () = self.shared.wakes.shards_free() => renewal = self.extend(window, &mut outage).await,
             }
         }
     }
@@ -131,9 +130,9 @@ impl<Q: Queue> Engine<Q> {
             Ok(has_surplus) => {
                 outage.over();
                 let now = window.shards();
-                self.wakes.set_held(now);
+                self.shared.wakes.set_held(now);
                 if now != before {
-                    self.wakes.notify_all();
+                    self.shared.wakes.notify_all();
                 }
                 if has_surplus {
                     window.end();
@@ -145,8 +144,8 @@ impl<Q: Queue> Engine<Q> {
     }
 
     async fn renew(&mut self) -> Result<LeaseWindow, StoreError> {
-        let window = self.leases.renew().await?;
-        self.wakes.set_held(window.shards());
+        let window = self.leases.renew(self.shared.queue.latest_claim()).await?;
+        self.shared.wakes.set_held(window.shards());
         Ok(window)
     }
 

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use service_kit::convert::{count, millis};
 use store::shards::{self, HeldShard, QueueName, Shards, Share};
 use store::{Database, StoreError};
@@ -49,12 +50,16 @@ impl Leases {
     }
 
     /// Renews the leases, and takes or gives back shards for a fair share. Nothing may be in
-    /// flight.
-    pub(crate) async fn renew(&mut self) -> Result<LeaseWindow, StoreError> {
+    /// flight. See [`Queue::latest_claim`](crate::Queue::latest_claim).
+    pub(crate) async fn renew(
+        &mut self,
+        latest_claim: Option<DateTime<Utc>>,
+    ) -> Result<LeaseWindow, StoreError> {
         let since = Instant::now();
         let mut connection = self.database.connection().await?;
         let Self { queue, holder, length, .. } = *self;
-        let held = shards::share(&mut connection, queue, holder, millis(length)).await?;
+        let held =
+            shards::share(&mut connection, queue, holder, millis(length), latest_claim).await?;
         self.note(held.iter().map(|held| held.shard).collect());
         let leased = Mutex::new(Leased { held: held.into(), since });
         let (renewed, ended) = (Notify::new(), CancellationToken::new());
@@ -75,10 +80,13 @@ impl Leases {
         Ok(has_surplus)
     }
 
-    /// Gives all shards back at once.
-    pub(crate) async fn release(&self) -> Result<(), StoreError> {
+    /// Gives all shards back at once. Nothing may be in flight.
+    pub(crate) async fn release(
+        &self,
+        latest_claim: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        shards::release(&mut connection, self.queue, self.holder).await
+        shards::release(&mut connection, self.queue, self.holder, latest_claim).await
     }
 
     fn note(&mut self, now: HashSet<i16>) {

@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::message::EventMessage;
 use store::shards::{Claimed, Held, HeldShard, QueueName, QueueStatus, ShardStart};
 use store::{Connection, Database, StoreError};
@@ -41,6 +42,12 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
         _in_flight: &[Uuid],
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         ready(Ok(()))
+    }
+
+    /// When the latest row that this instance has claimed was due; `None` if rows have no such time.
+    /// The next holder of a shard must know, because the database's clock can be set back.
+    fn latest_claim(&self) -> Option<DateTime<Utc>> {
+        None
     }
 
     /// Reads the oldest due rows of each of these shards from its start, in order: at most

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use contracts::delivery_events::{CancellationRefused, StepReported};
 use contracts::message::{EventMessage, Origin};
 use domain::OrderId;
@@ -31,6 +31,11 @@ pub(crate) struct DueSteps {
 impl DueSteps {
     pub(crate) fn new(topic: String, delays: Delays) -> Self {
         Self { topic, delays, latest_due: AtomicI64::new(0) }
+    }
+
+    fn latest_due(&self) -> DateTime<Utc> {
+        let latest_due = self.latest_due.load(Ordering::Relaxed);
+        DateTime::from_timestamp_micros(latest_due).unwrap_or_default()
     }
 }
 
@@ -70,10 +75,8 @@ impl Queue for DueSteps {
         held: &[HeldShard],
         in_flight: &[Uuid],
     ) -> Result<(), StoreError> {
-        let latest_due = self.latest_due.load(Ordering::Relaxed);
-        let latest_due = DateTime::from_timestamp_micros(latest_due).unwrap_or_default();
         let decisions =
-            shipments::decide_cancellations(connection, held, in_flight, latest_due).await?;
+            shipments::decide_cancellations(connection, held, in_flight, self.latest_due()).await?;
         for decision in decisions {
             let outcome = if decision.accepted { "accepted" } else { "refused" };
             metrics::counter!("delivery_cancellations_total", "outcome" => outcome).increment(1);
@@ -81,6 +84,10 @@ impl Queue for DueSteps {
                 .record(decision.after.as_secs_f64());
         }
         Ok(())
+    }
+
+    fn latest_claim(&self) -> Option<DateTime<Utc>> {
+        Some(self.latest_due())
     }
 
     async fn claim(

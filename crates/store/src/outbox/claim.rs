@@ -231,7 +231,8 @@ mod tests {
         let order = OrderId::generate();
         put_into_outbox(&world, &[outbox_event(&world, order, "1")]).await;
         let mut connection = world.store().connection().await.unwrap();
-        let held = share(&mut connection, QueueName::Outbox, Uuid::new_v4(), 60_000).await.unwrap();
+        let held =
+            share(&mut connection, QueueName::Outbox, Uuid::new_v4(), 60_000, None).await.unwrap();
         let shards = ShardStart::beginnings();
         let first = claim(&mut connection, &shards, &[], 10).await.unwrap().rows.remove(0);
         let held = *held.iter().find(|held| held.shard == first.shard).unwrap();

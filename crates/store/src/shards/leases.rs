@@ -4,8 +4,9 @@
 //! That clock can be set, and a failover replaces it. A lease whose end is more than twice its
 //! length in the future counts as expired, so a clock change cannot make a lease last forever.
 
+use chrono::{DateTime, Utc};
 use diesel::Queryable;
-use diesel::sql_types::{Array, BigInt, Bool, Double, SmallInt, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, SmallInt, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -59,7 +60,14 @@ statement! {
 
 statement! {
     varying struct GiveBack { queue: QueueName, holder: Uuid, kept: Vec<i16> } -> ();
-    "UPDATE " (queue.shards()) " SET owner = NULL, lease_until = '-infinity'" (queue.note_claims()) "
+    "UPDATE " (queue.shards()) " SET owner = NULL, lease_until = '-infinity'
+     WHERE owner = " {SqlUuid = holder} " AND NOT shard = ANY(" {Array<SmallInt> = kept} ")"
+}
+
+statement! {
+    /// What the instance has claimed from the shards that it gives back. The outbox has no times.
+    struct NoteClaims { holder: Uuid, kept: Vec<i16>, latest: DateTime<Utc> } -> ();
+    "UPDATE delivery.shards SET claimed_until = greatest(claimed_until, " {Timestamptz = latest} ")
      WHERE owner = " {SqlUuid = holder} " AND NOT shard = ANY(" {Array<SmallInt> = kept} ")"
 }
 
@@ -154,12 +162,14 @@ pub async fn extend(
 }
 
 /// Like [`extend`], but releases the shards above the fair share. The caller must have no records
-/// in flight.
+/// in flight. `latest_claim` is when the latest row that it has claimed was due; `None` for the
+/// outbox, whose rows have no such time.
 pub async fn share(
     connection: &mut Connection,
     queue: QueueName,
     holder: Uuid,
     lease_ms: i64,
+    latest_claim: Option<DateTime<Utc>>,
 ) -> Result<Vec<HeldShard>, StoreError> {
     connection
         .transaction(async |connection| {
@@ -168,7 +178,7 @@ pub async fn share(
             let renew = Renew { queue, holder, lease_ms, limit: &fair_share };
             let mut held: Vec<HeldShard> = renew.load(connection).await?;
             let kept = held.iter().map(|held| held.shard).collect();
-            give_back(connection, queue, holder, &kept).await?;
+            give_back(connection, queue, holder, &kept, latest_claim).await?;
             take_up_to(connection, queue, holder, lease_ms, fair_share, &mut held).await?;
             Ok(held)
         })
@@ -207,15 +217,16 @@ fn count(held: &[HeldShard]) -> i64 {
 }
 
 /// Releases all shards and unregisters the instance, so that others need not wait for the leases to
-/// expire.
+/// expire. The same as for [`share`] applies to the caller.
 pub async fn release(
     connection: &mut Connection,
     queue: QueueName,
     holder: Uuid,
+    latest_claim: Option<DateTime<Utc>>,
 ) -> Result<(), StoreError> {
     connection
         .transaction(async |connection| {
-            give_back(connection, &queue, &holder, &Vec::new()).await?;
+            give_back(connection, &queue, &holder, &Vec::new(), latest_claim).await?;
             Leave { queue: &queue, holder: &holder }.execute(connection).await?;
             Ok(())
         })
@@ -228,7 +239,11 @@ async fn give_back(
     queue: &QueueName,
     holder: &Uuid,
     kept: &Vec<i16>,
+    latest_claim: Option<DateTime<Utc>>,
 ) -> Result<(), StoreError> {
+    if let (QueueName::Shipments, Some(latest)) = (queue, &latest_claim) {
+        NoteClaims { holder, kept, latest }.execute(connection).await?;
+    }
     let given_back = GiveBack { queue, holder, kept }.execute(connection).await?;
     if given_back > 0 {
         notify(connection, *queue, Notification::ShardsFree).await?;

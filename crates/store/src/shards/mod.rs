@@ -56,9 +56,9 @@ impl QueueName {
         self.of("sales.lease_lasts", "delivery.lease_lasts")
     }
 
-    /// Notes the end of a lease that is taken over or given back: its holder claimed nothing that
-    /// was due later, but if the clock is set back, it may have claimed what is not due any more.
-    /// The outbox has no times.
+    /// Notes the end of a lease that is taken over without having been given back: its holder claimed
+    /// nothing that was due later, but if the clock is set back, it may have claimed what is not due
+    /// any more. The outbox has no times.
     const fn note_claims(self) -> &'static str {
         self.of("", ", claimed_until = greatest(claimed_until, lease_until)")
     }

@@ -145,6 +145,23 @@ async fn a_request_before_its_order_cancels_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_would_ship_within_a_lease_is_cancelled_after_a_restart() {
+    let mut world = World::create().await;
+    world.set("DELIVERY_MIN_DELAY", 50_000).set("DELIVERY_MAX_DELAY", 50_000);
+    world.set("DELIVERY_LEASE", 60_000);
+    let order = OrderId::generate();
+    let first = world.start(build);
+    announce(&world, order).await;
+    until_shipments(&world, "true", 1).await;
+    first.stop().await;
+    let second = world.start(build);
+    request(&world, order).await;
+    until_shipments(&world, "state = 'Cancelled'", 1).await;
+    second.stop().await;
+    assert_eq!(types_of(&reported(&world).await, order), [ORDER_CANCELLED]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_whose_step_may_have_been_published_is_not_cancelled() {
     let world = slow_world().await;
     let (published, order) = (OrderId::generate(), OrderId::generate());

@@ -1,3 +1,4 @@
+use chrono::{DateTime, TimeDelta, Utc};
 use delivery_service::build;
 use domain::OrderId;
 use store::shards::{Claimed, HeldShard, QueueName, SHARDS, ScanStarts, release, share};
@@ -13,7 +14,7 @@ const UNCHANGED: &str = "SELECT count(*) FROM delivery.shipments
 const HELD: &str = "SELECT count(*) FROM delivery.shards WHERE owner IS NOT NULL";
 
 async fn held_by(connection: &mut Connection, dispatcher: Uuid, lease_ms: i64) -> Vec<HeldShard> {
-    share(connection, QueueName::Shipments, dispatcher, lease_ms).await.unwrap()
+    share(connection, QueueName::Shipments, dispatcher, lease_ms, None).await.unwrap()
 }
 
 fn shards(held: &[HeldShard]) -> Vec<i16> {
@@ -75,10 +76,10 @@ async fn a_shard_has_one_dispatcher_at_a_time() {
     all.extend(shards(&held_by(&mut connection, second, 60_000).await));
     all.sort_unstable();
     assert_eq!(all, (0..SHARDS).collect::<Vec<_>>());
-    release(&mut connection, QueueName::Shipments, first).await.unwrap();
+    release(&mut connection, QueueName::Shipments, first, None).await.unwrap();
     assert_eq!(held_by(&mut connection, second, 60_000).await.len(), 64);
     // The leases of the outbox are others.
-    let outbox = share(&mut connection, QueueName::Outbox, first, 60_000).await.unwrap();
+    let outbox = share(&mut connection, QueueName::Outbox, first, 60_000, None).await.unwrap();
     assert_eq!(outbox.len(), 64);
 }
 
@@ -272,12 +273,17 @@ async fn the_end_of_a_lease_from_before_the_clock_was_set_back_is_kept() {
     set_back(10).await;
     held_by(&mut connection, holder, 10_000).await;
     assert!(kept(9).await, "renewed");
-    set_back(20).await;
-    release(&mut connection, QueueName::Shipments, holder).await.unwrap();
-    assert!(kept(19).await, "given back");
+    // What is given back keeps only what was claimed, not the rest of the lease.
+    let latest = Utc::now() + TimeDelta::minutes(20);
+    release(&mut connection, QueueName::Shipments, holder, Some(latest)).await.unwrap();
+    assert!(kept(19).await && !kept(21).await, "given back");
     assert_eq!(
         held_by(&mut connection, other, 10_000).await.len(),
         usize::try_from(SHARDS).unwrap()
     );
     assert!(kept(19).await, "taken");
+    release(&mut connection, QueueName::Shipments, other, Some(DateTime::UNIX_EPOCH))
+        .await
+        .unwrap();
+    assert!(kept(19).await && !kept(21).await, "given back without a claim");
 }

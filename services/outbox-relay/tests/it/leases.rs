@@ -9,7 +9,7 @@ use crate::outbox::{relay, waiting};
 async fn held_by(world: &World, relay: Uuid, lease_ms: i64) -> Vec<HeldShard> {
     let store = world.store();
     let mut connection = store.connection().await.unwrap();
-    share(&mut connection, QueueName::Outbox, relay, lease_ms).await.unwrap()
+    share(&mut connection, QueueName::Outbox, relay, lease_ms, None).await.unwrap()
 }
 
 /// The only row of the outbox.

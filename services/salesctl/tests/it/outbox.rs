@@ -31,7 +31,7 @@ async fn outbox_status_reports_depth_age_deferrals_and_relays() {
     defer_first_event(&world, order).await;
     let relay = Uuid::new_v4();
     let mut connection = world.store().connection().await.unwrap();
-    share(&mut connection, QueueName::Outbox, relay, 60_000).await.unwrap();
+    share(&mut connection, QueueName::Outbox, relay, 60_000, None).await.unwrap();
     world
         .database
         .execute("UPDATE sales.outbox_shards SET lease_until = now() WHERE shard < 4")

@@ -149,7 +149,7 @@ impl Fixture {
             writers.push(connect().await);
         }
         let mut reader = connect().await;
-        let mut held = share(&mut reader, queue, Uuid::new_v4(), 600_000).await.unwrap();
+        let mut held = share(&mut reader, queue, Uuid::new_v4(), 600_000, None).await.unwrap();
         held.sort_by_key(|held| held.shard);
         Self { world, writers, reader, held, all: Shards::ALL.iter().collect() }
     }
