@@ -85,7 +85,7 @@ db-down: ## stop PostgreSQL and Kafka; the data stays
 db-create: build ## start both, and create missing schemas and topics
 	$(local)/database create
 
-db-setup: build ## db-create, and add 51 sample orders in every status; a second run adds nothing
+db-setup: build ## db-create, and add 51 sample orders, 17 each of three statuses; a second run adds nothing
 	$(local)/database setup
 
 db-reset: build ## stop all processes of the stack, delete its data, then db-setup

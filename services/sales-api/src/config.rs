@@ -68,8 +68,8 @@ pub struct Config {
     #[conf(env, default_value = "operator")]
     pub(crate) simulate_delivery: Simulators,
 
-    /// Secret that encrypts list cursors, at least 32 bytes, the same for all replicas; when unset,
-    /// `JWT_SECRET`, or else a random secret for each process
+    /// Secret that encrypts the cursors of lists and of the change feed, at least 32 bytes, the same for
+    /// all replicas; when unset, `JWT_SECRET`, or else a random secret for each process
     #[conf(env, secret, value_parser = parse_jwt_secret)]
     pub(crate) cursor_secret: Option<SecretString>,
 }
@@ -85,8 +85,8 @@ impl Config {
             return secret.expose_secret().as_bytes().to_vec();
         }
         tracing::warn!(
-            "CURSOR_SECRET is not set: list cursors are valid in this process only; \
-             set the same secret for all replicas"
+            "CURSOR_SECRET is not set: cursors of lists and of the change feed are valid in this process only, so \
+             followers lose their place when it stops; set the same secret for all replicas"
         );
         Uuid::new_v4().into_bytes().to_vec()
     }

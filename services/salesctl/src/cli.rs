@@ -31,7 +31,7 @@ enum Command {
     Contracts(contracts::Contracts),
     /// Prints a token for the API
     Token(token::Token),
-    /// Creates, shows, lists and follows orders
+    /// Creates, shows, lists, cancels and follows orders
     Orders(orders::Orders),
     /// Shows the outbox, and redrives or discards events that Kafka refused
     Outbox(outbox::Outbox),
@@ -41,10 +41,9 @@ enum Command {
     Dlq(dlq::Dlq),
     /// Places orders, follows them to Delivered, and prints how long each step took
     Demo(demo::Demo),
-    /// Adds 51 sample orders, the same number in every status, and waits until outbox-relay and
-    /// status-consumer have processed their events
+    /// Adds 51 sample orders, 17 each of Pending Shipment, Shipped and Delivered
     ///
-    /// Existing sample orders are not changed.
+    /// Waits until outbox-relay and status-consumer have processed their events. Existing sample orders are not changed.
     Seed(seed::Seed),
     /// Checks the invariants of the system (I1 to I7, I11), and names the orders that violate them
     ///

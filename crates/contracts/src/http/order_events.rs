@@ -49,6 +49,10 @@ pub struct OrderEvent {
     pub order_id: OrderId,
     /// The id of the customer.
     pub customer_id: String,
+    /// The shop's own number of the order, if the client gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schemas::external_reference, required = false)]
+    pub external_reference: Option<String>,
     /// The position in the history of the order: 1 Pending Shipment, 2 Shipped or Cancelled, 3
     /// Delivered.
     pub sequence: i16,

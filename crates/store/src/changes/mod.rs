@@ -39,6 +39,8 @@ pub struct Change {
     pub order_id: OrderId,
     /// The id of the customer.
     pub customer_id: String,
+    /// The shop's own number of the order.
+    pub external_reference: Option<String>,
     /// The position in the order's history.
     pub sequence: i16,
     /// The status.
@@ -67,23 +69,24 @@ statement! {
          WHERE position > 0 AND position > " {BigInt = after} " AND position < " {BigInt = closed} "
          ORDER BY position LIMIT " {BigInt = window} "
      )
-     SELECT whole.last, whole.rows, w.position, w.order_id, w.customer_id, w.sequence, w.status, w.occurred_at
+     SELECT whole.last, whole.rows, w.position, w.order_id, w.customer_id, w.external_reference, w.sequence, w.status, w.occurred_at
      FROM (SELECT max(position) AS last, count(*) AS rows FROM walked) whole
      LEFT JOIN LATERAL (
-         SELECT w.*, o.customer_id FROM walked w JOIN sales.orders o ON o.id = w.order_id
+         SELECT w.*, o.customer_id, o.external_reference FROM walked w JOIN sales.orders o ON o.id = w.order_id
          WHERE o.owner = COALESCE(" {Nullable<Text> = owner} ", o.owner)
          ORDER BY w.position LIMIT " {BigInt = limit} "
      ) w ON true
      ORDER BY w.position"
 }
 
-type ChangeColumns = (BigInt, SqlUuid, Text, SmallInt, Text, Timestamptz);
+type ChangeColumns = (BigInt, SqlUuid, Text, Nullable<Text>, SmallInt, Text, Timestamptz);
 
 #[derive(Queryable)]
 struct ChangeRow {
     position: i64,
     order_id: Uuid,
     customer_id: String,
+    external_reference: Option<String>,
     sequence: i16,
     status: String,
     at: DateTime<Utc>,
@@ -125,6 +128,7 @@ fn change(row: ChangeRow) -> Result<Change, StoreError> {
         position: row.position,
         order_id: row.order_id.into(),
         customer_id: row.customer_id,
+        external_reference: row.external_reference,
         sequence: row.sequence,
         status: row.status.parse().map_err(StoreError::corrupt("status"))?,
         at: row.at,

@@ -35,8 +35,8 @@ const RETRY_MS: std::ops::Range<u32> = 500..3000;
 
 /// A change as the API returns it.
 pub(crate) fn event(change: Change) -> OrderEvent {
-    let Change { order_id, customer_id, sequence, status, at, .. } = change;
-    OrderEvent { order_id, customer_id, sequence, status, at }
+    let Change { order_id, customer_id, external_reference, sequence, status, at, .. } = change;
+    OrderEvent { order_id, customer_id, external_reference, sequence, status, at }
 }
 
 /// One stream.

@@ -99,6 +99,7 @@ pub(crate) fn order_events() -> Value {
             "events": [{
                 "orderId": "01990000-0000-7000-8000-000000000001",
                 "customerId": "customer-123",
+                "externalReference": "1001",
                 "sequence": 2,
                 "status": "Shipped",
                 "at": "2026-03-01T12:00:05.120Z"

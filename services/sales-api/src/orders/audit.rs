@@ -9,13 +9,14 @@ use crate::auth::Caller;
 use crate::orders::error::OrderError;
 
 /// Acts on a connection. If the caller is an operator, the action is recorded before it begins, and
-/// its outcome afterwards. What owners do with their own orders is not recorded.
+/// its outcome afterwards, which `describe` tells. What owners do with their own orders is not recorded.
 pub(crate) async fn recorded<T>(
     database: &Database,
     caller: &Caller,
     action: &'static str,
     parameters: &Value,
     act: impl AsyncFnOnce(&mut Connection) -> Result<T, OrderError>,
+    describe: impl FnOnce(&T) -> &'static str,
 ) -> Result<T, OrderError> {
     let act = async || act(&mut *database.connection().await?).await;
     if !caller.is_operator() {
@@ -24,7 +25,7 @@ pub(crate) async fn recorded<T>(
     let parameters = &parameters.to_string();
     let new = NewAction { subject: Some(&caller.owner), action, parameters };
     operator_actions::recorded(database, &new, act, |result| match result {
-        Ok(_) => "done".to_owned(),
+        Ok(done) => describe(done).to_owned(),
         Err(error) => format!("failed: {}", Chain(error)),
     })
     .await

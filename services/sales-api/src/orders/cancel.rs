@@ -43,8 +43,13 @@ impl CancelOrder {
             event: event.message(cause.origin(&self.topic)),
         };
         let parameters = json!({ "orderId": order_id.as_uuid(), "reason": text });
-        recorded(&self.database, caller, "cancel order", &parameters, async |connection| {
-            self.store(connection, caller, &cancellation).await
+        let store =
+            async |connection: &mut Connection| self.store(connection, caller, &cancellation).await;
+        recorded(&self.database, caller, "cancel order", &parameters, store, |found| {
+            match found.order.status {
+                OrderStatus::Cancelled => "was cancelled already",
+                _ => "requested",
+            }
         })
         .await
     }

@@ -23,7 +23,9 @@ const TAG: usize = 16;
 
 /// The text is not a cursor, or a cursor of another list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a valid cursor for this subject and these filters")]
+#[error(
+    "is not a valid cursor for this subject and these filters; leave it out to begin with the first page"
+)]
 pub(crate) struct CursorError;
 
 /// Encrypts and decrypts cursors.

@@ -93,9 +93,16 @@ impl AuthorizedCaller<'_> {
     ) -> Result<(), OrderError> {
         let database = &self.simulate.database;
         let parameters = json!({ "orderId": order_id.as_uuid(), "step": step.as_str() });
-        recorded(database, self.caller, "simulate delivery", &parameters, async |connection| {
-            self.store(connection, order_id, step, cause).await
-        })
+        let store =
+            async |connection: &mut Connection| self.store(connection, order_id, step, cause).await;
+        recorded(
+            database,
+            self.caller,
+            "simulate delivery",
+            &parameters,
+            store,
+            |()| "event stored",
+        )
         .await
     }
 

@@ -260,9 +260,13 @@ async fn what_operators_do_is_recorded_with_its_outcome() {
     assert_eq!(
         rows,
         [
-            format!(r#"cancel order | {{"orderId":"{order}","reason":"ordered twice"}} | done"#),
+            format!(
+                r#"cancel order | {{"orderId":"{order}","reason":"ordered twice"}} | requested"#
+            ),
             format!(r#"cancel order | {{"orderId":"{order}","reason":null}} | {late}"#),
-            format!(r#"simulate delivery | {{"orderId":"{order}","step":"delivered"}} | done"#),
+            format!(
+                r#"simulate delivery | {{"orderId":"{order}","step":"delivered"}} | event stored"#
+            ),
         ]
     );
     let all = "SELECT count(*) FROM sales.operator_actions";

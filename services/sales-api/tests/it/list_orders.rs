@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::slice;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use test_kit::bearer;
 
 use crate::api::{Api, Response, item, operator};
@@ -134,6 +134,12 @@ async fn orders_are_found_by_their_external_reference() {
     assert!(ids(&api.get_as("alice", &format!("{path}&status=Shipped")).await).is_empty());
     let request = api.request(Method::GET, path).header("Authorization", operator());
     assert_eq!(ids(&Response::of(request).await), [of_bob, second, first]);
+
+    // The change feed has it too.
+    let feed = api.get_as("alice", "/api/orders/events").await.json()["data"]["events"].clone();
+    let references: Vec<_> =
+        feed.as_array().unwrap().iter().map(|it| it["externalReference"].clone()).collect();
+    assert_eq!(references, [json!("N&1"), json!("N&2"), json!("N&1"), Value::Null]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +171,7 @@ async fn a_cursor_of_another_list_or_another_subject_is_refused() {
     ] {
         let response = api.get_as(subject, &format!("/api/orders?{query}")).await;
         assert_eq!(response.problem(), "400 VALIDATION_FAILED");
-        let detail = "is not a valid cursor for this subject and these filters";
+        let detail = "is not a valid cursor for this subject and these filters; leave it out to begin with the first page";
         let errors = json!([{ "pointer": "query:cursor", "detail": detail }]);
         assert_eq!(response.json()["errors"], errors);
     }
@@ -183,7 +189,10 @@ async fn every_query_error_is_reported() {
       "detail": "the request is invalid, see errors",
       "errors": [
         {"detail":"must be a whole number from 1 to 100","pointer":"query:limit"},
-        {"detail":"is not a known parameter","pointer":"query:order"}
+        {
+          "detail": "is not a known parameter; known are customerId, externalReference, status, createdAfter, createdBefore, sort, limit, cursor",
+          "pointer": "query:order"
+        }
       ],
       "instance": "/api/orders",
       "status": 400,

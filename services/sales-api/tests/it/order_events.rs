@@ -161,9 +161,19 @@ async fn an_invalid_request_is_an_error_with_its_place() {
     ] {
         assert_eq!(pointer(events(&api, token, &query).await), place, "{query}");
     }
-    let stream = api.request(Method::GET, "/api/orders/events").header("Authorization", &token);
-    let stream = stream.header("Accept", "text/event-stream").header("Last-Event-ID", changed);
-    assert_eq!(pointer(Response::of(stream).await), "header:Last-Event-ID");
+    // Pages continue after this header too.
+    for accept in ["text/event-stream", "application/json"] {
+        let after = |id: &str| {
+            let feed =
+                api.request(Method::GET, "/api/orders/events").header("Authorization", &token);
+            feed.header("Accept", accept).header("Last-Event-ID", id)
+        };
+        assert_eq!(pointer(Response::of(after(&changed)).await), "header:Last-Event-ID");
+        if accept == "application/json" {
+            let page = Response::of(after(cursor)).await.json();
+            assert_eq!(page["data"]["events"], json!([]));
+        }
+    }
     // As after a restore of an older backup.
     let restart = "ALTER SEQUENCE sales.order_status_history_position_seq RESTART";
     api.world.database.execute(restart).await;

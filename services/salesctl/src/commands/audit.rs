@@ -41,7 +41,10 @@ impl Audit {
         let (subject, action) = (self.subject.as_deref(), self.action.as_deref());
         let actions = latest(&mut connection, subject, action, self.limit).await?;
         let listed = actions.iter().map(entry).collect::<Result<Vec<Value>, _>>()?;
-        self.output.print(&listed, || lines(&actions, line))
+        self.output.print(&listed, || match actions.as_slice() {
+            [] => "no actions".to_owned(),
+            actions => lines(actions, line),
+        })
     }
 }
 

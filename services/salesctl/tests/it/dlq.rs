@@ -69,10 +69,12 @@ async fn the_dead_letter_topics_are_listed_with_counts_by_class() {
 
     let topics = answer(&world, &["dlq", "list"]).await;
     let topic = |name: &str, count: u64, classes: Value| json!({ "topic": name, "waiting": count, "kept": count, "classes": classes, "exact": true });
+    let mut announcements = topic(&world.topics.dead_letters, 0, json!({}));
+    announcements["waiting"] = Value::Null;
     assert_eq!(
         topics,
         json!([
-            topic(&world.topics.dead_letters, 0, json!({})),
+            announcements,
             topic(
                 &world.topics.delivery_events_dlq(),
                 3,
@@ -106,7 +108,7 @@ async fn a_dead_letter_is_shown_completely_as_text_or_base64() {
     assert_eq!(
         *first,
         json!({
-            "topic": topic, "partition": 0, "offset": 0, "timestamp": null,
+            "topic": topic, "partition": 0, "offset": 0, "timestamp": null, "waiting": true,
             "dlq": [
                 { "name": "dlq-original-topic", "text": world.topics.delivery_events },
                 { "name": "dlq-original-partition", "text": "1" },

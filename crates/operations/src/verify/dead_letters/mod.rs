@@ -70,6 +70,8 @@ pub(crate) struct DeadLetters(HashMap<Origin, Letters>);
 struct Letters {
     /// The dead letters of one record: the offset of each, and what it holds of the original.
     copies: Vec<(i64, Kept)>,
+    /// How many of them wait. A redrive or a discard that leaves one writes it to the end again.
+    waiting: usize,
     compared: bool,
 }
 
@@ -92,12 +94,14 @@ impl Kept {
 }
 
 impl DeadLetters {
-    /// Adds a dead letter of the consumer of `stream`, whose original was in `topic`.
+    /// Adds a dead letter of the consumer of `stream`, whose original was in `topic`. `waits`: it was
+    /// neither sent back nor discarded.
     pub(crate) fn add(
         &mut self,
         stream: Stream,
         topic: &str,
         letter: &Record,
+        waits: bool,
         findings: &mut Findings,
     ) {
         findings.checked(Invariant::DeadLetters, 1);
@@ -134,12 +138,10 @@ impl DeadLetters {
             None => Kept::All(Digests::of(letter, original)),
         };
         letters.copies.push((letter.offset, kept));
-        if letters.copies.len() > 1 {
+        letters.waiting += usize::from(waits);
+        if waits && letters.waiting > 1 {
             findings.doubled_dead_letters.add(order, || {
-                format!(
-                    "{topic} {partition}/{offset} was dead-lettered {} times",
-                    letters.copies.len()
-                )
+                format!("{topic} {partition}/{offset} was dead-lettered {} times", letters.waiting)
             });
         }
     }

@@ -116,8 +116,9 @@ impl Topics<'_> {
             if !self.selection.includes(order_of(&letter)) {
                 return;
             }
-            collected.letters.add(stream, self.name(stream), &letter, collected.findings);
-            if let Some(order) = order_of(&letter).filter(|_| waits(&letter)) {
+            let waits = waits(&letter);
+            collected.letters.add(stream, self.name(stream), &letter, waits, collected.findings);
+            if let Some(order) = order_of(&letter).filter(|_| waits) {
                 collected.ledger.add_dead_letter(order, stream, letter.header("ce_type"));
             }
         })

@@ -27,7 +27,7 @@ pub(crate) fn feed_request(query: &str) -> Result<FeedRequest, ApiError> {
                 Ok(())
             }
             "limit" => number_in(&value, 1..=LARGEST_LIMIT).map(|limit| request.limit = limit),
-            _ => Err("is not a known parameter".to_owned()),
+            _ => Err("is not a known parameter; known are after, limit".to_owned()),
         };
         if let Err(detail) = read {
             errors.push(fault(&format!("query:{name}"), &detail));

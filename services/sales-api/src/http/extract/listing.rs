@@ -64,7 +64,11 @@ fn set(request: &mut ListingRequest, name: &str, value: Cow<'_, str>) -> Result<
             listing.limit = number_in(&value, 1..=LARGEST_LIMIT)?;
         }
         "cursor" => request.cursor = Some(value.into_owned()),
-        _ => return Err("is not a known parameter".to_owned()),
+        _ => {
+            return Err("is not a known parameter; known are customerId, externalReference, status, createdAfter, \
+                        createdBefore, sort, limit, cursor"
+                .to_owned());
+        }
     }
     Ok(())
 }
@@ -130,7 +134,7 @@ mod tests {
                 "query:limit must be a whole number from 1 to 100",
                 "query:status must be one of: Pending Shipment, Shipped, Delivered, Cancelled",
                 "query:createdAfter must be a timestamp of RFC 3339, such as 2026-03-01T12:00:00Z",
-                "query:customerid is not a known parameter",
+                "query:customerid is not a known parameter; known are customerId, externalReference, status, createdAfter, createdBefore, sort, limit, cursor",
                 "query:cursor appears more than once",
                 "query:customerId must be 1 to 64 characters long",
                 "query:sort must be one of: -createdAt, createdAt",

@@ -16,6 +16,10 @@ use crate::orders::cursor::Cursors;
 use crate::orders::error::OrderError;
 use crate::orders::feed::{After, Feed};
 
+/// What to do about a cursor that is not one of this feed.
+const INVALID_CURSOR: &str = "is not a cursor of this subject's feed: send the cursor of the last event that was handled, \
+    `end`, or nothing for the whole feed";
+
 /// Returns the changes of orders, oldest first
 ///
 /// Every status that an order of the caller reaches, each once and without gaps: those of one order
@@ -30,7 +34,7 @@ use crate::orders::feed::{After, Feed};
         ListOrderEvents,
         (
             "Last-Event-ID" = Option<String>, Header,
-            description = "The id of the last event of a stream; replaces `after`",
+            description = "The id of the last event of a stream; replaces `after`, for pages too",
             nullable = false,
             example = "AZkAAAAAcACAAAAAAAAAAZk5b8d1o2Yw4c7eQ0uJ9sE"
         )
@@ -53,18 +57,18 @@ pub(crate) async fn order_events(
 ) -> Result<HttpResponse, ApiError> {
     let mut wanted = feed_request(request.query_string())?;
     let (admission, owner) = Admission::of(&request)?;
-    if !accepts_stream(&request) {
-        let _permit = admission.admit(&owner)?;
-        let page = feed.page(&cursors, &caller, wanted).await;
-        let (page, next_cursor) = page.map_err(|error| with_pointer(error, "query:after"))?;
-        let events = page.changes.into_iter().map(event).collect();
-        let page = OrderEventPage { events, next_cursor };
-        return Ok(HttpResponse::Ok().json(Success::new(page)));
-    }
     let mut pointer = "query:after";
     if let Some(last) = request.headers().get(LAST_EVENT_ID) {
         wanted.after = After::Cursor(String::from_utf8_lossy(last.as_bytes()).into_owned());
         pointer = "header:Last-Event-ID";
+    }
+    if !accepts_stream(&request) {
+        let _permit = admission.admit(&owner)?;
+        let page = feed.page(&cursors, &caller, wanted).await;
+        let (page, next_cursor) = page.map_err(|error| with_pointer(error, pointer))?;
+        let events = page.changes.into_iter().map(event).collect();
+        let page = OrderEventPage { events, next_cursor };
+        return Ok(HttpResponse::Ok().json(Success::new(page)));
     }
     let permit = admission.admit_stream(&owner)?;
     let follower = feed.follow(&cursors, &caller, &wanted.after).await;
@@ -79,7 +83,7 @@ pub(crate) async fn order_events(
 /// The error, with the place of the cursor in the request.
 fn with_pointer(error: OrderError, pointer: &str) -> ApiError {
     match error {
-        OrderError::Cursor(error) => ApiError::Invalid(vec![fault(pointer, &error)]),
+        OrderError::Cursor(_) => ApiError::Invalid(vec![fault(pointer, &INVALID_CURSOR)]),
         error => error.into(),
     }
 }

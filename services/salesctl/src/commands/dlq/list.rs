@@ -32,8 +32,9 @@ pub(super) struct List {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     topic: String,
-    /// Records that were neither sent back nor discarded.
-    waiting: u64,
+    /// Records that were neither sent back nor discarded; `None` for announcements, which wait for
+    /// nobody.
+    waiting: Option<u64>,
     /// All records in the topic.
     kept: u64,
     /// Waiting records by error class.
@@ -71,7 +72,7 @@ async fn count(kafka: &KafkaSettings, topic: String) -> Result<Listed, Failure> 
     }
     let count = |ranges: &[OffsetRange]| ranges.iter().map(OffsetRange::count).sum::<u64>();
     Ok(Listed {
-        waiting: count(&waiting),
+        waiting: redrive::is_dead_letter_topic(&topic).then(|| count(&waiting)),
         kept: count(&kept),
         classes,
         exact: read < MAX_RECORDS_READ,
@@ -81,7 +82,8 @@ async fn count(kafka: &KafkaSettings, topic: String) -> Result<Listed, Failure> 
 
 impl Listed {
     fn text(&self) -> String {
-        let mut lines = vec![format!("{:>9} {:>9}  {}", self.waiting, self.kept, self.topic)];
+        let waiting = self.waiting.map_or_else(|| "-".to_owned(), |waiting| waiting.to_string());
+        let mut lines = vec![format!("{waiting:>9} {:>9}  {}", self.kept, self.topic)];
         lines.extend(self.classes.iter().map(|(class, count)| format!("{count:>9}  {class}")));
         if !self.exact {
             lines.push(format!("{:>9}  (classes of the oldest {MAX_RECORDS_READ} only)", ""));

@@ -60,18 +60,19 @@ impl Show {
         };
         let mut shown = Vec::new();
         for topic in names {
-            shown.extend(self.read(&topic).await?.into_iter().map(Shown::from));
+            shown.extend(self.read(&topic).await?);
         }
         self.output.print(&shown, || output::dead_letters(&shown, "\n\n", Shown::text))
     }
 
-    async fn read(&self, topic: &str) -> Result<Vec<Record>, Failure> {
+    async fn read(&self, topic: &str) -> Result<Vec<Shown>, Failure> {
         let mut reader = TopicReader::new(&self.kafka, topic, &redrive::group_of(topic))?;
         let kept = reader.kept().await?;
+        let waiting = redrive::waiting(&kept, &reader).await?;
         let mut ranges = match self.offset {
             Some(offset) => kept.iter().map(|range| from(*range, offset)).collect(),
             None if self.all => kept,
-            None => redrive::waiting(&kept, &reader).await?,
+            None => waiting.clone(),
         };
         ranges.retain(|range| self.partition.is_none_or(|partition| partition == range.partition));
         reader.begin(&ranges)?;
@@ -79,7 +80,10 @@ impl Show {
         while records.len() < self.limit
             && let Some(record) = reader.next().await?
         {
-            records.push(record);
+            let is_waiting = waiting
+                .iter()
+                .any(|range| range.partition == record.partition && range.from <= record.offset);
+            records.push(Shown::new(record, is_waiting));
         }
         Ok(records)
     }
@@ -95,6 +99,8 @@ struct Shown {
     partition: i32,
     offset: i64,
     timestamp: Option<String>,
+    /// Whether it was neither sent back nor discarded.
+    waiting: bool,
     /// The `dlq-` headers.
     dlq: Vec<Named>,
     key: Option<Bytes>,
@@ -127,8 +133,8 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
-impl From<Record> for Shown {
-    fn from(record: Record) -> Self {
+impl Shown {
+    fn new(record: Record, waiting: bool) -> Self {
         let named = |(name, value): (String, Option<Vec<u8>>)| Named {
             name,
             value: value.map(Bytes::from),
@@ -141,6 +147,7 @@ impl From<Record> for Shown {
             partition: record.partition,
             offset: record.offset,
             timestamp: timestamp.map(timestamp_text),
+            waiting,
             dlq,
             key: record.key.map(Bytes::from),
             value: record.value.map(Bytes::from),
@@ -153,7 +160,8 @@ impl Shown {
     fn text(&self) -> String {
         let time = self.timestamp.as_deref().unwrap_or_default();
         let place = format!("{}[{}]@{}", self.topic, self.partition, self.offset);
-        let mut lines = vec![format!("{place}  {time}")];
+        let state = if self.waiting { "" } else { "  (sent back or discarded)" };
+        let mut lines = vec![format!("{place}  {time}{state}")];
         let named = |named: &Named| format!("  {}: {}", named.name, text(named.value.as_ref()));
         lines.extend(self.dlq.iter().chain(&self.headers).map(named));
         lines.push(format!("  key: {}", text(self.key.as_ref())));

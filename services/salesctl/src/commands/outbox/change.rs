@@ -68,6 +68,9 @@ impl Target {
     pub(super) async fn change(self, change: Change) -> Result<ExitCode, Failure> {
         let selection = self.selection(&change.action)?;
         let plan = dead_letters::plan(&mut *connect(&self.database).await?, &selection).await?;
+        if let (Some(id), []) = (self.id, plan.groups.as_slice()) {
+            return Err(format!("there is no dead letter {id} that waits").into());
+        }
         let mut report = Report::new(&change, plan);
         if change.apply {
             let act = async || {
