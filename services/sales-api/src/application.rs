@@ -4,6 +4,7 @@ use std::io;
 
 use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpServer, web};
+use auth::TokenVerifier;
 use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::config::open_files;
 use service_kit::lifecycle::service::Service;
@@ -11,7 +12,6 @@ use service_kit::lifecycle::tasks::ServiceError;
 use store::Database;
 
 use crate::Config;
-use crate::auth::TokenVerifier;
 use crate::http::extract::caller::fetch_missing_key;
 use crate::http::middleware::cors::cors;
 use crate::http::middleware::request_metrics::init_error_series;

@@ -1,5 +1,6 @@
 //! The settings of sales-api.
 
+use auth::TokenSettings;
 use conf::Conf;
 use contracts::topics;
 use secrecy::{ExposeSecret, SecretString};
@@ -9,7 +10,6 @@ use service_kit::telemetry::build_info;
 use store::DatabaseSettings;
 use uuid::Uuid;
 
-use crate::auth::TokenSettings;
 use crate::http::middleware::settings::LimitSettings;
 use crate::inventory::InventorySettings;
 use crate::orders::currencies::Currencies;
@@ -81,7 +81,7 @@ impl Config {
 
     /// The secret that encrypts cursors. If none is configured, it is random for each process.
     pub(crate) fn cursor_secret(&self) -> Vec<u8> {
-        if let Some(secret) = self.cursor_secret.as_ref().or(self.tokens.jwt_secret.as_ref()) {
+        if let Some(secret) = self.cursor_secret.as_ref().or(self.tokens.secret()) {
             return secret.expose_secret().as_bytes().to_vec();
         }
         tracing::warn!(

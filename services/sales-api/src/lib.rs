@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod application;
-mod auth;
 mod config;
 mod http;
 mod inventory;

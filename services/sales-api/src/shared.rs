@@ -3,10 +3,10 @@
 use std::io;
 
 use actix_web::web::{Data, ServiceConfig};
+use auth::TokenVerifier;
 use store::Database;
 
 use crate::Config;
-use crate::auth::TokenVerifier;
 use crate::http::admission::Admission;
 use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::routes::health::DatabaseStatus;

@@ -1,11 +1,11 @@
 //! The record of what operators do over the API.
 
+use auth::Caller;
 use serde_json::Value;
 use service_kit::Chain;
 use store::operator_actions::{self, NewAction};
 use store::{Connection, Database};
 
-use crate::auth::Caller;
 use crate::orders::error::OrderError;
 
 /// Acts on a connection. If the caller is an operator, the action is recorded before it begins, and

@@ -1,6 +1,7 @@
 //! Requests to cancel an order: stores the request with its event. delivery-service decides, and
 //! status-consumer applies the decision.
 
+use auth::Caller;
 use chrono::{SubsecRound, Utc};
 use contracts::order_events::CancellationRequested;
 use domain::{CancellationReason, OrderId, OrderStatus};
@@ -8,7 +9,6 @@ use serde_json::json;
 use store::orders::{self, NewCancellation, OrderWithHistory};
 use store::{Connection, Database};
 
-use crate::auth::Caller;
 use crate::orders::Cause;
 use crate::orders::audit::recorded;
 use crate::orders::error::OrderError;

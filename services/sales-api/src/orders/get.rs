@@ -1,10 +1,10 @@
 //! Reads an order with its history.
 
+use auth::Caller;
 use domain::OrderId;
 use store::Database;
 use store::orders::{self, OrderWithHistory};
 
-use crate::auth::Caller;
 use crate::orders::error::OrderError;
 
 /// The order and its history. The order of another owner does not exist for a caller.

@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 
+use auth::Caller;
 use chrono::{SubsecRound, Utc};
 use contracts::delivery_events::StepReported;
 use domain::{DeliveryStep, OrderId, OrderStatus, Progress};
@@ -12,7 +13,6 @@ use serde_json::json;
 use store::orders::{self, OrderWithHistory};
 use store::{Connection, Database, outbox};
 
-use crate::auth::Caller;
 use crate::orders::Cause;
 use crate::orders::audit::recorded;
 use crate::orders::error::OrderError;

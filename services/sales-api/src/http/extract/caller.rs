@@ -4,19 +4,19 @@ use std::future::{Ready, ready};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
+use auth::{Caller, TokenError, TokenVerifier};
 
-use crate::auth::{Caller, TokenError, TokenVerifier};
 use crate::http::admission::Subject;
 use crate::http::middleware::rate_limit::RateLimit;
 use crate::http::problem::ApiError;
 
-/// Maximum length of an `Authorization` header: many times a usual token, and cheap to verify.
-const MAX_HEADER_BYTES: usize = 8192;
+/// The sender of a request whose token was verified.
+pub(crate) struct Authenticated(pub(crate) Caller);
 
-impl FromRequest for Caller {
+impl FromRequest for Authenticated {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -32,7 +32,7 @@ impl FromRequest for Caller {
             TokenError::NoKeys => ApiError::KeysUnavailable,
             error => ApiError::Unauthorized(error),
         });
-        ready(caller.and_then(|caller| check_rate_limit(request, caller)))
+        ready(caller.and_then(|caller| check_rate_limit(request, caller)).map(Self))
     }
 }
 
@@ -61,17 +61,5 @@ fn check_rate_limit(request: &HttpRequest, caller: Caller) -> Result<Caller, Api
 }
 
 fn bearer_token(request: &HttpRequest) -> Result<&str, TokenError> {
-    let mut headers = request.headers().get_all(AUTHORIZATION);
-    let header = headers.next().ok_or(TokenError::Missing)?;
-    // A proxy in front of the service may have verified the other one.
-    if headers.next().is_some() {
-        return Err(TokenError::Ambiguous);
-    }
-    if header.len() > MAX_HEADER_BYTES {
-        return Err(TokenError::TooLong);
-    }
-    match header.to_str().ok().and_then(|value| value.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(TokenError::Missing),
-    }
+    auth::bearer_token(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes))
 }

@@ -10,6 +10,7 @@ mod metadata;
 mod order;
 mod simulation;
 
+pub(crate) use caller::Authenticated;
 pub(crate) use cancellation::cancellation_reason;
 pub(crate) use feed::feed_request;
 pub(crate) use listing::listing;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use auth::TokenError;
 use contracts::problem::{Problem, Shortage};
 use domain::{DeliveryStep, OrderStatus};
 use store::StoreError;
 
 use super::{ApiError, fault};
-use crate::auth::TokenError;
 use crate::inventory::InventoryError;
 use crate::orders::error::OrderError;
 

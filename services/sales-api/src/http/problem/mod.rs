@@ -9,12 +9,12 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use auth::TokenError;
 use contracts::problem::{CONTENT_TYPE, Fault, Problem, Shortage};
 use service_kit::Chain;
 use service_kit::telemetry::trace;
 use store::StoreError;
 
-use crate::auth::TokenError;
 use crate::inventory::{InventoryError, StockError};
 use crate::orders::error::OrderError;
 use crate::orders::writer::BatchError;

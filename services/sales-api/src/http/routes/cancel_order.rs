@@ -6,8 +6,8 @@ use contracts::http::{CancelOrder as CancelOrderBody, OrderDetails, Success};
 use domain::OrderStatus;
 
 use super::get_order::details;
-use crate::auth::Caller;
 use crate::http::examples;
+use crate::http::extract::Authenticated;
 use crate::http::extract::body::OptionalJsonBody;
 use crate::http::extract::cancellation_reason;
 use crate::http::problem::ApiError;
@@ -41,7 +41,7 @@ use crate::orders::cancel::CancelOrder;
     )
 )]
 pub(crate) async fn cancel_order(
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     order_id: web::Path<String>,
     cause: web::ReqData<Cause>,
     cancel: web::Data<CancelOrder>,

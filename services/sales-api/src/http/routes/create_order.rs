@@ -6,8 +6,8 @@ use contracts::http::{CreateOrder as CreateOrderBody, CreatedOrder, IDEMPOTENT_R
 use domain::{Currency, OrderStatus};
 use store::orders::{NewOrder, Order};
 
-use crate::auth::Caller;
 use crate::http::examples;
+use crate::http::extract::Authenticated;
 use crate::http::extract::body::JsonBody;
 use crate::http::extract::order_request;
 use crate::http::problem::ApiError;
@@ -52,7 +52,7 @@ use crate::orders::create::{CreateOrder, Placed};
     ))
 )]
 pub(crate) async fn create_order(
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     cause: web::ReqData<Cause>,
     create: web::Data<CreateOrder>,
     request: HttpRequest,

@@ -4,6 +4,7 @@ use actix_web::http::header::{
     CACHE_CONTROL, ContentType, ETag, EntityTag, Header, IF_NONE_MATCH, IfNoneMatch,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
+use auth::Caller;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::http::{
@@ -15,9 +16,9 @@ use sha2::{Digest, Sha256};
 use store::Database;
 use store::orders::{self, Cancellation, OrderWithHistory};
 
-use crate::auth::Caller;
 use crate::http::admission::Permit;
 use crate::http::examples;
+use crate::http::extract::Authenticated;
 use crate::http::problem::ApiError;
 use crate::orders::get;
 
@@ -52,7 +53,7 @@ use crate::orders::get;
     )
 )]
 pub(crate) async fn get_order(
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     _permit: Permit,
     request: HttpRequest,
     order_id: web::Path<String>,

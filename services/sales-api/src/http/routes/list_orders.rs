@@ -1,13 +1,14 @@
 //! `GET /api/orders`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use auth::Caller;
 use contracts::http::{ListOrders, OrderPage, OrderSummary, Success};
 use store::Database;
 use store::orders::ListedOrder;
 
-use crate::auth::Caller;
 use crate::http::admission::Permit;
 use crate::http::examples;
+use crate::http::extract::Authenticated;
 use crate::http::extract::listing;
 use crate::http::problem::ApiError;
 use crate::orders::cursor::Cursors;
@@ -32,7 +33,7 @@ use crate::orders::list;
     ))
 )]
 pub(crate) async fn list_orders(
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     _permit: Permit,
     database: web::Data<Database>,
     cursors: web::Data<Cursors>,

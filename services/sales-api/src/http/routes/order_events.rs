@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use contracts::http::{ListOrderEvents, OrderEventPage, Success};
 use service_kit::close_connections::Stopping;
 
-use crate::auth::Caller;
 use crate::http::admission::Admission;
 use crate::http::event_stream::{self, LAST_EVENT_ID, event};
 use crate::http::examples;
+use crate::http::extract::Authenticated;
 use crate::http::extract::feed_request;
 use crate::http::problem::{ApiError, fault};
 use crate::orders::cursor::Cursors;
@@ -49,7 +49,7 @@ const INVALID_CURSOR: &str = "is not a cursor of this subject's feed: send the c
     ))
 )]
 pub(crate) async fn order_events(
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     request: HttpRequest,
     feed: web::Data<Feed>,
     cursors: web::Data<Cursors>,

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, web};
 use contracts::http::{Done, SimulateDelivery as SimulateDeliveryBody};
 
-use crate::auth::Caller;
 use crate::http::examples;
+use crate::http::extract::Authenticated;
 use crate::http::extract::body::JsonBody;
 use crate::http::extract::simulated_step;
 use crate::http::problem::ApiError;
@@ -29,7 +29,7 @@ use crate::orders::simulate::SimulateDelivery;
     ))
 )]
 pub(crate) async fn simulate_delivery(
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     order_id: web::Path<String>,
     cause: web::ReqData<Cause>,
     simulate: web::Data<SimulateDelivery>,

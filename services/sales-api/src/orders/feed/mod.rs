@@ -3,13 +3,13 @@
 mod follower;
 mod horizon;
 
+use auth::Caller;
 use domain::Owner;
 use store::Database;
 use store::changes::{self, ChangePage, Closed};
 
 pub(crate) use self::follower::Follower;
 pub(crate) use self::horizon::Horizon;
-use crate::auth::Caller;
 use crate::orders::cursor::{CursorError, Cursors};
 use crate::orders::error::OrderError;
 

@@ -8,14 +8,14 @@ use secrecy::ExposeSecret;
 use service_kit::health::ProbeFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::claims::{Caller, Check, TokenError};
-use super::issuer_keys::IssuerKeys;
-use super::keys::VerificationKey;
-use super::settings::TokenSettings;
+use crate::claims::{Caller, Check, TokenError};
+use crate::issuer_keys::IssuerKeys;
+use crate::keys::VerificationKey;
+use crate::settings::TokenSettings;
 
 /// Verifies tokens. The key determines the algorithm, never the token. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct TokenVerifier(Keys);
+pub struct TokenVerifier(Keys);
 
 #[derive(Clone)]
 enum Keys {
@@ -26,7 +26,8 @@ enum Keys {
 }
 
 impl TokenVerifier {
-    pub(crate) fn new(settings: &TokenSettings) -> reqwest::Result<Self> {
+    /// A verifier that has not fetched any keys yet. Fails if the client for them cannot be built.
+    pub fn new(settings: &TokenSettings) -> reqwest::Result<Self> {
         if let Some(keys) = IssuerKeys::new(settings)? {
             return Ok(Self(Keys::OfIssuer(Arc::new(keys))));
         }
@@ -40,7 +41,7 @@ impl TokenVerifier {
     }
 
     /// Verifies a token, and returns its caller.
-    pub(crate) fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+    pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let claims = match &self.0 {
             Keys::One(check) => check.claims(token),
             Keys::OfIssuer(keys) => keys.find(&kid(token)?, |check| check.claims(token))?,
@@ -49,12 +50,12 @@ impl TokenVerifier {
     }
 
     /// Whether keys can be requested from an issuer.
-    pub(crate) fn can_fetch(&self) -> bool {
+    pub fn can_fetch(&self) -> bool {
         matches!(&self.0, Keys::OfIssuer(keys) if keys.can_fetch())
     }
 
     /// Requests the key of a token from the issuer, if it is unknown.
-    pub(crate) async fn fetch_key_of(&self, token: &str) {
+    pub async fn fetch_key_of(&self, token: &str) {
         if let Keys::OfIssuer(keys) = &self.0
             && let Ok(kid) = kid(token)
             && keys.find(&kid, |_| ()).is_err()
@@ -64,7 +65,7 @@ impl TokenVerifier {
     }
 
     /// Keeps the keys up to date until `shutdown`.
-    pub(crate) async fn refresh_keys(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub async fn refresh_keys(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         match &self.0 {
             Keys::One(_) => shutdown.cancelled().await,
             Keys::OfIssuer(keys) => keys.refresh(shutdown).await?,
@@ -73,7 +74,7 @@ impl TokenVerifier {
     }
 
     /// A readiness probe, if the keys can be missing.
-    pub(crate) fn probe(&self) -> Option<impl Fn() -> ProbeFuture + Send + Sync + use<>> {
+    pub fn probe(&self) -> Option<impl Fn() -> ProbeFuture + Send + Sync + use<>> {
         match &self.0 {
             Keys::One(_) => None,
             Keys::OfIssuer(keys) => {

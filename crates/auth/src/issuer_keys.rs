@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::claims::{Check, TokenError};
-use super::jwks::KeySet;
-use super::settings::{TokenSettings, read_key_set};
+use crate::claims::{Check, TokenError};
+use crate::jwks::KeySet;
+use crate::settings::{TokenSettings, read_key_set};
 
 /// Timeout of a request to the issuer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ enum Source {
 }
 
 /// The keys of an issuer, each with the checks for its tokens.
-pub(super) struct IssuerKeys {
+pub(crate) struct IssuerKeys {
     source: Source,
     settings: TokenSettings,
     current: RwLock<Option<Arc<HashMap<String, Check>>>>,
@@ -50,7 +50,7 @@ pub(super) struct IssuerKeys {
 
 impl IssuerKeys {
     /// The keys of the file or the URL in the settings, or `None` if neither is set.
-    pub(super) fn new(settings: &TokenSettings) -> reqwest::Result<Option<Self>> {
+    pub(crate) fn new(settings: &TokenSettings) -> reqwest::Result<Option<Self>> {
         let source = match (&settings.jwt_jwks_file, &settings.jwt_jwks_url) {
             (Some(file), _) => {
                 Source::File { path: file.path.clone(), watched: file.watched.clone() }
@@ -75,7 +75,7 @@ impl IssuerKeys {
     }
 
     /// Looks up a key by its `kid`.
-    pub(super) fn find<T>(
+    pub(crate) fn find<T>(
         &self,
         kid: &str,
         found: impl FnOnce(&Check) -> T,
@@ -85,13 +85,13 @@ impl IssuerKeys {
     }
 
     /// Whether keys can be requested from the issuer.
-    pub(super) fn can_fetch(&self) -> bool {
+    pub(crate) fn can_fetch(&self) -> bool {
         matches!(self.source, Source::Url { .. })
     }
 
     /// Requests the keys from the issuer if `kid` is unknown, unless the last request was a moment
     /// ago.
-    pub(super) async fn fetch_if_unknown(&self, kid: &str) {
+    pub(crate) async fn fetch_if_unknown(&self, kid: &str) {
         let mut last_fetch = self.last_fetch.lock().await;
         let is_known = self.current().is_some_and(|current| current.contains_key(kid));
         let may_fetch =
@@ -104,7 +104,7 @@ impl IssuerKeys {
     }
 
     /// Keeps the keys up to date until `shutdown`.
-    pub(super) async fn refresh(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub(crate) async fn refresh(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
         match &self.source {
             Source::File { watched, .. } => {
                 let mut watched = watched.clone();
@@ -126,7 +126,7 @@ impl IssuerKeys {
     }
 
     /// A readiness probe: whether there are keys.
-    pub(super) fn probe(self: &Arc<Self>) -> ProbeFuture {
+    pub(crate) fn probe(self: &Arc<Self>) -> ProbeFuture {
         let there = self.current().is_some();
         async move { if there { Ok(()) } else { Err("no keys from the issuer yet".into()) } }
             .boxed()

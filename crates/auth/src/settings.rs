@@ -10,13 +10,13 @@ use service_kit::config::{parse_jwt_secret, timeout_millis};
 use service_kit::credentials::Watched;
 use url::Url;
 
-use super::jwks::KeySet;
-use super::keys::VerificationKey;
+use crate::jwks::KeySet;
+use crate::keys::VerificationKey;
 
 /// Verification of tokens. The key comes from exactly one of the first four settings.
 #[derive(Clone, Debug, Conf)]
 #[conf(one_of_fields(jwt_secret, jwt_public_key, jwt_jwks_file, jwt_jwks_url))]
-pub(crate) struct TokenSettings {
+pub struct TokenSettings {
     /// Secret that tokens are signed with (HS256), at least 32 bytes; set exactly one of
     /// `JWT_SECRET`, `JWT_PUBLIC_KEY`, `JWT_JWKS_FILE` and `JWT_JWKS_URL`
     #[conf(env, secret, value_parser = parse_jwt_secret)]
@@ -50,12 +50,19 @@ pub(crate) struct TokenSettings {
     pub(crate) jwt_audience: Option<String>,
 }
 
+impl TokenSettings {
+    /// The secret that tokens are signed with, if it is one.
+    pub const fn secret(&self) -> Option<&SecretString> {
+        self.jwt_secret.as_ref()
+    }
+}
+
 /// A file with the keys of an issuer, and its content.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyFile {
-    pub(super) path: PathBuf,
-    pub(super) keys: KeySet,
-    pub(super) watched: Watched,
+    pub(crate) path: PathBuf,
+    pub(crate) keys: KeySet,
+    pub(crate) watched: Watched,
 }
 
 impl KeyFile {
@@ -68,7 +75,7 @@ impl KeyFile {
 }
 
 /// Reads a JWK Set from a file.
-pub(super) fn read_key_set(path: &Path) -> Result<KeySet, String> {
+pub(crate) fn read_key_set(path: &Path) -> Result<KeySet, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
     KeySet::from_json(&text)
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::keys::{KeyError, VerificationKey};
+use crate::keys::{KeyError, VerificationKey};
 
 /// The usable keys of a set, by `kid`.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ enum JwkError {
 
 impl KeySet {
     /// Parses a set. Fails if it contains no key that can verify signatures.
-    pub(super) fn from_json(text: &str) -> Result<Self, String> {
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
         let set: JwkSet =
             serde_json::from_str(text).map_err(|error| format!("is not a JWK Set: {error}"))?;
         let (mut keys, mut errors) = (HashMap::new(), Vec::new());
@@ -87,13 +87,13 @@ impl KeySet {
     }
 
     /// Logs the keys that cannot be used.
-    pub(super) fn report(&self, origin: &str) {
+    pub(crate) fn report(&self, origin: &str) {
         for error in &self.errors {
             tracing::error!(origin, error, "key of the set cannot be used");
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &VerificationKey)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &VerificationKey)> {
         self.keys.iter()
     }
 }

@@ -6,71 +6,85 @@ use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::keys::VerificationKey;
-use super::settings::TokenSettings;
+use crate::keys::VerificationKey;
+use crate::settings::TokenSettings;
 
 /// Tolerance for the issuer's clock, in seconds.
 const LEEWAY: u64 = 30;
 
 /// The sender of a request, from its token.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub struct Caller {
     /// The owner of the orders that the caller creates.
-    pub(crate) owner: Owner,
+    pub owner: Owner,
     role: Option<String>,
     /// When the token expires, in seconds since 1970, with the tolerance for the issuer's clock.
-    pub(crate) expires_at: u64,
+    pub expires_at: u64,
 }
 
 impl Caller {
-    /// A caller without a role.
-    #[cfg(test)]
-    pub(crate) fn named(owner: &str) -> Self {
-        Self { owner: Owner::try_from(owner.to_owned()).unwrap(), role: None, expires_at: u64::MAX }
+    /// A caller without a role, whose token does not expire.
+    pub const fn without_role(owner: Owner) -> Self {
+        Self { owner, role: None, expires_at: u64::MAX }
     }
 
     /// Whether the caller has access to the orders of all owners.
-    pub(crate) fn is_operator(&self) -> bool {
+    pub fn is_operator(&self) -> bool {
         self.role.as_deref() == Some("operator")
     }
 
     /// The owner whose orders the caller may see; `None` (all owners) for an operator.
-    pub(crate) fn owner_filter(&self) -> Option<&Owner> {
+    pub fn owner_filter(&self) -> Option<&Owner> {
         (!self.is_operator()).then_some(&self.owner)
     }
 }
 
 /// Why a token was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TokenError {
+pub enum TokenError {
+    /// There is no bearer token.
     #[error("a bearer token is required")]
     Missing,
+    /// There is more than one `Authorization` header.
     #[error("there is more than one Authorization header")]
     Ambiguous,
+    /// The `Authorization` header is too long.
     #[error("the Authorization header is longer than 8192 bytes")]
     TooLong,
+    /// `exp` is in the past.
     #[error("the token has expired")]
     Expired,
+    /// `nbf` is in the future.
     #[error("the token is not valid yet")]
     Immature,
+    /// It is not a signed JWT.
     #[error("the token is not a signed JWT")]
     Malformed,
+    /// `alg` is not that of its key.
     #[error("the token's alg does not match the algorithm of its key")]
     Algorithm,
+    /// There is no `kid`, and the key is one of a set.
     #[error("the token has no kid, which selects its key")]
     NoKeyId,
+    /// `kid` is not that of a known key.
     #[error("the token's kid does not match a known key")]
     UnknownKeyId,
+    /// The keys of the issuer were not read yet.
     #[error("the keys that verify tokens were not read from the issuer yet; retry later")]
     NoKeys,
+    /// The signature is not that of its key.
     #[error("the token's signature does not match its key")]
     Signature,
+    /// A claim is missing or malformed.
     #[error("the token's {0} claim is missing or malformed")]
     NoClaim(&'static str),
+    /// A claim does not have the value of the settings.
     #[error("the token's {0} claim does not have the expected value")]
     WrongClaim(&'static str),
+    /// It has a critical extension.
     #[error("the token has a critical extension, and none is supported")]
     Critical,
+    /// It is invalid for another reason.
     #[error("the token is invalid")]
     Invalid,
 }
@@ -104,7 +118,7 @@ fn claim_name(claim: &str) -> Option<&'static str> {
 
 /// Claims of any JSON type, so that an error can name a claim with the wrong type.
 #[derive(Deserialize)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     #[serde(default)]
     sub: Value,
     #[serde(default)]
@@ -114,7 +128,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) fn caller(self) -> Result<Caller, TokenError> {
+    pub(crate) fn caller(self) -> Result<Caller, TokenError> {
         let Value::String(sub) = self.sub else { return Err(TokenError::NoClaim("sub")) };
         let role = match self.role {
             Value::Null => None,
@@ -135,13 +149,13 @@ fn whole_seconds(exp: f64) -> u64 {
 }
 
 /// One key, with the checks for its tokens.
-pub(super) struct Check {
+pub(crate) struct Check {
     key: DecodingKey,
     validation: Validation,
 }
 
 impl Check {
-    pub(super) fn new(key: &VerificationKey, settings: &TokenSettings) -> Self {
+    pub(crate) fn new(key: &VerificationKey, settings: &TokenSettings) -> Self {
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
@@ -165,7 +179,7 @@ impl Check {
         Self { key: key.key.clone(), validation }
     }
 
-    pub(super) fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+    pub(crate) fn claims(&self, token: &str) -> Result<Claims, TokenError> {
         let token = decode::<Claims>(token, &self.key, &self.validation)?;
         // A critical extension must be understood, and none is (RFC 7515, section 4.1.11).
         if token.header.crit.is_some() { Err(TokenError::Critical) } else { Ok(token.claims) }

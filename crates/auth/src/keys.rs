@@ -15,8 +15,8 @@ const RSA_BITS: std::ops::RangeInclusive<i32> = 2048..=8192;
 /// A key, and the algorithm that is pinned to it.
 #[derive(Clone, Debug)]
 pub(crate) struct VerificationKey {
-    pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: DecodingKey,
 }
 
 /// Why a key cannot be used.
@@ -38,7 +38,7 @@ pub(crate) enum KeyError {
 
 impl VerificationKey {
     /// A secret that is shared with the issuer (HS256).
-    pub(super) fn from_secret(secret: &[u8]) -> Self {
+    pub(crate) fn from_secret(secret: &[u8]) -> Self {
         jwt::use_openssl();
         Self { algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
     }
@@ -63,7 +63,7 @@ impl VerificationKey {
     }
 
     /// Refuses a key that cannot be used with its algorithm, because it would reject every token.
-    pub(super) fn checked(algorithm: Algorithm, key: DecodingKey) -> Result<Self, KeyError> {
+    pub(crate) fn checked(algorithm: Algorithm, key: DecodingKey) -> Result<Self, KeyError> {
         let error = match algorithm {
             Algorithm::ES256 => KeyError::Curve("P-256"),
             Algorithm::ES384 => KeyError::Curve("P-384"),
