@@ -1,6 +1,7 @@
 //! The errors of the operations.
 
 use messaging::reader::ReadError;
+use messaging::topic_admin::TopicAdminError;
 use store::StoreError;
 
 /// Why an operation failed.
@@ -12,4 +13,7 @@ pub enum OperationError {
     /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] ReadError),
+    /// The topics of the cluster could not be listed.
+    #[error(transparent)]
+    Topics(#[from] TopicAdminError),
 }

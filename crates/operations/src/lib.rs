@@ -5,6 +5,7 @@ pub mod progress;
 pub mod repair;
 mod throttle;
 pub mod token;
+pub mod topics;
 pub mod verify;
 
 pub use error::OperationError;
