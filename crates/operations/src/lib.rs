@@ -3,6 +3,7 @@
 mod error;
 pub mod progress;
 pub mod repair;
+pub mod settings;
 mod throttle;
 pub mod token;
 pub mod topics;

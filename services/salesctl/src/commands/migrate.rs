@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use conf::Conf;
+use operations::settings::check_ca;
 use serde::Serialize;
 use service_kit::credentials::CaFile;
 use service_kit::retry::outage::Outage;
@@ -92,14 +93,4 @@ impl Migrate {
         let delivery = self.delivery_database_url.as_ref();
         check_ca("DELIVERY_DATABASE_URL", delivery, self.database_ca_file.as_ref())
     }
-}
-
-/// Returns an error if a CA is set but the URL does not verify certificates.
-pub(crate) fn check_ca(
-    variable: &str,
-    url: Option<&DatabaseUrl>,
-    ca: Option<&CaFile>,
-) -> Result<(), String> {
-    let checked = url.map_or(Ok(()), |url| url.check_ca(ca));
-    checked.map_err(|error| format!("{variable} {error}"))
 }

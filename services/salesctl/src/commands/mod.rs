@@ -2,7 +2,6 @@
 
 pub(crate) mod audit;
 pub(crate) mod contracts;
-mod databases;
 pub(crate) mod demo;
 mod discard;
 pub(crate) mod dlq;

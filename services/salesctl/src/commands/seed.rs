@@ -20,10 +20,10 @@ use store::orders::{NewOrder, SampleOrder, find_by_keys, insert_samples};
 use store::{Connection, Database, DatabaseSettings, DatabaseUrl, StoreError};
 use tokio::time::{Instant, sleep};
 
-use super::topics::TopicNames;
 use crate::failure::Failure;
 use crate::max_wait::parse_wait;
 use crate::output::Output;
+use operations::settings::TopicNames;
 
 /// The default subject of `salesctl token`, so that its token lists them.
 const OWNER: &str = "demo";

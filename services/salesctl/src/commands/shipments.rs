@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use conf::{Conf, Subcommands};
 use contracts::timestamp_text;
 use domain::OrderId;
+use operations::settings::Databases;
 use serde_json::{Value, json};
 use service_kit::config::within;
 use store::shipments::{self, RefusedStep};
 
-use super::databases::Databases;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::recorded::Operator;
@@ -83,7 +83,7 @@ impl Shipments {
 
 impl DeadLetters {
     async fn run(self) -> Result<ExitCode, Failure> {
-        let (_, delivery) = self.databases.open();
+        let (_, delivery) = self.databases.open("salesctl");
         let mut connection = delivery.connection().await?;
         let steps = shipments::refused(&mut connection, self.order, self.limit).await?;
         let listed: Vec<Value> = steps.iter().map(json).collect();
@@ -93,7 +93,7 @@ impl DeadLetters {
 
 impl Redrive {
     async fn run(self) -> Result<ExitCode, Failure> {
-        let (sales, delivery) = self.databases.open();
+        let (sales, delivery) = self.databases.open("salesctl");
         let mut connection = delivery.connection().await?;
         // Before the redrive.
         let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;

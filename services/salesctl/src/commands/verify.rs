@@ -9,12 +9,11 @@ use contracts::parse_timestamp;
 use domain::{OrderId, Owner};
 use messaging::KafkaSettings;
 use operations::progress::bar;
+use operations::settings::{Databases, TopicSettings};
 use operations::token::parse_subject;
 use operations::verify::{Progress, Selection, Sources};
 use service_kit::config::within;
 
-use super::databases::Databases;
-use super::topics::TopicSettings;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -77,7 +76,7 @@ fn parse_instant(text: &str) -> Result<DateTime<Utc>, &'static str> {
 
 impl SourceSettings {
     pub(super) fn open(self) -> Sources {
-        let (sales, delivery) = self.databases.open();
+        let (sales, delivery) = self.databases.open("salesctl");
         let selection = self
             .order
             .map_or_else(|| Selection::created(self.since, self.until), Selection::one)

@@ -7,9 +7,10 @@ use conf::Conf;
 use messaging::KafkaSettings;
 use messaging::reader::{OffsetRange, TopicReader};
 use messaging::redrive::{self, Letter};
+use operations::settings::TopicNames;
 use serde::Serialize;
 
-use super::{TopicNames, topics};
+use super::topics;
 use crate::failure::Failure;
 use crate::output::{Output, lines};
 

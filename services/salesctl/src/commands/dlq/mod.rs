@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use conf::{Conf, Subcommands};
 use messaging::topic_admin::{self, TopicAdminError};
 use messaging::{KafkaSettings, redrive as redrives};
+use operations::settings::TopicNames;
 
-use super::topics::TopicNames;
 use crate::failure::Failure;
 
 #[derive(Conf)]

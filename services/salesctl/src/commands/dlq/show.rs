@@ -9,10 +9,11 @@ use conf::Conf;
 use contracts::timestamp_text;
 use messaging::reader::{OffsetRange, TopicReader};
 use messaging::{KafkaSettings, Record, redrive};
+use operations::settings::TopicNames;
 use serde::Serialize;
 use service_kit::config::within;
 
-use super::{TopicNames, topics};
+use super::topics;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use conf::Conf;
 use contracts::topics::Names;
 use messaging::KafkaSettings;
+use operations::settings::TopicSettings;
 use operations::topics::{self, GroupStatus, TopicStatus};
 
-use super::TopicSettings;
 use crate::failure::Failure;
 use crate::output::Output;
 

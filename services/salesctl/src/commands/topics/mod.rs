@@ -9,6 +9,7 @@ use conf::{Conf, Subcommands};
 use contracts::topics;
 use messaging::KafkaSettings;
 use messaging::topic_admin::{self, Creation, Replication, Topic, TopicAdminError};
+use operations::settings::TopicSettings;
 use serde_json::json;
 use service_kit::config::within;
 use service_kit::retry::outage::Outage;
@@ -58,49 +59,6 @@ struct Create {
 
     #[conf(flatten)]
     output: Output,
-}
-
-/// Names of topics and consumer groups, from the same variables as in the services.
-#[derive(Conf)]
-pub(crate) struct TopicSettings {
-    #[conf(flatten)]
-    topics: TopicNames,
-
-    /// Consumer group that reads sales-api's events
-    #[conf(env, default(topics::DELIVERY_GROUP.to_owned()), value_parser = topics::parse_name)]
-    delivery_group: String,
-
-    /// Consumer group that reads delivery-service's events
-    #[conf(env, default(topics::STATUS_GROUP.to_owned()), value_parser = topics::parse_name)]
-    status_group: String,
-}
-
-/// The names of the topics that services write to.
-#[derive(Conf)]
-pub(crate) struct TopicNames {
-    /// Topic of sales-api's events: `order.created` and `order.cancellation-requested`
-    #[conf(env, default(topics::ORDER_EVENTS.to_owned()), value_parser = topics::parse_name)]
-    pub(crate) order_events_topic: String,
-
-    /// Topic of delivery-service's events: `order.shipped`, `order.delivered` and so on
-    #[conf(env, default(topics::DELIVERY_EVENTS.to_owned()), value_parser = topics::parse_name)]
-    pub(crate) delivery_events_topic: String,
-
-    /// Topic of `outbox.dead-lettered` events
-    #[conf(env, default(topics::DEAD_LETTERS.to_owned()), value_parser = topics::parse_name)]
-    pub(crate) dead_letters_topic: String,
-}
-
-impl From<TopicSettings> for topics::Names {
-    fn from(settings: TopicSettings) -> Self {
-        Self {
-            order_events: settings.topics.order_events_topic,
-            delivery_events: settings.topics.delivery_events_topic,
-            dead_letters: settings.topics.dead_letters_topic,
-            delivery_group: settings.delivery_group,
-            status_group: settings.status_group,
-        }
-    }
 }
 
 impl Topics {
