@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+pub mod outbox_dead_letters;
 pub mod progress;
 pub mod repair;
 pub mod settings;

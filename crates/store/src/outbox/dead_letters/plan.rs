@@ -33,6 +33,14 @@ pub struct Plan {
     pub newest: i64,
 }
 
+impl Plan {
+    /// Number of dead letters that were redriven too often, or of the others.
+    pub fn count(&self, too_often: bool) -> i64 {
+        let groups = self.groups.iter().filter(|group| group.too_often == too_often);
+        groups.map(|group| group.count).sum()
+    }
+}
+
 /// Dead letters with the same topic and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct Group {

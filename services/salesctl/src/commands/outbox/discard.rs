@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use conf::Conf;
+use operations::outbox_dead_letters::Action;
 
-use super::change::{Action, Change, Target};
+use super::change::Target;
 use crate::commands::discard::DiscardSettings;
 use crate::failure::Failure;
 
@@ -20,7 +21,6 @@ pub(super) struct Discard {
 impl Discard {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let DiscardSettings { yes, max, reason } = self.settings;
-        let action = Action::Discard { reason };
-        self.target.change(Change { action, apply: yes, max, rate: None }).await
+        self.target.change(Action::Discard { reason }, yes, max, None).await
     }
 }

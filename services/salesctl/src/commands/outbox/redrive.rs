@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use conf::Conf;
+use operations::outbox_dead_letters::Action;
 
-use super::change::{Action, Change, Target};
+use super::change::Target;
 use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
 
@@ -20,7 +21,6 @@ pub(super) struct Redrive {
 impl Redrive {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let RedriveSettings { yes, max, rate, max_redrives } = self.settings;
-        let action = Action::PutBack { max_redrives };
-        self.target.change(Change { action, apply: yes, max, rate }).await
+        self.target.change(Action::PutBack { max_redrives }, yes, max, rate).await
     }
 }
