@@ -22,7 +22,7 @@ pub use kafka::topics::{
     read_all, topic_setting,
 };
 pub use order::order_draft;
-pub use outbox::{outbox_event, put_into_outbox};
+pub use outbox::{outbox_event, put_into_dead_letters, put_into_outbox};
 pub use ports::free_port;
 pub use service::management::{
     get_json, is_ready, metrics, until_processed, until_ready, until_stalled,

@@ -32,3 +32,16 @@ pub fn outbox_event(world: &World, order: OrderId, payload: &str) -> EventMessag
 pub async fn put_into_outbox(world: &World, events: &[EventMessage]) {
     enqueue(&mut world.store().connection().await.unwrap(), events).await.unwrap();
 }
+
+/// Puts events into the dead letters of the outbox, as if Kafka had refused them for this reason.
+pub async fn put_into_dead_letters(world: &World, events: &[EventMessage], reason: &str) {
+    put_into_outbox(world, events).await;
+    let move_all = format!(
+        "INSERT INTO sales.outbox_dead_letters
+            (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, attempts, reason)
+         SELECT shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, 1, '{reason}'
+         FROM sales.outbox_events ORDER BY seq;
+         DELETE FROM sales.outbox_events"
+    );
+    world.database.execute(&move_all).await;
+}

@@ -3,10 +3,9 @@
 use domain::OrderId;
 use serde_json::{Value, json};
 use system_tests::{answer, salesctl};
-use test_kit::{World, outbox_event as event};
+use test_kit::{World, outbox_event as event, put_into_dead_letters};
 
 use crate::dlq::{dead_letter, keys, listed, record};
-use crate::outbox::insert_dead_letters;
 
 const OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
 const YES: [&str; 3] = ["--yes", "--reason", "test data"];
@@ -14,7 +13,7 @@ const YES: [&str; 3] = ["--yes", "--reason", "test data"];
 async fn insert(world: &World, count: usize) {
     let event = |number: usize| event(world, OrderId::generate(), &number.to_string());
     let events: Vec<_> = (0..count).map(event).collect();
-    insert_dead_letters(world, &events, "too large").await;
+    put_into_dead_letters(world, &events, "too large").await;
 }
 
 async fn waiting(world: &World) -> Value {

@@ -1,25 +1,11 @@
 //! How `salesctl` shows the events in the outbox and its dead letters.
 
-use contracts::message::EventMessage;
 use domain::OrderId;
 use serde_json::json;
 use store::shards::{QueueName, share};
 use system_tests::{answer, salesctl};
-use test_kit::{World, outbox_event as event, put_into_outbox as put};
+use test_kit::{World, outbox_event as event, put_into_dead_letters, put_into_outbox as put};
 use uuid::Uuid;
-
-/// Dead-letters these events, as a relay does after Kafka has rejected them.
-pub(crate) async fn insert_dead_letters(world: &World, events: &[EventMessage], reason: &str) {
-    put(world, events).await;
-    let move_all = format!(
-        "INSERT INTO sales.outbox_dead_letters
-            (shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, attempts, reason)
-         SELECT shard, event_id, aggregate_id, topic, event_type, payload, headers, occurred_at, created_at, 1, '{reason}'
-         FROM sales.outbox_events ORDER BY seq;
-         DELETE FROM sales.outbox_events"
-    );
-    world.database.execute(&move_all).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outbox_status_reports_depth_age_deferrals_and_relays() {
@@ -104,7 +90,7 @@ async fn dead_letters_are_listed_newest_first_and_shown_completely() {
     let (order, other) = (OrderId::generate(), OrderId::generate());
     let (first, second) =
         (event(&world, order, r#"{"spaces":  "kept"}"#), event(&world, other, "2"));
-    insert_dead_letters(&world, &[first.clone(), second], "too large").await;
+    put_into_dead_letters(&world, &[first.clone(), second], "too large").await;
 
     let listed = answer(&world, &["outbox", "dead-letters"]).await;
     let orders: Vec<_> =

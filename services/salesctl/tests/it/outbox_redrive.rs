@@ -3,9 +3,11 @@ use domain::OrderId;
 use messaging::Publisher;
 use outbox_relay::Relay;
 use serde_json::json;
-use test_kit::{World, eventually, outbox_event as event, put_into_outbox as put, read_all};
+use test_kit::{
+    World, eventually, outbox_event as event, put_into_dead_letters, put_into_outbox as put,
+    read_all,
+};
 
-use crate::outbox::insert_dead_letters;
 use system_tests::{RunningCommand, answer, salesctl};
 
 const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters WHERE redriven_at IS NULL";
@@ -26,8 +28,8 @@ fn relay(world: &World) -> Relay {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outbox_redrive_is_a_dry_run_without_yes() {
     let world = World::create().await;
-    insert_dead_letters(&world, &events(&world, 2), "too large").await;
-    insert_dead_letters(&world, &events(&world, 1), "invalid").await;
+    put_into_dead_letters(&world, &events(&world, 2), "too large").await;
+    put_into_dead_letters(&world, &events(&world, 1), "invalid").await;
 
     let dry = answer(&world, &["outbox", "redrive"]).await;
     let group = |reason, count| json!({ "topic": world.topics.order_events, "reason": reason, "count": count, "tooOften": false });
@@ -56,7 +58,7 @@ async fn a_redriven_outbox_event_keeps_its_id_payload_and_time() {
     let event = event(&world, OrderId::generate(), r#"{"price": 29.90,  "spaces":"kept"}"#);
     put(&world, std::slice::from_ref(&event)).await;
     relay(&world).run_once().await.unwrap();
-    insert_dead_letters(&world, std::slice::from_ref(&event), "too large").await;
+    put_into_dead_letters(&world, std::slice::from_ref(&event), "too large").await;
     world.database.execute("UPDATE sales.outbox_dead_letters SET attempts = 5").await;
 
     answer(&world, &["outbox", "redrive", "--yes"]).await;
@@ -82,7 +84,7 @@ async fn the_redriven_events_of_an_order_keep_their_order() {
     let world = World::create().await;
     let order = OrderId::generate();
     let events: Vec<_> = (0..10).map(|it| event(&world, order, &it.to_string())).collect();
-    insert_dead_letters(&world, &events, "too large").await;
+    put_into_dead_letters(&world, &events, "too large").await;
     answer(&world, &["outbox", "redrive", "--yes"]).await;
     let payloads =
         world.database.query("SELECT payload::text FROM sales.outbox_events ORDER BY seq").await;
@@ -95,7 +97,7 @@ async fn only_selected_dead_letters_are_redriven() {
     let world = World::create().await;
     let mut letters = events(&world, 5);
     letters[4].topic = "elsewhere".to_owned();
-    insert_dead_letters(&world, &letters, "too large").await;
+    put_into_dead_letters(&world, &letters, "too large").await;
     let redriven = async |filter: &[&str]| {
         answer(&world, &[&["outbox", "redrive", "--yes"], filter].concat()).await["redriven"]
             .clone()
@@ -141,7 +143,7 @@ async fn an_event_at_the_redrive_limit_is_not_redriven() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_outbox_redrive_neither_loses_nor_duplicates_an_event() {
     let world = World::create().await;
-    insert_dead_letters(&world, &events(&world, 60), "too large").await;
+    put_into_dead_letters(&world, &events(&world, 60), "too large").await;
     let redrive = RunningCommand::salesctl(&world, &["outbox", "redrive", "--yes", "--rate", "20"]);
     eventually("some are redriven", async || {
         (world.database.count(OUTBOX).await >= 6).then_some(())
@@ -163,7 +165,7 @@ async fn a_killed_outbox_redrive_neither_loses_nor_duplicates_an_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_outbox_redrives_share_the_work() {
     let world = World::create().await;
-    insert_dead_letters(&world, &events(&world, 2000), "too large").await;
+    put_into_dead_letters(&world, &events(&world, 2000), "too large").await;
     let arguments = ["outbox", "redrive", "--yes"];
     let (one, other) = tokio::join!(answer(&world, &arguments), answer(&world, &arguments));
     assert_eq!(one["redriven"].as_i64().unwrap() + other["redriven"].as_i64().unwrap(), 2000);

@@ -1,0 +1,78 @@
+//! Assembles the service.
+
+use std::io;
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+use auth::TokenVerifier;
+use contracts::topics::Names;
+use service_kit::close_connections::{Stopping, close_connections, set_max_age};
+use service_kit::lifecycle::service::Service;
+use service_kit::lifecycle::tasks::ServiceError;
+
+use crate::Config;
+use crate::assets;
+use crate::live::Stop;
+use crate::pages::{audit, dead_letters, orders, overview, topics};
+use crate::security::secure;
+use crate::sign_in;
+use crate::state::State;
+
+/// The console, ready to run. It needs neither database nor broker to start: a page says what is
+/// not available.
+pub fn build(config: &Config) -> Result<Service, ServiceError> {
+    let mut service = Service::bind("console", &config.common, config.management_port)?;
+    let listener = service.listen(config.port)?;
+    service.tasks.delay = config.intake.shutdown_delay;
+    let shutdown = service.tasks.shutdown();
+    let verifier = TokenVerifier::new(&config.tokens).map_err(io::Error::other)?;
+    if let Some(probe) = verifier.probe() {
+        service.probe("token keys", probe);
+    }
+    let (keys, stop) = (verifier.clone(), shutdown.clone());
+    service.tasks.add("token keys", async move { keys.refresh_keys(stop).await });
+
+    let databases = config.databases.clone().open("console");
+    let names = Names::from(config.names.clone());
+    let state = State::new(databases, config.kafka.clone(), names, config.max_live_pages);
+    let (state, verifier) = (Data::new(state), Data::new(verifier));
+    let cookies = Data::new(config.secure_cookies);
+    let stop = Stop(service.tasks.stop_signal());
+    let stopping = Data::new(Stopping(service.tasks.stop_signal()));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(verifier.clone())
+            .app_data(cookies.clone())
+            .app_data(stop.clone())
+            .app_data(stopping.clone())
+            .configure(routes)
+            .wrap(from_fn(secure))
+            .wrap(from_fn(close_connections))
+    })
+    .workers(1)
+    .keep_alive(config.intake.http_keep_alive)
+    .on_connect(set_max_age(config.intake.http_connection_max_age))
+    .disable_signals()
+    .shutdown_signal(shutdown.cancelled_owned())
+    .shutdown_timeout(5)
+    .listen(listener)?;
+    service.tasks.add("pages", server.run());
+    Ok(service)
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    app.route("/", web::get().to(overview::overview))
+        .route("/orders", web::get().to(orders::search))
+        .route("/orders/{id}", web::get().to(orders::order))
+        .route("/dead-letters", web::get().to(dead_letters::list))
+        .route("/dead-letters", web::post().to(dead_letters::change))
+        .route("/dead-letters/{id}", web::get().to(dead_letters::show))
+        .route("/topics", web::get().to(topics::topics))
+        .route("/audit", web::get().to(audit::audit))
+        .route("/sign-in", web::get().to(sign_in::form))
+        .route("/sign-in", web::post().to(sign_in::sign_in))
+        .route("/sign-out", web::post().to(sign_in::sign_out))
+        .route("/assets/{name}", web::get().to(assets::asset));
+}

@@ -1,0 +1,113 @@
+//! Who views a page: an operator, from the `Authorization` header that a proxy sets, or from the
+//! cookie of the sign-in.
+
+use std::future::{Ready, ready};
+
+use actix_web::body::BoxBody;
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use auth::{TokenError, TokenVerifier, bearer_token};
+use domain::Owner;
+use maud::html;
+use url::form_urlencoded::byte_serialize;
+
+use crate::cookies::{SESSION, value};
+use crate::page;
+use crate::security::FormToken;
+
+/// An operator.
+#[derive(Clone)]
+pub(crate) struct Operator {
+    /// The subject of the token.
+    pub(crate) name: Owner,
+    /// When the token expires, in seconds since 1970.
+    pub(crate) expires_at: u64,
+    /// The text that a form must repeat.
+    pub(crate) form_token: String,
+}
+
+/// Why a page is not shown.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// There is no valid token: the path to return to after the sign-in.
+    SignIn(String),
+    /// The token is not that of an operator.
+    NotOperator(String),
+    /// The keys of the issuer are not known yet.
+    NoKeys,
+}
+
+impl FromRequest for Operator {
+    type Error = Denied;
+    type Future = Ready<Result<Self, Denied>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(operator(request))
+    }
+}
+
+fn operator(request: &HttpRequest) -> Result<Operator, Denied> {
+    let back = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let (Some(token), Some(verifier)) =
+        (token(request), request.app_data::<web::Data<TokenVerifier>>())
+    else {
+        return Err(Denied::SignIn(back));
+    };
+    let caller = verifier.verify(&token).map_err(|error| match error {
+        TokenError::NoKeys => Denied::NoKeys,
+        _ => Denied::SignIn(back),
+    })?;
+    if !caller.is_operator() {
+        return Err(Denied::NotOperator(caller.owner.to_string()));
+    }
+    let form_token = request.extensions().get().map(|FormToken(token)| token.clone());
+    let form_token = form_token.unwrap_or_default();
+    Ok(Operator { name: caller.owner, expires_at: caller.expires_at, form_token })
+}
+
+/// The token of the `Authorization` header, or else of the session.
+fn token(request: &HttpRequest) -> Option<String> {
+    let headers = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
+    bearer_token(headers).ok().map(str::to_owned).or_else(|| value(request, SESSION))
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("access denied")
+    }
+}
+
+impl ResponseError for Denied {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::SignIn(_) => StatusCode::SEE_OTHER,
+            Self::NotOperator(_) => StatusCode::FORBIDDEN,
+            Self::NoKeys => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        match self {
+            Self::SignIn(back) => {
+                let back: String = byte_serialize(back.as_bytes()).collect();
+                let to = format!("/sign-in?next={back}");
+                HttpResponse::SeeOther().insert_header((LOCATION, to)).finish()
+            }
+            Self::NotOperator(name) => page::message(
+                self.status_code(),
+                "No access",
+                &html! {
+                    p { "The token of " (name) " does not have the role " code { "operator" } "." }
+                    p { a href="/sign-in" { "Sign in with another token" } }
+                },
+            ),
+            Self::NoKeys => page::message(
+                self.status_code(),
+                "Not available yet",
+                &html! { p { "The keys that verify tokens were not read from the issuer yet. Reload the page." } },
+            ),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `GET /orders` and `GET /orders/{id}`: searching for orders, and the path of one.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Path, Query};
+use domain::{CustomerId, ExternalReference, OrderId, OrderStatus, Owner};
+use maud::{Markup, html};
+use serde::Deserialize;
+use store::orders::{self, ListedOrder, Listing, OrderWithHistory, Page};
+use url::form_urlencoded::Serializer;
+
+use crate::live::{View, nothing};
+use crate::page::{number, table, text, time};
+use crate::section::{load, section};
+
+/// Number of orders on a page.
+const LIMIT: u16 = 50;
+
+/// The fields of the search form; an empty field does not filter.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Search {
+    id: String,
+    customer: String,
+    reference: String,
+    owner: String,
+    status: String,
+    /// The position of the page.
+    after: String,
+}
+
+/// Why a search is not possible: the field, and what is wrong with it.
+type Wrong = (&'static str, String);
+
+impl Search {
+    fn listing(&self) -> Result<Listing, Wrong> {
+        let owner = parse("owner", &self.owner, Owner::try_from)?;
+        let listing = Listing {
+            customer_id: parse("customer", &self.customer, CustomerId::try_from)?,
+            external_reference: parse("reference", &self.reference, ExternalReference::try_from)?,
+            statuses: parse("status", &self.status, |it: String| it.parse::<OrderStatus>())?
+                .into_iter()
+                .collect(),
+            ..Listing::newest_first(owner, LIMIT)
+        };
+        Ok(match parse("after", &self.after, |it: String| it.parse::<OrderId>())? {
+            Some(after) => listing.after(after),
+            None => listing,
+        })
+    }
+
+    /// The address of the next page.
+    fn next(&self, after: OrderId) -> String {
+        let mut query = Serializer::new(String::new());
+        let fields = [
+            ("customer", &self.customer),
+            ("reference", &self.reference),
+            ("owner", &self.owner),
+            ("status", &self.status),
+        ];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        query.append_pair("after", &after.to_string());
+        format!("/orders?{}", query.finish())
+    }
+}
+
+fn parse<T, E: std::fmt::Display>(
+    field: &'static str,
+    text: &str,
+    parse: impl FnOnce(String) -> Result<T, E>,
+) -> Result<Option<T>, Wrong> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parse(text.to_owned()).map(Some).map_err(|error| (field, error.to_string()))
+}
+
+/// `GET /orders`.
+pub(crate) async fn search(view: View, search: Query<Search>) -> HttpResponse {
+    let search = search.into_inner();
+    let id = search.id.trim();
+    if !id.is_empty() {
+        return match id.parse::<OrderId>() {
+            Ok(id) => {
+                HttpResponse::SeeOther().insert_header((LOCATION, format!("/orders/{id}"))).finish()
+            }
+            Err(error) => {
+                let content = search_page(&search, &Err(("id", error.to_string())));
+                view.once(StatusCode::BAD_REQUEST, "Orders", &content)
+            }
+        };
+    }
+    let listing = match search.listing() {
+        Ok(listing) => listing,
+        Err(wrong) => {
+            let content = search_page(&search, &Err(wrong));
+            return view.once(StatusCode::BAD_REQUEST, "Orders", &content);
+        }
+    };
+    view.show("Orders", move |state| {
+        let (search, listing) = (search.clone(), listing.clone());
+        async move {
+            let page =
+                load(async { orders::list(&mut *state.sales.connection().await?, &listing).await });
+            search_page(
+                &search,
+                &Ok(section("Orders, newest first", &page.await, |page| list(page, &search))),
+            )
+        }
+    })
+    .await
+}
+
+fn search_page(search: &Search, found: &Result<Markup, Wrong>) -> Markup {
+    let field = |label: &str, name: &str, value: &str| {
+        html! { label { (label) input name=(name) value=(value); } }
+    };
+    html! {
+        h1 { "Orders" }
+        section {
+            form.filter method="get" action="/orders" {
+                (field("Order id", "id", &search.id))
+                (field("Customer", "customer", &search.customer))
+                (field("External reference", "reference", &search.reference))
+                (field("Owner", "owner", &search.owner))
+                label { "Status"
+                    select name="status" {
+                        option value="" { "any" }
+                        @for status in OrderStatus::ALL {
+                            option selected[search.status == status.as_str()] { (status.as_str()) }
+                        }
+                    }
+                }
+                button { "Search" }
+            }
+            @if let Err((field, reason)) = found {
+                p.failure role="alert" { (field) ": " (reason) }
+            }
+        }
+        @if let Ok(found) = found { (found) }
+    }
+}
+
+fn list(page: &Page, search: &Search) -> Markup {
+    let rows: Vec<Markup> = page.orders.iter().map(row).collect();
+    let columns = [
+        text("order"),
+        text("status"),
+        text("customer"),
+        text("reference"),
+        number("total"),
+        text("owner"),
+        text("created"),
+        text("changed"),
+    ];
+    html! {
+        @if rows.is_empty() && page.next.is_none() {
+            (nothing("No order matches."))
+        } @else if rows.is_empty() {
+            (nothing("No order on this page matches. More orders follow."))
+        } @else {
+            (table("Orders", &columns, &rows))
+        }
+        @if let Some(next) = page.next {
+            p { a href=(search.next(next)) { "Older orders" } }
+        }
+    }
+}
+
+fn row(order: &ListedOrder) -> Markup {
+    html! {
+        tr {
+            td.id { a href=(format!("/orders/{}", order.id)) { (order.id) } }
+            td { (order.status.as_str()) }
+            td { (order.customer_id) }
+            td { (order.external_reference.as_deref().unwrap_or("-")) }
+            td.number { (order.total) " " (order.currency) }
+            td { (order.owner) }
+            td { (time(order.created_at)) }
+            td { (time(order.updated_at)) }
+        }
+    }
+}
+
+/// `GET /orders/{id}`.
+pub(crate) async fn order(view: View, id: Path<String>) -> HttpResponse {
+    let Ok(id) = id.parse::<OrderId>() else {
+        let content = html! { h1 { "Order" } (nothing("This is not the id of an order.")) };
+        return view.once(StatusCode::NOT_FOUND, "Order", &content);
+    };
+    view.show("Order", move |state| async move {
+        let found =
+            load(async { orders::find(&mut *state.sales.connection().await?, id, None).await });
+        let found = found.await;
+        html! {
+            h1 { "Order " (id) }
+            @match found {
+                Ok(None) => (nothing("There is no order with this id.")),
+                Ok(Some(found)) => (details(&found)),
+                Err(reason) => p.failure role="alert" { "Not available: " (reason) },
+            }
+        }
+    })
+    .await
+}
+
+fn details(found: &OrderWithHistory) -> Markup {
+    let OrderWithHistory { order, history, cancellation } = found;
+    let lines: Vec<Markup> = order
+        .lines
+        .iter()
+        .map(|line| {
+            html! {
+                tr {
+                    td { (line.product_id) }
+                    td.number { (line.quantity.get()) }
+                    td.number { (line.price) }
+                }
+            }
+        })
+        .collect();
+    html! {
+        section {
+            h2 { "Order" }
+            dl.facts {
+                dt { "Status" } dd { strong { (order.status.as_str()) } }
+                dt { "Customer" } dd { (order.customer_id) }
+                dt { "Owner" } dd { (order.owner) }
+                dt { "Total" } dd { (order.total) " " (order.currency) }
+                @if let Some(reference) = &order.external_reference {
+                    dt { "External reference" } dd { (reference) }
+                }
+                dt { "Created" } dd { (time(order.created_at)) }
+                @for (name, value) in &order.metadata { dt { (name) } dd { (value) } }
+            }
+            (table("Lines", &[text("product"), number("quantity"), number("price")], &lines))
+        }
+        section {
+            h2 { "History" }
+            dl.facts {
+                @for change in history { dt { (change.status.as_str()) } dd { (time(change.at)) } }
+            }
+        }
+        @if let Some(request) = cancellation {
+            section {
+                h2 { "Cancellation" }
+                dl.facts {
+                    dt { "Requested by" } dd { (request.requested_by) }
+                    dt { "Requested" } dd { (time(request.requested_at)) }
+                    @if let Some(reason) = &request.reason { dt { "Reason" } dd { (reason) } }
+                    @if let Some((refusal, at)) = &request.refusal {
+                        dt { "Refused" } dd { (time(*at)) ": " (refusal) }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /`: whether the system works.
+
+use actix_web::HttpResponse;
+use futures::join;
+use maud::{Markup, html};
+use operations::topics::TopicStatus;
+use store::outbox;
+use store::shards::QueueStatus;
+
+use crate::live::View;
+use crate::page::{number, seconds, table, text};
+use crate::section::section;
+
+pub(crate) async fn overview(view: View) -> HttpResponse {
+    view.show("Overview", async |state| {
+        let (outbox, shipments, topics) = join!(state.outbox(), state.shipments(), state.topics());
+        html! {
+            h1 { "Overview" }
+            (section("Outbox", &outbox, outbox_section))
+            (section("Shipments", &shipments, shipments_section))
+            (section("Consumers", &topics, |topics| consumers_section(topics)))
+        }
+    })
+    .await
+}
+
+fn figure(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn count(count: i64, is_exact: bool) -> Markup {
+    html! { @if !is_exact { "over " } (count) }
+}
+
+fn outbox_section(status: &outbox::Status) -> Markup {
+    let waiting: i64 = status.topics.iter().map(|topic| topic.events).sum();
+    let oldest = status.topics.iter().map(|topic| topic.oldest_age).max_by(f64::total_cmp);
+    let deferred: i64 = status.topics.iter().map(|topic| topic.deferred).sum();
+    html! {
+        dl.figures {
+            (figure("events waiting", &count(waiting, status.complete)))
+            (figure("age of the oldest", &seconds(oldest)))
+            (figure("deferred", &html! { (deferred) }))
+            (figure("relays", &html! { (status.relays.len()) }))
+            (figure("dead letters waiting", &html! {
+                a href="/dead-letters" { (count(status.dead_letters, status.dead_letters_complete)) }
+            }))
+        }
+        @if status.unheld_shards > 0 {
+            p.failure { "No relay publishes " (status.unheld_shards) " of the 64 shards." }
+        }
+    }
+}
+
+fn shipments_section(status: &QueueStatus) -> Markup {
+    html! {
+        dl.figures {
+            (figure("steps due", &html! { (status.events) }))
+            (figure("overdue by", &seconds((status.events > 0).then_some(status.oldest_age))))
+            (figure("deferred", &html! { (status.deferred) }))
+            (figure("dispatchers", &html! { (status.holders) }))
+            (figure("steps that Kafka refused", &html! { (status.dead_letters) }))
+        }
+        @if status.unheld_shards > 0 {
+            p.failure { "No dispatcher publishes " (status.unheld_shards) " of the 64 shards." }
+        }
+    }
+}
+
+fn consumers_section(topics: &[TopicStatus]) -> Markup {
+    let rows: Vec<Markup> = topics
+        .iter()
+        .flat_map(|topic| topic.groups.iter().map(move |group| (topic, group)))
+        .map(|(topic, group)| {
+            html! {
+                tr {
+                    td { (group.group) }
+                    td { (topic.topic) }
+                    td.number { (group.lag) }
+                    td.number { (seconds(group.oldest_unread_seconds)) }
+                }
+            }
+        })
+        .collect();
+    let columns = [text("group"), text("topic"), number("records unread"), number("oldest unread")];
+    table("Consumers", &columns, &rows)
+}

@@ -1,0 +1,138 @@
+//! Signing in with a token, and out.
+
+use actix_web::cookie::time::Duration;
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Form, Query};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use auth::{TokenError, TokenVerifier};
+use chrono::Utc;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::cookies::{SESSION, SecureCookies};
+use crate::operator::Operator;
+use crate::page;
+use crate::security::{FormToken, is_own_form};
+
+/// Where to go after the sign-in.
+#[derive(Deserialize)]
+pub(crate) struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+impl Next {
+    /// A path of this console, whatever the address says.
+    fn path(&self) -> &str {
+        let is_ours = self.next.starts_with('/')
+            && !self.next.starts_with("//")
+            && !self.next.contains(['\\', '\r', '\n']);
+        if is_ours { &self.next } else { "/" }
+    }
+}
+
+/// `GET /sign-in`.
+pub(crate) async fn form(request: HttpRequest, next: Query<Next>) -> HttpResponse {
+    page::message(StatusCode::OK, "Sign in", &form_content(&request, &next, None))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SignIn {
+    form_token: String,
+    token: String,
+}
+
+/// `POST /sign-in`.
+pub(crate) async fn sign_in(
+    request: HttpRequest,
+    next: Query<Next>,
+    form: Form<SignIn>,
+    verifier: Data<TokenVerifier>,
+    cookies: Data<SecureCookies>,
+) -> HttpResponse {
+    if !is_own_form(&request, &form.form_token) {
+        let reason = "The form was not from this page. Try again.";
+        let content = form_content(&request, &next, Some(reason));
+        return page::message(StatusCode::FORBIDDEN, "Sign in", &content);
+    }
+    let token = form.token.trim();
+    verifier.fetch_key_of(token).await;
+    let (status, reason) = match verifier.verify(token) {
+        Ok(caller) if caller.is_operator() => {
+            let left = caller.expires_at.saturating_sub(Utc::now().timestamp().unsigned_abs());
+            let lifetime = Duration::seconds(i64::try_from(left).unwrap_or(i64::MAX));
+            let cookie = cookies.cookie(SESSION, token.to_owned(), lifetime);
+            return HttpResponse::SeeOther()
+                .insert_header((LOCATION, next.path()))
+                .cookie(cookie)
+                .finish();
+        }
+        Ok(_) => (StatusCode::FORBIDDEN, "The token does not have the role operator.".to_owned()),
+        Err(TokenError::NoKeys) => {
+            let reason = "The keys of the issuer are not known yet. Try again.";
+            (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned())
+        }
+        Err(error) => (StatusCode::UNAUTHORIZED, format!("Not accepted: {error}.")),
+    };
+    page::message(status, "Sign in", &form_content(&request, &next, Some(&reason)))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SignOut {
+    form_token: String,
+}
+
+/// `POST /sign-out`.
+pub(crate) async fn sign_out(
+    request: HttpRequest,
+    _: Operator,
+    form: Form<SignOut>,
+    cookies: Data<SecureCookies>,
+) -> HttpResponse {
+    let mut response = HttpResponse::SeeOther();
+    response.insert_header((LOCATION, "/sign-in"));
+    if is_own_form(&request, &form.form_token) {
+        response.cookie(cookies.removal(SESSION));
+    }
+    response.finish()
+}
+
+fn form_content(request: &HttpRequest, next: &Next, reason: Option<&str>) -> Markup {
+    let form_token = request.extensions().get().map(|FormToken(token)| token.clone());
+    html! {
+        section.narrow {
+            @if let Some(reason) = reason { p.failure role="alert" { (reason) } }
+            form method="post" action=(format!("/sign-in?next={}", encoded(next.path()))) data-sign-in {
+                input type="hidden" name="formToken" value=[form_token];
+                label { "Token of an operator"
+                    textarea name="token" required autocomplete="off" spellcheck="false" {}
+                }
+                p.note { "For example the output of " code { "salesctl token YOUR-NAME --role operator" } "." }
+                button { "Sign in" }
+            }
+        }
+    }
+}
+
+fn encoded(path: &str) -> String {
+    url::form_urlencoded::byte_serialize(path.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_returns_only_to_a_path_of_the_console() {
+        let path = |next: &str| Next { next: next.to_owned() }.path().to_owned();
+        assert_eq!(path("/orders?status=Shipped"), "/orders?status=Shipped");
+        for refused in
+            ["", "https://example.org", "//example.org", "/\\example.org", "orders", "/\r\nA: b"]
+        {
+            assert_eq!(path(refused), "/", "{refused:?}");
+        }
+    }
+}
