@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo dev run up down status logs build release up-release test coverage bench bench-check load
+.PHONY: help demo dev run up console down status logs build release up-release test coverage bench bench-check load
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
 .PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration doc lint fmt clean prerequisites
@@ -23,7 +23,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 local := deploy/local
 salesctl := $(local)/salesctl
-services := inventory-mock sales-api outbox-relay delivery-service status-consumer
+services := inventory-mock sales-api outbox-relay delivery-service status-consumer console
 pages := $(or $(CARGO_TARGET_DIR),target)/doc
 
 help: ## list the targets
@@ -34,7 +34,9 @@ help: ## list the targets
 demo: up ## start everything, place orders and follow them to Delivered; ARGS go to `salesctl demo`
 	$(salesctl) demo $(ARGS)
 	@echo
-	@echo "The system is still running. Inspect it with make status and make logs. Stop it with make down."
+	@echo "The system is still running. Inspect it with make status and make logs, or in a browser:"
+	@$(MAKE) console
+	@echo "Stop it with make down."
 
 dev: ## run everything with hot reload: a saved file rebuilds and replaces the services that depend on it
 	@$(local)/dev
@@ -50,6 +52,9 @@ run: ## run one service in the foreground, as in: make run SERVICE=sales-api
 up: build ## start PostgreSQL, Kafka and the services in the background
 	$(local)/database create
 	$(local)/services up
+
+console: ## print a link to the console of the local system, which signs in for twelve hours
+	@echo "$$($(local)/with-env printenv CONSOLE_URL)/sign-in#$$($(salesctl) token --operator --subject $${USER:-operator} --minutes 720)"
 
 down: ## stop the services, PostgreSQL and Kafka; the data stays
 	$(local)/services down

@@ -17,7 +17,7 @@ for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/libpq/bin /usr/local/o
   [[ ! -x $folder/pgbench ]] || PATH=$folder:$PATH
 done
 # shellcheck disable=SC2034 # for the scripts
-services=(inventory-mock sales-api outbox-relay delivery-service status-consumer)
+services=(inventory-mock sales-api outbox-relay delivery-service status-consumer console)
 
 say() { printf '%s\n' "$*"; }
 
@@ -276,7 +276,7 @@ require_free_port() { # PROCESS PORT [VARIABLE]
 
 # Writes the stack's `env` from its ports, for a shell to source.
 write_env() {
-  local file postgres_port kafka_port api_port inventory_port password=sales
+  local file postgres_port kafka_port api_port inventory_port console_port password=sales
   # PostgreSQL in a container takes its password from .env.
   [[ ! -s $state/postgres-password ]] || password=$(<"$state/postgres-password")
   choose_port postgres '' '' && postgres_port=$port
@@ -286,6 +286,7 @@ write_env() {
   done
   choose_port sales-api '' 3000 && api_port=$port
   choose_port inventory-mock '' 3001 && inventory_port=$port
+  choose_port console '' 3002 && console_port=$port
   (
     umask 077
     [[ -s $state/jwt-secret ]] || head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' >"$state/jwt-secret"
@@ -296,6 +297,7 @@ export KAFKA_BROKERS=127.0.0.1:$kafka_port
 export JWT_SECRET=$(<"$state/jwt-secret")
 export API_URL=http://127.0.0.1:$api_port
 export INVENTORY_URL=http://127.0.0.1:$inventory_port
+export CONSOLE_URL=http://127.0.0.1:$console_port
 END
   )
   mv "$state/env.new" "$state/env"

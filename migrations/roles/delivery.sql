@@ -2,7 +2,7 @@
 -- one release after the last statement that needs it, because the previous version still runs
 -- during an upgrade, and after a rollback.
 SELECT pg_temp.prepare(role, 'delivery')
-FROM unnest(ARRAY['delivery_service', 'sales_reader', 'sales_operator']) AS role;
+FROM unnest(ARRAY['delivery_service', 'sales_reader', 'sales_operator', 'sales_console']) AS role;
 
 -- delivery-service inserts and updates shipments, and leases their shards. Shipments are never
 -- deleted.
@@ -15,8 +15,8 @@ GRANT SELECT, UPDATE (owner, token, lease_until, lease_ms, scan_start, claimed_u
 GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON delivery.dispatchers TO delivery_service;
 SELECT pg_temp.let_see_transactions('delivery_service');
 
--- For `salesctl verify` and `salesctl shipments dead-letters`. Operators also redrive dead-lettered
+-- For `salesctl verify`, `salesctl shipments dead-letters` and the console. Operators also redrive dead-lettered
 -- steps, which moves the starts of the scans back.
-GRANT SELECT ON delivery.shipments, delivery.shards, delivery.dispatchers TO sales_reader, sales_operator;
+GRANT SELECT ON delivery.shipments, delivery.shards, delivery.dispatchers TO sales_reader, sales_operator, sales_console;
 GRANT UPDATE (next_step_at, refused_step_at, refusal) ON delivery.shipments TO sales_operator;
 GRANT UPDATE (scan_start) ON delivery.shards TO sales_operator;

@@ -10,7 +10,7 @@
 -- The script runs while the services of the previous version still run, and a rollback can bring
 -- them back. So a right is revoked here one release after the last statement that needs it.
 SELECT pg_temp.prepare(role, 'sales')
-FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator']) AS role;
+FROM unnest(ARRAY['sales_api', 'outbox_relay', 'status_consumer', 'sales_reader', 'sales_operator', 'sales_console']) AS role;
 
 -- sales-api inserts and reads orders, and requests to cancel them. Of events, it can read only the
 -- ids.
@@ -36,14 +36,16 @@ GRANT SELECT (order_id, refused_at), UPDATE (refusal, refused_at) ON sales.order
 -- Only its previous version uses the inbox: the next release drops the table.
 GRANT SELECT, INSERT, DELETE, UPDATE (received_at) ON sales.inbox TO status_consumer;
 
--- For `salesctl verify`, `salesctl outbox status` and `salesctl outbox dead-letters`.
+-- For `salesctl verify`, `salesctl outbox status` and `salesctl outbox dead-letters`, and for the pages
+-- of the console.
 GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sales.order_cancellations,
     sales.outbox_events, sales.outbox_shards, sales.outbox_relays, sales.outbox_dead_letters, sales.operator_actions
-    TO sales_reader, sales_operator;
+    TO sales_reader, sales_operator, sales_console;
 
--- For `salesctl outbox redrive`, `salesctl outbox discard` and `salesctl repair`.
-GRANT UPDATE (redriven_at, redrive_count, discarded_at, discard_reason) ON sales.outbox_dead_letters TO sales_operator;
-GRANT INSERT ON sales.outbox_events TO sales_operator;
+-- For `salesctl outbox redrive`, `salesctl outbox discard` and `salesctl repair`, and for the same in
+-- the console.
+GRANT UPDATE (redriven_at, redrive_count, discarded_at, discard_reason) ON sales.outbox_dead_letters TO sales_operator, sales_console;
+GRANT INSERT ON sales.outbox_events TO sales_operator, sales_console;
 
--- For the record of these commands.
-GRANT INSERT, UPDATE (outcome, finished_at) ON sales.operator_actions TO sales_operator;
+-- For the record of these actions.
+GRANT INSERT, UPDATE (outcome, finished_at) ON sales.operator_actions TO sales_operator, sales_console;

@@ -15,7 +15,7 @@ use system_tests::path;
 use test_kit::run_until_exit;
 
 const SALESCTL: &str = "salesctl";
-const ALL_SERVICES: usize = 5;
+const ALL_SERVICES: usize = 6;
 
 /// An environment variable that a program reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,7 @@ pub(crate) fn services() -> [(&'static str, Vec<Setting>); ALL_SERVICES] {
         ("delivery-service", settings::<delivery_service::Config>("delivery-service")),
         ("status-consumer", settings::<status_consumer::Config>("status-consumer")),
         ("inventory-mock", settings::<inventory_mock::Config>("inventory-mock")),
+        ("console", settings::<console::Config>("console")),
     ]
 }
 
@@ -186,6 +187,7 @@ fn sections() -> Vec<(&'static str, Vec<Row>)> {
         "delivery-service",
         "status-consumer",
         "inventory-mock",
+        "console",
         "Traces",
         SALESCTL,
     ];

@@ -104,7 +104,8 @@ fn running_an_unknown_service_fails_and_lists_the_services() {
         let output = make(arguments);
         let report = text(&output.stderr);
         assert!(!output.status.success(), "{arguments:?}");
-        let services = "inventory-mock sales-api outbox-relay delivery-service status-consumer";
+        let services =
+            "inventory-mock sales-api outbox-relay delivery-service status-consumer console";
         assert!(report.contains(services), "{arguments:?}: {report}");
         assert_eq!(text(&output.stdout), "", "nothing is built or started");
     }

@@ -11,12 +11,13 @@ use test_kit::{Process, World, run_until_exit};
 /// Returns the environment variables that a configuration reads.
 type Variables = fn() -> Vec<String>;
 
-const SERVICES: [(&str, Variables); 5] = [
+const SERVICES: [(&str, Variables); 6] = [
     ("sales-api", variables::<sales_api::Config>),
     ("outbox-relay", variables::<outbox_relay::Config>),
     ("delivery-service", variables::<delivery_service::Config>),
     ("status-consumer", variables::<status_consumer::Config>),
     ("inventory-mock", variables::<inventory_mock::Config>),
+    ("console", variables::<console::Config>),
 ];
 
 const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://sales:sales@127.0.0.1:1/sales");
@@ -31,7 +32,7 @@ const PUBLIC_KEY: (&str, &str) = (
 type WrongSettings =
     (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const WRONG_SETTINGS: [WrongSettings; 19] = [
+const WRONG_SETTINGS: [WrongSettings; 20] = [
     ("sales-api", &[("PORT", "x")], &["JWT_SECRET", "DATABASE_URL", "PORT"]),
     // Exactly one setting with a key for tokens is required.
     ("sales-api", &[DATABASE], &["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_FILE", "JWT_JWKS_URL"]),
@@ -104,6 +105,11 @@ const WRONG_SETTINGS: [WrongSettings; 19] = [
         "inventory-mock",
         &[("PORT", "x"), ("INVENTORY_FAILURE_RATE", "lots")],
         &["PORT", "INVENTORY_FAILURE_RATE"],
+    ),
+    (
+        "console",
+        &[("SECURE_COOKIES", "perhaps"), ("MAX_LIVE_PAGES", "0")],
+        &["DATABASE_URL", "JWT_SECRET", "SECURE_COOKIES", "MAX_LIVE_PAGES"],
     ),
 ];
 

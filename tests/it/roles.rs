@@ -102,6 +102,20 @@ sales_operator    sales.outbox_dead_letters   UPDATE(discarded_at) UPDATE(discar
 sales_operator    sales.outbox_events         SELECT INSERT
 sales_operator    sales.outbox_relays         SELECT
 sales_operator    sales.outbox_shards         SELECT
+sales_console     delivery.dispatchers        SELECT
+sales_console     delivery.shards             SELECT
+sales_console     delivery.shipments          SELECT
+sales_console     sales.operator_actions      SELECT INSERT UPDATE(outcome)
+sales_console     sales.operator_actions      UPDATE(finished_at)
+sales_console     sales.order_cancellations   SELECT
+sales_console     sales.order_items           SELECT
+sales_console     sales.order_status_history  SELECT
+sales_console     sales.orders                SELECT
+sales_console     sales.outbox_dead_letters   SELECT UPDATE(redriven_at) UPDATE(redrive_count)
+sales_console     sales.outbox_dead_letters   UPDATE(discarded_at) UPDATE(discard_reason)
+sales_console     sales.outbox_events         SELECT INSERT
+sales_console     sales.outbox_relays         SELECT
+sales_console     sales.outbox_shards         SELECT
 ";
 
 /// The rights, each as `role table privilege`.
@@ -114,13 +128,14 @@ fn rights() -> BTreeSet<String> {
     RIGHTS.trim().lines().flat_map(right).collect()
 }
 
-const ROLES: [&str; 6] = [
+const ROLES: [&str; 7] = [
     "sales_api",
     "outbox_relay",
     "delivery_service",
     "status_consumer",
     "sales_reader",
     "sales_operator",
+    "sales_console",
 ];
 
 /// A world whose database has the roles.

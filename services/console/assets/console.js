@@ -44,4 +44,5 @@ function liveUpdates() {
 
 localTimes(document);
 signInByLink();
+addEventListener("hashchange", signInByLink);
 liveUpdates();

@@ -12,7 +12,7 @@ use crate::cookies::SecureCookies;
 
 /// console: shows operators the system in a browser, and lets them act
 #[derive(Clone, Debug, Conf)]
-#[conf(version_fn = build_info::version, validation_predicate = Config::check)]
+#[conf(version_fn = build_info::version, name = "console", validation_predicate = Config::check)]
 pub struct Config {
     /// The settings that all services have.
     #[conf(flatten)]

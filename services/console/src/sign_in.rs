@@ -110,7 +110,7 @@ fn form_content(request: &HttpRequest, next: &Next, reason: Option<&str>) -> Mar
                 label { "Token of an operator"
                     textarea name="token" required autocomplete="off" spellcheck="false" {}
                 }
-                p.note { "For example the output of " code { "salesctl token YOUR-NAME --role operator" } "." }
+                p.note { "For example the output of " code { "salesctl token --operator --subject YOUR-NAME" } "." }
                 button { "Sign in" }
             }
         }
