@@ -53,8 +53,8 @@ up: build ## start PostgreSQL, Kafka and the services in the background
 	$(local)/database create
 	$(local)/services up
 
-console: ## print a link to the console of the local system, which signs in for twelve hours
-	@echo "$$($(local)/with-env printenv CONSOLE_URL)/sign-in#$$($(salesctl) token --operator --subject $${USER:-operator} --minutes 720)"
+console: ## print a link to the console of the local system, with a token for twelve hours
+	@echo "$$($(local)/with-env printenv CONSOLE_URL)/sign-in#token=$$($(salesctl) token --operator --subject $${USER:-operator} --minutes 720)"
 
 down: ## stop the services, PostgreSQL and Kafka; the data stays
 	$(local)/services down

@@ -2,6 +2,8 @@
 //! change acts and is recorded.
 
 use std::num::NonZeroU32;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{DiscardReason, OrderId, Owner};
 use serde_json::{Value, json};
@@ -59,23 +61,39 @@ impl Change {
         Ok(dead_letters::plan(&mut *database.connection().await?, &self.selection()).await?)
     }
 
-    /// Changes the dead letters of a plan, and records it. Calls `changed` with the number so far.
-    /// Returns the number; after a failure, the same change continues.
+    /// Changes dead letters with an id up to `newest`, which is that of a plan, and records it.
+    /// Calls `changed` after each batch with the number so far, and stops if it says so. Returns the
+    /// number; after a failure, the same change continues.
     pub async fn apply(
         &self,
         database: &Database,
         operator: Option<&Owner>,
-        plan: &Plan,
-        mut changed: impl FnMut(u64),
+        newest: i64,
+        mut changed: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<u64, OperationError> {
-        let (action, parameters) = self.record();
+        let (action, parameters) = self.record(newest);
         let new = NewAction { subject: operator, action, parameters: &parameters.to_string() };
-        let act = async || self.act(database, plan, &mut changed).await;
-        operator_actions::recorded(database, &new, act, |result| match result {
-            Ok(count) => format!("{count} events were {}", self.action.participle()),
-            Err(error) => format!("failed: {}", Chain(error)),
-        })
-        .await
+        let done = AtomicU64::new(0);
+        let act = async || {
+            let changed = |count| {
+                done.store(count, Ordering::Relaxed);
+                changed(count)
+            };
+            self.act(database, newest, changed).await
+        };
+        let recorded = operator_actions::recorded(database, &new, act, |result| {
+            let done = format!(
+                "{} events were {}",
+                done.load(Ordering::Relaxed),
+                self.action.participle()
+            );
+            match result {
+                Ok(ControlFlow::Continue(())) => done,
+                Ok(ControlFlow::Break(())) => format!("stopped: {done}"),
+                Err(error) => format!("failed after {done}: {}", Chain(error)),
+            }
+        });
+        recorded.await.map(|_| done.load(Ordering::Relaxed))
     }
 
     fn selection(&self) -> Selection {
@@ -87,10 +105,12 @@ impl Change {
     }
 
     /// The name of the action, and its parameters.
-    fn record(&self) -> (&'static str, Value) {
+    fn record(&self, newest: i64) -> (&'static str, Value) {
         let DeadLetterFilter { id, topic, order } = &self.filter;
         let order = order.map(OrderId::as_uuid);
-        let mut parameters = json!({ "id": id, "topic": topic, "order": order, "max": self.max });
+        let mut parameters = json!({
+            "id": id, "topic": topic, "order": order, "max": self.max, "newest": newest,
+        });
         match &self.action {
             Action::PutBack { max_redrives } => {
                 parameters["maxRedrives"] = json!(max_redrives);
@@ -106,9 +126,9 @@ impl Change {
     async fn act(
         &self,
         database: &Database,
-        plan: &Plan,
-        changed: &mut impl FnMut(u64),
-    ) -> Result<u64, OperationError> {
+        newest: i64,
+        mut changed: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, OperationError> {
         let selection = self.selection();
         let mut connection = database.connection().await?;
         let most = self.max.unwrap_or(u64::MAX);
@@ -118,7 +138,7 @@ impl Change {
             throttle.due(done).await;
             let limit = (throttle.step(BATCH) as u64).min(most - done);
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let (connection, newest) = (&mut *connection, plan.newest);
+            let connection = &mut *connection;
             let count = match &self.action {
                 Action::PutBack { .. } => {
                     dead_letters::redrive(connection, &selection, newest, limit).await?
@@ -131,8 +151,10 @@ impl Change {
                 break;
             }
             done += count as u64;
-            changed(done);
+            if changed(done).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(done)
+        Ok(ControlFlow::Continue(()))
     }
 }

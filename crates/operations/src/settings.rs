@@ -23,14 +23,12 @@ impl Databases {
         check_ca("DELIVERY_DATABASE_URL", self.delivery_database_url.as_ref(), ca)
     }
 
-    /// The database of `sales`, and the database of `delivery`. Their connections have this name.
-    pub fn open(self, application: &'static str) -> (Database, Database) {
-        let sales = Database::new(application, &self.sales);
+    /// The database of `sales`, and the database of `delivery`. `open` is [`Database::new`], or
+    /// [`Database::by_index`] for a service.
+    pub fn open(self, open: impl Fn(&DatabaseSettings) -> Database) -> (Database, Database) {
+        let sales = open(&self.sales);
         let delivery = match self.delivery_database_url {
-            Some(database_url) => {
-                let settings = DatabaseSettings { database_url, ..self.sales };
-                Database::new(application, &settings)
-            }
+            Some(database_url) => open(&DatabaseSettings { database_url, ..self.sales }),
             None => sales.clone(),
         };
         (sales, delivery)

@@ -1,6 +1,8 @@
 //! Assembles the service.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
@@ -10,6 +12,7 @@ use contracts::topics::Names;
 use service_kit::close_connections::{Stopping, close_connections, set_max_age};
 use service_kit::lifecycle::service::Service;
 use service_kit::lifecycle::tasks::ServiceError;
+use store::Database;
 
 use crate::Config;
 use crate::assets;
@@ -19,8 +22,13 @@ use crate::security::secure;
 use crate::sign_in;
 use crate::state::State;
 
-/// The console, ready to run. It needs neither database nor broker to start: a page says what is
-/// not available.
+/// More than the live pages of an ordinary setting, and a bound for the memory.
+const MAX_CONNECTIONS: usize = 1_000;
+/// Maximum time for the head of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The console, ready to run. It needs neither database nor broker to start: a page shows what is not
+/// available.
 pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let mut service = Service::bind("console", &config.common, config.management_port)?;
     let listener = service.listen(config.port)?;
@@ -33,10 +41,13 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let (keys, stop) = (verifier.clone(), shutdown.clone());
     service.tasks.add("token keys", async move { keys.refresh_keys(stop).await });
 
-    let databases = config.databases.clone().open("console");
-    let names = Names::from(config.names.clone());
-    let state = State::new(databases, config.kafka.clone(), names, config.max_live_pages);
-    let (state, verifier) = (Data::new(state), Data::new(verifier));
+    let databases = config.databases.clone();
+    let databases = databases.open(|settings| Database::by_index("console", settings));
+    let (kafka, names) = (config.kafka.clone(), Names::from(config.names.clone()));
+    let state = State::new(databases, kafka, names, config.max_live_pages, shutdown.clone());
+    let (state, verifier) = (Arc::new(state), Data::new(verifier));
+    state.add_to(&mut service);
+    let state = Data::from(state);
     let cookies = Data::new(config.secure_cookies);
     let stop = Stop(service.tasks.stop_signal());
     let stopping = Data::new(Stopping(service.tasks.stop_signal()));
@@ -52,6 +63,10 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
             .wrap(from_fn(close_connections))
     })
     .workers(1)
+    .max_connections(MAX_CONNECTIONS)
+    .client_request_timeout(REQUEST_TIMEOUT)
+    // A browser that is gone ends its request, and its live page.
+    .h1_allow_half_closed(false)
     .keep_alive(config.intake.http_keep_alive)
     .on_connect(set_max_age(config.intake.http_connection_max_age))
     .disable_signals()

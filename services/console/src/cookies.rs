@@ -6,9 +6,10 @@ use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
-/// Has the operator's token.
+/// The cookie with the operator's token.
 pub(crate) const SESSION: &str = "console_session";
-/// Has a random text. A form that changes something must repeat it, and another site cannot read it.
+/// The cookie with a random text, which a form that changes something must repeat. Another site cannot
+/// read it.
 pub(crate) const FORM_TOKEN: &str = "console_form_token";
 
 /// Whether browsers send cookies only over https.

@@ -8,6 +8,7 @@ mod live;
 mod operator;
 mod page;
 mod pages;
+mod sampled;
 mod section;
 mod security;
 mod sign_in;

@@ -1,28 +1,32 @@
 //! Answers a page, or, if the client accepts `text/event-stream`, keeps it up to date: one address
 //! serves both, as in the change feed of the API.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, RETRY_AFTER};
-use actix_web::rt::time::{Interval, interval};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, RETRY_AFTER};
 use actix_web::web::{Bytes, Data};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chrono::Utc;
 use futures::stream::unfold;
 use maud::{Markup, html};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::operator::{Denied, Operator};
 use crate::page;
-use crate::state::State;
+use crate::state::{LivePage, State};
 
-/// Interval between two looks at what a page shows.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// Number of looks without a change after which a comment shows that the connection is alive.
-const QUIET_LOOKS: u32 = 15;
+/// Pause between two reads of the content.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Interval of comments, which keep proxies from closing a stream without changes.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The longest time that the process counts with, for a token that never expires.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// When the service begins to stop.
 #[derive(Clone)]
@@ -39,23 +43,19 @@ pub(crate) struct View {
 
 impl FromRequest for View {
     type Error = Denied;
-    type Future = std::future::Ready<Result<Self, Denied>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Denied>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let operator = Operator::from_request(request, payload).into_inner();
+        let operator = Operator::from_request(request, payload);
         let (Some(state), Some(stop)) =
-            (request.app_data::<Data<State>>(), request.app_data::<Stop>())
+            (request.app_data::<Data<State>>().cloned(), request.app_data::<Stop>().cloned())
         else {
             unreachable!("the state of the app is registered");
         };
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-        std::future::ready(operator.map(|operator| Self {
-            operator,
-            state: state.clone(),
-            path: request.path().to_owned(),
-            is_live: accept.is_some_and(|accept| accept.starts_with("text/event-stream")),
-            stop: stop.clone(),
-        }))
+        let is_live = accept.is_some_and(|accept| accept.starts_with("text/event-stream"));
+        let path = request.path().to_owned();
+        Box::pin(async move { Ok(Self { operator: operator.await?, state, path, is_live, stop }) })
     }
 }
 
@@ -83,33 +83,48 @@ impl View {
         page::html_response(status, &page)
     }
 
+    /// A page about something that does not exist.
+    pub(crate) fn missing(&self, title: &str, what: &str) -> HttpResponse {
+        let content = html! { h1 { (title) } (nothing(what)) };
+        self.once(StatusCode::NOT_FOUND, title, &content)
+    }
+
     fn updates<F>(self, main: impl Fn(Data<State>) -> F + 'static) -> HttpResponse
     where
         F: Future<Output = Markup> + 'static,
     {
-        let Ok(permit) = self.state.live_pages.clone().try_acquire_owned() else {
+        let Some(live_page) = self.state.live_pages.open(&self.operator.name) else {
             return HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "30")).finish();
         };
+        let now = Instant::now();
         let updates = Updates {
             main,
             state: self.state,
             stop: self.stop,
-            expires_at: self.operator.expires_at,
-            ticks: interval(INTERVAL),
+            expires_at: now + left(self.operator.expires_at),
+            heartbeat_at: now + HEARTBEAT,
             shown: None,
-            quiet_looks: 0,
             has_ended: false,
-            _permit: permit,
+            _live_page: live_page,
         };
         let stream = unfold(updates, async |mut updates| {
             let event = updates.next().await?;
-            Some((Ok::<_, actix_web::Error>(Bytes::from(event)), updates))
+            Some((Ok::<_, Infallible>(Bytes::from(event)), updates))
         });
         HttpResponse::Ok()
             .content_type("text/event-stream")
             .insert_header((CACHE_CONTROL, "no-store"))
+            // Neither the service nor a proxy may collect events.
+            .insert_header((CONTENT_ENCODING, "identity"))
+            .insert_header(("X-Accel-Buffering", "no"))
             .streaming(stream)
     }
+}
+
+/// The time until a token expires.
+fn left(expires_at: u64) -> Duration {
+    Duration::from_secs(expires_at.saturating_sub(Utc::now().timestamp().unsigned_abs()))
+        .min(LONGEST)
 }
 
 /// The changes of one page.
@@ -117,12 +132,11 @@ struct Updates<M> {
     main: M,
     state: Data<State>,
     stop: Stop,
-    expires_at: u64,
-    ticks: Interval,
+    expires_at: Instant,
+    heartbeat_at: Instant,
     shown: Option<String>,
-    quiet_looks: u32,
     has_ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _live_page: LivePage,
 }
 
 impl<M, F> Updates<M>
@@ -136,28 +150,30 @@ where
             return None;
         }
         loop {
-            tokio::select! {
-                () = self.stop.0.cancelled() => {
-                    self.has_ended = true;
-                    // The browser connects again, to another instance or to the next one.
-                    return Some("retry: 1000\n\n".to_owned());
+            // A read is not interrupted: a dropped one may leave a transaction behind.
+            if self.shown.is_some() {
+                tokio::select! {
+                    () = self.stop.0.cancelled() => {
+                        self.has_ended = true;
+                        // The browser connects again, to another instance or to the next one.
+                        return Some("retry: 1000\n\n".to_owned());
+                    }
+                    () = sleep_until(self.expires_at) => {
+                        self.has_ended = true;
+                        return Some("event: end\ndata: the token has expired\n\n".to_owned());
+                    }
+                    () = sleep_until(self.heartbeat_at) => {
+                        self.heartbeat_at = Instant::now() + HEARTBEAT;
+                        return Some(": heartbeat\n\n".to_owned());
+                    }
+                    () = sleep(PAUSE) => {}
                 }
-                _ = self.ticks.tick() => {}
-            }
-            if u64::try_from(Utc::now().timestamp()).is_ok_and(|now| now > self.expires_at) {
-                self.has_ended = true;
-                return Some("event: end\ndata: the token has expired\n\n".to_owned());
             }
             let content = (self.main)(self.state.clone()).await.into_string();
             if self.shown.as_ref() != Some(&content) {
                 let event = event(&content);
-                (self.shown, self.quiet_looks) = (Some(content), 0);
+                self.shown = Some(content);
                 return Some(event);
-            }
-            self.quiet_looks += 1;
-            if self.quiet_looks >= QUIET_LOOKS {
-                self.quiet_looks = 0;
-                return Some(": nothing has changed\n\n".to_owned());
             }
         }
     }
@@ -176,7 +192,7 @@ fn event(content: &str) -> String {
     event
 }
 
-/// What is shown where something does not exist.
+/// A section without content.
 pub(crate) fn nothing(what: &str) -> Markup {
     html! { p.empty { (what) } }
 }
@@ -189,5 +205,11 @@ mod tests {
     fn an_event_has_each_line_of_the_content() {
         assert_eq!(event("<p>a\nb</p>"), "event: page\ndata: <p>a\ndata: b</p>\n\n");
         assert_eq!(event("a\rb"), "event: page\ndata: a&#13;b\n\n");
+    }
+
+    #[test]
+    fn a_token_that_never_expires_ends_a_page_after_a_year() {
+        assert_eq!(left(u64::MAX), LONGEST);
+        assert_eq!(left(0), Duration::ZERO);
     }
 }

@@ -1,12 +1,13 @@
-//! Who views a page: an operator, from the `Authorization` header that a proxy sets, or from the
-//! cookie of the sign-in.
+//! The operator who views a page, from the `Authorization` header that a proxy sets, or from the cookie
+//! of the sign-in.
 
-use std::future::{Ready, ready};
+use std::future::Future;
+use std::pin::Pin;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use auth::{TokenError, TokenVerifier, bearer_token};
 use domain::Owner;
@@ -33,6 +34,8 @@ pub(crate) struct Operator {
 pub(crate) enum Denied {
     /// There is no valid token: the path to return to after the sign-in.
     SignIn(String),
+    /// The `Authorization` header has no valid token.
+    WrongToken(TokenError),
     /// The token is not that of an operator.
     NotOperator(String),
     /// The keys of the issuer are not known yet.
@@ -41,23 +44,23 @@ pub(crate) enum Denied {
 
 impl FromRequest for Operator {
     type Error = Denied;
-    type Future = Ready<Result<Self, Denied>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Denied>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(operator(request))
+        let request = request.clone();
+        Box::pin(async move { operator(&request).await })
     }
 }
 
-fn operator(request: &HttpRequest) -> Result<Operator, Denied> {
-    let back = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let (Some(token), Some(verifier)) =
-        (token(request), request.app_data::<web::Data<TokenVerifier>>())
-    else {
-        return Err(Denied::SignIn(back));
+async fn operator(request: &HttpRequest) -> Result<Operator, Denied> {
+    let Some(verifier) = request.app_data::<web::Data<TokenVerifier>>() else {
+        unreachable!("the state of the app is registered");
     };
+    let token = token(request)?;
+    verifier.fetch_key_of(&token).await;
     let caller = verifier.verify(&token).map_err(|error| match error {
         TokenError::NoKeys => Denied::NoKeys,
-        _ => Denied::SignIn(back),
+        error => denied(request, error),
     })?;
     if !caller.is_operator() {
         return Err(Denied::NotOperator(caller.owner.to_string()));
@@ -67,10 +70,25 @@ fn operator(request: &HttpRequest) -> Result<Operator, Denied> {
     Ok(Operator { name: caller.owner, expires_at: caller.expires_at, form_token })
 }
 
-/// The token of the `Authorization` header, or else of the session.
-fn token(request: &HttpRequest) -> Option<String> {
+/// The token of the `Authorization` header if there is one, or else of the session.
+fn token(request: &HttpRequest) -> Result<String, Denied> {
     let headers = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
-    bearer_token(headers).ok().map(str::to_owned).or_else(|| value(request, SESSION))
+    match bearer_token(headers) {
+        Ok(token) => Ok(token.to_owned()),
+        Err(TokenError::Missing) => {
+            value(request, SESSION).ok_or_else(|| denied(request, TokenError::Missing))
+        }
+        Err(error) => Err(denied(request, error)),
+    }
+}
+
+/// A proxy that sends a wrong token has to know; everybody else signs in.
+fn denied(request: &HttpRequest, error: TokenError) -> Denied {
+    if request.headers().contains_key(AUTHORIZATION) {
+        return Denied::WrongToken(error);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    Denied::SignIn(if request.method() == Method::GET { path.to_owned() } else { "/".to_owned() })
 }
 
 impl std::fmt::Display for Denied {
@@ -83,6 +101,7 @@ impl ResponseError for Denied {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::SignIn(_) => StatusCode::SEE_OTHER,
+            Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
             Self::NotOperator(_) => StatusCode::FORBIDDEN,
             Self::NoKeys => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -95,6 +114,11 @@ impl ResponseError for Denied {
                 let to = format!("/sign-in?next={back}");
                 HttpResponse::SeeOther().insert_header((LOCATION, to)).finish()
             }
+            Self::WrongToken(error) => page::message(
+                self.status_code(),
+                "No access",
+                &html! { p { "The Authorization header was not accepted: " (error) "." } },
+            ),
             Self::NotOperator(name) => page::message(
                 self.status_code(),
                 "No access",

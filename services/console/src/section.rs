@@ -1,4 +1,5 @@
-//! A section of a page. If what it shows cannot be read, it says so, and the rest of the page works.
+//! A section of a page. If its content cannot be read, it has the reason, and the rest of the page
+//! works.
 
 use std::error::Error;
 use std::future::Future;
@@ -8,34 +9,38 @@ use maud::{Markup, html};
 use service_kit::Chain;
 use tokio::time::timeout;
 
-/// Maximum time to read what a section shows.
+/// Maximum time to read the content of a section.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What a section shows, or why it could not be read.
+/// The content of a section, or why it could not be read.
 pub(crate) type Loaded<T> = Result<T, String>;
 
-/// Reads what a section shows.
+/// Reads the content of a section. A failure is logged.
 pub(crate) async fn load<T, E: Error + 'static>(
     read: impl Future<Output = Result<T, E>>,
 ) -> Loaded<T> {
-    match timeout(MAX_WAIT, read).await {
-        Ok(result) => result.map_err(|error| Chain(&error).to_string()),
-        Err(_) => Err(format!("there was no response within {} s", MAX_WAIT.as_secs())),
-    }
+    let failure = match timeout(MAX_WAIT, read).await {
+        Ok(Ok(content)) => return Ok(content),
+        Ok(Err(error)) => Chain(&error).to_string(),
+        Err(_) => format!("there was no response within {} s", MAX_WAIT.as_secs()),
+    };
+    tracing::warn!(error = failure, "section not available");
+    Err(failure)
 }
 
-/// A section with a heading.
+/// A section with a heading, which live updates replace.
 pub(crate) fn section<T>(
+    id: &str,
     heading: &str,
     loaded: &Loaded<T>,
     show: impl FnOnce(&T) -> Markup,
 ) -> Markup {
     html! {
-        section {
+        section id=(id) {
             h2 { (heading) }
             @match loaded {
-                Ok(shown) => (show(shown)),
-                Err(reason) => p.failure role="alert" { "Not available: " (reason) },
+                Ok(content) => (show(content)),
+                Err(reason) => p.failure { "Not available: " (reason) },
             }
         }
     }

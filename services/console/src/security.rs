@@ -5,7 +5,7 @@ use actix_web::cookie::time::Duration;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use uuid::Uuid;
 
 use crate::cookies::{FORM_TOKEN, SecureCookies, value};
@@ -18,7 +18,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
@@ -45,7 +45,11 @@ pub(crate) async fn secure<B: MessageBody>(
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, no_store);
     }
-    if is_new && let Some(secure) = response.request().app_data::<web::Data<SecureCookies>>() {
+    let is_page = !response.request().path().starts_with("/assets/");
+    if is_new
+        && is_page
+        && let Some(secure) = response.request().app_data::<web::Data<SecureCookies>>()
+    {
         let cookie = secure.cookie(FORM_TOKEN, token, Duration::days(1));
         response.response_mut().add_cookie(&cookie)?;
     }
@@ -53,9 +57,16 @@ pub(crate) async fn secure<B: MessageBody>(
 }
 
 /// Whether the request comes from a form of this browser's own pages.
-pub(crate) fn is_own_form(request: &actix_web::HttpRequest, repeated: &str) -> bool {
-    let fetch_site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
-    let same_origin = fetch_site.is_none_or(|site| site == b"same-origin");
+pub(crate) fn is_own_form(request: &HttpRequest, repeated: &str) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_same_origin = match (text("sec-fetch-site"), text("origin"), text("host")) {
+        (Some(site), ..) => site == "same-origin",
+        // Browsers send the first header to https addresses only.
+        (None, Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(_, origin)| origin == host)
+        }
+        (None, ..) => true,
+    };
     // The cookie of the request, not a token that was generated just now.
-    same_origin && value(request, FORM_TOKEN).is_some_and(|cookie| cookie == repeated)
+    is_same_origin && value(request, FORM_TOKEN).is_some_and(|cookie| cookie == repeated)
 }

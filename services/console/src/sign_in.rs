@@ -9,11 +9,16 @@ use auth::{TokenError, TokenVerifier};
 use chrono::Utc;
 use maud::{Markup, html};
 use serde::Deserialize;
+use url::{Position, Url};
 
 use crate::cookies::{SESSION, SecureCookies};
-use crate::operator::Operator;
 use crate::page;
 use crate::security::{FormToken, is_own_form};
+
+/// Browsers drop longer cookies.
+const MAX_COOKIE_BYTES: usize = 3_900;
+/// Any address, to parse relative ones.
+const BASE: &str = "http://console.invalid/";
 
 /// Where to go after the sign-in.
 #[derive(Deserialize)]
@@ -23,12 +28,16 @@ pub(crate) struct Next {
 }
 
 impl Next {
-    /// A path of this console, whatever the address says.
-    fn path(&self) -> &str {
-        let is_ours = self.next.starts_with('/')
-            && !self.next.starts_with("//")
-            && !self.next.contains(['\\', '\r', '\n']);
-        if is_ours { &self.next } else { "/" }
+    /// A path of this console, whatever the address contains. Browsers read addresses leniently, so
+    /// they are parsed as browsers do.
+    fn path(&self) -> String {
+        let ours = || {
+            let base = Url::parse(BASE).ok()?;
+            let url = base.join(&self.next).ok()?;
+            (url.origin() == base.origin())
+                .then(|| url[Position::BeforePath..Position::AfterQuery].to_owned())
+        };
+        ours().unwrap_or_else(|| "/".to_owned())
     }
 }
 
@@ -60,6 +69,11 @@ pub(crate) async fn sign_in(
     let token = form.token.trim();
     verifier.fetch_key_of(token).await;
     let (status, reason) = match verifier.verify(token) {
+        Ok(_) if token.len() > MAX_COOKIE_BYTES => {
+            let reason =
+                "The token is too long for a cookie. Let a proxy send it, see docs/CONSOLE.md.";
+            (StatusCode::BAD_REQUEST, reason.to_owned())
+        }
         Ok(caller) if caller.is_operator() => {
             let left = caller.expires_at.saturating_sub(Utc::now().timestamp().unsigned_abs());
             let lifetime = Duration::seconds(i64::try_from(left).unwrap_or(i64::MAX));
@@ -88,16 +102,17 @@ pub(crate) struct SignOut {
 /// `POST /sign-out`.
 pub(crate) async fn sign_out(
     request: HttpRequest,
-    _: Operator,
     form: Form<SignOut>,
     cookies: Data<SecureCookies>,
 ) -> HttpResponse {
-    let mut response = HttpResponse::SeeOther();
-    response.insert_header((LOCATION, "/sign-in"));
-    if is_own_form(&request, &form.form_token) {
-        response.cookie(cookies.removal(SESSION));
+    if !is_own_form(&request, &form.form_token) {
+        let content = html! { p { "The form was out of date, and you are still signed in. Go back, reload the page, and try again." } };
+        return page::message(StatusCode::FORBIDDEN, "Not signed out", &content);
     }
-    response.finish()
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, "/sign-in"))
+        .cookie(cookies.removal(SESSION))
+        .finish()
 }
 
 fn form_content(request: &HttpRequest, next: &Next, reason: Option<&str>) -> Markup {
@@ -105,7 +120,7 @@ fn form_content(request: &HttpRequest, next: &Next, reason: Option<&str>) -> Mar
     html! {
         section.narrow {
             @if let Some(reason) = reason { p.failure role="alert" { (reason) } }
-            form method="post" action=(format!("/sign-in?next={}", encoded(next.path()))) data-sign-in {
+            form method="post" action=(format!("/sign-in?next={}", encoded(&next.path()))) data-sign-in {
                 input type="hidden" name="formToken" value=[form_token];
                 label { "Token of an operator"
                     textarea name="token" required autocomplete="off" spellcheck="false" {}
@@ -127,12 +142,18 @@ mod tests {
 
     #[test]
     fn a_sign_in_returns_only_to_a_path_of_the_console() {
-        let path = |next: &str| Next { next: next.to_owned() }.path().to_owned();
+        let path = |next: &str| Next { next: next.to_owned() }.path();
         assert_eq!(path("/orders?status=Shipped"), "/orders?status=Shipped");
-        for refused in
-            ["", "https://example.org", "//example.org", "/\\example.org", "orders", "/\r\nA: b"]
-        {
+        for refused in [
+            "",
+            "https://example.org",
+            "//example.org",
+            "/\\example.org",
+            "/\t/example.org",
+            "javascript:x",
+        ] {
             assert_eq!(path(refused), "/", "{refused:?}");
         }
+        assert_eq!(path("/a\r\nB: c"), "/aB:%20c");
     }
 }

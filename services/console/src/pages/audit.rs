@@ -1,4 +1,4 @@
-//! `GET /audit`: what operators have done.
+//! `GET /audit`: the actions of operators.
 
 use actix_web::HttpResponse;
 use actix_web::web::Query;
@@ -41,7 +41,7 @@ pub(crate) async fn audit(view: View, filter: Query<Filter>) -> HttpResponse {
                         button { "Filter" }
                     }
                 }
-                (section("Latest actions", &latest, |actions| list(actions)))
+                (section("actions", "Latest actions", &latest, |actions| list(actions)))
             }
         }
     })

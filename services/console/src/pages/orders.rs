@@ -1,18 +1,19 @@
-//! `GET /orders` and `GET /orders/{id}`: searching for orders, and the path of one.
+//! `GET /orders` and `GET /orders/{id}`: a search for orders, and one order.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Path, Query};
-use domain::{CustomerId, ExternalReference, OrderId, OrderStatus, Owner};
+use domain::{CustomerId, ExternalReference, OrderId, OrderLine, OrderStatus, Owner};
 use maud::{Markup, html};
 use serde::Deserialize;
-use store::orders::{self, ListedOrder, Listing, OrderWithHistory, Page};
+use store::orders::{self, Cancellation, ListedOrder, Listing, OrderWithHistory, Page};
 use url::form_urlencoded::Serializer;
 
 use crate::live::{View, nothing};
 use crate::page::{number, table, text, time};
-use crate::section::{load, section};
+use crate::section::{Loaded, load, section};
+use crate::state::State;
 
 /// Number of orders on a page.
 const LIMIT: u16 = 50;
@@ -30,7 +31,7 @@ pub(crate) struct Search {
     after: String,
 }
 
-/// Why a search is not possible: the field, and what is wrong with it.
+/// The field of a search that has a wrong value, and the reason.
 type Wrong = (&'static str, String);
 
 impl Search {
@@ -108,7 +109,9 @@ pub(crate) async fn search(view: View, search: Query<Search>) -> HttpResponse {
                 load(async { orders::list(&mut *state.sales.connection().await?, &listing).await });
             search_page(
                 &search,
-                &Ok(section("Orders, newest first", &page.await, |page| list(page, &search))),
+                &Ok(section("orders", "Orders, newest first", &page.await, |page| {
+                    list(page, &search)
+                })),
             )
         }
     })
@@ -189,73 +192,68 @@ fn row(order: &ListedOrder) -> Markup {
 /// `GET /orders/{id}`.
 pub(crate) async fn order(view: View, id: Path<String>) -> HttpResponse {
     let Ok(id) = id.parse::<OrderId>() else {
-        let content = html! { h1 { "Order" } (nothing("This is not the id of an order.")) };
-        return view.once(StatusCode::NOT_FOUND, "Order", &content);
+        return view.missing("Order", "This is not the id of an order.");
     };
+    if let Ok(None) = find(&view.state, id).await {
+        return view.missing("Order", "There is no order with this id.");
+    }
     view.show("Order", move |state| async move {
-        let found =
-            load(async { orders::find(&mut *state.sales.connection().await?, id, None).await });
-        let found = found.await;
+        let found = find(&state, id).await;
+        let show = |found: &Option<_>| found.as_ref().map(details).unwrap_or_default();
         html! {
             h1 { "Order " (id) }
-            @match found {
-                Ok(None) => (nothing("There is no order with this id.")),
-                Ok(Some(found)) => (details(&found)),
-                Err(reason) => p.failure role="alert" { "Not available: " (reason) },
-            }
+            (section("order", "Order", &found, show))
         }
     })
     .await
 }
 
+async fn find(state: &State, id: OrderId) -> Loaded<Option<OrderWithHistory>> {
+    load(async { orders::find(&mut *state.sales.connection().await?, id, None).await }).await
+}
+
 fn details(found: &OrderWithHistory) -> Markup {
     let OrderWithHistory { order, history, cancellation } = found;
-    let lines: Vec<Markup> = order
-        .lines
-        .iter()
-        .map(|line| {
-            html! {
-                tr {
-                    td { (line.product_id) }
-                    td.number { (line.quantity.get()) }
-                    td.number { (line.price) }
-                }
+    let line = |line: &OrderLine| {
+        html! {
+            tr {
+                td { (line.product_id) }
+                td.number { (line.quantity.get()) }
+                td.number { (line.price) }
             }
-        })
-        .collect();
+        }
+    };
+    let lines: Vec<Markup> = order.lines.iter().map(line).collect();
     html! {
-        section {
-            h2 { "Order" }
-            dl.facts {
-                dt { "Status" } dd { strong { (order.status.as_str()) } }
-                dt { "Customer" } dd { (order.customer_id) }
-                dt { "Owner" } dd { (order.owner) }
-                dt { "Total" } dd { (order.total) " " (order.currency) }
-                @if let Some(reference) = &order.external_reference {
-                    dt { "External reference" } dd { (reference) }
-                }
-                dt { "Created" } dd { (time(order.created_at)) }
-                @for (name, value) in &order.metadata { dt { (name) } dd { (value) } }
+        dl.facts {
+            dt { "Status" } dd { strong { (order.status.as_str()) } }
+            dt { "Customer" } dd { (order.customer_id) }
+            dt { "Owner" } dd { (order.owner) }
+            dt { "Total" } dd { (order.total) " " (order.currency) }
+            @if let Some(reference) = &order.external_reference {
+                dt { "External reference" } dd { (reference) }
             }
-            (table("Lines", &[text("product"), number("quantity"), number("price")], &lines))
+            dt { "Created" } dd { (time(order.created_at)) }
+            @for (name, value) in &order.metadata { dt { (name) } dd { (value) } }
         }
-        section {
-            h2 { "History" }
-            dl.facts {
-                @for change in history { dt { (change.status.as_str()) } dd { (time(change.at)) } }
-            }
+        (table("Lines", &[text("product"), number("quantity"), number("price")], &lines))
+        h3 { "History" }
+        dl.facts {
+            @for change in history { dt { (change.status.as_str()) } dd { (time(change.at)) } }
         }
-        @if let Some(request) = cancellation {
-            section {
-                h2 { "Cancellation" }
-                dl.facts {
-                    dt { "Requested by" } dd { (request.requested_by) }
-                    dt { "Requested" } dd { (time(request.requested_at)) }
-                    @if let Some(reason) = &request.reason { dt { "Reason" } dd { (reason) } }
-                    @if let Some((refusal, at)) = &request.refusal {
-                        dt { "Refused" } dd { (time(*at)) ": " (refusal) }
-                    }
-                }
+        @if let Some(request) = cancellation { (cancellation_facts(request)) }
+    }
+}
+
+fn cancellation_facts(request: &Cancellation) -> Markup {
+    html! {
+        h3 { "Cancellation" }
+        dl.facts {
+            dt { "Requested by" } dd { (request.requested_by) }
+            dt { "Requested" } dd { (time(request.requested_at)) }
+            @if let Some(reason) = &request.reason { dt { "Reason" } dd { (reason) } }
+            @if let Some((refusal, at)) = &request.refusal {
+                dt { "Refused" } dd { (time(*at)) ": " (refusal) }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /`: whether the system works.
+//! `GET /`: the state of the queues and of the consumers.
 
 use actix_web::HttpResponse;
 use futures::join;
@@ -13,12 +13,13 @@ use crate::section::section;
 
 pub(crate) async fn overview(view: View) -> HttpResponse {
     view.show("Overview", async |state| {
-        let (outbox, shipments, topics) = join!(state.outbox(), state.shipments(), state.topics());
+        let (outbox, shipments, topics) =
+            join!(state.outbox.get(), state.shipments.get(), state.topics.get());
         html! {
             h1 { "Overview" }
-            (section("Outbox", &outbox, outbox_section))
-            (section("Shipments", &shipments, shipments_section))
-            (section("Consumers", &topics, |topics| consumers_section(topics)))
+            (section("outbox", "Outbox", &outbox, outbox_section))
+            (section("shipments", "Shipments", &shipments, shipments_section))
+            (section("consumers", "Consumers", &topics, |topics| consumers_section(topics)))
         }
     })
     .await
@@ -29,7 +30,7 @@ fn figure(name: &str, value: &Markup) -> Markup {
 }
 
 fn count(count: i64, is_exact: bool) -> Markup {
-    html! { @if !is_exact { "over " } (count) }
+    html! { @if !is_exact { "at least " } (count) }
 }
 
 fn outbox_section(status: &outbox::Status) -> Markup {
@@ -38,9 +39,11 @@ fn outbox_section(status: &outbox::Status) -> Markup {
     let deferred: i64 = status.topics.iter().map(|topic| topic.deferred).sum();
     html! {
         dl.figures {
-            (figure("events waiting", &count(waiting, status.complete)))
+            (figure("events waiting", &html! {
+                @if status.complete { (waiting) } @else { "about " (status.estimate.max(waiting)) }
+            }))
             (figure("age of the oldest", &seconds(oldest)))
-            (figure("deferred", &html! { (deferred) }))
+            (figure("deferred", &count(deferred, status.complete)))
             (figure("relays", &html! { (status.relays.len()) }))
             (figure("dead letters waiting", &html! {
                 a href="/dead-letters" { (count(status.dead_letters, status.dead_letters_complete)) }

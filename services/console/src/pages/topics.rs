@@ -1,4 +1,4 @@
-//! `GET /topics`: the topics, and who reads them.
+//! `GET /topics`: the topics and their consumer groups.
 
 use actix_web::HttpResponse;
 use maud::{Markup, html};
@@ -10,10 +10,10 @@ use crate::section::section;
 
 pub(crate) async fn topics(view: View) -> HttpResponse {
     view.show("Topics", async |state| {
-        let topics = state.topics().await;
+        let topics = state.topics.get().await;
         html! {
             h1 { "Topics" }
-            (section("Topics of the system", &topics, |topics| list(topics)))
+            (section("topics", "Topics of the system", &topics, |topics| list(topics)))
         }
     })
     .await

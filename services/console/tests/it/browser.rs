@@ -42,7 +42,7 @@ impl Page {
 }
 
 impl Browser {
-    /// Starts the console. Nobody is signed in.
+    /// Starts the console, without a sign-in.
     pub(crate) fn open(world: &World) -> Self {
         let service = world.start(build);
         let client = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
@@ -51,9 +51,14 @@ impl Browser {
 
     /// Starts the console, and signs carol in.
     pub(crate) async fn signed_in(world: &World) -> Self {
+        Self::signed_in_as(world, "carol").await
+    }
+
+    /// Starts the console, and signs this operator in.
+    pub(crate) async fn signed_in_as(world: &World, name: &str) -> Self {
         let browser = Self::open(world);
         let form = browser.get("/sign-in").await.field("formToken");
-        let token = token(&json!({ "sub": "carol", "role": "operator" }));
+        let token = token(&json!({ "sub": name, "role": "operator" }));
         let page = browser.post("/sign-in", &[("formToken", &form), ("token", &token)]).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.body);
         browser
@@ -64,10 +69,15 @@ impl Browser {
     }
 
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Page {
+        self.send(self.posting(path, form)).await
+    }
+
+    /// A POST with the cookies.
+    pub(crate) fn posting(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
         let request = self.client.post(format!("{}{path}", self.base));
         let body = Serializer::new(String::new()).extend_pairs(form).finish();
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        self.send(self.with_cookies(request)).await
+        self.with_cookies(request)
     }
 
     /// A GET with the cookies.

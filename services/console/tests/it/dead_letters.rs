@@ -1,8 +1,8 @@
 use domain::OrderId;
 use reqwest::StatusCode;
-use test_kit::{World, outbox_event, put_into_dead_letters};
+use test_kit::{World, eventually, outbox_event, put_into_dead_letters};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Page};
 
 const OUTBOX: &str = "SELECT count(*) FROM sales.outbox_events";
 const WAITING: &str = "SELECT count(*) FROM sales.outbox_dead_letters
@@ -14,29 +14,54 @@ async fn insert(world: &World, count: usize) {
     put_into_dead_letters(world, &events, "too large").await;
 }
 
+/// The fields of a confirmation, with those of the first step.
+async fn confirm(browser: &Browser, first: &[(&str, &str)]) -> (Page, String, String) {
+    let page = browser.post("/dead-letters", first).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    let (newest, count) = (page.field("newest"), page.field("count"));
+    (page, newest, count)
+}
+
+/// The page of the audit list as soon as it has these words.
+async fn audited(browser: &Browser, words: &str) -> String {
+    eventually(words, async || {
+        let page = browser.get("/audit").await.body;
+        page.contains(words).then_some(page)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_put_back_after_a_confirmation_and_recorded() {
     let world = World::create().await;
     insert(&world, 3).await;
     let browser = Browser::signed_in(&world).await;
     let token = browser.get("/dead-letters").await.field("formToken");
-    let first = [("formToken", token.as_str()), ("action", "redrive")];
-    let confirm = browser.post("/dead-letters", &first).await;
-    assert!(
-        confirm.body.contains("<strong>3 events</strong> will be put back"),
-        "{}",
-        confirm.body
-    );
+    let first = [("formToken", token.as_str()), ("action", "redrive"), ("scope", "filter")];
+    let (page, newest, count) = confirm(&browser, &first).await;
+    assert!(page.body.contains("<strong>3 events</strong> will be put back"), "{}", page.body);
     assert_eq!(world.database.count(WAITING).await, 3);
 
     // Those that are dead-lettered after the count are left.
     insert(&world, 1).await;
-    let newest = confirm.field("newest");
-    let second = [&first[..], &[("newest", &newest)]].concat();
+    let second = [&first[..], &[("newest", newest.as_str()), ("count", &count)]].concat();
     assert_eq!(browser.post("/dead-letters", &second).await.status, StatusCode::SEE_OTHER);
+    let audit = audited(&browser, "3 events were put back").await;
+    assert!(audit.contains("carol") && audit.contains("redrive outbox"), "{audit}");
     assert_eq!((world.database.count(OUTBOX).await, world.database.count(WAITING).await), (3, 1));
-    let audit = browser.get("/audit").await.body;
-    assert!(audit.contains("carol") && audit.contains("3 events were put back"), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_events_are_changed_than_were_confirmed() {
+    let world = World::create().await;
+    insert(&world, 5).await;
+    let browser = Browser::signed_in(&world).await;
+    let token = browser.get("/dead-letters").await.field("formToken");
+    let form = [("formToken", token.as_str()), ("action", "redrive"), ("scope", "filter")];
+    let second = [&form[..], &[("newest", "9223372036854775807"), ("count", "2")]].concat();
+    browser.post("/dead-letters", &second).await;
+    audited(&browser, "2 events were put back").await;
+    assert_eq!(world.database.count(WAITING).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,37 +70,57 @@ async fn one_dead_letter_is_discarded_with_a_reason() {
     insert(&world, 2).await;
     let browser = Browser::signed_in(&world).await;
     let token = browser.get("/dead-letters/1").await.field("formToken");
-    let form = [("formToken", token.as_str()), ("action", "discard"), ("id", "1")];
+    let form =
+        [("formToken", token.as_str()), ("action", "discard"), ("scope", "one"), ("id", "1")];
     let without = browser.post("/dead-letters", &form).await;
     assert_eq!(without.status, StatusCode::BAD_REQUEST);
     assert!(without.body.contains("The reason to discard must be 1 to 200"), "{}", without.body);
 
     let form = [&form[..], &[("reason", "test <data>")]].concat();
-    let confirm = browser.post("/dead-letters", &form).await;
-    assert!(
-        confirm.body.contains("<strong>1 events</strong> will be discarded"),
-        "{}",
-        confirm.body
-    );
-    let newest = confirm.field("newest");
-    browser.post("/dead-letters", &[&form[..], &[("newest", &newest)]].concat()).await;
+    let (page, newest, count) = confirm(&browser, &form).await;
+    assert!(page.body.contains("<strong>1 event</strong> will be discarded"), "{}", page.body);
+    let second = [&form[..], &[("newest", newest.as_str()), ("count", &count)]].concat();
+    browser.post("/dead-letters", &second).await;
+    audited(&browser, "1 events were discarded").await;
     assert_eq!(world.database.count(WAITING).await, 1);
     let shown = browser.get("/dead-letters/1").await.body;
     assert!(shown.contains("discarded") && shown.contains("test &lt;data&gt;"), "{shown}");
+    assert_eq!(browser.get("/dead-letters/17").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_of_another_site_changes_nothing() {
+async fn a_form_that_is_not_ours_or_not_clear_changes_nothing() {
     let world = World::create().await;
     insert(&world, 1).await;
     let browser = Browser::signed_in(&world).await;
-    for token in ["", "guessed"] {
-        let form = [("formToken", token), ("action", "redrive"), ("newest", "1")];
-        assert_eq!(browser.post("/dead-letters", &form).await.status, StatusCode::FORBIDDEN);
-    }
     let token = browser.get("/dead-letters").await.field("formToken");
-    let form = [("formToken", token.as_str()), ("action", "destroy"), ("newest", "1")];
-    assert_eq!(browser.post("/dead-letters", &form).await.status, StatusCode::BAD_REQUEST);
+    let form = |token, action, scope| {
+        [
+            ("formToken", token),
+            ("action", action),
+            ("scope", scope),
+            ("newest", "1"),
+            ("count", "1"),
+        ]
+    };
+    for guessed in ["", "guessed"] {
+        let page = browser.post("/dead-letters", &form(guessed, "redrive", "filter")).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+    let other_site = browser.posting("/dead-letters", &form(&token, "redrive", "filter"));
+    let page = browser.send(other_site.header("sec-fetch-site", "cross-site")).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    let other_site = browser.posting("/dead-letters", &form(&token, "redrive", "filter"));
+    let page = browser.send(other_site.header("origin", "http://example.org")).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    // One dead letter without its id is not all of them.
+    for (action, scope) in [("destroy", "filter"), ("redrive", ""), ("redrive", "one")] {
+        let page = browser.post("/dead-letters", &form(&token, action, scope)).await;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{action} {scope}");
+    }
+    let stranger = Browser::open(&world);
+    let page = stranger.post("/dead-letters", &form(&token, "redrive", "filter")).await;
+    assert_eq!(page.location(), "/sign-in?next=%2F");
     assert_eq!(world.database.count(WAITING).await, 1);
 }
 
@@ -83,14 +128,43 @@ async fn a_form_of_another_site_changes_nothing() {
 async fn of_two_operators_who_put_back_the_same_events_one_gets_each() {
     let world = World::create().await;
     insert(&world, 2_000).await;
-    let browser = Browser::signed_in(&world).await;
-    let token = browser.get("/dead-letters").await.field("formToken");
-    let first = [("formToken", token.as_str()), ("action", "redrive")];
-    let newest = browser.post("/dead-letters", &first).await.field("newest");
-    let second = [&first[..], &[("newest", &newest)]].concat();
-    tokio::join!(browser.post("/dead-letters", &second), browser.post("/dead-letters", &second));
+    let browsers =
+        [Browser::signed_in_as(&world, "carol").await, Browser::signed_in_as(&world, "dave").await];
+    let act = async |browser: &Browser| {
+        let token = browser.get("/dead-letters").await.field("formToken");
+        let first = [("formToken", token.as_str()), ("action", "redrive"), ("scope", "filter")];
+        let (_, newest, count) = confirm(browser, &first).await;
+        let second = [&first[..], &[("newest", newest.as_str()), ("count", &count)]].concat();
+        assert_eq!(browser.post("/dead-letters", &second).await.status, StatusCode::SEE_OTHER);
+    };
+    tokio::join!(act(&browsers[0]), act(&browsers[1]));
+    let finished = "SELECT count(*) FROM sales.operator_actions WHERE finished_at IS NOT NULL";
+    world.database.until_count("both have ended", finished, 2).await;
     assert_eq!(
         (world.database.count(OUTBOX).await, world.database.count(WAITING).await),
         (2_000, 0)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_stops_with_the_console_and_is_recorded() {
+    let world = World::create().await;
+    insert(&world, 20_000).await;
+    let browser = Browser::signed_in(&world).await;
+    let token = browser.get("/dead-letters").await.field("formToken");
+    let first = [("formToken", token.as_str()), ("action", "redrive"), ("scope", "filter")];
+    let (_, newest, count) = confirm(&browser, &first).await;
+    let second = [&first[..], &[("newest", newest.as_str()), ("count", &count)]].concat();
+    browser.post("/dead-letters", &second).await;
+    eventually("it has begun", async || (world.database.count(OUTBOX).await > 0).then_some(()))
+        .await;
+    browser.service.stop().await;
+    let finished = "SELECT count(*) FROM sales.operator_actions WHERE finished_at IS NOT NULL";
+    assert_eq!(world.database.count(finished).await, 1);
+    let (back, waiting) = (world.database.count(OUTBOX).await, world.database.count(WAITING).await);
+    assert_eq!(back + waiting, 20_000);
+    let recorded = format!(
+        "SELECT count(*) FROM sales.operator_actions WHERE outcome LIKE '%{back} events were put back'"
+    );
+    assert_eq!(world.database.count(&recorded).await, 1);
 }

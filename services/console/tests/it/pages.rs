@@ -80,12 +80,13 @@ async fn orders_are_found_by_each_field_and_data_of_customers_is_escaped() {
         assert_eq!(page.status, StatusCode::BAD_REQUEST);
         assert!(page.body.contains(words), "{query}: {}", page.body);
     }
-    let missing = browser.get(&format!("/orders/{}", OrderId::generate())).await.body;
-    assert!(missing.contains("There is no order with this id."), "{missing}");
+    let missing = browser.get(&format!("/orders/{}", OrderId::generate())).await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert!(missing.body.contains("There is no order with this id."), "{}", missing.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_page_lets_in_a_script_a_frame_or_another_host() {
+async fn no_page_contains_a_script_or_allows_a_frame_or_another_host() {
     let world = World::create().await;
     let event =
         outbox_event(&world, OrderId::generate(), r#"{"a":"</pre><script>alert(1)</script>"}"#);

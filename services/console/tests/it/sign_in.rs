@@ -6,12 +6,13 @@ use test_kit::{World, seconds_from_now};
 use crate::browser::{Browser, token};
 
 const PATHS: [&str; 5] = ["/", "/orders", "/dead-letters", "/topics", "/audit"];
+const OTHERS: [&str; 2] = ["/orders/01990000-0000-7000-8000-000000000001", "/dead-letters/1"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_requires_an_operator_and_the_sign_in_leads_back() {
     let world = World::create().await;
     let browser = Browser::open(&world);
-    for path in PATHS {
+    for path in PATHS.into_iter().chain(OTHERS) {
         let page = browser.get(path).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{path}");
         assert!(page.location().starts_with("/sign-in?next=%2F"), "{}", page.location());
@@ -31,6 +32,9 @@ async fn every_page_requires_an_operator_and_the_sign_in_leads_back() {
         assert!(page.body.contains("carol"), "{path}: {}", page.body);
     }
 
+    let page = browser.post("/sign-out", &[("formToken", "guessed")]).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get("/").await.status, StatusCode::OK);
     browser.post("/sign-out", &[("formToken", &form)]).await;
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
 }
@@ -71,4 +75,9 @@ async fn a_proxy_can_send_the_token_of_an_operator() {
     assert!(page.body.contains("dave"), "{}", page.body);
     let page = browser.send(with(json!({ "sub": "alice" }))).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
+    // A wrong token of the proxy is not replaced by that of a session.
+    let browser = Browser::signed_in(&world).await;
+    let page = browser.send(browser.request_to("/audit").bearer_auth("junk")).await;
+    assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+    assert!(page.body.contains("the token is not a signed JWT"), "{}", page.body);
 }

@@ -83,7 +83,8 @@ impl Shipments {
 
 impl DeadLetters {
     async fn run(self) -> Result<ExitCode, Failure> {
-        let (_, delivery) = self.databases.open("salesctl");
+        let (_, delivery) =
+            self.databases.open(|settings| store::Database::new("salesctl", settings));
         let mut connection = delivery.connection().await?;
         let steps = shipments::refused(&mut connection, self.order, self.limit).await?;
         let listed: Vec<Value> = steps.iter().map(json).collect();
@@ -93,7 +94,8 @@ impl DeadLetters {
 
 impl Redrive {
     async fn run(self) -> Result<ExitCode, Failure> {
-        let (sales, delivery) = self.databases.open("salesctl");
+        let (sales, delivery) =
+            self.databases.open(|settings| store::Database::new("salesctl", settings));
         let mut connection = delivery.connection().await?;
         // Before the redrive.
         let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;

@@ -76,7 +76,8 @@ fn parse_instant(text: &str) -> Result<DateTime<Utc>, &'static str> {
 
 impl SourceSettings {
     pub(super) fn open(self) -> Sources {
-        let (sales, delivery) = self.databases.open("salesctl");
+        let (sales, delivery) =
+            self.databases.open(|settings| store::Database::new("salesctl", settings));
         let selection = self
             .order
             .map_or_else(|| Selection::created(self.since, self.until), Selection::one)

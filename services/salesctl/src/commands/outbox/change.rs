@@ -2,6 +2,7 @@
 //! and report it.
 
 use std::num::NonZeroU32;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use conf::Conf;
@@ -63,9 +64,10 @@ impl Target {
             let operator = self.operator.name();
             let mut done = 0;
             let result = change
-                .apply(&database, operator.as_ref(), &report.plan, |count| {
+                .apply(&database, operator.as_ref(), report.plan.newest, |count| {
                     done = count;
                     bar.set_position(count);
+                    ControlFlow::Continue(())
                 })
                 .await;
             bar.finish_and_clear();
