@@ -1,4 +1,4 @@
-//! The cookies: the operator's token, and the token that forms must repeat.
+//! The cookies: the operator's token, and the text that the sign-in must repeat.
 
 use std::str::FromStr;
 
@@ -7,10 +7,20 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
 /// The cookie with the operator's token.
-pub(crate) const SESSION: &str = "console_session";
-/// The cookie with a random text, which a form that changes something must repeat. Another site cannot
-/// read it.
-pub(crate) const FORM_TOKEN: &str = "console_form_token";
+pub(crate) const SESSION: CookieName =
+    CookieName { plain: "console_session", of_host: "__Host-console_session" };
+/// The cookie with a random text, which the form of the sign-in must repeat. Another site cannot read
+/// it.
+pub(crate) const SIGN_IN: CookieName =
+    CookieName { plain: "console_sign_in", of_host: "__Host-console_sign_in" };
+
+/// The name of a cookie. Browsers accept the prefix only over https, and then no other host of the
+/// domain can set the cookie (RFC 6265bis, section 4.1.3.2).
+#[derive(Clone, Copy)]
+pub(crate) struct CookieName {
+    plain: &'static str,
+    of_host: &'static str,
+}
 
 /// Whether browsers send cookies only over https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +40,13 @@ impl FromStr for SecureCookies {
 
 impl SecureCookies {
     /// A cookie that no script reads and no other site sends.
-    pub(crate) fn cookie(self, name: &str, value: String, lifetime: Duration) -> Cookie<'_> {
-        Cookie::build(name, value)
+    pub(crate) fn cookie(
+        self,
+        name: CookieName,
+        value: String,
+        lifetime: Duration,
+    ) -> Cookie<'static> {
+        Cookie::build(self.name(name), value)
             .path("/")
             .http_only(true)
             .same_site(SameSite::Strict)
@@ -41,12 +56,16 @@ impl SecureCookies {
     }
 
     /// Makes the browser forget a cookie.
-    pub(crate) fn removal(self, name: &str) -> Cookie<'_> {
+    pub(crate) fn removal(self, name: CookieName) -> Cookie<'static> {
         self.cookie(name, String::new(), Duration::ZERO)
     }
-}
 
-/// The value of a cookie of the request.
-pub(crate) fn value(request: &HttpRequest, name: &str) -> Option<String> {
-    request.cookie(name).map(|cookie| cookie.value().to_owned())
+    /// The value of a cookie of the request.
+    pub(crate) fn value(self, request: &HttpRequest, name: CookieName) -> Option<String> {
+        request.cookie(self.name(name)).map(|cookie| cookie.value().to_owned())
+    }
+
+    const fn name(self, name: CookieName) -> &'static str {
+        if self.0 { name.of_host } else { name.plain }
+    }
 }

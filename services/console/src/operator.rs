@@ -8,15 +8,18 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
 use auth::{TokenError, TokenVerifier, bearer_token};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Owner;
 use maud::html;
+use sha2::{Digest, Sha256};
 use url::form_urlencoded::byte_serialize;
 
-use crate::cookies::{SESSION, value};
+use crate::cookies::{SESSION, SecureCookies};
 use crate::page;
-use crate::security::FormToken;
+use crate::security::is_same_origin;
 
 /// An operator.
 #[derive(Clone)]
@@ -65,9 +68,27 @@ async fn operator(request: &HttpRequest) -> Result<Operator, Denied> {
     if !caller.is_operator() {
         return Err(Denied::NotOperator(caller.owner.to_string()));
     }
-    let form_token = request.extensions().get().map(|FormToken(token)| token.clone());
-    let form_token = form_token.unwrap_or_default();
+    let form_token = form_token_of(&token);
     Ok(Operator { name: caller.owner, expires_at: caller.expires_at, form_token })
+}
+
+/// The text that the forms of a session repeat. Only who has the token of the session can derive it.
+pub(crate) fn form_token_of(token: &str) -> String {
+    let digest = Sha256::new().chain_update(b"form\0").chain_update(token).finalize();
+    URL_SAFE_NO_PAD.encode(digest)
+}
+
+impl Operator {
+    /// Whether a form of this operator's own pages sent the request.
+    pub(crate) fn sent(&self, request: &HttpRequest, repeated: &str) -> bool {
+        is_same_origin(request) && repeated == self.form_token
+    }
+}
+
+/// The token of the session, if there is one. It may be invalid.
+pub(crate) fn session(request: &HttpRequest) -> Option<String> {
+    let cookies = request.app_data::<web::Data<SecureCookies>>()?;
+    cookies.value(request, SESSION)
 }
 
 /// The token of the `Authorization` header if there is one, or else of the session.
@@ -76,7 +97,7 @@ fn token(request: &HttpRequest) -> Result<String, Denied> {
     match bearer_token(headers) {
         Ok(token) => Ok(token.to_owned()),
         Err(TokenError::Missing) => {
-            value(request, SESSION).ok_or_else(|| denied(request, TokenError::Missing))
+            session(request).ok_or_else(|| denied(request, TokenError::Missing))
         }
         Err(error) => Err(denied(request, error)),
     }

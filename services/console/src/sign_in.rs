@@ -4,16 +4,18 @@ use actix_web::cookie::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Form, Query};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use auth::{TokenError, TokenVerifier};
 use chrono::Utc;
 use maud::{Markup, html};
 use serde::Deserialize;
 use url::{Position, Url};
+use uuid::Uuid;
 
-use crate::cookies::{SESSION, SecureCookies};
+use crate::cookies::{SESSION, SIGN_IN, SecureCookies};
+use crate::operator::{form_token_of, session};
 use crate::page;
-use crate::security::{FormToken, is_own_form};
+use crate::security::is_same_origin;
 
 /// Browsers drop longer cookies.
 const MAX_COOKIE_BYTES: usize = 3_900;
@@ -42,8 +44,17 @@ impl Next {
 }
 
 /// `GET /sign-in`.
-pub(crate) async fn form(request: HttpRequest, next: Query<Next>) -> HttpResponse {
-    page::message(StatusCode::OK, "Sign in", &form_content(&request, &next, None))
+pub(crate) async fn form(
+    request: HttpRequest,
+    next: Query<Next>,
+    cookies: Data<SecureCookies>,
+) -> HttpResponse {
+    let known = cookies.value(&request, SIGN_IN).filter(|it| Uuid::try_parse(it).is_ok());
+    let secret = known.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    let mut page = page::message(StatusCode::OK, "Sign in", &form_content(&secret, &next, None));
+    // A failure leaves the browser without the cookie, and the sign-in then tells it.
+    let _ = page.add_cookie(&cookies.cookie(SIGN_IN, secret, Duration::days(1)));
+    page
 }
 
 #[derive(Deserialize)]
@@ -61,9 +72,12 @@ pub(crate) async fn sign_in(
     verifier: Data<TokenVerifier>,
     cookies: Data<SecureCookies>,
 ) -> HttpResponse {
-    if !is_own_form(&request, &form.form_token) {
-        let reason = "The form was not from this page. Try again.";
-        let content = form_content(&request, &next, Some(reason));
+    let secret = cookies.value(&request, SIGN_IN).unwrap_or_default();
+    if !is_same_origin(&request) || secret.is_empty() || secret != form.form_token {
+        let content = html! {
+            p { "The form was not from this page, or the browser keeps no cookies." }
+            p { a href="/sign-in" { "Try again" } }
+        };
         return page::message(StatusCode::FORBIDDEN, "Sign in", &content);
     }
     let token = form.token.trim();
@@ -90,7 +104,7 @@ pub(crate) async fn sign_in(
         }
         Err(error) => (StatusCode::UNAUTHORIZED, format!("Not accepted: {error}.")),
     };
-    page::message(status, "Sign in", &form_content(&request, &next, Some(&reason)))
+    page::message(status, "Sign in", &form_content(&secret, &next, Some(&reason)))
 }
 
 #[derive(Deserialize)]
@@ -105,8 +119,12 @@ pub(crate) async fn sign_out(
     form: Form<SignOut>,
     cookies: Data<SecureCookies>,
 ) -> HttpResponse {
-    if !is_own_form(&request, &form.form_token) {
-        let content = html! { p { "The form was out of date, and you are still signed in. Go back, reload the page, and try again." } };
+    let own = session(&request).is_none_or(|token| form_token_of(&token) == form.form_token);
+    if !own || !is_same_origin(&request) {
+        let content = html! {
+            p { "The form was out of date, and you are still signed in." }
+            p { a href="/" { "Back" } }
+        };
         return page::message(StatusCode::FORBIDDEN, "Not signed out", &content);
     }
     HttpResponse::SeeOther()
@@ -115,13 +133,12 @@ pub(crate) async fn sign_out(
         .finish()
 }
 
-fn form_content(request: &HttpRequest, next: &Next, reason: Option<&str>) -> Markup {
-    let form_token = request.extensions().get().map(|FormToken(token)| token.clone());
+fn form_content(secret: &str, next: &Next, reason: Option<&str>) -> Markup {
     html! {
         section.narrow {
             @if let Some(reason) = reason { p.failure role="alert" { (reason) } }
             form method="post" action=(format!("/sign-in?next={}", encoded(&next.path()))) data-sign-in {
-                input type="hidden" name="formToken" value=[form_token];
+                input type="hidden" name="formToken" value=(secret);
                 label { "Token of an operator"
                     textarea name="token" required autocomplete="off" spellcheck="false" {}
                 }

@@ -23,6 +23,7 @@ async fn every_page_requires_an_operator_and_the_sign_in_leads_back() {
     let page = browser.post("/sign-in?next=%2Forders", &fields).await;
     assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, "/orders"));
     let cookie = page.headers[SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-console_session="), "{cookie}");
     for attribute in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/", "Max-Age="] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
@@ -35,6 +36,7 @@ async fn every_page_requires_an_operator_and_the_sign_in_leads_back() {
     let page = browser.post("/sign-out", &[("formToken", "guessed")]).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    let form = browser.get("/").await.field("formToken");
     browser.post("/sign-out", &[("formToken", &form)]).await;
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
 }

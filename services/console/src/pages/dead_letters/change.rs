@@ -17,7 +17,6 @@ use super::{Filter, TITLE, events};
 use crate::live::View;
 use crate::page::{form_token, number, table, text};
 use crate::section::load;
-use crate::security::is_own_form;
 
 /// Events that were put back this often are skipped. salesctl can put them back nevertheless.
 const MAX_REDRIVES: u32 = 3;
@@ -45,7 +44,7 @@ pub(crate) struct Request {
 
 pub(crate) async fn change(view: View, request: HttpRequest, form: Form<Request>) -> HttpResponse {
     let form = form.into_inner();
-    if !is_own_form(&request, &form.form_token) {
+    if !view.operator.sent(&request, &form.form_token) {
         let wrong = "The form was out of date. Reload the page, and try again.";
         return failure(&view, StatusCode::FORBIDDEN, wrong);
     }
