@@ -1,5 +1,7 @@
 //! The claims of a token: how they are checked, and the caller that they name.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use domain::Owner;
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{DecodingKey, Validation, decode};
@@ -12,6 +14,9 @@ use crate::settings::TokenSettings;
 /// Tolerance for the issuer's clock, in seconds.
 const LEEWAY: u64 = 30;
 
+/// The longest time that callers count with, for a token that never expires.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 /// The sender of a request, from its token.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -19,13 +24,20 @@ pub struct Caller {
     pub owner: Owner,
     role: Option<String>,
     /// When the token expires, in seconds since 1970, with the tolerance for the issuer's clock.
-    pub expires_at: u64,
+    expires_at: u64,
 }
 
 impl Caller {
     /// A caller without a role, whose token does not expire.
     pub const fn without_role(owner: Owner) -> Self {
         Self { owner, role: None, expires_at: u64::MAX }
+    }
+
+    /// Time until the token expires, with the tolerance for the issuer's clock; a year if that is
+    /// later.
+    pub fn time_left(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Duration::from_secs(self.expires_at).saturating_sub(now).min(LONGEST)
     }
 
     /// Whether the caller has access to the orders of all owners.
@@ -183,5 +195,20 @@ impl Check {
         let token = decode::<Claims>(token, &self.key, &self.validation)?;
         // A critical extension must be understood, and none is (RFC 7515, section 4.1.11).
         if token.header.crit.is_some() { Err(TokenError::Critical) } else { Ok(token.claims) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_never_expires_lasts_for_a_year_and_an_expired_one_for_no_time() {
+        let left = |expires_at| {
+            let owner = "alice".to_owned().try_into().unwrap();
+            Caller { owner, role: None, expires_at }.time_left()
+        };
+        assert_eq!(left(u64::MAX), LONGEST);
+        assert_eq!(left(0), Duration::ZERO);
     }
 }

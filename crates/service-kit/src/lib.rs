@@ -4,6 +4,7 @@ pub mod close_connections;
 pub mod config;
 pub mod convert;
 pub mod credentials;
+pub mod event_stream;
 pub mod health;
 pub mod jwt;
 pub mod lifecycle;

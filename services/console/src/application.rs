@@ -16,7 +16,6 @@ use store::Database;
 
 use crate::Config;
 use crate::assets;
-use crate::live::Stop;
 use crate::pages::{audit, dead_letters, orders, overview, topics};
 use crate::security::secure;
 use crate::sign_in;
@@ -44,19 +43,18 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
     let databases = config.databases.clone();
     let databases = databases.open(|settings| Database::by_index("console", settings));
     let (kafka, names) = (config.kafka.clone(), Names::from(config.names.clone()));
-    let state = State::new(databases, kafka, names, config.max_live_pages, shutdown.clone());
+    let stop = service.tasks.stop_signal();
+    let state = State::new(databases, kafka, names, config.max_live_pages, stop);
     let (state, verifier) = (Arc::new(state), Data::new(verifier));
     state.add_to(&mut service);
     let state = Data::from(state);
     let cookies = Data::new(config.secure_cookies);
-    let stop = Stop(service.tasks.stop_signal());
     let stopping = Data::new(Stopping(service.tasks.stop_signal()));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
             .app_data(verifier.clone())
             .app_data(cookies.clone())
-            .app_data(stop.clone())
             .app_data(stopping.clone())
             .configure(routes)
             .wrap(from_fn(secure))

@@ -1,10 +1,10 @@
 //! The cookies: the operator's token, and the text that the sign-in must repeat.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
+use actix_web::cookie::{Cookie, SameSite, time};
 
 /// The cookie with the operator's token.
 pub(crate) const SESSION: CookieName =
@@ -51,7 +51,7 @@ impl SecureCookies {
             .http_only(true)
             .same_site(SameSite::Strict)
             .secure(self.0)
-            .max_age(lifetime)
+            .max_age(lifetime.try_into().unwrap_or(time::Duration::MAX))
             .finish()
     }
 

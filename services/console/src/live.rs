@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, RETRY_AFTER};
 use actix_web::web::{Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use chrono::Utc;
 use futures::stream::unfold;
 use maud::{Markup, html};
+use service_kit::close_connections::Stopping;
+use service_kit::event_stream::{self, HEARTBEAT};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use crate::operator::{Denied, Operator};
 use crate::page;
@@ -23,22 +23,13 @@ use crate::state::{LivePage, State};
 
 /// Pause between two reads of the content.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Interval of comments, which keep proxies from closing a stream without changes.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The longest time that the process counts with, for a token that never expires.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
-
-/// When the service begins to stop.
-#[derive(Clone)]
-pub(crate) struct Stop(pub(crate) CancellationToken);
-
 /// The request for a page.
 pub(crate) struct View {
     pub(crate) operator: Operator,
     pub(crate) state: Data<State>,
     path: String,
     is_live: bool,
-    stop: Stop,
+    stopping: Data<Stopping>,
 }
 
 impl FromRequest for View {
@@ -47,15 +38,17 @@ impl FromRequest for View {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let operator = Operator::from_request(request, payload);
-        let (Some(state), Some(stop)) =
-            (request.app_data::<Data<State>>().cloned(), request.app_data::<Stop>().cloned())
+        let (Some(state), Some(stopping)) =
+            (request.app_data::<Data<State>>().cloned(), request.app_data().cloned())
         else {
             unreachable!("the state of the app is registered");
         };
-        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-        let is_live = accept.is_some_and(|accept| accept.starts_with("text/event-stream"));
+        let accept = request.headers().get_all(ACCEPT);
+        let is_live = event_stream::is_accepted(accept.filter_map(|value| value.to_str().ok()));
         let path = request.path().to_owned();
-        Box::pin(async move { Ok(Self { operator: operator.await?, state, path, is_live, stop }) })
+        Box::pin(
+            async move { Ok(Self { operator: operator.await?, state, path, is_live, stopping }) },
+        )
     }
 }
 
@@ -69,10 +62,32 @@ impl View {
     where
         F: Future<Output = Markup> + 'static,
     {
+        let main = move |state| {
+            let content = main(state);
+            async { Some(content.await) }
+        };
+        self.show_if_exists(title, "", main).await
+    }
+
+    /// The page, with the content that `main` reads; a page with `missing`, if there is none.
+    pub(crate) async fn show_if_exists<F>(
+        self,
+        title: &str,
+        missing: &'static str,
+        main: impl Fn(Data<State>) -> F + 'static,
+    ) -> HttpResponse
+    where
+        F: Future<Output = Option<Markup>> + 'static,
+    {
         if self.is_live {
-            return self.updates(main);
+            return self.updates(move |state| {
+                let content = main(state);
+                async move { content.await.unwrap_or_else(|| nothing(missing)) }
+            });
         }
-        let content = main(self.state.clone()).await;
+        let Some(content) = main(self.state.clone()).await else {
+            return self.missing(title, missing);
+        };
         let page = page::page(&self.operator, &self.path, title, &content, true);
         page::html_response(StatusCode::OK, &page)
     }
@@ -100,8 +115,8 @@ impl View {
         let updates = Updates {
             main,
             state: self.state,
-            stop: self.stop,
-            expires_at: now + left(self.operator.expires_at),
+            stopping: self.stopping,
+            expires_at: now + self.operator.time_left,
             heartbeat_at: now + HEARTBEAT,
             shown: None,
             has_ended: false,
@@ -111,27 +126,15 @@ impl View {
             let event = updates.next().await?;
             Some((Ok::<_, Infallible>(Bytes::from(event)), updates))
         });
-        HttpResponse::Ok()
-            .content_type("text/event-stream")
-            .insert_header((CACHE_CONTROL, "no-store"))
-            // Neither the service nor a proxy may collect events.
-            .insert_header((CONTENT_ENCODING, "identity"))
-            .insert_header(("X-Accel-Buffering", "no"))
-            .streaming(stream)
+        event_stream::response().streaming(stream)
     }
-}
-
-/// The time until a token expires.
-fn left(expires_at: u64) -> Duration {
-    Duration::from_secs(expires_at.saturating_sub(Utc::now().timestamp().unsigned_abs()))
-        .min(LONGEST)
 }
 
 /// The changes of one page.
 struct Updates<M> {
     main: M,
     state: Data<State>,
-    stop: Stop,
+    stopping: Data<Stopping>,
     expires_at: Instant,
     heartbeat_at: Instant,
     shown: Option<String>,
@@ -153,7 +156,7 @@ where
             // A read is not interrupted: a dropped one may leave a transaction behind.
             if self.shown.is_some() {
                 tokio::select! {
-                    () = self.stop.0.cancelled() => {
+                    () = self.stopping.0.cancelled() => {
                         self.has_ended = true;
                         // The browser connects again, to another instance or to the next one.
                         return Some("retry: 1000\n\n".to_owned());
@@ -205,11 +208,5 @@ mod tests {
     fn an_event_has_each_line_of_the_content() {
         assert_eq!(event("<p>a\nb</p>"), "event: page\ndata: <p>a\ndata: b</p>\n\n");
         assert_eq!(event("a\rb"), "event: page\ndata: a&#13;b\n\n");
-    }
-
-    #[test]
-    fn a_token_that_never_expires_ends_a_page_after_a_year() {
-        assert_eq!(left(u64::MAX), LONGEST);
-        assert_eq!(left(0), Duration::ZERO);
     }
 }

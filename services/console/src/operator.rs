@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
@@ -26,8 +27,8 @@ use crate::security::is_same_origin;
 pub(crate) struct Operator {
     /// The subject of the token.
     pub(crate) name: Owner,
-    /// When the token expires, in seconds since 1970.
-    pub(crate) expires_at: u64,
+    /// Time until the token expires.
+    pub(crate) time_left: Duration,
     /// The text that a form must repeat.
     pub(crate) form_token: String,
 }
@@ -69,7 +70,8 @@ async fn operator(request: &HttpRequest) -> Result<Operator, Denied> {
         return Err(Denied::NotOperator(caller.owner.to_string()));
     }
     let form_token = form_token_of(&token);
-    Ok(Operator { name: caller.owner, expires_at: caller.expires_at, form_token })
+    let time_left = caller.time_left();
+    Ok(Operator { name: caller.owner, time_left, form_token })
 }
 
 /// The text that the forms of a session repeat. Only who has the token of the session can derive it.

@@ -1,12 +1,12 @@
 //! Signing in with a token, and out.
 
-use actix_web::cookie::time::Duration;
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Form, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use auth::{TokenError, TokenVerifier};
-use chrono::Utc;
 use maud::{Markup, html};
 use serde::Deserialize;
 use url::{Position, Url};
@@ -53,7 +53,7 @@ pub(crate) async fn form(
     let secret = known.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
     let mut page = page::message(StatusCode::OK, "Sign in", &form_content(&secret, &next, None));
     // A failure leaves the browser without the cookie, and the sign-in then tells it.
-    let _ = page.add_cookie(&cookies.cookie(SIGN_IN, secret, Duration::days(1)));
+    let _ = page.add_cookie(&cookies.cookie(SIGN_IN, secret, Duration::from_hours(24)));
     page
 }
 
@@ -89,9 +89,7 @@ pub(crate) async fn sign_in(
             (StatusCode::BAD_REQUEST, reason.to_owned())
         }
         Ok(caller) if caller.is_operator() => {
-            let left = caller.expires_at.saturating_sub(Utc::now().timestamp().unsigned_abs());
-            let lifetime = Duration::seconds(i64::try_from(left).unwrap_or(i64::MAX));
-            let cookie = cookies.cookie(SESSION, token.to_owned(), lifetime);
+            let cookie = cookies.cookie(SESSION, token.to_owned(), caller.time_left());
             return HttpResponse::SeeOther()
                 .insert_header((LOCATION, next.path()))
                 .cookie(cookie)

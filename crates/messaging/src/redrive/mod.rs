@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::reader::{OffsetRange, Position, ReadError, TopicReader};
-use crate::{KafkaSettings, PublishError, Publisher};
+use crate::{KafkaSettings, PublishError, Publisher, Record};
 use batch::{Batch, Fate};
 pub use batch::{Refusal, Step};
 pub use letter::Letter;
@@ -102,6 +102,12 @@ pub async fn waiting(
 ) -> Result<Vec<OffsetRange>, ReadError> {
     let positions = reader.positions(kept.iter().map(|range| range.partition)).await?;
     Ok(after(kept, &positions))
+}
+
+/// Whether a dead letter is in these [`waiting`] ranges.
+pub fn waits(waiting: &[OffsetRange], letter: &Record) -> bool {
+    let of_partition = |range: &&OffsetRange| range.partition == letter.partition;
+    waiting.iter().filter(of_partition).any(|range| letter.offset >= range.from)
 }
 
 /// Ignores an offset that is not in the topic: it has expired, or the topic was recreated.

@@ -10,6 +10,7 @@ use diesel::Queryable;
 use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 
+use super::dead_letters::WAITS;
 use crate::shards::{self, Holder, QueueName, QueueStatus, ShardStart, StartRows};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -91,8 +92,7 @@ statement! {
 statement! {
     struct Waiting { limit: i64 } -> BigInt;
     "SELECT count(*) FROM (
-        SELECT FROM sales.outbox_dead_letters
-        WHERE redriven_at IS NULL AND discarded_at IS NULL LIMIT " {BigInt = limit} "
+        SELECT FROM sales.outbox_dead_letters WHERE " (WAITS) " LIMIT " {BigInt = limit} "
      ) AS waiting"
 }
 

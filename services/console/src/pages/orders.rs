@@ -12,8 +12,7 @@ use url::form_urlencoded::Serializer;
 
 use crate::live::{View, nothing};
 use crate::page::{number, table, text, time};
-use crate::section::{Loaded, load, section};
-use crate::state::State;
+use crate::section::{load, section};
 
 /// Number of orders on a page.
 const LIMIT: u16 = 50;
@@ -194,22 +193,16 @@ pub(crate) async fn order(view: View, id: Path<String>) -> HttpResponse {
     let Ok(id) = id.parse::<OrderId>() else {
         return view.missing("Order", "This is not the id of an order.");
     };
-    if let Ok(None) = find(&view.state, id).await {
-        return view.missing("Order", "There is no order with this id.");
-    }
-    view.show("Order", move |state| async move {
-        let found = find(&state, id).await;
-        let show = |found: &Option<_>| found.as_ref().map(details).unwrap_or_default();
-        html! {
+    view.show_if_exists("Order", "There is no order with this id.", move |state| async move {
+        let found =
+            load(async { orders::find(&mut *state.sales.connection().await?, id, None).await });
+        let found = found.await.transpose()?;
+        Some(html! {
             h1 { "Order " (id) }
-            (section("order", "Order", &found, show))
-        }
+            (section("order", "Order", &found, details))
+        })
     })
     .await
-}
-
-async fn find(state: &State, id: OrderId) -> Loaded<Option<OrderWithHistory>> {
-    load(async { orders::find(&mut *state.sales.connection().await?, id, None).await }).await
 }
 
 fn details(found: &OrderWithHistory) -> Markup {

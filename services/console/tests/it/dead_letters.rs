@@ -1,6 +1,6 @@
 use domain::OrderId;
 use reqwest::StatusCode;
-use test_kit::{World, eventually, outbox_event, put_into_dead_letters};
+use test_kit::{World, eventually, is_ready, outbox_event, put_into_dead_letters, until_ready};
 
 use crate::browser::{Browser, Page};
 
@@ -147,24 +147,31 @@ async fn of_two_operators_who_put_back_the_same_events_one_gets_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_action_stops_with_the_console_and_is_recorded() {
+async fn an_action_stops_with_the_console_after_its_batch_and_is_recorded() {
     let world = World::create().await;
-    insert(&world, 20_000).await;
+    insert(&world, 2_000).await;
     let browser = Browser::signed_in(&world).await;
     let token = browser.get("/dead-letters").await.field("formToken");
     let first = [("formToken", token.as_str()), ("action", "redrive"), ("scope", "filter")];
     let (_, newest, count) = confirm(&browser, &first).await;
+    // The third batch of 500 waits for this row.
+    let row = "SELECT FROM sales.outbox_dead_letters WHERE id = 1200 FOR UPDATE";
+    let held = world.database.begin(row).await;
+    let management = browser.service.management_port();
+    until_ready(management).await;
     let second = [&first[..], &[("newest", newest.as_str()), ("count", &count)]].concat();
     browser.post("/dead-letters", &second).await;
-    eventually("it has begun", async || (world.database.count(OUTBOX).await > 0).then_some(()))
-        .await;
-    browser.service.stop().await;
-    let finished = "SELECT count(*) FROM sales.operator_actions WHERE finished_at IS NOT NULL";
-    assert_eq!(world.database.count(finished).await, 1);
-    let (back, waiting) = (world.database.count(OUTBOX).await, world.database.count(WAITING).await);
-    assert_eq!(back + waiting, 20_000);
-    let recorded = format!(
-        "SELECT count(*) FROM sales.operator_actions WHERE outcome LIKE '%{back} events were put back'"
+    world.database.until_a_statement_waits_for_a_lock().await;
+    let release = async {
+        eventually("the console is stopping", async || (!is_ready(management).await).then_some(()))
+            .await;
+        held.commit().await;
+    };
+    tokio::join!(browser.service.stop(), release);
+    assert_eq!(
+        (world.database.count(OUTBOX).await, world.database.count(WAITING).await),
+        (1_500, 500)
     );
-    assert_eq!(world.database.count(&recorded).await, 1);
+    let outcome = world.database.query("SELECT outcome FROM sales.operator_actions").await;
+    assert_eq!(outcome[0].get::<_, String>(0), "stopped: 1500 events were put back");
 }

@@ -1,19 +1,19 @@
-//! The change feed as a stream of Server-Sent Events (WHATWG HTML, section 9.2).
+//! The change feed as a stream of Server-Sent Events.
 //!
 //! The stream ends with a hint when to reconnect: when the service stops, when the token expires, or
 //! when the database fails. The client loses nothing, because it continues after its last event.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING};
+use actix_web::HttpResponse;
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use contracts::http::OrderEvent;
 use contracts::json_text;
 use futures::stream;
 use rand::random_range;
 use service_kit::Chain;
+use service_kit::event_stream::{self, HEARTBEAT};
 use store::changes::Change;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -25,11 +25,6 @@ use crate::orders::feed::Follower;
 /// The header with which a client continues a stream.
 pub(crate) const LAST_EVENT_ID: &str = "Last-Event-ID";
 
-/// Interval of heartbeats, which keep proxies from closing a stream without events, and reveal a
-/// client that is gone.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The longest time that the process counts with, for a token that never expires.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// Bounds of the random time until a client reconnects, in milliseconds.
 const RETRY_MS: std::ops::Range<u32> = 500..3000;
 
@@ -55,17 +50,15 @@ struct Stream {
 pub(crate) fn response(
     follower: Follower,
     cursors: Arc<Cursors>,
-    expires_at: u64,
+    time_left: Duration,
     permit: Permit,
     stop: CancellationToken,
 ) -> HttpResponse {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let left = Duration::from_secs(expires_at).saturating_sub(now).min(LONGEST);
     let now = Instant::now();
     let stream = Stream {
         follower,
         cursors,
-        expires_at: now + left,
+        expires_at: now + time_left,
         heartbeat_at: now + HEARTBEAT,
         stop,
         has_begun: false,
@@ -76,19 +69,7 @@ pub(crate) fn response(
         let chunk = stream.next().await?;
         Some((Ok::<_, std::io::Error>(chunk), stream))
     });
-    headers().streaming(Box::pin(chunks))
-}
-
-/// A response with the headers of a stream.
-pub(crate) fn headers() -> HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response
-        .content_type("text/event-stream")
-        .insert_header((CACHE_CONTROL, "no-store"))
-        // A compressed stream would hold events back.
-        .insert_header((CONTENT_ENCODING, "identity"))
-        .insert_header(("X-Accel-Buffering", "no"));
-    response
+    event_stream::response().streaming(Box::pin(chunks))
 }
 
 impl Stream {

@@ -107,16 +107,11 @@ impl Topics<'_> {
         // A dead letter that was sent back no longer accounts for its order.
         let reader = TopicReader::new(self.kafka, &topic, &redrive::group_of(&topic))?;
         let waiting = redrive::waiting(&ranges, &reader).await?;
-        let waits = |letter: &Record| {
-            let mut of_partition =
-                waiting.iter().filter(|range| range.partition == letter.partition);
-            of_partition.any(|range| letter.offset >= range.from)
-        };
         read(self.kafka, &topic, &ranges, |letter| {
             if !self.selection.includes(order_of(&letter)) {
                 return;
             }
-            let waits = waits(&letter);
+            let waits = redrive::waits(&waiting, &letter);
             collected.letters.add(stream, self.name(stream), &letter, waits, collected.findings);
             if let Some(order) = order_of(&letter).filter(|_| waits) {
                 collected.ledger.add_dead_letter(order, stream, letter.header("ce_type"));

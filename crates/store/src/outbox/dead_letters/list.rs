@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl;
 use domain::OrderId;
 use uuid::Uuid;
 
+use super::matching::{Matching, WAITS};
 use crate::outbox::event::{EventColumns, EventRow};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
@@ -77,29 +78,24 @@ type RowTypes = (
 );
 
 statement! {
-    struct List {
-        decided: bool, topic: Option<String>, order: Option<Uuid>, limit: i64,
-    } -> RowTypes;
+    struct List { decided: bool, matching: Matching<'a>, limit: i64 } -> RowTypes;
     "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count,
             discarded_at, discard_reason
      FROM sales.outbox_dead_letters
-     WHERE ((redriven_at IS NULL AND discarded_at IS NULL) OR " {Bool = decided} ")
-       AND topic = COALESCE(" {Nullable<Text> = topic} ", topic)
-       AND aggregate_id = COALESCE(" {Nullable<SqlUuid> = order} ", aggregate_id)
+     WHERE ((" (WAITS) ") OR " {Bool = decided} ") AND " {matching} "
      ORDER BY id DESC LIMIT " {BigInt = limit}
 }
 
-/// The latest `limit` dead letters, newest first. Includes redriven and discarded
-/// ones only if `decided` is set.
+/// The latest `limit` dead letters, newest first. Includes redriven and discarded ones only if
+/// `decided` is set.
 pub async fn list(
     connection: &mut Connection,
     filter: &DeadLetterFilter,
     decided: bool,
     limit: i64,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let order = filter.order.map(OrderId::as_uuid);
-    let statement = List { decided: &decided, topic: &filter.topic, order: &order, limit: &limit };
-    Ok(statement.load(connection).await?)
+    let matching = &Matching::of(filter);
+    Ok(List { decided: &decided, matching, limit: &limit }.load(connection).await?)
 }
 
 statement! {

@@ -5,6 +5,7 @@
 
 mod discard;
 mod list;
+mod matching;
 mod plan;
 mod redrive;
 
@@ -19,6 +20,7 @@ use crate::{Connection, StoreError};
 
 pub use discard::discard;
 pub use list::{DeadLetter, DeadLetterDetails, DeadLetterFilter, find, list};
+pub(super) use matching::WAITS;
 pub use plan::{Group, Plan, Selection, plan};
 pub use redrive::redrive;
 

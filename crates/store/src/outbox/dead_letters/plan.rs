@@ -1,12 +1,11 @@
 //! Selects dead letters, and counts them before an operator acts.
 
 use diesel::Queryable;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Integer, Text};
 use diesel_async::RunQueryDsl;
-use domain::OrderId;
-use uuid::Uuid;
 
 use super::DeadLetterFilter;
+use super::matching::{Matching, WAITS};
 use crate::statement::statement;
 use crate::{Connection, StoreError};
 
@@ -55,17 +54,12 @@ pub struct Group {
 }
 
 statement! {
-    struct CountGroups {
-        id: Option<i64>, topic: Option<String>, order: Option<Uuid>, max_redrives: i32, limit: i64,
-    } -> (Text, Text, Bool, BigInt);
+    struct CountGroups { matching: Matching<'a>, max_redrives: i32, limit: i64 } -> (Text, Text, Bool, BigInt);
     "SELECT topic, reason, too_often, count(*)
      FROM (
         SELECT topic, reason, redrive_count >= " {Integer = max_redrives} " AS too_often
         FROM sales.outbox_dead_letters
-        WHERE redriven_at IS NULL AND discarded_at IS NULL
-          AND id = COALESCE(" {Nullable<BigInt> = id} ", id)
-          AND topic = COALESCE(" {Nullable<Text> = topic} ", topic)
-          AND aggregate_id = COALESCE(" {Nullable<SqlUuid> = order} ", aggregate_id)
+        WHERE " (WAITS) " AND " {matching} "
         ORDER BY id LIMIT " {BigInt = limit} "
      ) AS waiting
      GROUP BY topic, reason, too_often
@@ -76,21 +70,15 @@ statement! {
     /// The condition on `id` makes the planner read the end of an index instead of the table.
     struct Newest { most: i64 } -> BigInt;
     "SELECT COALESCE(max(id), 0) FROM sales.outbox_dead_letters
-     WHERE redriven_at IS NULL AND discarded_at IS NULL AND id <= " {BigInt = most}
+     WHERE " (WAITS) " AND id <= " {BigInt = most}
 }
 
 /// Counts the dead letters that are selected and those that would be skipped.
 pub async fn plan(connection: &mut Connection, selection: &Selection) -> Result<Plan, StoreError> {
     let Selection { filter, max_redrives } = selection;
-    let order = filter.order.map(OrderId::as_uuid);
     let newest = Newest { most: &i64::MAX }.get_result(connection).await?;
-    let statement = CountGroups {
-        id: &filter.id,
-        topic: &filter.topic,
-        order: &order,
-        max_redrives,
-        limit: &MAX_PLANNED,
-    };
+    let matching = &Matching::of(filter);
+    let statement = CountGroups { matching, max_redrives, limit: &MAX_PLANNED };
     let groups: Vec<Group> = statement.load(connection).await?;
     let complete = groups.iter().map(|group| group.count).sum::<i64>() < MAX_PLANNED;
     Ok(Plan { groups, complete, newest })

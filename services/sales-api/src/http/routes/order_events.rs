@@ -74,10 +74,10 @@ pub(crate) async fn order_events(
     let follower = feed.follow(&cursors, &caller, &wanted.after).await;
     let follower = follower.map_err(|error| with_pointer(error, pointer))?;
     if request.method() == Method::HEAD {
-        return Ok(event_stream::headers().finish());
+        return Ok(service_kit::event_stream::response().finish());
     }
     let stop = stopping.0.clone();
-    Ok(event_stream::response(follower, cursors.into_inner(), caller.expires_at, permit, stop))
+    Ok(event_stream::response(follower, cursors.into_inner(), caller.time_left(), permit, stop))
 }
 
 /// The error, with the place of the cursor in the request.
@@ -90,9 +90,6 @@ fn with_pointer(error: OrderError, pointer: &str) -> ApiError {
 
 /// Whether the client asks for a stream.
 fn accepts_stream(request: &HttpRequest) -> bool {
-    let accept = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    accept.flat_map(|value| value.split(',')).any(|range| {
-        let essence = range.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("text/event-stream")
-    })
+    let accept = request.headers().get_all(ACCEPT);
+    service_kit::event_stream::is_accepted(accept.filter_map(|value| value.to_str().ok()))
 }

@@ -34,9 +34,9 @@ enum Command {
     /// headers `dlq-redrive-count` and `dlq-first-failed-at`. Every consumer group of the topic
     /// reads them again, not only the one that failed.
     ///
-    /// The next redrive skips records that were sent back or discarded. A record that is not sent back (another
-    /// class, redriven too often, or refused by its topic) but precedes one that is, is written
-    /// unchanged to the end of the dead letter topic, and waits there.
+    /// The next redrive skips records that were sent back or discarded. A record that is not sent
+    /// back (another class, redriven too often, or refused by its topic) but precedes one that is,
+    /// is written unchanged to the end of the dead letter topic, and waits there.
     ///
     /// A redrive that is stopped or killed loses nothing: run it again to continue. The last few
     /// records may then be sent twice, as the same events. Run one redrive per topic at a time.

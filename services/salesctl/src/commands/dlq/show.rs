@@ -81,9 +81,7 @@ impl Show {
         while records.len() < self.limit
             && let Some(record) = reader.next().await?
         {
-            let is_waiting = waiting
-                .iter()
-                .any(|range| range.partition == record.partition && range.from <= record.offset);
+            let is_waiting = redrive::waits(&waiting, &record);
             records.push(Shown::new(record, is_waiting));
         }
         Ok(records)
