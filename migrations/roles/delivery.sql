@@ -16,7 +16,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (lease_until, lease_ms) ON delivery.dispatc
 SELECT pg_temp.let_see_transactions('delivery_service');
 
 -- For `salesctl verify`, `salesctl shipments dead-letters` and the console. Operators also redrive dead-lettered
--- steps, which moves the starts of the scans back.
+-- steps, with salesctl or in the console, which moves the starts of the scans back.
 GRANT SELECT ON delivery.shipments, delivery.shards, delivery.dispatchers TO sales_reader, sales_operator, sales_console;
-GRANT UPDATE (next_step_at, refused_step_at, refusal) ON delivery.shipments TO sales_operator;
-GRANT UPDATE (scan_start) ON delivery.shards TO sales_operator;
+GRANT UPDATE (next_step_at, refused_step_at, refusal) ON delivery.shipments TO sales_operator, sales_console;
+GRANT UPDATE (scan_start) ON delivery.shards TO sales_operator, sales_console;

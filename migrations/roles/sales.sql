@@ -47,5 +47,6 @@ GRANT SELECT ON sales.orders, sales.order_items, sales.order_status_history, sal
 GRANT UPDATE (redriven_at, redrive_count, discarded_at, discard_reason) ON sales.outbox_dead_letters TO sales_operator, sales_console;
 GRANT INSERT ON sales.outbox_events TO sales_operator, sales_console;
 
--- For the record of these actions.
-GRANT INSERT, UPDATE (outcome, finished_at) ON sales.operator_actions TO sales_operator, sales_console;
+-- For the record of these actions, their progress, and the requests to stop them.
+GRANT INSERT, UPDATE (outcome, finished_at, done, total, reported_at, stop_requested_by, result)
+    ON sales.operator_actions TO sales_operator, sales_console;

@@ -93,6 +93,9 @@ sales_operator    delivery.shipments          SELECT UPDATE(next_step_at)
 sales_operator    delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
 sales_operator    sales.operator_actions      SELECT INSERT UPDATE(outcome)
 sales_operator    sales.operator_actions      UPDATE(finished_at)
+sales_operator    sales.operator_actions      UPDATE(done) UPDATE(total)
+sales_operator    sales.operator_actions      UPDATE(reported_at) UPDATE(stop_requested_by)
+sales_operator    sales.operator_actions      UPDATE(result)
 sales_operator    sales.order_cancellations   SELECT
 sales_operator    sales.order_items           SELECT
 sales_operator    sales.order_status_history  SELECT
@@ -103,10 +106,14 @@ sales_operator    sales.outbox_events         SELECT INSERT
 sales_operator    sales.outbox_relays         SELECT
 sales_operator    sales.outbox_shards         SELECT
 sales_console     delivery.dispatchers        SELECT
-sales_console     delivery.shards             SELECT
-sales_console     delivery.shipments          SELECT
+sales_console     delivery.shards             SELECT UPDATE(scan_start)
+sales_console     delivery.shipments          SELECT UPDATE(next_step_at)
+sales_console     delivery.shipments          UPDATE(refused_step_at) UPDATE(refusal)
 sales_console     sales.operator_actions      SELECT INSERT UPDATE(outcome)
 sales_console     sales.operator_actions      UPDATE(finished_at)
+sales_console     sales.operator_actions      UPDATE(done) UPDATE(total)
+sales_console     sales.operator_actions      UPDATE(reported_at) UPDATE(stop_requested_by)
+sales_console     sales.operator_actions      UPDATE(result)
 sales_console     sales.order_cancellations   SELECT
 sales_console     sales.order_items           SELECT
 sales_console     sales.order_status_history  SELECT

@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+pub mod dead_letter_topics;
 mod error;
+pub mod long_action;
 pub mod outbox_dead_letters;
 pub mod progress;
+pub mod refused_steps;
 pub mod repair;
 pub mod settings;
 mod throttle;

@@ -79,11 +79,21 @@ pub struct TopicNames {
 impl From<TopicSettings> for Names {
     fn from(settings: TopicSettings) -> Self {
         Self {
-            order_events: settings.topics.order_events_topic,
-            delivery_events: settings.topics.delivery_events_topic,
-            dead_letters: settings.topics.dead_letters_topic,
             delivery_group: settings.delivery_group,
             status_group: settings.status_group,
+            ..settings.topics.into()
+        }
+    }
+}
+
+impl From<TopicNames> for Names {
+    /// With the default groups.
+    fn from(topics: TopicNames) -> Self {
+        Self {
+            order_events: topics.order_events_topic,
+            delivery_events: topics.delivery_events_topic,
+            dead_letters: topics.dead_letters_topic,
+            ..Self::default()
         }
     }
 }

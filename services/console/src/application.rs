@@ -16,7 +16,9 @@ use store::Database;
 
 use crate::Config;
 use crate::assets;
-use crate::pages::{audit, dead_letters, orders, overview, topics};
+use crate::pages::{
+    actions, audit, dead_letters, group_letters, orders, overview, shipments, topics,
+};
 use crate::security::secure;
 use crate::sign_in;
 use crate::state::State;
@@ -81,7 +83,22 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/orders/{id}", web::get().to(orders::order))
         .route("/dead-letters", web::get().to(dead_letters::list))
         .route("/dead-letters", web::post().to(dead_letters::change))
+        .route("/dead-letters/topics/{topic}", web::get().to(group_letters::list))
+        .route("/dead-letters/topics/{topic}", web::post().to(group_letters::change))
+        .route(
+            "/dead-letters/topics/{topic}/{partition}/{offset}",
+            web::get().to(group_letters::show),
+        )
+        .route(
+            "/dead-letters/topics/{topic}/{partition}/{offset}/{part}",
+            web::get().to(group_letters::download),
+        )
         .route("/dead-letters/{id}", web::get().to(dead_letters::show))
+        .route("/dead-letters/{id}/value", web::get().to(dead_letters::download))
+        .route("/actions/{id}", web::get().to(actions::show))
+        .route("/actions/{id}/stop", web::post().to(actions::stop))
+        .route("/shipments", web::get().to(shipments::list))
+        .route("/shipments", web::post().to(shipments::redrive))
         .route("/topics", web::get().to(topics::topics))
         .route("/audit", web::get().to(audit::audit))
         .route("/sign-in", web::get().to(sign_in::form))

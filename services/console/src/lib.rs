@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod actions;
 mod application;
 mod assets;
 mod config;
@@ -8,11 +9,13 @@ mod live;
 mod operator;
 mod page;
 mod pages;
+mod record;
 mod sampled;
 mod section;
 mod security;
 mod sign_in;
 mod state;
+mod two_steps;
 
 pub use application::build;
 pub use config::Config;

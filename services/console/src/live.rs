@@ -63,7 +63,8 @@ impl View {
         F: Future<Output = Markup> + 'static,
     {
         let main = move |state| {
-            let content = main(state);
+            // A page of many sections is a large future.
+            let content = Box::pin(main(state));
             async { Some(content.await) }
         };
         self.show_if_exists(title, "", main).await
@@ -102,6 +103,13 @@ impl View {
     pub(crate) fn missing(&self, title: &str, what: &str) -> HttpResponse {
         let content = html! { h1 { (title) } (nothing(what)) };
         self.once(StatusCode::NOT_FOUND, title, &content)
+    }
+
+    /// A page about something that could not be read.
+    pub(crate) fn unavailable(&self, title: &str, reason: &str) -> HttpResponse {
+        let content =
+            html! { h1 { (title) } p.failure role="alert" { "Not available: " (reason) } };
+        self.once(StatusCode::SERVICE_UNAVAILABLE, title, &content)
     }
 
     fn updates<F>(self, main: impl Fn(Data<State>) -> F + 'static) -> HttpResponse

@@ -9,10 +9,11 @@ use crate::assets;
 use crate::operator::Operator;
 
 /// The pages of the navigation.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("/", "Overview"),
     ("/orders", "Orders"),
     ("/dead-letters", "Dead letters"),
+    ("/shipments", "Shipments"),
     ("/topics", "Topics"),
     ("/audit", "Audit"),
 ];
@@ -94,6 +95,12 @@ pub(crate) fn time(at: DateTime<Utc>) -> Markup {
     let machine = at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let utc = at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     html! { time datetime=(machine) title=(utc) { (utc) } }
+}
+
+/// The time of a record, or a dash.
+pub(crate) fn time_of_record(timestamp_ms: Option<i64>) -> Markup {
+    let at = timestamp_ms.and_then(DateTime::from_timestamp_millis);
+    at.map_or_else(|| html! { "-" }, time)
 }
 
 /// A duration in seconds, or a dash.

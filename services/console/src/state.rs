@@ -5,28 +5,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use contracts::topics::Names;
 use domain::Owner;
+use futures::future::try_join_all;
+use indicatif::ProgressBar;
 use messaging::KafkaSettings;
+use operations::OperationError;
+use operations::dead_letter_topics::{self, Counts};
+use operations::long_action::{LongAction, Monitor};
 use operations::topics::{self, TopicStatus};
 use service_kit::lifecycle::service::Service;
 use store::outbox;
 use store::shards::{self, QueueName, QueueStatus, Shards};
 use store::{Database, StoreError, shipments};
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use crate::actions::Actions;
 use crate::sampled::Sampled;
 
 /// Shared by all requests.
 pub(crate) struct State {
     pub(crate) sales: Database,
-    delivery: Database,
-    kafka: KafkaSettings,
-    names: Names,
+    pub(crate) delivery: Database,
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) names: Names,
     pub(crate) live_pages: LivePages,
     pub(crate) outbox: Sampled<outbox::Status>,
     pub(crate) shipments: Sampled<QueueStatus>,
     pub(crate) topics: Sampled<Vec<TopicStatus>>,
+    pub(crate) letters: Sampled<Vec<Counts>>,
     actions: Actions,
 }
 
@@ -47,7 +53,8 @@ impl State {
             outbox: Sampled::default(),
             shipments: Sampled::default(),
             topics: Sampled::default(),
-            actions: Actions { runtime: Handle::current(), running: TaskTracker::new(), stop },
+            letters: Sampled::default(),
+            actions: Actions::new(stop),
         }
     }
 
@@ -66,23 +73,31 @@ impl State {
         service.tasks.add("topic figures", async move {
             state.topics.run(end, || topics::status(&state.kafka, &state.names, false)).await
         });
-        let running = self.actions.running.clone();
+        let (state, end) = (self.clone(), stop.clone());
+        service.tasks.add("dead letter figures", async move {
+            state.letters.run(end, || state.read_letters()).await
+        });
+        let actions = self.actions.clone();
         service.tasks.add("actions", async move {
             stop.cancelled().await;
-            running.close();
-            running.wait().await;
+            actions.end().await;
             Ok::<_, std::convert::Infallible>(())
         });
     }
 
-    /// Runs an action in the background: it does not end with the request. The action has to stop
-    /// soon after the token is cancelled.
-    pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(
+    /// Begins an action in the background: it does not end with the request. Returns its id in the
+    /// record. It stops after its batch when the service stops. Of its progress, `total` is the end.
+    pub(crate) async fn start(
         &self,
-        action: impl FnOnce(CancellationToken) -> F,
-    ) {
-        let Actions { runtime, running, stop } = &self.actions;
-        running.spawn_on(action(stop.clone()), runtime);
+        operator: &Owner,
+        request: Uuid,
+        total: u64,
+        action: impl LongAction + 'static,
+    ) -> Result<i64, OperationError> {
+        let bar = ProgressBar::hidden();
+        bar.set_length(total);
+        let monitor = Monitor::new(vec![bar], &self.actions.stop);
+        self.actions.start(self.sales.clone(), operator, request, monitor, action).await
     }
 
     async fn read_outbox(&self) -> Result<outbox::Status, StoreError> {
@@ -92,19 +107,19 @@ impl State {
         outbox::sample_status(connection, &starts).await
     }
 
+    async fn read_letters(&self) -> Result<Vec<Counts>, OperationError> {
+        let topics = dead_letter_topics::topics(&self.kafka, &self.names).await?;
+        let waiting = topics.into_iter().filter(|topic| *topic != self.names.dead_letters);
+        let sizes = waiting.map(|topic| dead_letter_topics::sizes(&self.kafka, topic));
+        Ok(try_join_all(sizes).await?)
+    }
+
     async fn read_shipments(&self) -> Result<QueueStatus, StoreError> {
         let connection = &mut *self.delivery.connection().await?;
         let all: Vec<i16> = Shards::ALL.iter().collect();
         let starts = shards::stored(connection, QueueName::Shipments, &all).await?;
         shipments::status(connection, &starts).await
     }
-}
-
-/// The actions that run. They outlive the requests, and the threads of the web server.
-struct Actions {
-    runtime: Handle,
-    running: TaskTracker,
-    stop: CancellationToken,
 }
 
 /// The pages that are updated live: at most this number, and at most half of it for one operator.

@@ -29,7 +29,7 @@ use batch::{Batch, Fate};
 pub use batch::{Refusal, Step};
 pub use letter::Letter;
 use selection::Choice;
-pub use selection::{Action, Selection, Tally};
+pub use selection::{Action, Filter, Selection, Tally};
 
 /// The class in a tally for records without one.
 const NO_CLASS: &str = "none";
@@ -59,6 +59,10 @@ pub struct Plan {
     /// redrive has run there, or its offset has expired. In the latter case the redrive would send
     /// some records again.
     pub oldest_without_offset: Option<DateTime<Utc>>,
+    /// Where the records end that were counted, by partition, for [`Selection::until`].
+    pub until: Vec<(i32, i64)>,
+    /// The ranges that were read.
+    read: Vec<OffsetRange>,
     /// The ranges up to the last of them.
     ranges: Vec<OffsetRange>,
 }
@@ -121,6 +125,13 @@ fn after(kept: &[OffsetRange], positions: &[Position]) -> Vec<OffsetRange> {
         .collect()
 }
 
+/// The part of a range below the end of its partition.
+fn up_to(range: OffsetRange, ends: &[(i32, i64)]) -> OffsetRange {
+    let end = ends.iter().find(|(partition, _)| *partition == range.partition);
+    let to = end.map_or(range.from, |(_, end)| *end);
+    OffsetRange { to: to.clamp(range.from, range.to), ..range }
+}
+
 impl Redrive {
     /// A redrive that has done nothing yet.
     pub fn new(
@@ -145,9 +156,15 @@ impl Redrive {
     pub async fn plan(&mut self, mut seen: impl FnMut(u64, u64)) -> Result<Plan, RedriveError> {
         let kept = self.reader.kept().await?;
         self.planned_from = self.reader.positions(kept.iter().map(|range| range.partition)).await?;
-        let waiting = after(&kept, &self.planned_from);
+        let mut waiting = after(&kept, &self.planned_from);
+        if let Some(until) = &self.selection.until {
+            for range in &mut waiting {
+                *range = up_to(*range, until);
+            }
+        }
         let all = waiting.iter().map(OffsetRange::count).sum();
-        let mut plan = Plan::default();
+        let until = waiting.iter().map(|range| (range.partition, range.to)).collect();
+        let mut plan = Plan { until, read: waiting.clone(), ..Plan::default() };
         let mut read = 0;
         self.reader.begin(&waiting)?;
         while let Some(record) = self.reader.next().await? {
@@ -226,6 +243,13 @@ impl Redrive {
 }
 
 impl Plan {
+    /// Whether this place is among the records that were read.
+    pub fn includes(&self, partition: i32, offset: i64) -> bool {
+        self.read
+            .iter()
+            .any(|range| range.partition == partition && (range.from..range.to).contains(&offset))
+    }
+
     fn note_age(&mut self, timestamp_ms: Option<i64>) {
         let at = timestamp_ms.and_then(DateTime::from_timestamp_millis);
         self.oldest_without_offset = self.oldest_without_offset.into_iter().chain(at).min();
@@ -261,6 +285,15 @@ mod tests {
         let positions = [position(0, 15), position(1, 3), position(2, 21)];
         let left = after(&kept, &positions);
         assert_eq!(left, [range(0, 15, 20), range(1, 10, 20), range(2, 10, 20), range(3, 10, 20)]);
+    }
+
+    #[test]
+    fn a_plan_can_be_limited_to_what_was_counted_before() {
+        let ends = [(0, 15), (1, 99)];
+        let limited =
+            [range(0, 10, 20), range(1, 10, 20), range(2, 10, 20)].map(|it| up_to(it, &ends));
+        assert_eq!(limited, [range(0, 10, 15), range(1, 10, 20), range(2, 10, 10)]);
+        assert_eq!(up_to(range(0, 17, 20), &ends), range(0, 17, 17));
     }
 
     #[test]

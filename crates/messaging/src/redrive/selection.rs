@@ -2,11 +2,35 @@
 
 use super::letter::Letter;
 
+/// Which dead letters; all by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this error class.
+    pub class: Option<String>,
+    /// Only records with this key, which is the id of an order.
+    pub key: Option<String>,
+    /// Only the record at this partition and offset of the dead letter topic.
+    pub record: Option<(i32, i64)>,
+}
+
+impl Filter {
+    /// Whether a dead letter is selected.
+    pub fn includes(&self, letter: Letter<'_>) -> bool {
+        let Self { class, key, record } = self;
+        let Letter(found) = letter;
+        class.as_deref().is_none_or(|class| letter.class() == Some(class))
+            && key.as_ref().is_none_or(|key| found.key.as_deref() == Some(key.as_bytes()))
+            && record.is_none_or(|place| place == (found.partition, found.offset))
+    }
+}
+
 /// The operator's selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// Only this error class.
-    pub class: Option<String>,
+    /// Which dead letters.
+    pub filter: Filter,
+    /// Only records below these offsets, by partition, and none of other partitions. All if `None`.
+    pub until: Option<Vec<(i32, i64)>>,
     /// Maximum number of records to select.
     pub most: Option<u64>,
     /// What is done with the selected records.
@@ -38,7 +62,7 @@ pub(super) enum Choice {
 
 impl Selection {
     pub(super) fn choose(&self, letter: Letter<'_>) -> Choice {
-        let unselected = self.class.as_deref().is_some_and(|class| letter.class() != Some(class));
+        let unselected = !self.filter.includes(letter);
         match self.action {
             Action::SendBack { .. } if letter.origin().is_none() => Choice::Stray,
             Action::SendBack { .. } if letter.is_truncated() => Choice::Truncated,
@@ -56,7 +80,7 @@ impl Selection {
 pub struct Tally {
     /// Can be sent back or discarded.
     pub eligible: u64,
-    /// Not of the selected class.
+    /// Not selected by the filter.
     pub unselected: u64,
     /// Reached the maximum number of redrives.
     pub too_often: u64,
@@ -86,7 +110,8 @@ mod tests {
     #[test]
     fn each_dead_letter_is_sent_or_left_for_one_reason() {
         let of = |class: Option<&str>| Selection {
-            class: class.map(str::to_owned),
+            filter: Filter { class: class.map(str::to_owned), ..Filter::default() },
+            until: None,
             most: None,
             action: Action::SendBack { max_redrives: 2 },
         };
@@ -111,7 +136,8 @@ mod tests {
     #[test]
     fn every_dead_letter_of_the_class_can_be_discarded() {
         let of = |class: Option<&str>| Selection {
-            class: class.map(str::to_owned),
+            filter: Filter { class: class.map(str::to_owned), ..Filter::default() },
+            until: None,
             most: None,
             action: Action::Discard,
         };
@@ -124,6 +150,22 @@ mod tests {
             assert_eq!(of(None).choose(Letter(&letter)), Choice::Selected);
             assert_eq!(of(Some("gap")).choose(Letter(&letter)), Choice::Selected);
             assert_eq!(of(Some("tombstone")).choose(Letter(&letter)), Choice::Unselected);
+        }
+    }
+
+    #[test]
+    fn a_filter_selects_by_class_key_and_place() {
+        let letter = letter(&[("dlq-error-class", "gap")]);
+        let (class, key) = (Some("gap".to_owned()), Some("key".to_owned()));
+        let all = Filter { class, key, record: Some((0, 7)) };
+        assert!(all.includes(Letter(&letter)) && Filter::default().includes(Letter(&letter)));
+        for other in [
+            Filter { class: Some("panic".to_owned()), ..all.clone() },
+            Filter { key: Some("ke".to_owned()), ..all.clone() },
+            Filter { record: Some((1, 7)), ..all.clone() },
+            Filter { record: Some((0, 8)), ..all },
+        ] {
+            assert!(!other.includes(Letter(&letter)), "{other:?}");
         }
     }
 }

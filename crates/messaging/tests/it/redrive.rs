@@ -1,11 +1,11 @@
 use messaging::dead_letter::{DeadLetterReason, DeadLetters};
-use messaging::redrive::{Action, Redrive, RedriveError, Selection};
+use messaging::redrive::{Action, Filter, Redrive, RedriveError, Selection};
 use messaging::{KafkaSettings, Record};
 use test_kit::{World, read_all};
 
 fn redrive(world: &World) -> Redrive {
     let action = Action::SendBack { max_redrives: 3 };
-    let everything = Selection { class: None, most: None, action };
+    let everything = Selection { filter: Filter::default(), until: None, most: None, action };
     Redrive::new(&world.config(), &world.topics.delivery_events_dlq(), everything).unwrap()
 }
 

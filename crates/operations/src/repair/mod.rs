@@ -6,12 +6,16 @@
 
 mod missing;
 
+use std::num::NonZeroU32;
+use std::ops::ControlFlow;
+
 use domain::OrderId;
-use indicatif::ProgressBar;
+use serde_json::{Value, json};
 use store::rebuild::EventKind;
 use store::{outbox, rebuild};
 
 use self::missing::Missing;
+use crate::long_action::{LongAction, Monitor};
 use crate::verify::judge::Horizons;
 use crate::verify::ledger::Ledger;
 use crate::verify::{Cases, Progress, Sources};
@@ -40,25 +44,51 @@ pub async fn plan(sources: &Sources, progress: &Progress) -> Result<Plan, Operat
     Ok(Plan::new(&examined.ledger, examined.horizons))
 }
 
-/// Puts the events of the plan into the outbox, one batch per statement, and adds their number to
-/// `published`. An event in the outbox is no longer missing, so after a failure the next plan
-/// continues where this one ended.
-pub async fn publish(
-    sources: &Sources,
-    plan: &Plan,
-    throttle: Throttle,
-    published: &mut u64,
-    bar: &ProgressBar,
-) -> Result<(), OperationError> {
-    let Sources { sales, delivery, names, .. } = sources;
-    for batch in plan.events.chunks(throttle.step(BATCH)) {
-        throttle.due(*published).await;
-        let events = rebuild::events(sales, delivery, batch, names).await?;
-        outbox::enqueue(&mut *sales.connection().await?, &events).await?;
-        *published += events.len() as u64;
-        bar.inc(batch.len() as u64);
+/// A repair that was planned, and can run. An event in the outbox is no longer missing, so after a
+/// failure the next plan continues where this one ended.
+pub struct Repair {
+    /// Where the events are read and published.
+    pub sources: Sources,
+    /// The order of the selection, for the record.
+    pub order: Option<OrderId>,
+    /// What is published.
+    pub plan: Plan,
+    /// Maximum number of events per second.
+    pub rate: NonZeroU32,
+}
+
+impl LongAction for Repair {
+    fn record(&self) -> (&'static str, Value) {
+        let order = self.order.map(OrderId::as_uuid);
+        let events = self.plan.events.len();
+        ("repair", json!({ "order": order, "events": events, "rate": self.rate }))
     }
-    Ok(())
+
+    /// Two repairs at the same time would publish the same events.
+    fn target(&self) -> Option<String> {
+        Some("repair".to_owned())
+    }
+
+    fn outcome(&self, done: u64) -> String {
+        format!("{done} events were put into the outbox")
+    }
+
+    /// One batch per statement.
+    async fn act(&mut self, monitor: &Monitor) -> Result<ControlFlow<()>, OperationError> {
+        let Sources { sales, delivery, names, .. } = &self.sources;
+        let throttle = Throttle::start(Some(self.rate));
+        let mut published = 0;
+        for batch in self.plan.events.chunks(throttle.step(BATCH)) {
+            if monitor.unless_stopped(throttle.due(published)).await.is_none() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let events = rebuild::events(sales, delivery, batch, names).await?;
+            outbox::enqueue(&mut *sales.connection().await?, &events).await?;
+            published += events.len() as u64;
+            monitor.set_done(published);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
 impl Plan {

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod due;
+mod list;
 mod next_event;
 mod refused;
 mod status;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use self::cancel::request_cancellations;
 pub use self::cancel::{CancellationRequest, Decision, decide_cancellations};
 pub use self::due::{DueShipment, EventDone, claim, defer, mark_done, until_next};
+pub use self::list::{Shipment, WaitingShipment, find, next};
 pub use self::next_event::NextEvent;
 pub use self::refused::{RefusedStep, count_refused, redrive, refuse, refused};
 pub use self::status::status;

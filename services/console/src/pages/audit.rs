@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use store::operator_actions::{self, Action};
 
+use super::actions::state;
 use crate::live::{View, nothing};
 use crate::page::{table, text, time};
 use crate::section::{load, section};
@@ -66,14 +67,9 @@ fn row(action: &Action) -> Markup {
         tr {
             td { (time(action.started_at)) }
             td { (action.subject) }
-            td { (action.action) }
+            td { a href=(format!("/actions/{}", action.id)) { (action.action) } }
             td { code { (action.parameters) } }
-            td {
-                @match &action.outcome {
-                    Some(outcome) => (outcome),
-                    None => "is running, or was interrupted",
-                }
-            }
+            td { (state(action)) }
         }
     }
 }

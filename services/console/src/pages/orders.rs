@@ -5,15 +5,22 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Path, Query};
 use domain::{CustomerId, ExternalReference, OrderId, OrderLine, OrderStatus, Owner};
+use futures::join;
 use maud::{Markup, html};
 use serde::Deserialize;
 use store::orders::{self, Cancellation, ListedOrder, Listing, OrderWithHistory, Page};
+use store::outbox::dead_letters::{self, DeadLetter, DeadLetterFilter};
+use store::shipments::{self, Shipment};
 use url::form_urlencoded::Serializer;
 
+use super::shipments::{facts as shipment_facts, redrive_of};
 use crate::live::{View, nothing};
-use crate::page::{number, table, text, time};
+use crate::page::{form_token, number, table, text, time};
 use crate::section::{load, section};
+use crate::state::State;
 
+/// Maximum number of dead letters of an order on its page.
+const MAX_LETTERS: i64 = 20;
 /// Number of orders on a page.
 const LIMIT: u16 = 50;
 
@@ -193,16 +200,67 @@ pub(crate) async fn order(view: View, id: Path<String>) -> HttpResponse {
     let Ok(id) = id.parse::<OrderId>() else {
         return view.missing("Order", "This is not the id of an order.");
     };
-    view.show_if_exists("Order", "There is no order with this id.", move |state| async move {
-        let found =
-            load(async { orders::find(&mut *state.sales.connection().await?, id, None).await });
-        let found = found.await.transpose()?;
-        Some(html! {
-            h1 { "Order " (id) }
-            (section("order", "Order", &found, details))
-        })
+    let token = form_token(&view.operator);
+    view.show_if_exists("Order", "There is no order with this id.", move |state| {
+        let token = token.clone();
+        async move { one_order(&state, id, &token).await }
     })
     .await
+}
+
+/// The order with its path through the system. `None` if there is none.
+async fn one_order(state: &State, id: OrderId, token: &Markup) -> Option<Markup> {
+    let filter = DeadLetterFilter { order: Some(id), ..DeadLetterFilter::default() };
+    let (found, letters, shipment) = join!(
+        load(async { orders::find(&mut *state.sales.connection().await?, id, None).await }),
+        load(async {
+            let connection = &mut *state.sales.connection().await?;
+            dead_letters::list(connection, &filter, true, MAX_LETTERS).await
+        }),
+        load(async { shipments::find(&mut *state.delivery.connection().await?, id).await }),
+    );
+    let found = found.transpose()?;
+    let is_refused = matches!(&shipment, Ok(Some(Shipment { refused: Some(_), .. })));
+    Some(html! {
+        h1 { "Order " (id) }
+        (section("order", "Order", &found, details))
+        (section("letters", "Events that Kafka refused", &letters, |letters| letters_of(letters)))
+        (section("shipment", "Shipment", &shipment, |shipment| match shipment {
+            None => nothing("delivery-service has no shipment of this order."),
+            Some(shipment) => html! { (shipment_facts(shipment)) (request_facts(shipment)) },
+        }))
+        @if is_refused { (redrive_of(token, id)) }
+    })
+}
+
+fn letters_of(letters: &[DeadLetter]) -> Markup {
+    if letters.is_empty() {
+        return nothing("There are none.");
+    }
+    html! {
+        ul {
+            @for letter in letters {
+                li {
+                    a href=(format!("/dead-letters/{}", letter.id)) { (letter.event_type) }
+                    " " (time(letter.dead_lettered_at)) ": " (letter.reason)
+                }
+            }
+        }
+    }
+}
+
+/// The request that created the order, as far as its event has told.
+fn request_facts(shipment: &Shipment) -> Markup {
+    let trace = shipment.traceparent.as_deref().and_then(|it| it.split('-').nth(1));
+    html! {
+        @if shipment.correlation_id.is_some() || trace.is_some() {
+            h3 { "Request" }
+            dl.facts {
+                @if let Some(id) = &shipment.correlation_id { dt { "Correlation id" } dd { (id) } }
+                @if let Some(trace) = trace { dt { "Trace id" } dd { (trace) } }
+            }
+        }
+    }
 }
 
 fn details(found: &OrderWithHistory) -> Markup {

@@ -39,9 +39,33 @@ impl Page {
         let rest = &self.body[from + start.len()..];
         rest[..rest.find('"').unwrap()].to_owned()
     }
+
+    /// The hidden fields of the last form, and its path. The values are without markup.
+    fn last_form(&self) -> (String, Vec<(String, String)>) {
+        let form = self.body.rsplit("<form ").next().unwrap();
+        let between = |text: &str, from: &str| {
+            let rest = &text[text.find(from)? + from.len()..];
+            Some(rest[..rest.find('"')?].to_owned())
+        };
+        let fields = form
+            .split("<input ")
+            .skip(1)
+            .filter_map(|input| Some((between(input, "name=\"")?, between(input, "value=\"")?)));
+        let fields =
+            fields.map(|(name, value)| (name, value.replace("&lt;", "<").replace("&gt;", ">")));
+        (between(form, "action=\"").unwrap(), fields.collect())
+    }
 }
 
 impl Browser {
+    /// Sends the form of a confirmation.
+    pub(crate) async fn confirm(&self, page: &Page) -> Page {
+        let (path, fields) = page.last_form();
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.post(&path, &fields).await
+    }
+
     /// Starts the console, without a sign-in.
     pub(crate) fn open(world: &World) -> Self {
         let service = world.start(build);
@@ -94,6 +118,11 @@ impl Browser {
         }
         let (status, headers) = (response.status(), response.headers().clone());
         Page { status, headers, body: response.text().await.unwrap() }
+    }
+
+    /// The bytes of a response.
+    pub(crate) async fn send_raw(&self, request: RequestBuilder) -> Vec<u8> {
+        request.send().await.unwrap().bytes().await.unwrap().to_vec()
     }
 
     fn with_cookies(&self, request: RequestBuilder) -> RequestBuilder {

@@ -5,8 +5,15 @@ use test_kit::{World, seconds_from_now};
 
 use crate::browser::{Browser, token};
 
-const PATHS: [&str; 5] = ["/", "/orders", "/dead-letters", "/topics", "/audit"];
-const OTHERS: [&str; 2] = ["/orders/01990000-0000-7000-8000-000000000001", "/dead-letters/1"];
+const PATHS: [&str; 6] = ["/", "/orders", "/dead-letters", "/shipments", "/topics", "/audit"];
+const OTHERS: [&str; 6] = [
+    "/orders/01990000-0000-7000-8000-000000000001",
+    "/dead-letters/1",
+    "/dead-letters/1/value",
+    "/dead-letters/topics/a.b.dlq",
+    "/dead-letters/topics/a.b.dlq/0/0/value",
+    "/actions/1",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_requires_an_operator_and_the_sign_in_leads_back() {

@@ -8,19 +8,19 @@ use service_kit::config::within;
 
 #[derive(Conf)]
 pub(super) struct RedriveSettings {
-    /// Send back; without this option, only count what would be sent back
+    /// Redrive; without this option, only count what would be redriven
     #[conf(long)]
     pub(super) yes: bool,
 
-    /// Maximum number to send back
+    /// Maximum number to redrive
     #[conf(long, value_parser = within(1..=1_000_000_000))]
     pub(super) max: Option<u64>,
 
-    /// Maximum number to send back per second
+    /// Maximum number to redrive per second
     #[conf(long, value_parser = parse_rate)]
     pub(super) rate: Option<NonZeroU32>,
 
-    /// Skip dead letters that were sent back this many times
+    /// Skip dead letters that were redriven this many times
     #[conf(long, default_value = "3", value_parser = within(1..=1_000_000))]
     pub(super) max_redrives: u32,
 }

@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use conf::Conf;
-use domain::OrderId;
+use operations::long_action::{Monitor, perform};
+use operations::parse_rate;
 use operations::progress::bar;
-use operations::repair::{self, Plan};
+use operations::repair::{self, Plan, Repair as RepairAction};
 use operations::verify::Case;
-use operations::{Throttle, parse_rate};
 use serde_json::json;
 
 use super::verify::{SourceSettings, progress};
@@ -47,27 +47,21 @@ impl Repair {
         {
             return Err(format!("no order {order} was found").into());
         }
+        let mut repair = RepairAction { sources, order, plan, rate: self.rate };
         let mut published = 0;
         if self.yes {
-            let bar = bar("publishing", plan.events.len() as u64);
-            let throttle = Throttle::start(Some(self.rate));
-            let parameters = json!({
-                "order": order.map(OrderId::as_uuid), "events": plan.events.len(), "rate": self.rate,
-            });
-            let publish = async || {
-                let result = repair::publish(&sources, &plan, throttle, &mut published, &bar).await;
-                result.map(|()| published).map_err(|error| {
-                    let hint = "events were put into the outbox; run `repair` again to continue";
-                    eprintln!("{published} {hint}");
-                    error.into()
-                })
-            };
-            let describe = |published: &u64| format!("{published} events were put into the outbox");
-            let recorded = &sources.sales;
-            published =
-                self.operator.recorded(recorded, "repair", &parameters, publish, describe).await?;
+            let bar = bar("publishing", repair.plan.events.len() as u64);
+            let monitor = Monitor::of_bar(bar.clone());
+            let database = repair.sources.sales.clone();
+            let result = perform(&database, self.operator.name(), &mut repair, &monitor).await;
+            published = monitor.done();
             bar.finish_and_clear();
+            let hint = "events were put into the outbox; run `repair` again to continue";
+            if result.inspect_err(|_| eprintln!("{published} {hint}"))?.is_break() {
+                eprintln!("stopped by an operator: {published} {hint}");
+            }
         }
+        let plan = &repair.plan;
         let missing = plan.counts().map(|(name, count)| json!({ "type": name, "count": count }));
         let report = json!({
             "dryRun": !self.yes,
@@ -78,7 +72,7 @@ impl Repair {
             "leftCases": plan.left.listed,
             "deadLettered": plan.dead_lettered,
         });
-        self.output.print(&report, || text(&plan, self.yes.then_some(published)))
+        self.output.print(&report, || text(plan, self.yes.then_some(published)))
     }
 }
 

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use conf::{Conf, Subcommands};
 use contracts::timestamp_text;
 use domain::OrderId;
+use operations::long_action::{Monitor, perform};
+use operations::progress::bar;
+use operations::refused_steps::Change;
 use operations::settings::Databases;
 use serde_json::{Value, json};
 use service_kit::config::within;
@@ -26,8 +29,8 @@ enum Command {
     DeadLetters(DeadLetters),
     /// Makes these steps due again for delivery-service; a dry run unless --yes is given
     ///
-    /// The events are the same as before. All steps, or the oldest of them with --max, are put back,
-    /// or, if the command fails, none.
+    /// The events are the same as before. The oldest steps are redriven first, 500 at a time; after a
+    /// failure, the same command continues.
     Redrive(Redrive),
 }
 
@@ -53,11 +56,11 @@ struct Redrive {
     #[conf(flatten)]
     databases: Databases,
 
-    /// Put the steps back; without this option, only count them
+    /// Redrive the steps; without this option, only count them
     #[conf(long)]
     yes: bool,
 
-    /// Maximum number of steps to put back
+    /// Maximum number of steps to redrive
     #[conf(long, value_parser = within(1..=1_000_000_000))]
     max: Option<i64>,
 
@@ -96,27 +99,26 @@ impl Redrive {
     async fn run(self) -> Result<ExitCode, Failure> {
         let (sales, delivery) =
             self.databases.open(|settings| store::Database::new("salesctl", settings));
-        let mut connection = delivery.connection().await?;
+        let change = Change { order: self.order, max: self.max };
         // Before the redrive.
-        let eligible = shipments::count_refused(&mut connection, self.order, i64::MAX).await?;
-        let most = self.max.unwrap_or(i64::MAX);
+        let eligible = change.plan(&delivery, i64::MAX).await?;
+        let steps = eligible.min(self.max.unwrap_or(i64::MAX));
         let mut redriven = 0;
         if self.yes {
-            let parameters = json!({ "order": self.order.map(OrderId::as_uuid), "max": self.max });
-            let redrive = async || Ok(shipments::redrive(&mut connection, self.order, most).await?);
-            let describe = |redriven: &i64| format!("{redriven} steps were put back");
-            redriven = self
-                .operator
-                .recorded(&sales, "redrive shipments", &parameters, redrive, describe)
-                .await?;
+            let monitor = Monitor::of_bar(bar("redriving", steps.unsigned_abs()));
+            let mut action = change.of(eligible, &delivery);
+            let result = perform(&sales, self.operator.name(), &mut action, &monitor).await;
+            redriven = monitor.done();
+            if result?.is_break() {
+                eprintln!("stopped by an operator; run the command again to continue");
+            }
         }
         let report = json!({ "dryRun": !self.yes, "eligible": eligible, "redriven": redriven });
         self.output.print(&report, || {
             if self.yes {
-                return format!("{redriven} steps were put back.");
+                return format!("{redriven} steps were redriven.");
             }
-            let steps = eligible.min(most);
-            format!("{steps} steps would be put back. Nothing was changed: use --yes to apply.")
+            format!("{steps} steps would be redriven. Nothing was changed: use --yes to apply.")
         })
     }
 }

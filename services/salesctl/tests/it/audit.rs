@@ -38,11 +38,11 @@ async fn each_change_is_listed_with_who_made_it_and_its_outcome() {
         outcomes(&listed),
         [
             ("discard dead letters", "0 records were discarded"),
-            ("redrive dead letters", "0 records were sent back"),
+            ("redrive dead letters", "0 records were redriven"),
             ("repair", "0 events were put into the outbox"),
-            ("redrive shipments", "0 steps were put back"),
+            ("redrive shipments", "0 steps were redriven"),
             ("discard outbox dead letters", "0 events were discarded"),
-            ("redrive outbox", "0 events were put back"),
+            ("redrive outbox", "0 events were redriven"),
         ]
     );
     assert!(listed.as_array().unwrap().iter().all(|action| action["subject"] == "carol"));

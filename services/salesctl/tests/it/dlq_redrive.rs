@@ -1,6 +1,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::delivery_events::DELIVERY_VERSION;
-use domain::DeliveryStep;
+use domain::{DeliveryStep, OrderId};
 use messaging::Record;
 use messaging::dead_letter::value_digest;
 use serde_json::{Value, json};
@@ -237,9 +237,10 @@ async fn a_killed_redrive_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redrive_stops_when_another_one_overtakes_it() {
-    let world = World::create().await;
-    let names: Vec<String> = (0..20).map(|number| format!("{number:02}")).collect();
+async fn a_second_redrive_of_a_topic_is_refused_while_one_runs() {
+    let mut world = World::create().await;
+    world.set("OPERATOR", "carol");
+    let names: Vec<String> = (0..5).map(|number| format!("{number:02}")).collect();
     let letters: Vec<_> =
         names.iter().map(|key| (record(&world, key, b"{}"), "status-gap")).collect();
     dead_letter(&world, &letters).await;
@@ -251,13 +252,45 @@ async fn a_redrive_stops_when_another_one_overtakes_it() {
         (!keys(&world, &world.topics.delivery_events).await.is_empty()).then_some(())
     })
     .await;
-    redrive(&world, &["--yes"]).await;
-    let report = slow.end().await.failed(1);
-    assert!(report.contains(&format!("another redrive of {topic} is under way")), "{report}");
-    let mut arrived = keys(&world, &world.topics.delivery_events).await;
-    assert!(arrived.len() <= 22, "{arrived:?}");
-    arrived.dedup();
-    assert_eq!(arrived, names);
+    let error = salesctl(&world, &["dlq", "redrive", &topic, "--yes"]).await.failed(1);
+    assert!(error.contains("redrive dead letters of carol is running since"), "{error}");
+    slow.end().await.succeeded();
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, names);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_record_or_those_of_an_order_are_selected_and_an_unknown_class_is_an_error() {
+    let world = World::create().await;
+    let order = OrderId::generate().to_string();
+    let letter = |key, class| (record(&world, key, b"{}"), class);
+    let letters = [
+        letter("a", "panic"),
+        letter(&order, "tombstone"),
+        letter("c", "panic"),
+        letter("d", "panic"),
+    ];
+    dead_letter(&world, &letters).await;
+    let topic = world.topics.delivery_events_dlq();
+    let planned = async |options: &[&str]| redrive(&world, options).await["planned"].clone();
+    assert_eq!(planned(&["--order", &order]).await, 1);
+    assert_eq!(planned(&["--offset", "2"]).await, 1);
+    assert_eq!(planned(&["--partition", "0", "--offset", "2", "--class", "tombstone"]).await, 0);
+    for (options, words) in [
+        (&["--offset", "99"][..], "no dead letter at partition 0, offset 99"),
+        (&["--class", "pnic"], "has the class pnic; its classes are: panic, tombstone"),
+    ] {
+        let command = [&["dlq", "redrive", &topic], options].concat();
+        let error = salesctl(&world, &command).await.failed(1);
+        assert!(error.contains(words), "{error}");
+    }
+    let error = salesctl(&world, &["dlq", "redrive", &topic, "--partition", "0"]).await.failed(2);
+    assert!(error.contains("--partition requires --offset"), "{error}");
+
+    assert_eq!(redrive(&world, &["--offset", "2", "--yes"]).await["sent"], 1);
+    assert_eq!(keys(&world, &world.topics.delivery_events).await, ["c"]);
+    // The record before it was written to the end, and the one behind it is where it was.
+    assert_eq!(counts(&listed(&world).await).0, 3);
+    assert_eq!(redrive(&world, &["--order", &order, "--yes"]).await["sent"], 1);
 }
 
 async fn until_waiting(world: &World, classes: Value) {

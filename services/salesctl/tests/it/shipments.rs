@@ -34,7 +34,7 @@ async fn dead_lettered_steps_are_listed_and_redriven_with_yes() {
     assert_eq!(world.database.count(due).await, 0);
     assert_eq!(
         salesctl(&world, &["shipments", "redrive", "--max", "1"]).await.succeeded(),
-        "1 steps would be put back. Nothing was changed: use --yes to apply.\n"
+        "1 steps would be redriven. Nothing was changed: use --yes to apply.\n"
     );
     let one = ["shipments", "redrive", "--yes", "--order", &second.to_string()];
     assert_eq!(answer(&world, &one).await["redriven"], 1);

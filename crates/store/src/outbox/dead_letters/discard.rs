@@ -12,7 +12,7 @@ use crate::statement::statement;
 use crate::{Connection, StoreError};
 
 statement! {
-    struct DiscardBatch { chosen: Chosen<'a>, reason: str } -> ();
+    varying struct DiscardBatch { chosen: Chosen<'a>, reason: str } -> ();
     "WITH chosen AS (" {chosen} ")
      UPDATE sales.outbox_dead_letters d
      SET discarded_at = now(), discard_reason = " {Text = reason} "

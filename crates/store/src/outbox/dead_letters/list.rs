@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use contracts::message::EventMessage;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable};
 use diesel_async::RunQueryDsl;
 use domain::OrderId;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use super::matching::{Matching, WAITS};
 use crate::outbox::event::{EventColumns, EventRow};
-use crate::statement::statement;
+use crate::statement::{push, statement};
 use crate::{Connection, StoreError};
 
 /// A dead letter without the event's payload, which may be large.
@@ -78,12 +80,34 @@ type RowTypes = (
 );
 
 statement! {
-    struct List { decided: bool, matching: Matching<'a>, limit: i64 } -> RowTypes;
+    varying struct List { matching: Matching<'a>, order: NewestFirst, limit: i64 } -> RowTypes;
     "SELECT id, event_id, aggregate_id, topic, event_type, reason, dead_lettered_at, redriven_at, redrive_count,
             discarded_at, discard_reason
      FROM sales.outbox_dead_letters
-     WHERE ((" (WAITS) ") OR " {Bool = decided} ") AND " {matching} "
-     ORDER BY id DESC LIMIT " {BigInt = limit}
+     WHERE " {matching} " " {order} " LIMIT " {BigInt = limit}
+}
+
+/// The rest of the condition, and the order of the list.
+struct NewestFirst {
+    undecided: bool,
+    /// Whether the list is that of a topic or of an order, whose indexes are descending by an expression.
+    is_filtered: bool,
+}
+
+impl QueryFragment<Pg> for NewestFirst {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
+        if self.undecided {
+            push!(out "AND " (WAITS));
+        }
+        out.push_sql(if self.is_filtered { " ORDER BY -id" } else { " ORDER BY id DESC" });
+        Ok(())
+    }
+}
+
+impl NewestFirst {
+    fn of(filter: &DeadLetterFilter, undecided: bool) -> Self {
+        Self { undecided, is_filtered: filter.topic.is_some() || filter.order.is_some() }
+    }
 }
 
 /// The latest `limit` dead letters, newest first. Includes redriven and discarded ones only if
@@ -94,8 +118,8 @@ pub async fn list(
     decided: bool,
     limit: i64,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let matching = &Matching::of(filter);
-    Ok(List { decided: &decided, matching, limit: &limit }.load(connection).await?)
+    let (matching, order) = (&Matching::of(filter), &NewestFirst::of(filter, !decided));
+    Ok(List { matching, order, limit: &limit }.load(connection).await?)
 }
 
 statement! {
@@ -117,4 +141,36 @@ pub async fn find(
         Ok(DeadLetterDetails { letter, event: event.try_into()?, enqueued_at })
     })
     .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::OrderId;
+    use test_kit::World;
+
+    use super::{DeadLetterFilter, Find, List, Matching, NewestFirst};
+    use crate::statement::plan_by_index;
+
+    #[tokio::test]
+    async fn dead_letters_are_listed_along_an_index_with_a_plan_for_an_empty_table() {
+        let world = World::create().await;
+        world.database.execute("VACUUM ANALYZE sales.outbox_dead_letters").await;
+        let all = DeadLetterFilter::default();
+        let of_topic = DeadLetterFilter { topic: Some("a".to_owned()), ..all.clone() };
+        let of_order = DeadLetterFilter { order: Some(OrderId::generate()), ..all.clone() };
+        for (filter, undecided, index) in [
+            (&all, false, "outbox_dead_letters_pkey"),
+            (&all, true, "outbox_dead_letters_undecided"),
+            (&of_topic, false, "outbox_dead_letters_by_topic"),
+            (&of_order, false, "outbox_dead_letters_by_order"),
+            (&of_order, true, "outbox_dead_letters_"),
+        ] {
+            let (matching, order) = (&Matching::of(filter), &NewestFirst::of(filter, undecided));
+            let plan = plan_by_index(&world, &List { matching, order, limit: &100 }).await;
+            assert!(plan.contains(&format!("using {index}")), "{index}: {plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{plan}");
+        }
+        let one = plan_by_index(&world, &Find { id: &1 }).await;
+        assert!(one.contains("using outbox_dead_letters_pkey"), "{one}");
+    }
 }

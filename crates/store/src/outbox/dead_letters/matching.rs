@@ -2,7 +2,7 @@
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Integer, Text, Uuid as SqlUuid};
 use domain::OrderId;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::statement::push;
 /// A dead letter that waits for an operator. The condition of a partial index.
 pub(in crate::outbox) const WAITS: &str = "redriven_at IS NULL AND discarded_at IS NULL";
 
-/// The condition of a filter.
+/// The condition of a filter. Only what is given is in the text, so that each filter uses its index.
 pub(super) struct Matching<'a> {
     id: Option<i64>,
     topic: &'a Option<String>,
@@ -29,9 +29,16 @@ impl<'a> Matching<'a> {
 impl QueryFragment<Pg> for Matching<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> diesel::QueryResult<()> {
         let Self { id, topic, order } = self;
-        push!(out "id = COALESCE(" {Nullable<BigInt> = id} ", id)
-          AND topic = COALESCE(" {Nullable<Text> = topic} ", topic)
-          AND aggregate_id = COALESCE(" {Nullable<SqlUuid> = order} ", aggregate_id)");
+        out.push_sql("true");
+        if let Some(id) = id {
+            push!(out " AND id = " {BigInt = id});
+        }
+        if let Some(topic) = topic {
+            push!(out " AND topic COLLATE \"C\" = " {Text = topic});
+        }
+        if let Some(order) = order {
+            push!(out " AND aggregate_id = " {SqlUuid = order});
+        }
         Ok(())
     }
 }

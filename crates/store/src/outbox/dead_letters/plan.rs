@@ -54,7 +54,7 @@ pub struct Group {
 }
 
 statement! {
-    struct CountGroups { matching: Matching<'a>, max_redrives: i32, limit: i64 } -> (Text, Text, Bool, BigInt);
+    varying struct CountGroups { matching: Matching<'a>, max_redrives: i32, limit: i64 } -> (Text, Text, Bool, BigInt);
     "SELECT topic, reason, too_often, count(*)
      FROM (
         SELECT topic, reason, redrive_count >= " {Integer = max_redrives} " AS too_often

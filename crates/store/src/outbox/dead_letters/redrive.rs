@@ -14,7 +14,7 @@ use crate::{Connection, StoreError};
 statement! {
     /// Sequence numbers are assigned in the order of the rows, and a redrive waits for a row that
     /// another redrive has locked. So the events of an order keep their order.
-    struct RedriveBatch { chosen: Chosen<'a> } -> ();
+    varying struct RedriveBatch { chosen: Chosen<'a> } -> ();
     "WITH chosen AS (" {chosen} "),
      redriven AS (
         UPDATE sales.outbox_dead_letters d

@@ -1,25 +1,24 @@
 //! `POST /dead-letters`: counts, and after a confirmation acts.
 
-use std::ops::ControlFlow;
-
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
 use actix_web::web::Form;
 use actix_web::{HttpRequest, HttpResponse};
 use domain::DiscardReason;
 use maud::{Markup, html};
 use operations::outbox_dead_letters::{Action, Change};
 use serde::Deserialize;
-use service_kit::Chain;
 use store::outbox::dead_letters::Plan;
+use uuid::Uuid;
 
-use super::{Filter, TITLE, events};
+use super::Filter;
 use crate::live::View;
-use crate::page::{form_token, number, table, text};
-use crate::section::load;
+use crate::page::{number, table, text};
+use crate::two_steps::{Confirmation, Forms, counted};
 
-/// Events that were put back this often are skipped. salesctl can put them back nevertheless.
-const MAX_REDRIVES: u32 = 3;
+/// Events that were redriven this often are skipped. salesctl can redrive them nevertheless.
+pub(crate) const MAX_REDRIVES: u32 = 3;
+
+const FORMS: Forms<'_> = Forms { path: "/dead-letters", back: "/dead-letters" };
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,50 +39,27 @@ pub(crate) struct Request {
     newest: Option<i64>,
     /// The confirmed number of events. Only the second step has it.
     count: Option<u64>,
+    /// The id of the request. Only the second step has it.
+    request: Option<Uuid>,
 }
 
 pub(crate) async fn change(view: View, request: HttpRequest, form: Form<Request>) -> HttpResponse {
     let form = form.into_inner();
-    if !view.operator.sent(&request, &form.form_token) {
-        let wrong = "The form was out of date. Reload the page, and try again.";
-        return failure(&view, StatusCode::FORBIDDEN, wrong);
+    if let Some(refusal) = FORMS.refuse_foreign(&view, &request, &form.form_token) {
+        return refusal;
     }
     let change = match form.change() {
         Ok(change) => change,
-        Err(wrong) => return failure(&view, StatusCode::BAD_REQUEST, &wrong),
+        Err(wrong) => return FORMS.refuse(&view, StatusCode::BAD_REQUEST, &wrong),
     };
-    let (Some(newest), Some(_)) = (form.newest, form.count) else {
-        return match load(change.plan(&view.state.sales)).await {
-            Ok(plan) => {
-                let token = form_token(&view.operator);
-                view.once(StatusCode::OK, "Confirm", &confirmation(&form, &change, &plan, &token))
-            }
-            Err(reason) => {
-                let wrong = format!("Not available: {reason}.");
-                failure(&view, StatusCode::SERVICE_UNAVAILABLE, &wrong)
-            }
+    let (Some(newest), Some(count), Some(request)) = (form.newest, form.count, form.request) else {
+        return match change.plan(&view.state.sales).await {
+            Ok(plan) => FORMS.confirm(&view, &form.confirmation(&change, &plan)),
+            Err(error) => FORMS.failed(&view, &error),
         };
     };
-    let (database, name) = (view.state.sales.clone(), view.operator.name.clone());
-    view.state.start(|stop| async move {
-        let unless_stopped = |_| {
-            if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        if let Err(error) = change.apply(&database, Some(&name), newest, unless_stopped).await {
-            tracing::error!(error = %Chain(&error), "change of dead letters failed");
-        }
-    });
-    // Its outcome appears there, as soon as it has one.
-    HttpResponse::SeeOther().insert_header((LOCATION, "/audit")).finish()
-}
-
-fn failure(view: &View, status: StatusCode, wrong: &str) -> HttpResponse {
-    let content = html! {
-        h1 { (TITLE) }
-        p.failure role="alert" { (wrong) " Nothing was changed." }
-        p { a href="/dead-letters" { "Back" } }
-    };
-    view.once(status, "Dead letters", &content)
+    let action = change.up_to(newest, &view.state.sales);
+    FORMS.started(&view, view.state.start(&view.operator.name, request, count, action).await)
 }
 
 impl Request {
@@ -94,12 +70,8 @@ impl Request {
 
     fn change(&self) -> Result<Change, String> {
         let action = match self.action.as_str() {
-            "redrive" => Action::PutBack { max_redrives: MAX_REDRIVES },
-            "discard" => {
-                let reason = DiscardReason::try_from(self.reason.trim().to_owned());
-                let reason = reason.map_err(|error| format!("The reason to discard {error}."))?;
-                Action::Discard { reason }
-            }
+            "redrive" => Action::Redrive { max_redrives: MAX_REDRIVES },
+            "discard" => Action::Discard { reason: reason(&self.reason)? },
             _ => return Err("There is no such action.".to_owned()),
         };
         let filter = self.filter().parsed()?;
@@ -110,10 +82,36 @@ impl Request {
         }
         Ok(Change { action, filter, max: self.count, rate: None })
     }
+
+    fn confirmation(&self, change: &Change, plan: &Plan) -> Confirmation {
+        let count = u64::try_from(plan.count(false)).unwrap_or_default();
+        let fields = vec![
+            ("id", self.id.clone()),
+            ("topic", self.topic.clone()),
+            ("order", self.order.clone()),
+            ("scope", self.scope.clone()),
+            ("action", self.action.clone()),
+            ("reason", self.reason.clone()),
+            ("newest", plan.newest.to_string()),
+            ("count", count.to_string()),
+        ];
+        let button = match change.action {
+            Action::Redrive { .. } => "Redrive",
+            Action::Discard { .. } => "Discard",
+        };
+        let button = (count > 0).then(|| format!("{button} {}", counted(count, "event")));
+        Confirmation { fields, content: planned(change, plan, count), button }
+    }
 }
 
-/// The second step, with the number of events.
-fn confirmation(form: &Request, change: &Change, plan: &Plan, token: &Markup) -> Markup {
+/// The reason to discard, as the forms have it.
+pub(crate) fn reason(text: &str) -> Result<DiscardReason, String> {
+    DiscardReason::try_from(text.trim().to_owned())
+        .map_err(|error| format!("The reason to discard {error}."))
+}
+
+/// What would be changed.
+fn planned(change: &Change, plan: &Plan, count: u64) -> Markup {
     let rows: Vec<Markup> = plan
         .groups
         .iter()
@@ -123,38 +121,19 @@ fn confirmation(form: &Request, change: &Change, plan: &Plan, token: &Markup) ->
                     td.number { (group.count) }
                     td { (group.topic) }
                     td { (group.reason) }
-                    td { @if group.too_often { "skipped: was put back " (MAX_REDRIVES) " times" } }
+                    td { @if group.too_often { "skipped: was redriven " (MAX_REDRIVES) " times" } }
                 }
             }
         })
         .collect();
-    let count = u64::try_from(plan.count(false)).unwrap_or_default();
     let participle = change.action.participle();
-    let (button, nothing) = match change.action {
-        Action::PutBack { .. } => ("Put back", "is to be put back"),
-        Action::Discard { .. } => ("Discard", "is to be discarded"),
-    };
     html! {
-        h1 { "Confirm" }
-        section {
-            @if count == 0 {
-                p { "No event " (nothing) "." }
-            } @else {
-                p { strong { (events(count)) } " will be " (participle) "." }
-                @if !plan.complete { p.note { "These are the oldest. More can follow afterwards." } }
-            }
-            (table("Events", &[number("events"), text("topic"), text("reason"), text("")], &rows))
-            form.actions method="post" action="/dead-letters" {
-                (token)
-                (form.filter().hidden_fields())
-                input type="hidden" name="scope" value=(form.scope);
-                input type="hidden" name="action" value=(form.action);
-                input type="hidden" name="reason" value=(form.reason);
-                input type="hidden" name="newest" value=(plan.newest);
-                input type="hidden" name="count" value=(count);
-                @if count > 0 { button { (button) " " (events(count)) } }
-                a href="/dead-letters" { "Back" }
-            }
+        @if count == 0 {
+            p { "No event is to be " (participle) "." }
+        } @else {
+            p { strong { (counted(count, "event")) } " will be " (participle) "." }
+            @if !plan.complete { p.note { "These are the oldest. More can follow afterwards." } }
         }
+        (table("Events", &[number("events"), text("topic"), text("reason"), text("")], &rows))
     }
 }

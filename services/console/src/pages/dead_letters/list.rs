@@ -4,9 +4,11 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use maud::{Markup, html};
+use operations::dead_letter_topics::Counts;
 use serde::Deserialize;
 use store::outbox::dead_letters::{self, DeadLetter};
 
+use super::super::actions::{running, running_section};
 use super::{Filter, TITLE, actions, outcome};
 use crate::live::{View, nothing};
 use crate::page::{number, table, text, time};
@@ -20,7 +22,7 @@ const LIMIT: i64 = 100;
 pub(crate) struct Search {
     topic: String,
     order: String,
-    /// Not empty: also those that were put back or discarded.
+    /// Not empty: also those that were redriven or discarded.
     all: String,
 }
 
@@ -45,10 +47,13 @@ pub(crate) async fn list(view: View, search: Query<Search>) -> HttpResponse {
                 dead_letters::list(connection, &parsed, !search.all.is_empty(), LIMIT).await
             });
             html! {
-                h1 { (TITLE) }
+                h1 { "Dead letters" }
                 p.note {
-                    "Events that Kafka refused. Fix the cause, then put them back; or discard those that are useless."
+                    "Events that Kafka refused, and records that a consumer could not process. Fix the cause, then redrive them; or discard those that are useless."
                 }
+                (running_section(&running(&state.sales).await))
+                (section("groups", "Dead letters of consumer groups", &state.letters.get().await, |it| groups(it)))
+                h2 { (TITLE) }
                 (form(&search, None))
                 (section("letters", "Latest", &letters.await, |letters| rows(letters)))
                 (actions(&operator, &filter, "Act on all that wait, with this topic and order"))
@@ -56,6 +61,20 @@ pub(crate) async fn list(view: View, search: Query<Search>) -> HttpResponse {
         }
     })
     .await
+}
+
+fn groups(topics: &[Counts]) -> Markup {
+    let row = |counts: &Counts| {
+        html! {
+            tr {
+                td { a href=(format!("/dead-letters/topics/{}", counts.topic)) { (counts.topic) } }
+                td.number { @if let Some(waiting) = counts.waiting { (waiting) } @else { "-" } }
+                td.number { (counts.kept) }
+            }
+        }
+    };
+    let rows: Vec<Markup> = topics.iter().map(row).collect();
+    table("Dead letter topics", &[text("topic"), number("waiting"), number("kept")], &rows)
 }
 
 fn form(search: &Search, wrong: Option<&str>) -> Markup {

@@ -1,4 +1,4 @@
-//! `/dead-letters`: the events that Kafka refused. They can be put back or discarded in two steps:
+//! `/dead-letters`: the events that Kafka refused. They can be redriven or discarded in two steps:
 //! the first counts them, the second acts.
 
 mod change;
@@ -13,9 +13,9 @@ use store::outbox::dead_letters::{DeadLetter, DeadLetterFilter};
 use crate::operator::Operator;
 use crate::page::{form_token, time};
 
-pub(crate) use self::change::change;
+pub(crate) use self::change::{MAX_REDRIVES, change, reason};
 pub(crate) use self::list::list;
-pub(crate) use self::show::show;
+pub(crate) use self::show::{download, show};
 
 const TITLE: &str = "Dead letters of the outbox";
 
@@ -58,12 +58,12 @@ fn waits(letter: &DeadLetter) -> bool {
 fn outcome(letter: &DeadLetter) -> Markup {
     html! {
         @if let Some(at) = letter.redriven_at {
-            "put back " (time(at))
+            "redriven " (time(at))
         } @else if let Some(at) = letter.discarded_at {
             "discarded " (time(at)) ": " (letter.discard_reason.as_deref().unwrap_or_default())
         } @else {
             "waits"
-            @if letter.redrive_count > 0 { ", was put back " (letter.redrive_count) " times" }
+            @if letter.redrive_count > 0 { ", was redriven " (letter.redrive_count) " times" }
         }
     }
 }
@@ -83,7 +83,7 @@ fn actions(operator: &Operator, filter: &Filter, heading: &str) -> Markup {
                 form method="post" action="/dead-letters" {
                     (fields)
                     input type="hidden" name="action" value="redrive";
-                    button { "Put back..." }
+                    button { "Redrive..." }
                 }
                 form.filter method="post" action="/dead-letters" {
                     (fields)
@@ -95,9 +95,4 @@ fn actions(operator: &Operator, filter: &Filter, heading: &str) -> Markup {
             p.note { "The next page counts them first." }
         }
     }
-}
-
-/// A number of events.
-fn events(count: u64) -> String {
-    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
 }

@@ -7,13 +7,13 @@ use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use contracts::timestamp_text;
 use maud::{Markup, html};
-use serde_json::Value;
 use store::outbox::EventHeaders;
 use store::outbox::dead_letters::{self, DeadLetterDetails};
 
 use super::{Filter, actions, outcome, waits};
 use crate::live::View;
 use crate::page::{table, text, time};
+use crate::record;
 use crate::section::{load, section};
 
 /// Is not updated live: the value may be large, and does not change.
@@ -62,23 +62,21 @@ fn details(found: &DeadLetterDetails) -> Markup {
         }
         (table("Headers", &[text("header"), text("value")], &rows))
         h3 { "Value" }
-        (value(&event.payload))
+        (record::value(Some(event.payload.as_bytes())))
+        p { a href=(format!("/dead-letters/{}/value", letter.id)) download { "Download the value" } }
     }
 }
 
-/// The value as it is stored, and formatted if it is JSON.
-fn value(payload: &str) -> Markup {
-    let formatted = serde_json::from_str::<Value>(payload)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .ok()
-        .filter(|formatted| formatted != payload);
-    html! {
-        pre tabindex="0" { (payload) }
-        @if let Some(formatted) = formatted {
-            details {
-                summary { "Formatted, with its fields sorted" }
-                pre tabindex="0" { (formatted) }
-            }
+/// `GET /dead-letters/{id}/value`: the bytes of the event.
+pub(crate) async fn download(view: View, id: Path<i64>) -> HttpResponse {
+    let id = id.into_inner();
+    let found =
+        load(async { dead_letters::find(&mut *view.state.sales.connection().await?, id).await });
+    match found.await {
+        Ok(Some(found)) => {
+            record::download(&format!("outbox-{id}.value"), found.event.payload.into())
         }
+        Ok(None) => view.missing("Dead letter", "There is no dead letter with this id."),
+        Err(reason) => view.unavailable("Dead letter", &reason),
     }
 }

@@ -5,20 +5,18 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use conf::Conf;
+use domain::OrderId;
 use messaging::KafkaSettings;
-use messaging::redrive::{self, Action, Selection};
-use operations::Throttle;
+use messaging::redrive::{self, Filter};
+use operations::dead_letter_topics::{Change, ChangeAction};
+use operations::long_action::{Monitor, perform};
 use operations::progress;
-use serde_json::{Value, json};
 use store::{Database, DatabaseSettings};
 
 use super::report::Report;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::recorded::Operator;
-
-/// Maximum number of records that are processed together.
-const BATCH: usize = 500;
 
 /// The dead letters, and who changes them.
 #[derive(Conf)]
@@ -41,15 +39,25 @@ pub(super) struct Target {
     #[conf(long)]
     class: Option<String>,
 
+    /// Only records of this order
+    #[conf(long)]
+    order: Option<OrderId>,
+
+    /// Only the record at this partition and at the offset of --offset
+    #[conf(long)]
+    partition: Option<i32>,
+
+    /// Only the record at this offset and in the partition of --partition, which is 0 when unset
+    #[conf(long)]
+    offset: Option<i64>,
+
     #[conf(flatten)]
     output: Output,
 }
 
-pub(super) struct Change {
-    pub(super) action: Action,
-    /// The parameter of the action that is recorded.
-    pub(super) parameter: (&'static str, Value),
-    /// Whether the records are changed, and not only counted.
+/// What is done, and whether it is done or only counted.
+pub(super) struct Wanted {
+    pub(super) action: ChangeAction,
     pub(super) apply: bool,
     pub(super) max: Option<u64>,
     /// Maximum number per second.
@@ -68,60 +76,42 @@ fn parse_topic(text: &str) -> Result<String, &'static str> {
 }
 
 impl Target {
-    pub(super) async fn change(self, change: Change) -> Result<ExitCode, Failure> {
-        let Change { action, apply, max, .. } = change;
-        let selection = Selection { class: self.class.clone(), most: max, action };
-        let mut redrive = redrive::Redrive::new(&self.kafka, &self.topic, selection)?;
+    pub(super) async fn change(self, wanted: Wanted) -> Result<ExitCode, Failure> {
+        let Wanted { action, apply, max, rate } = wanted;
+        if self.partition.is_some() && self.offset.is_none() {
+            eprintln!("error: --partition requires --offset");
+            return Ok(ExitCode::from(2));
+        }
+        let filter = Filter {
+            class: self.class,
+            key: self.order.map(|order| order.to_string()),
+            record: self.offset.map(|offset| (self.partition.unwrap_or_default(), offset)),
+        };
+        let (topic, until) = (self.topic.clone(), None);
+        let change = Change { topic, action: action.clone(), filter, until, max, rate };
         let bar = progress::bar("reading  ", 0);
-        let plan = redrive
-            .plan(|read, all| {
-                bar.set_length(all);
-                bar.set_position(read);
-            })
-            .await?;
+        let planned = change.plan(&self.kafka, |read, all| {
+            bar.set_length(all);
+            bar.set_position(read);
+        });
+        let mut planned = planned.await?;
         bar.finish_and_clear();
-        let mut report = Report::new(&self.topic, action, !apply, plan);
+        let mut report = Report::new(&self.topic, &action, !apply, planned.plan.clone());
         if apply {
-            let act = async || {
-                let result = act(&mut redrive, change.rate, &mut report).await;
-                let done = report.done_text();
-                result.map(|()| done.clone()).inspect_err(|_| {
-                    eprintln!("{done}; run the command again to continue");
-                })
-            };
-            let name = match action {
-                Action::SendBack { .. } => "redrive dead letters",
-                Action::Discard => "discard dead letters",
-            };
-            let mut parameters = json!({ "topic": self.topic, "class": self.class, "max": max });
-            let (parameter, value) = change.parameter;
-            parameters[parameter] = value;
-            let database = Database::new("salesctl", &self.database.with_pool_size(1));
-            self.operator.recorded(&database, name, &parameters, act, String::clone).await?;
+            let bar = progress::bar(report.progress(), report.plan.selected);
+            let monitor = Monitor::of_bar(bar.clone());
+            let database = Database::new("salesctl", &self.database.with_pool_size(2));
+            let operator = self.operator.name();
+            let result = perform(&database, operator, &mut planned, &monitor).await;
+            report.add(monitor.done(), planned);
+            bar.finish_and_clear();
+            report.stopped = result
+                .inspect_err(|_| {
+                    eprintln!("{}; run the command again to continue", report.done_text());
+                })?
+                .is_break();
         }
         self.output.print(&report.json(), || report.text())?;
         Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-async fn act(
-    redrive: &mut redrive::Redrive,
-    rate: Option<NonZeroU32>,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
-    let throttle = Throttle::start(rate);
-    let most = throttle.step(BATCH);
-    let bar = progress::bar(report.progress(), report.plan.selected);
-    redrive.begin(&report.plan).await?;
-    while let Some(step) = redrive.step(most).await? {
-        report.done += step.done;
-        report.kept += step.left;
-        report.refused.extend(step.refused);
-        bar.set_position(report.done);
-        if report.done < report.plan.selected {
-            throttle.due(report.done).await;
-        }
-    }
-    bar.finish_and_clear();
-    Ok(())
 }

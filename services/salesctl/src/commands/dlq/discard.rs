@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use conf::Conf;
-use messaging::redrive::Action;
-use serde_json::json;
+use operations::dead_letter_topics::ChangeAction;
 
-use super::change::{Change, Target};
+use super::change::{Target, Wanted};
 use crate::commands::discard::DiscardSettings;
 use crate::failure::Failure;
 
@@ -22,8 +21,7 @@ pub(super) struct Discard {
 impl Discard {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let DiscardSettings { yes, max, reason } = self.settings;
-        let action = Action::Discard;
-        let parameter = ("reason", json!(reason.as_str()));
-        self.target.change(Change { action, parameter, apply: yes, max, rate: None }).await
+        let action = ChangeAction::Discard { reason };
+        self.target.change(Wanted { action, apply: yes, max, rate: None }).await
     }
 }

@@ -10,9 +10,6 @@ mod show;
 use std::process::ExitCode;
 
 use conf::{Conf, Subcommands};
-use messaging::topic_admin::{self, TopicAdminError};
-use messaging::{KafkaSettings, redrive as redrives};
-use operations::settings::TopicNames;
 
 use crate::failure::Failure;
 
@@ -34,20 +31,21 @@ enum Command {
     /// headers `dlq-redrive-count` and `dlq-first-failed-at`. Every consumer group of the topic
     /// reads them again, not only the one that failed.
     ///
-    /// The next redrive skips records that were sent back or discarded. A record that is not sent
-    /// back (another class, redriven too often, or refused by its topic) but precedes one that is,
+    /// The next redrive skips records that were redriven or discarded. A record that is not
+    /// redriven (another class, redriven too often, or refused by its topic) but precedes one that is,
     /// is written unchanged to the end of the dead letter topic, and waits there.
     ///
     /// A redrive that is stopped or killed loses nothing: run it again to continue. The last few
-    /// records may then be sent twice, as the same events. Run one redrive per topic at a time.
+    /// records may then be sent twice, as the same events. One redrive or discard of a topic runs at a time, also of those
+    /// in the console; after a kill, the next one begins within ten seconds.
     Redrive(redrive::Redrive),
-    /// Discards dead letters: they are never sent back; a dry run unless --yes is given
+    /// Discards dead letters: they are never redriven; a dry run unless --yes is given
     ///
     /// The records stay in the dead letter topic for as long as it keeps records, and `show --all`
     /// shows them. They no longer count as waiting. This is the only remedy for a truncated record.
     ///
     /// A record of another class that precedes a discarded one is written unchanged to the end of
-    /// the dead letter topic, and waits there. Run one redrive or discard per topic at a time.
+    /// the dead letter topic, and waits there. One redrive or discard of a topic runs at a time.
     Discard(discard::Discard),
 }
 
@@ -60,16 +58,4 @@ impl Dlq {
             Command::Discard(command) => command.run().await,
         }
     }
-}
-
-/// The existing dead letter topics: those of every group that reads one of our topics, and the
-/// topic that announces events that could not be published.
-async fn topics(kafka: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, TopicAdminError> {
-    let ours = |topic: &str| {
-        [&names.order_events_topic, &names.delivery_events_topic]
-            .into_iter()
-            .any(|name| redrives::is_dead_letter_topic_of(topic, name))
-    };
-    let all = topic_admin::list(kafka).await?.into_iter().map(|topic| topic.name);
-    Ok(all.filter(|topic| ours(topic) || *topic == names.dead_letters_topic).collect())
 }

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use conf::Conf;
-use messaging::redrive::Action;
-use serde_json::json;
+use operations::dead_letter_topics::ChangeAction;
 
-use super::change::{Change, Target};
+use super::change::{Target, Wanted};
 use crate::commands::redrive::RedriveSettings;
 use crate::failure::Failure;
 
@@ -22,8 +21,7 @@ pub(super) struct Redrive {
 impl Redrive {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let RedriveSettings { yes, max, rate, max_redrives } = self.settings;
-        let action = Action::SendBack { max_redrives };
-        let parameter = ("maxRedrives", json!(max_redrives));
-        self.target.change(Change { action, parameter, apply: yes, max, rate }).await
+        let action = ChangeAction::Redrive { max_redrives };
+        self.target.change(Wanted { action, apply: yes, max, rate }).await
     }
 }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::timestamp_text;
-use messaging::redrive::{Action, Plan, Refusal, Tally};
+use messaging::redrive::{Plan, Refusal, Tally};
+use operations::dead_letter_topics::{ChangeAction, TopicChange};
 use serde_json::{Value, json};
 
 /// Kafka's default retention of the offsets of an inactive group.
@@ -10,38 +11,39 @@ const OFFSET_RETENTION: TimeDelta = TimeDelta::days(7);
 
 pub(super) struct Report<'a> {
     topic: &'a str,
-    action: Action,
+    action: &'a ChangeAction,
     dry_run: bool,
     pub(super) plan: Plan,
-    /// Records that were sent back or discarded.
-    pub(super) done: u64,
+    /// Records that were redriven or discarded.
+    done: u64,
     /// Records that were written to the end of the dead letter topic again.
-    pub(super) kept: u64,
+    kept: u64,
     pub(super) refused: Vec<Refusal>,
+    /// Whether an operator has stopped it.
+    pub(super) stopped: bool,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(topic: &'a str, action: Action, dry_run: bool, plan: Plan) -> Self {
-        Self { topic, action, dry_run, plan, done: 0, kept: 0, refused: Vec::new() }
+    pub(super) fn new(topic: &'a str, action: &'a ChangeAction, dry_run: bool, plan: Plan) -> Self {
+        Self { topic, action, dry_run, plan, done: 0, kept: 0, refused: Vec::new(), stopped: false }
+    }
+
+    /// Adds what the change has done.
+    pub(super) fn add(&mut self, done: u64, change: TopicChange) {
+        self.done = done;
+        self.kept = change.kept;
+        self.refused = change.refused;
     }
 
     pub(super) fn progress(&self) -> &'static str {
         match self.action {
-            Action::SendBack { .. } => "redriving",
-            Action::Discard => "discarding",
+            ChangeAction::Redrive { .. } => "redriving",
+            ChangeAction::Discard { .. } => "discarding",
         }
     }
 
     pub(super) fn done_text(&self) -> String {
-        format!("{} records were {}", self.done, self.participle())
-    }
-
-    /// What happens to a record.
-    fn participle(&self) -> &'static str {
-        match self.action {
-            Action::SendBack { .. } => "sent back",
-            Action::Discard => "discarded",
-        }
+        format!("{} records were {}", self.done, self.action.participle())
     }
 
     /// Time of the oldest dead letter in a partition without a committed offset of a redrive, if
@@ -52,7 +54,7 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { topic, action, dry_run, plan, done, kept, refused } = self;
+        let Self { topic, action, dry_run, plan, done, kept, refused, .. } = self;
         let refusal = |refusal: &Refusal| {
             let Refusal { partition, offset, reason } = refusal;
             json!({ "partition": partition, "offset": offset, "reason": reason })
@@ -76,8 +78,8 @@ impl<'a> Report<'a> {
             "classes": plan.classes.iter().map(class).collect::<Vec<_>>(),
         });
         let key = match action {
-            Action::SendBack { .. } => "sent",
-            Action::Discard => "discarded",
+            ChangeAction::Redrive { .. } => "sent",
+            ChangeAction::Discard { .. } => "discarded",
         };
         report[key] = (*done).into();
         if let Some(since) = self.uncommitted_since() {
@@ -109,12 +111,13 @@ impl<'a> Report<'a> {
             )
         }));
         lines.push(if self.dry_run {
-            let (planned, participle) = (self.plan.selected, self.participle());
+            let (planned, participle) = (self.plan.selected, self.action.participle());
             format!(
                 "{planned} records would be {participle}. Nothing was changed: use --yes to apply."
             )
         } else {
-            format!("{}.", self.done_text())
+            let stopped = if self.stopped { "Stopped: " } else { "" };
+            format!("{stopped}{}.", self.done_text())
         });
         lines.join("\n")
     }

@@ -7,13 +7,13 @@ use base64::prelude::BASE64_STANDARD;
 use chrono::DateTime;
 use conf::Conf;
 use contracts::timestamp_text;
-use messaging::reader::{OffsetRange, TopicReader};
-use messaging::{KafkaSettings, Record, redrive};
+use messaging::redrive::Filter;
+use messaging::{KafkaSettings, Record};
+use operations::dead_letter_topics::{Found, Reading, letters, topics};
 use operations::settings::TopicNames;
 use serde::Serialize;
 use service_kit::config::within;
 
-use super::topics;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -37,11 +37,11 @@ pub(super) struct Show {
     #[conf(long)]
     partition: Option<i32>,
 
-    /// Begins at this offset; includes records that were sent back or discarded
+    /// Begins at this offset; includes records that were redriven or discarded
     #[conf(long)]
     offset: Option<i64>,
 
-    /// Also records that were sent back or discarded
+    /// Also records that were redriven or discarded
     #[conf(long)]
     all: bool,
 
@@ -57,7 +57,7 @@ impl Show {
         }
         let names = match &self.topic {
             Some(topic) => vec![topic.clone()],
-            None => topics(&self.kafka, &self.names).await?,
+            None => topics(&self.kafka, &self.names.clone().into()).await?,
         };
         let mut shown = Vec::new();
         for topic in names {
@@ -67,29 +67,17 @@ impl Show {
     }
 
     async fn read(&self, topic: &str) -> Result<Vec<Shown>, Failure> {
-        let mut reader = TopicReader::new(&self.kafka, topic, &redrive::group_of(topic))?;
-        let kept = reader.kept().await?;
-        let waiting = redrive::waiting(&kept, &reader).await?;
-        let mut ranges = match self.offset {
-            Some(offset) => kept.iter().map(|range| from(*range, offset)).collect(),
-            None if self.all => kept,
-            None => waiting.clone(),
+        let reading = Reading {
+            filter: Filter::default(),
+            partition: self.partition,
+            offset: self.offset,
+            all: self.all,
+            limit: self.limit,
+            most_read: u64::MAX,
         };
-        ranges.retain(|range| self.partition.is_none_or(|partition| partition == range.partition));
-        reader.begin(&ranges)?;
-        let mut records = Vec::new();
-        while records.len() < self.limit
-            && let Some(record) = reader.next().await?
-        {
-            let is_waiting = redrive::waits(&waiting, &record);
-            records.push(Shown::new(record, is_waiting));
-        }
-        Ok(records)
+        let found = letters(&self.kafka, topic, &reading).await?.found.into_iter();
+        Ok(found.map(|Found { record, waiting }| Shown::new(record, waiting)).collect())
     }
-}
-
-fn from(range: OffsetRange, offset: i64) -> OffsetRange {
-    OffsetRange { from: offset.clamp(range.from, range.to), ..range }
 }
 
 #[derive(Serialize)]
@@ -98,7 +86,7 @@ struct Shown {
     partition: i32,
     offset: i64,
     timestamp: Option<String>,
-    /// Whether it was neither sent back nor discarded.
+    /// Whether it was neither redriven, discarded, nor moved to the end of the topic.
     waiting: bool,
     /// The `dlq-` headers.
     dlq: Vec<Named>,
@@ -159,7 +147,7 @@ impl Shown {
     fn text(&self) -> String {
         let time = self.timestamp.as_deref().unwrap_or_default();
         let place = format!("{}[{}]@{}", self.topic, self.partition, self.offset);
-        let state = if self.waiting { "" } else { "  (sent back or discarded)" };
+        let state = if self.waiting { "" } else { "  (redriven, discarded, or moved to the end)" };
         let mut lines = vec![format!("{place}  {time}{state}")];
         let named = |named: &Named| format!("  {}: {}", named.name, text(named.value.as_ref()));
         lines.extend(self.dlq.iter().chain(&self.headers).map(named));

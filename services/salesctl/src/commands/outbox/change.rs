@@ -2,11 +2,11 @@
 //! and report it.
 
 use std::num::NonZeroU32;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use conf::Conf;
 use domain::OrderId;
+use operations::long_action::{Monitor, perform};
 use operations::outbox_dead_letters::{Action, Change};
 use operations::progress;
 use serde_json::{Value, json};
@@ -61,20 +61,17 @@ impl Target {
         let mut report = Report::new(&change, yes, plan);
         if yes {
             let bar = progress::bar(report.progress(), report.planned);
+            let monitor = Monitor::of_bar(bar.clone());
+            let mut action = change.clone().up_to(report.plan.newest, &database);
             let operator = self.operator.name();
-            let mut done = 0;
-            let result = change
-                .apply(&database, operator.as_ref(), report.plan.newest, |count| {
-                    done = count;
-                    bar.set_position(count);
-                    ControlFlow::Continue(())
-                })
-                .await;
+            let result = perform(&database, operator, &mut action, &monitor).await;
+            report.done = monitor.done();
             bar.finish_and_clear();
-            report.done = done;
-            result.inspect_err(|_| {
-                eprintln!("{}; run the command again to continue", report.done_text());
-            })?;
+            report.stopped = result
+                .inspect_err(|_| {
+                    eprintln!("{}; run the command again to continue", report.done_text());
+                })?
+                .is_break();
         }
         self.output.print(&report.json(), || report.text())
     }
@@ -87,18 +84,20 @@ struct Report<'a> {
     plan: Plan,
     planned: u64,
     done: u64,
+    /// Whether an operator has stopped it.
+    stopped: bool,
 }
 
 impl<'a> Report<'a> {
     fn new(change: &'a Change, yes: bool, plan: Plan) -> Self {
         let eligible = u64::try_from(plan.count(false)).unwrap_or(0);
         let planned = eligible.min(change.max.unwrap_or(u64::MAX));
-        Self { change, dry_run: !yes, plan, planned, done: 0 }
+        Self { change, dry_run: !yes, plan, planned, done: 0, stopped: false }
     }
 
     fn progress(&self) -> &'static str {
         match self.change.action {
-            Action::PutBack { .. } => "redriving",
+            Action::Redrive { .. } => "redriving",
             Action::Discard { .. } => "discarding",
         }
     }
@@ -122,7 +121,7 @@ impl<'a> Report<'a> {
             "groups": self.plan.groups.iter().map(group).collect::<Vec<_>>(),
         });
         let done = match self.change.action {
-            Action::PutBack { .. } => "redriven",
+            Action::Redrive { .. } => "redriven",
             Action::Discard { .. } => "discarded",
         };
         report[done] = self.done.into();
@@ -136,14 +135,14 @@ impl<'a> Report<'a> {
             lines.push(format!("{:>9}  topic, reason", "count"));
         }
         lines.extend(plan.groups.iter().map(|Group { topic, reason, too_often, count }| {
-            let left = if *too_often { " (put back too often; skipped)" } else { "" };
+            let left = if *too_often { " (redriven too often; skipped)" } else { "" };
             format!("{count:>9}  {topic}{left}\n{:>9}  {reason}", "")
         }));
         if !plan.complete {
             lines.push("Only the oldest dead letters were counted; there are more.".to_owned());
         }
         let skipped = match self.change.action {
-            Action::PutBack { .. } => format!(", {} skipped", plan.count(true)),
+            Action::Redrive { .. } => format!(", {} skipped", plan.count(true)),
             Action::Discard { .. } => String::new(),
         };
         lines.push(if self.dry_run {
@@ -152,7 +151,8 @@ impl<'a> Report<'a> {
                 "{planned} events would be {participle}{skipped}. Nothing was changed: use --yes to apply."
             )
         } else {
-            format!("{}{skipped}.", self.done_text())
+            let stopped = if self.stopped { "Stopped: " } else { "" };
+            format!("{stopped}{}{skipped}.", self.done_text())
         });
         lines.join("\n")
     }

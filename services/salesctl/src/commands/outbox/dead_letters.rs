@@ -32,7 +32,7 @@ pub(super) struct DeadLetters {
     #[conf(long)]
     order: Option<OrderId>,
 
-    /// Also dead letters that were put back or discarded
+    /// Also dead letters that were redriven or discarded
     #[conf(long)]
     all: bool,
 
@@ -92,9 +92,9 @@ fn json(letter: &DeadLetter) -> Value {
 
 fn text(letter: &DeadLetter) -> String {
     let redriven = match (letter.redriven_at.map(timestamp_text), letter.redrive_count) {
-        (Some(at), count) => format!(", put back {at} (redrive {count})"),
+        (Some(at), count) => format!(", redriven {at} (redrive {count})"),
         (None, 0) => String::new(),
-        (None, count) => format!(", was put back {count} times"),
+        (None, count) => format!(", was redriven {count} times"),
     };
     let discarded = match (letter.discarded_at, &letter.discard_reason) {
         (Some(at), Some(why)) => format!("\n    discarded {}: {why}", timestamp_text(at)),

@@ -27,7 +27,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Puts events that Kafka refused back into the outbox; a dry run unless --yes is given
     ///
-    /// Events are put back oldest first, with the same ids, payloads, headers and times. They are
+    /// Events are redriven oldest first, with the same ids, payloads, headers and times. They are
     /// published after events of the same order that were published meanwhile.
     ///
     /// A redrive that is stopped or killed neither loses nor duplicates an event: run it again to

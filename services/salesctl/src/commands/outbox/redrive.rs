@@ -21,6 +21,6 @@ pub(super) struct Redrive {
 impl Redrive {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let RedriveSettings { yes, max, rate, max_redrives } = self.settings;
-        self.target.change(Action::PutBack { max_redrives }, yes, max, rate).await
+        self.target.change(Action::Redrive { max_redrives }, yes, max, rate).await
     }
 }

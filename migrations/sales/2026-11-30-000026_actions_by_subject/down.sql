@@ -1,0 +1,1 @@
+DROP INDEX sales.operator_actions_by_subject;

@@ -1,0 +1,1 @@
+DROP INDEX sales.outbox_dead_letters_by_order;

@@ -1,0 +1,2 @@
+-- Descending by an expression: a plan for an empty table must not look up an id here instead of in the primary key.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS outbox_dead_letters_by_order ON sales.outbox_dead_letters (aggregate_id, (-id));
