@@ -17,7 +17,7 @@ use store::Database;
 use crate::Config;
 use crate::assets;
 use crate::pages::{
-    actions, audit, dead_letters, group_letters, orders, overview, shipments, topics,
+    actions, audit, dead_letters, group_letters, orders, overview, shipments, topics, verify,
 };
 use crate::security::secure;
 use crate::sign_in;
@@ -25,6 +25,8 @@ use crate::state::State;
 
 /// More than the live pages of an ordinary setting, and a bound for the memory.
 const MAX_CONNECTIONS: usize = 1_000;
+/// Number of connections for verifications, beside those for pages.
+const VERIFY_CONNECTIONS: usize = 2;
 /// Maximum time for the head of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,10 +45,13 @@ pub fn build(config: &Config) -> Result<Service, ServiceError> {
     service.tasks.add("token keys", async move { keys.refresh_keys(stop).await });
 
     let databases = config.databases.clone();
+    let for_checks = databases.clone().open(|settings| {
+        Database::by_index("console verify", &settings.with_pool_size(VERIFY_CONNECTIONS))
+    });
     let databases = databases.open(|settings| Database::by_index("console", settings));
     let (kafka, names) = (config.kafka.clone(), Names::from(config.names.clone()));
     let stop = service.tasks.stop_signal();
-    let state = State::new(databases, kafka, names, config.max_live_pages, stop);
+    let state = State::new(databases, for_checks, kafka, names, config.max_live_pages, stop);
     let (state, verifier) = (Arc::new(state), Data::new(verifier));
     state.add_to(&mut service);
     let state = Data::from(state);
@@ -99,6 +104,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/actions/{id}/stop", web::post().to(actions::stop))
         .route("/shipments", web::get().to(shipments::list))
         .route("/shipments", web::post().to(shipments::redrive))
+        .route("/verify", web::get().to(verify::page))
+        .route("/verify", web::post().to(verify::start))
         .route("/topics", web::get().to(topics::topics))
         .route("/audit", web::get().to(audit::audit))
         .route("/sign-in", web::get().to(sign_in::form))

@@ -9,12 +9,13 @@ use crate::assets;
 use crate::operator::Operator;
 
 /// The pages of the navigation.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("/", "Overview"),
     ("/orders", "Orders"),
     ("/dead-letters", "Dead letters"),
     ("/shipments", "Shipments"),
     ("/topics", "Topics"),
+    ("/verify", "Verify"),
     ("/audit", "Audit"),
 ];
 

@@ -25,6 +25,8 @@ use crate::sampled::Sampled;
 /// Shared by all requests.
 pub(crate) struct State {
     pub(crate) sales: Database,
+    /// The databases of a verification, which holds a connection for long.
+    pub(crate) verified: (Database, Database),
     pub(crate) delivery: Database,
     pub(crate) kafka: KafkaSettings,
     pub(crate) names: Names,
@@ -39,6 +41,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(
         (sales, delivery): (Database, Database),
+        verified: (Database, Database),
         kafka: KafkaSettings,
         names: Names,
         max_live_pages: usize,
@@ -46,6 +49,7 @@ impl State {
     ) -> Self {
         Self {
             sales,
+            verified,
             delivery,
             kafka,
             names,
@@ -96,7 +100,18 @@ impl State {
     ) -> Result<i64, OperationError> {
         let bar = ProgressBar::hidden();
         bar.set_length(total);
-        let monitor = Monitor::new(vec![bar], &self.actions.stop);
+        self.start_with(operator, request, vec![bar], action).await
+    }
+
+    /// Like [`Self::start`], with bars that the action advances itself.
+    pub(crate) async fn start_with(
+        &self,
+        operator: &Owner,
+        request: Uuid,
+        bars: Vec<ProgressBar>,
+        action: impl LongAction + 'static,
+    ) -> Result<i64, OperationError> {
+        let monitor = Monitor::new(bars, &self.actions.stop);
         self.actions.start(self.sales.clone(), operator, request, monitor, action).await
     }
 

@@ -4,6 +4,7 @@
 //! and a consumer that has applied it ignores it. The missing events are found in the same way as
 //! by [`Sources::verify`], and published through the outbox.
 
+mod long;
 mod missing;
 
 use std::num::NonZeroU32;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use store::rebuild::EventKind;
 use store::{outbox, rebuild};
 
+pub use self::long::PlannedRepair;
 use self::missing::Missing;
 use crate::long_action::{LongAction, Monitor};
 use crate::verify::judge::Horizons;

@@ -8,12 +8,14 @@ mod dead_letters;
 pub(crate) mod findings;
 pub(crate) mod judge;
 pub(crate) mod ledger;
+mod long;
 mod report;
 mod run;
 mod scope;
 mod topics;
 
 pub use findings::{Case, Cases};
+pub use long::Verification;
 pub use report::Report;
 pub use run::{Progress, Sources};
 pub use scope::Selection;

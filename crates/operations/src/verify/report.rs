@@ -25,7 +25,12 @@ pub struct Report {
 impl Report {
     /// Whether no invariant is violated.
     pub fn is_clean(&self) -> bool {
-        self.findings.violations() == 0
+        self.violations() == 0
+    }
+
+    /// Number of violations of all invariants.
+    pub fn violations(&self) -> u64 {
+        self.findings.violations()
     }
 
     /// Whether no order was selected.

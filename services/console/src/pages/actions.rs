@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use service_kit::Chain;
 use store::operator_actions::{self, Action, NewAction};
 use store::{Database, StoreError};
+use uuid::Uuid;
 
 use super::verify;
 use crate::live::{View, nothing};
@@ -23,7 +24,8 @@ const MAX_OPEN: i64 = 50;
 /// `GET /actions/{id}`.
 pub(crate) async fn show(view: View, id: Path<i64>) -> HttpResponse {
     let id = id.into_inner();
-    let token = form_token(&view.operator);
+    // One for the page: its updates do not change the form.
+    let (token, request) = (form_token(&view.operator), Uuid::new_v4());
     view.show_if_exists("Action", "There is no action with this id.", move |state| {
         let token = token.clone();
         async move {
@@ -46,6 +48,7 @@ pub(crate) async fn show(view: View, id: Path<i64>) -> HttpResponse {
                     }
                 }
                 (section("result", "Result", &found, |(_, result)| result_of(result.as_deref())))
+                @if let Ok((action, Some(result))) = &found { (verify::repair_form(&token, request, action, result)) }
             })
         }
     })

@@ -9,3 +9,4 @@ mod live;
 mod pages;
 mod shipments;
 mod sign_in;
+mod verify;

@@ -5,7 +5,8 @@ use test_kit::{World, seconds_from_now};
 
 use crate::browser::{Browser, token};
 
-const PATHS: [&str; 6] = ["/", "/orders", "/dead-letters", "/shipments", "/topics", "/audit"];
+const PATHS: [&str; 7] =
+    ["/", "/orders", "/dead-letters", "/shipments", "/topics", "/verify", "/audit"];
 const OTHERS: [&str; 6] = [
     "/orders/01990000-0000-7000-8000-000000000001",
     "/dead-letters/1",

@@ -9,7 +9,6 @@ use operations::parse_rate;
 use operations::progress::bar;
 use operations::repair::{self, Plan, Repair as RepairAction};
 use operations::verify::Case;
-use serde_json::json;
 
 use super::verify::{SourceSettings, progress};
 use crate::failure::Failure;
@@ -62,16 +61,9 @@ impl Repair {
             }
         }
         let plan = &repair.plan;
-        let missing = plan.counts().map(|(name, count)| json!({ "type": name, "count": count }));
-        let report = json!({
-            "dryRun": !self.yes,
-            "missing": missing.collect::<Vec<_>>(),
-            "published": published,
-            // Orders that delivery-service would ship again, or cancel although they were shipped.
-            "left": plan.left.count,
-            "leftCases": plan.left.listed,
-            "deadLettered": plan.dead_lettered,
-        });
+        let mut report = plan.json();
+        report["dryRun"] = (!self.yes).into();
+        report["published"] = published.into();
         self.output.print(&report, || text(plan, self.yes.then_some(published)))
     }
 }
