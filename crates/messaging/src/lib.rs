@@ -3,6 +3,7 @@
 mod client;
 pub mod consumer;
 pub mod dead_letter;
+pub mod partitioner;
 mod poison_breaker;
 mod publisher;
 pub mod reader;

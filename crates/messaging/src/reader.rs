@@ -162,6 +162,34 @@ impl TopicReader {
         .await
     }
 
+    /// Moves the beginnings of ranges to their first records that were written at or after this time,
+    /// in milliseconds since 1970.
+    pub async fn skip_before(
+        &self,
+        timestamp_ms: i64,
+        ranges: &mut [OffsetRange],
+    ) -> Result<(), ReadError> {
+        let mut times = TopicPartitionList::new();
+        for range in ranges.iter() {
+            let at = Offset::Offset(timestamp_ms);
+            times.add_partition_offset(&self.topic, range.partition, at)?;
+        }
+        let found = self
+            .run_blocking(
+                move |client| Ok(client.offsets_for_times(times.clone(), BROKER_TIMEOUT)?),
+            )
+            .await?;
+        for range in ranges {
+            let element = found.find_partition(&self.topic, range.partition);
+            range.from = match element.map(|element| element.offset()) {
+                Some(Offset::Offset(offset)) => offset.clamp(range.from, range.to),
+                // No record is as new.
+                _ => range.to,
+            };
+        }
+        Ok(())
+    }
+
     /// The committed positions of the group. Partitions without a committed offset are omitted.
     pub async fn positions(
         &self,

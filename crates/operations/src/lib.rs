@@ -5,6 +5,7 @@ mod error;
 pub mod long_action;
 pub mod outbox_dead_letters;
 pub mod progress;
+pub mod records;
 pub mod refused_steps;
 pub mod repair;
 pub mod settings;

@@ -230,6 +230,14 @@ async fn one_order(state: &State, id: OrderId, token: &Markup) -> Option<Markup>
             Some(shipment) => html! { (shipment_facts(shipment)) (request_facts(shipment)) },
         }))
         @if is_refused { (redrive_of(token, id)) }
+        section {
+            h2 { "Records" }
+            ul {
+                @for topic in state.names.specs() {
+                    li { a href=(format!("/topics/{}?order={id}", topic.name)) { "Records of this order in " (topic.name) } }
+                }
+            }
+        }
     })
 }
 

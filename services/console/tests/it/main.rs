@@ -9,4 +9,5 @@ mod live;
 mod pages;
 mod shipments;
 mod sign_in;
+mod topics;
 mod verify;

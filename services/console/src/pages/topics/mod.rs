@@ -1,9 +1,12 @@
 //! `GET /topics`: the topics and their consumer groups.
 
+mod records;
+
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 use operations::topics::TopicStatus;
 
+pub(crate) use self::records::{download, list as browse, show};
 use crate::live::View;
 use crate::page::{number, table, text};
 use crate::section::section;
@@ -37,7 +40,7 @@ fn row(topic: &TopicStatus) -> Markup {
     let lag = topic.groups.iter().map(|group| group.lag).max();
     html! {
         tr {
-            td { (topic.topic) @if topic.partitions == 0 { " (missing)" } }
+            td { a href=(format!("/topics/{}", topic.topic)) { (topic.topic) } @if topic.partitions == 0 { " (missing)" } }
             td.number { (topic.partitions) }
             td.number { (topic.replicas) }
             td.number { (topic.records) }
