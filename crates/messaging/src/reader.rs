@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::client::context::{QuietContext, or_auth_failure};
+use crate::topic_admin::{self, Topic, TopicAdminError};
 use crate::{KafkaSettings, Record};
 
 /// Timeout of one request to a broker.
@@ -143,6 +144,30 @@ impl TopicReader {
             settings: settings.clone(),
             topic: topic.to_owned(),
             remaining: Vec::new(),
+        })
+    }
+
+    /// A reader of another topic with the same client and group. Only one of them at a time may read
+    /// records.
+    #[must_use]
+    pub fn of(&self, topic: &str) -> Self {
+        let (client, settings) = (self.client.clone(), self.settings.clone());
+        Self { client, settings, topic: topic.to_owned(), remaining: Vec::new() }
+    }
+
+    /// The topics of the cluster, by name, without Kafka's internal ones.
+    pub async fn topics(&self) -> Result<Vec<Topic>, TopicAdminError> {
+        let listed = self.run_blocking(|client| {
+            Ok(topic_admin::visible(&client.fetch_metadata(None, BROKER_TIMEOUT)?))
+        });
+        listed.await.map_err(|error| match error {
+            ReadError::AuthenticationFailed(reason) => {
+                TopicAdminError::AuthenticationFailed(reason)
+            }
+            ReadError::Kafka(error) => error.into(),
+            ReadError::Timeout | ReadError::UnknownTopic(_) => {
+                KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut).into()
+            }
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contracts::topics::TopicSpec;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use service_kit::retry::FIRST_WAIT;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -187,14 +187,15 @@ async fn all(settings: &KafkaSettings) -> Result<Vec<Topic>, TopicAdminError> {
     let admin = admin(settings)?;
     let fetch = move || admin.inner().fetch_metadata(None, TIMEOUT);
     let metadata = spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled))?;
-    let mut topics: Vec<Topic> = metadata
-        .topics()
-        .iter()
-        .filter(|topic| !topic.name().starts_with("__"))
-        .map(Topic::from)
-        .collect();
+    Ok(visible(&metadata))
+}
+
+/// The topics by name, without Kafka's internal ones.
+pub(crate) fn visible(metadata: &Metadata) -> Vec<Topic> {
+    let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
+    let mut topics: Vec<Topic> = topics.map(Topic::from).collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(topics)
+    topics
 }
 
 impl From<&MetadataTopic> for Topic {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use contracts::topics::Names;
 use messaging::KafkaSettings;
-use messaging::reader::{OffsetRange, ReadError, committed, kept, read};
-use messaging::topic_admin;
+use messaging::reader::{OffsetRange, ReadError, TopicReader};
 use serde::Serialize;
 
 use crate::OperationError;
@@ -41,13 +40,18 @@ pub struct GroupStatus {
     pub oldest_unread_seconds: Option<f64>,
 }
 
-/// The topics of the system, and the other topics of the cluster if `all` is set.
+/// The topics of the system, and the other topics of the cluster if `all` is set. Uses one client for
+/// each of the two groups.
 pub async fn status(
     kafka: &KafkaSettings,
     names: &Names,
     all: bool,
 ) -> Result<Vec<TopicStatus>, OperationError> {
-    let known = topic_admin::list(kafka).await?;
+    let mut readers = [
+        TopicReader::new(kafka, &names.order_events, &names.delivery_group)?,
+        TopicReader::new(kafka, &names.delivery_events, &names.status_group)?,
+    ];
+    let known = readers[0].topics().await?;
     let mut topics: Vec<String> = names.specs().into_iter().map(|topic| topic.name).collect();
     if all {
         let all = known.iter().map(|topic| topic.name.clone());
@@ -59,18 +63,18 @@ pub async fn status(
     let mut listed = Vec::with_capacity(topics.len());
     for topic in topics {
         let replicas = replicas.get(&topic).copied().unwrap_or_default();
-        listed.push(topic_status(kafka, names, topic, replicas).await?);
+        listed.push(topic_status(&mut readers, names, topic, replicas).await?);
     }
     Ok(listed)
 }
 
 async fn topic_status(
-    kafka: &KafkaSettings,
+    readers: &mut [TopicReader; 2],
     names: &Names,
     topic: String,
     replicas: usize,
 ) -> Result<TopicStatus, OperationError> {
-    let ranges = match kept(kafka, &topic).await {
+    let ranges = match readers[0].of(&topic).kept().await {
         Ok(ranges) => ranges,
         Err(ReadError::UnknownTopic(topic)) => {
             return Ok(TopicStatus {
@@ -83,26 +87,29 @@ async fn topic_status(
         }
         Err(error) => return Err(error.into()),
     };
-    let readers = [
+    let read = [
         (&names.order_events, &names.delivery_group),
         (&names.delivery_events, &names.status_group),
     ];
     let mut groups = Vec::new();
-    for (_, group) in readers.into_iter().filter(|(read, _)| **read == topic) {
-        groups.push(group_status(kafka, &topic, group, &ranges).await?);
+    for ((read, group), reader) in read.into_iter().zip(readers) {
+        if *read == topic {
+            groups.push(group_status(reader, group, &ranges).await?);
+        }
     }
     let records = ranges.iter().map(OffsetRange::count).sum();
     Ok(TopicStatus { topic, partitions: ranges.len(), replicas, records, groups })
 }
 
 async fn group_status(
-    kafka: &KafkaSettings,
-    topic: &str,
+    reader: &mut TopicReader,
     group: &str,
     ranges: &[OffsetRange],
 ) -> Result<GroupStatus, OperationError> {
     let partitions = ranges.iter().map(|range| range.partition);
-    let committed = committed(kafka, topic, group, partitions).await?;
+    let positions = reader.positions(partitions).await?;
+    let committed: HashMap<i32, i64> =
+        positions.into_iter().map(|position| (position.partition, position.next)).collect();
     // A group that has committed nothing begins with the first record.
     let unread = |range: &OffsetRange| {
         let done = committed.get(&range.partition).copied().unwrap_or_default();
@@ -113,10 +120,10 @@ async fn group_status(
     let next: Vec<OffsetRange> =
         unread.iter().map(|range| OffsetRange { to: range.from + 1, ..*range }).collect();
     let mut oldest = None;
-    read(kafka, topic, &next, |record| {
+    reader.begin(&next)?;
+    while let Some(record) = reader.next().await? {
         oldest = oldest.into_iter().chain(record.timestamp_ms).min();
-    })
-    .await?;
+    }
     let age = |at| {
         let millis = u64::try_from(Utc::now().timestamp_millis() - at).unwrap_or_default();
         Duration::from_millis(millis).as_secs_f64()
