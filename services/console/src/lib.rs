@@ -2,8 +2,10 @@
 
 mod application;
 mod assets;
+mod chart;
 mod config;
 mod cookies;
+mod history;
 mod live;
 mod operator;
 mod page;

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::history::History;
 use crate::sampled::Sampled;
 
 /// Shared by all requests.
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) outbox: Sampled<outbox::Status>,
     pub(crate) shipments: Sampled<QueueStatus>,
     pub(crate) topics: Sampled<Vec<TopicStatus>>,
+    pub(crate) history: History,
     actions: Actions,
 }
 
@@ -47,6 +49,7 @@ impl State {
             outbox: Sampled::default(),
             shipments: Sampled::default(),
             topics: Sampled::default(),
+            history: History::default(),
             actions: Actions { runtime: Handle::current(), running: TaskTracker::new(), stop },
         }
     }
@@ -65,6 +68,10 @@ impl State {
         let (state, end) = (self.clone(), stop.clone());
         service.tasks.add("topic figures", async move {
             state.topics.run(end, || topics::status(&state.kafka, &state.names, false)).await
+        });
+        let (state, end) = (self.clone(), stop.clone());
+        service.tasks.add("history", async move {
+            state.history.run(end, &state.sales, &state.outbox, &state.topics).await
         });
         let running = self.actions.running.clone();
         service.tasks.add("actions", async move {
