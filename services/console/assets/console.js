@@ -5,7 +5,7 @@ function localTimes(root) {
   const year = new Date().getFullYear();
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
-    const options = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+    const options = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
     if (at.getFullYear() !== year) options.year = "numeric";
     if (!Number.isNaN(at.getTime())) time.textContent = at.toLocaleString(undefined, options);
   }

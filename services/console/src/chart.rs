@@ -22,6 +22,8 @@ pub(crate) struct Chart<'a> {
     pub(crate) room: usize,
     /// The time that this is, as text.
     pub(crate) span: &'static str,
+    /// The value at the top, if no value is larger, so that small ones look small.
+    pub(crate) top: f64,
     /// A value with its unit.
     pub(crate) text: fn(f64) -> String,
 }
@@ -29,9 +31,8 @@ pub(crate) struct Chart<'a> {
 impl Chart<'_> {
     pub(crate) fn show(&self) -> Markup {
         let values = self.lines.iter().flat_map(|line| line.values.iter().flatten());
-        let most = values.copied().fold(0.0, f64::max);
-        // A line of zeros is at the bottom.
-        let scale = if most > 0.0 { HEIGHT / most } else { 1.0 };
+        let top = values.copied().fold(self.top, f64::max);
+        let scale = HEIGHT / top;
         html! {
             figure.chart {
                 figcaption {
@@ -41,7 +42,7 @@ impl Chart<'_> {
                     }
                 }
                 div.plot {
-                    span.most aria-hidden="true" { @if most > 0.0 { (self.text(most)) } }
+                    span.top aria-hidden="true" { (self.text(top)) }
                     svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
                         aria-label=(self.description()) {
                         @for (number, line) in self.lines.iter().enumerate() {
@@ -122,7 +123,8 @@ mod tests {
             Line { name: "delivered", values: vec![None; 4] },
         ];
         let text = |value: f64| format!("{value}/s");
-        let chart = Chart { title: "Orders", lines: &lines, room: 7, span: "minute", text };
+        let chart =
+            Chart { title: "Orders", lines: &lines, room: 7, span: "minute", top: 1.0, text };
         let svg = chart.show().into_string();
         assert!(svg.contains("d=\"M150.0 0.0h0M250.0 60.0h0L300.0 40.0\""), "{svg}");
         assert!(

@@ -1,5 +1,5 @@
-//! A figure that all viewers share. It is read in the background, and only while somebody views it:
-//! so ten open pages cost as much as one, and a page never waits for a slow server.
+//! A figure that all viewers share. It is read in the background, and only for a page that shows it
+//! or for the history: so ten open pages cost as much as one, and a page never waits for a slow server.
 
 use std::convert::Infallible;
 use std::error::Error;

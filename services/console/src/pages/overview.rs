@@ -38,14 +38,16 @@ fn charts(samples: &[Sample]) -> Markup {
         [line("accepted", |sample| sample.accepted), line("delivered", |sample| sample.delivered)];
     let oldest = [line("oldest", |sample| sample.oldest_event)];
     let lag = [line("unread", |sample| sample.lag)];
-    let chart = |title, lines, text| Chart { title, lines, room: SAMPLES, span: SPAN, text }.show();
+    let chart = |title, lines, top, text| {
+        Chart { title, lines, room: SAMPLES, span: SPAN, top, text }.show()
+    };
     html! {
         section id="charts" {
             h2 { "The last " (SPAN) }
             div.charts {
-                (chart("Orders per second", &rates, |rate| format!("{rate:.1}")))
-                (chart("Oldest event in the outbox", &oldest, duration))
-                (chart("Records that consumers have to read", &lag, |lag| format!("{lag:.0}")))
+                (chart("Orders per second", &rates, 1.0, |rate| format!("{rate:.1}")))
+                (chart("Oldest event in the outbox", &oldest, 1.0, duration))
+                (chart("Records that consumers have to read", &lag, 100.0, |lag| format!("{lag:.0}")))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::site::Site;
 /// A page: the name of its picture, its path, and an element that it has if its content was read.
 /// `ORDER` stands for the id of an order.
 const PAGES: [(&str, &str, &str); 8] = [
-    ("overview", "/", "#consumers td.number"),
+    ("overview", "/", "main:has(#charts path[d^=M]) #consumers td.number"),
     ("orders", "/orders", "#orders tbody tr:nth-child(10)"),
     ("order", "/orders/ORDER", "#order .facts"),
     ("dead-letters", "/dead-letters", "#letters tbody tr:nth-child(3)"),
