@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo dev run up console down status logs build release up-release test coverage bench bench-check load
+.PHONY: help demo dev run up console console-shots down status logs build release up-release test coverage bench bench-check load
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
 .PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration doc lint fmt clean prerequisites
@@ -56,6 +56,11 @@ up: build ## start PostgreSQL, Kafka and the services in the background
 console: ## print a link to the console of the local system, with a token for twelve hours
 	@echo "$$($(local)/with-env printenv CONSOLE_URL)/sign-in#token=$$($(salesctl) token --operator --subject $${USER:-operator} --minutes 720)"
 
+console-shots: ## take pictures of the console's pages, with sample orders, into .local/shots or ARGS=FOLDER
+	$(local)/prerequisites test
+	@mkdir -p $(or $(ARGS),.local/shots)
+	CONSOLE_SHOTS=$(abspath $(or $(ARGS),.local/shots)) $(local)/run-tests --package sales-console --test chromium -- every_page
+
 down: ## stop the services, PostgreSQL and Kafka; the data stays
 	$(local)/services down
 	$(local)/stack $(SALES_STACK) down
@@ -75,10 +80,12 @@ release: ## compile the services and salesctl optimised, into target/release
 up-release: ## start the optimised services in the background, as up does
 	$(MAKE) up PROFILE=release
 
-test: prerequisites ## run the tests on a separate stack; TEST filters by name, ARGS go to `cargo test`
+test: ## run the tests on a separate stack; TEST filters by name, ARGS go to `cargo test`
+	@$(local)/prerequisites test
 	$(local)/run-tests $(TEST) $(ARGS)
 
-coverage: prerequisites ## run the tests and report which lines they cover; fails below 90 % in the main crates
+coverage: ## run the tests and report which lines they cover; fails below 90 % in the main crates
+	@$(local)/prerequisites test
 	$(local)/coverage $(ARGS)
 
 db-up: ## start PostgreSQL and Kafka

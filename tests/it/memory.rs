@@ -1,11 +1,16 @@
-//! The memory that services use while they process a backlog of orders of the maximum size.
+//! The memory that services use, with a backlog of orders of the maximum size, and with open pages.
 
 use chrono::{SubsecRound, Utc};
 use contracts::cloud_events::TraceContext;
 use contracts::message::{EventMessage, Origin};
 use contracts::order_events::{Item, OrderCreated};
 use domain::{Metadata, MetadataKey, MetadataValue, OrderId, ProductId};
-use test_kit::{Process, World, put_into_outbox};
+use reqwest::Client;
+use serde_json::json;
+use test_kit::{
+    Process, World, bearer_with, free_port, outbox_event, put_into_dead_letters, put_into_outbox,
+    seconds_from_now,
+};
 
 /// The memory limit of a container in compose and Kubernetes.
 const CONTAINER_KIB: u64 = 192 * 1024;
@@ -66,4 +71,42 @@ async fn a_backlog_of_the_largest_orders_drains_within_the_memory_of_a_container
         eprintln!("{service} used {most} KiB");
         process.terminate().await;
     }
+}
+
+/// The console's own limit, far below that of its container.
+const CONSOLE_KIB: u64 = 40 * 1024;
+const PAGES: [&str; 5] = ["/", "/orders", "/dead-letters", "/topics", "/audit"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_shows_ten_live_pages_within_40_mib() {
+    let mut world = World::create().await;
+    let port = free_port();
+    world.set("PORT", port);
+    let events: Vec<EventMessage> =
+        (0..100).map(|_| outbox_event(&world, OrderId::generate(), "{}")).collect();
+    put_into_dead_letters(&world, &events, "too large").await;
+    let console = Process::start("console", &world).await;
+    let claims = json!({ "sub": "carol", "role": "operator", "exp": seconds_from_now(3600) });
+    let token = bearer_with(&claims);
+    let client = Client::new();
+    let request = |page: &str| {
+        client.get(format!("http://127.0.0.1:{port}{page}")).header("authorization", &token)
+    };
+    let mut live = Vec::new();
+    for page in PAGES.into_iter().chain(PAGES) {
+        let stream = request(page).header("accept", "text/event-stream").send().await.unwrap();
+        live.push(stream.error_for_status().unwrap());
+    }
+    for page in PAGES.into_iter().cycle().take(500) {
+        let shown = request(page).send().await.unwrap().error_for_status().unwrap();
+        assert!(shown.text().await.unwrap().ends_with("</html>"), "{page}");
+    }
+    for stream in &mut live {
+        assert!(stream.chunk().await.unwrap().is_some());
+    }
+    let most = console.peak_memory_kib();
+    assert!(most < CONSOLE_KIB, "the console used {most} KiB");
+    eprintln!("the console used {most} KiB");
+    drop(live);
+    console.terminate().await;
 }

@@ -374,6 +374,8 @@ def monitoring(environment, project):
                 yield f"{title(monitor)}: no Service has the port {endpoint['port']}"
     for workload in environment.of("Deployment"):
         labels = workload["metadata"]["labels"]
+        if workload["metadata"]["name"] not in project.services:
+            continue
         if monitors and not any(matches(monitor["spec"]["selector"], labels) for monitor in monitors):
             yield f"{title(workload)}: is not scraped"
     rules = environment.of("PrometheusRule")

@@ -1,10 +1,12 @@
 "use strict";
 
-// Shows times in the browser's time zone; the title has UTC.
+// Shows times in the browser's time zone, without the current year; the title has UTC.
 function localTimes(root) {
+  const year = new Date().getFullYear();
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
-    const options = { dateStyle: "medium", timeStyle: "medium" };
+    const options = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+    if (at.getFullYear() !== year) options.year = "numeric";
     if (!Number.isNaN(at.getTime())) time.textContent = at.toLocaleString(undefined, options);
   }
 }

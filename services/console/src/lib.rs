@@ -3,8 +3,10 @@
 mod actions;
 mod application;
 mod assets;
+mod chart;
 mod config;
 mod cookies;
+mod history;
 mod live;
 mod operator;
 mod page;

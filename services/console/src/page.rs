@@ -106,13 +106,17 @@ pub(crate) fn time_of_record(timestamp_ms: Option<i64>) -> Markup {
 
 /// A duration in seconds, or a dash.
 pub(crate) fn seconds(seconds: Option<f64>) -> Markup {
-    html! {
-        @match seconds {
-            None => "-",
-            Some(seconds) if seconds < 120.0 => (format!("{seconds:.1} s")),
-            Some(seconds) if seconds < 7_200.0 => (format!("{:.0} min", seconds / 60.0)),
-            Some(seconds) => (format!("{:.1} h", seconds / 3_600.0)),
-        }
+    html! { (seconds.map_or_else(|| "-".to_owned(), duration)) }
+}
+
+/// A duration in seconds as text.
+pub(crate) fn duration(seconds: f64) -> String {
+    if seconds < 120.0 {
+        format!("{seconds:.1} s")
+    } else if seconds < 7_200.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.1} h", seconds / 3_600.0)
     }
 }
 

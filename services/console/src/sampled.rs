@@ -1,5 +1,5 @@
-//! A figure that all viewers share. It is read in the background, and only while somebody views it:
-//! so ten open pages cost as much as one, and a page never waits for a slow server.
+//! A figure that all viewers share. It is read in the background, and only for a page that shows it
+//! or for the history: so ten open pages cost as much as one, and a page never waits for a slow server.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -34,12 +34,22 @@ impl<T> Default for Sampled<T> {
 impl<T: Clone> Sampled<T> {
     /// The latest figure. Reads it again in the background.
     pub(crate) async fn get(&self) -> Loaded<T> {
+        self.wait(MAX_WAIT, |at| at.elapsed() < MAX_AGE).await
+    }
+
+    /// The next figure, of a read that ends after this call.
+    pub(crate) async fn next(&self) -> Loaded<T> {
+        let begin = Instant::now();
+        self.wait(MAX_AGE, |at| at > begin).await
+    }
+
+    async fn wait(&self, max: Duration, is_fresh: impl Fn(Instant) -> bool) -> Loaded<T> {
         let mut latest = self.latest.subscribe();
         self.viewed.notify_one();
         let is_fresh = |sample: &Option<(Instant, Loaded<T>)>| {
-            sample.as_ref().is_some_and(|(at, _)| at.elapsed() < MAX_AGE)
+            sample.as_ref().is_some_and(|(at, _)| is_fresh(*at))
         };
-        match timeout(MAX_WAIT, latest.wait_for(is_fresh)).await {
+        match timeout(max, latest.wait_for(is_fresh)).await {
             Ok(Ok(sample)) => match &*sample {
                 Some((_, loaded)) => loaded.clone(),
                 None => Err("it was not read yet".to_owned()),

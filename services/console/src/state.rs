@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::actions::Actions;
+use crate::history::History;
 use crate::sampled::Sampled;
 
 /// Shared by all requests.
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) shipments: Sampled<QueueStatus>,
     pub(crate) topics: Sampled<Vec<TopicStatus>>,
     pub(crate) letters: Sampled<Vec<Counts>>,
+    pub(crate) history: History,
     actions: Actions,
 }
 
@@ -58,6 +60,7 @@ impl State {
             shipments: Sampled::default(),
             topics: Sampled::default(),
             letters: Sampled::default(),
+            history: History::default(),
             actions: Actions::new(stop),
         }
     }
@@ -80,6 +83,10 @@ impl State {
         let (state, end) = (self.clone(), stop.clone());
         service.tasks.add("dead letter figures", async move {
             state.letters.run(end, || state.read_letters()).await
+        });
+        let (state, end) = (self.clone(), stop.clone());
+        service.tasks.add("history", async move {
+            state.history.run(end, &state.sales, &state.outbox, &state.topics).await
         });
         let actions = self.actions.clone();
         service.tasks.add("actions", async move {

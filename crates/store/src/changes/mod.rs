@@ -5,6 +5,7 @@
 //! it reads only closed positions ([`ClosedChanges`]). The row of an order is locked when its change
 //! gets its position, so the changes of an order have ascending positions.
 
+mod counts;
 mod listener;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use diesel_async::RunQueryDsl;
 use domain::{OrderId, OrderStatus, Owner};
 use uuid::Uuid;
 
+pub use self::counts::ChangeCounts;
 pub use self::listener::ChangeListener;
 pub(crate) use self::listener::notify;
 use crate::closing::{Closing, Positions, Reading};

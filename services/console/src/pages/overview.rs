@@ -7,8 +7,10 @@ use operations::topics::TopicStatus;
 use store::outbox;
 use store::shards::QueueStatus;
 
+use crate::chart::{Chart, Line};
+use crate::history::{SAMPLES, SPAN, Sample, oldest_event};
 use crate::live::View;
-use crate::page::{number, seconds, table, text};
+use crate::page::{duration, number, seconds, table, text};
 use crate::section::section;
 
 pub(crate) async fn overview(view: View) -> HttpResponse {
@@ -17,12 +19,38 @@ pub(crate) async fn overview(view: View) -> HttpResponse {
             join!(state.outbox.get(), state.shipments.get(), state.topics.get());
         html! {
             h1 { "Overview" }
+            (charts(&state.history.samples()))
             (section("outbox", "Outbox", &outbox, outbox_section))
             (section("shipments", "Shipments", &shipments, shipments_section))
             (section("consumers", "Consumers", &topics, |topics| consumers_section(topics)))
         }
     })
     .await
+}
+
+/// The last minutes, as charts.
+fn charts(samples: &[Sample]) -> Markup {
+    let line = |name, value: fn(&Sample) -> Option<f64>| Line {
+        name,
+        values: samples.iter().map(value).collect(),
+    };
+    let rates =
+        [line("accepted", |sample| sample.accepted), line("delivered", |sample| sample.delivered)];
+    let oldest = [line("oldest", |sample| sample.oldest_event)];
+    let lag = [line("unread", |sample| sample.lag)];
+    let chart = |title, lines, top, text| {
+        Chart { title, lines, room: SAMPLES, span: SPAN, top, text }.show()
+    };
+    html! {
+        section id="charts" {
+            h2 { "The last " (SPAN) }
+            div.charts {
+                (chart("Orders per second", &rates, 1.0, |rate| format!("{rate:.1}")))
+                (chart("Oldest event in the outbox", &oldest, 1.0, duration))
+                (chart("Records that consumers have to read", &lag, 100.0, |lag| format!("{lag:.0}")))
+            }
+        }
+    }
 }
 
 fn figure(name: &str, value: &Markup) -> Markup {
@@ -35,14 +63,13 @@ fn count(count: i64, is_exact: bool) -> Markup {
 
 fn outbox_section(status: &outbox::Status) -> Markup {
     let waiting: i64 = status.topics.iter().map(|topic| topic.events).sum();
-    let oldest = status.topics.iter().map(|topic| topic.oldest_age).max_by(f64::total_cmp);
     let deferred: i64 = status.topics.iter().map(|topic| topic.deferred).sum();
     html! {
         dl.figures {
             (figure("events waiting", &html! {
                 @if status.complete { (waiting) } @else { "about " (status.estimate.max(waiting)) }
             }))
-            (figure("age of the oldest", &seconds(oldest)))
+            (figure("age of the oldest", &seconds(oldest_event(status))))
             (figure("deferred", &count(deferred, status.complete)))
             (figure("relays", &html! { (status.relays.len()) }))
             (figure("dead letters waiting", &html! {
