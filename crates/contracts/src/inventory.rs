@@ -1,4 +1,5 @@
-//! The HTTP interface of an inventory: `POST {INVENTORY_URL}/availability`.
+//! The HTTP interface of an inventory: `POST {INVENTORY_URL}/availability`. It only answers: a request
+//! reserves nothing, and several orders can share it.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,6 +13,7 @@ use crate::http::routes::health::DatabaseStatus;
 use crate::inventory::Inventory;
 use crate::orders::cancel::CancelOrder;
 use crate::orders::create::CreateOrder;
+use crate::orders::currencies::Currencies;
 use crate::orders::cursor::Cursors;
 use crate::orders::feed::{Feed, Horizon};
 use crate::orders::outbox_notifier::OutboxNotifier;
@@ -24,14 +25,17 @@ use crate::orders::writer::OrderWriter;
 pub(crate) struct Shared {
     admission: Data<Admission>,
     cancel_order: Data<CancelOrder>,
-    create_order: CreateOrder,
+    currencies: Currencies,
     cursors: Data<Cursors>,
     database: Data<Database>,
     database_status: Data<DatabaseStatus>,
     feed: Data<Feed>,
+    inventory: Inventory,
+    order_events_topic: String,
     pub(crate) rate_limit: Data<RateLimit>,
     simulate_delivery: Data<SimulateDelivery>,
     pub(crate) verifier: Data<TokenVerifier>,
+    writer: OrderWriter,
 }
 
 impl Shared {
@@ -43,12 +47,6 @@ impl Shared {
         notifier: &OutboxNotifier,
         horizon: &Horizon,
     ) -> io::Result<Self> {
-        let create_order = CreateOrder {
-            inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
-            writer,
-            topic: config.order_events_topic.clone(),
-            currencies: config.currencies.clone(),
-        };
         let cancel_order = CancelOrder {
             database: database.clone(),
             topic: config.order_events_topic.clone(),
@@ -69,22 +67,31 @@ impl Shared {
         Ok(Self {
             admission: Data::new(admission),
             cancel_order: Data::new(cancel_order),
-            create_order,
+            currencies: config.currencies.clone(),
             cursors: Data::new(Cursors::new(&config.cursor_secret())),
             database: Data::new(database.clone()),
             database_status: Data::new(DatabaseStatus::new(database.clone())),
             feed: Data::new(Feed::new(database.clone(), horizon.clone())),
+            inventory: Inventory::new(&config.inventory).map_err(io::Error::other)?,
+            order_events_topic: config.order_events_topic.clone(),
             rate_limit: Data::new(RateLimit::new(limits)),
             simulate_delivery: Data::new(simulate_delivery),
             verifier: Data::new(verifier),
+            writer,
         })
     }
 
     /// Registers the state with the app of one worker thread.
     pub(crate) fn register(&self, app: &mut ServiceConfig) {
+        let create_order = CreateOrder {
+            stock: self.inventory.checks_of_this_thread(),
+            writer: self.writer.clone(),
+            topic: self.order_events_topic.clone(),
+            currencies: self.currencies.clone(),
+        };
         app.app_data(self.admission.clone())
             .app_data(self.cancel_order.clone())
-            .app_data(Data::new(self.create_order.of_this_thread()))
+            .app_data(Data::new(create_order))
             .app_data(self.cursors.clone())
             .app_data(self.database.clone())
             .app_data(self.database_status.clone())

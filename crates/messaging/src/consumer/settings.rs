@@ -72,9 +72,9 @@ impl RunnerOptions {
             // Pause of fetching while the prefetch queue is full. The default of one second is much
             // longer than the prefetched records last.
             .set("fetch.queue.backoff.ms", "50")
-            // Wait briefly for more records under low load: each batch costs a commit, and each
-            // fetch a request.
-            .set("fetch.min.bytes", "32768")
+            // Wait briefly for more records, unless there is a backlog: each batch costs a commit, and
+            // each fetch a request. With 32 KB, an order cost a tenth more processor time.
+            .set("fetch.min.bytes", "262144")
             .set("fetch.wait.max.ms", "100")
             // Detects a topic that is created later within seconds.
             .set("topic.metadata.refresh.interval.ms", "5000")

@@ -24,6 +24,8 @@ pub(crate) enum InventoryError {
     Status { status: u16, retry_after: Option<Duration> },
     #[error("the inventory's response cannot be read")]
     Unreadable(#[source] reqwest::Error),
+    #[error("the checks of this thread have stopped")]
+    Stopped,
 }
 
 impl InventoryError {
@@ -35,6 +37,7 @@ impl InventoryError {
             Self::Transport(_) => "transport",
             Self::Status { .. } => "status",
             Self::Unreadable(_) => "unreadable",
+            Self::Stopped => "stopped",
         }
     }
 

@@ -1,17 +1,11 @@
 //! The client of the inventory: retries and hedged requests up to a deadline.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use contracts::cloud_events::TraceContext;
-use contracts::inventory::{
-    AVAILABILITY_PATH, AvailabilityRequest, AvailabilityResponse, StockedItem, WantedItem,
-};
-use contracts::problem::Shortage;
-use domain::OrderLine;
+use contracts::inventory::{AvailabilityRequest, AvailabilityResponse, StockedItem};
 use futures::future::select_ok;
-use native_tls::TlsConnector;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -22,95 +16,40 @@ use service_kit::telemetry::batch_tracer::{RecordedSpan, batch_tracer};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use super::breaker::{Breaker, BreakerState, InventoryError};
-use super::settings::InventorySettings;
+use super::breaker::{Breaker, InventoryError};
 
-/// Why the stock of an order was not confirmed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StockError {
-    #[error("insufficient stock")]
-    Insufficient(Vec<Shortage>),
-    #[error("the inventory rejected the request for these items with status {0}")]
-    Refused(u16),
-    #[error("the inventory is unavailable; retry later")]
-    Unavailable { retry_after: Duration, source: InventoryError },
-}
-
-/// The inventory, behind its circuit breaker.
-#[derive(Clone)]
-pub(crate) struct Inventory {
+/// A client with connections of its own.
+pub(super) struct InventoryClient {
     client: reqwest::Client,
-    /// Shared by all clients, because it holds all trusted certificates of the system, about 2 MB.
-    tls: TlsConnector,
     availability: Url,
     timeout: Duration,
-    reset_timeout: Duration,
     breaker: Arc<Breaker>,
 }
 
-impl Inventory {
-    pub(crate) fn new(
-        settings: &InventorySettings,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let reset_timeout = settings.circuit_breaker_reset_timeout;
-        let breaker = Breaker::new(settings.circuit_breaker_failure_threshold, reset_timeout);
-        let tls = TlsConnector::new()?;
-        Ok(Self {
-            client: client(&tls)?,
-            tls,
-            availability: settings.inventory_url.join(AVAILABILITY_PATH)?,
-            timeout: settings.circuit_breaker_timeout,
-            reset_timeout,
-            breaker: Arc::new(breaker),
-        })
+impl InventoryClient {
+    pub(super) fn new(
+        client: reqwest::Client,
+        availability: Url,
+        timeout: Duration,
+        breaker: Arc<Breaker>,
+    ) -> Self {
+        Self { client, availability, timeout, breaker }
     }
 
-    /// A copy with its own connections. A connection is driven by the thread that opened it; a
-    /// shared one wakes that thread for each request of another thread.
-    pub(crate) fn of_this_thread(&self) -> Self {
-        let client = client(&self.tls).unwrap_or_else(|_| self.client.clone());
-        Self { client, ..self.clone() }
+    /// Until when a check that starts now may take.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
     }
 
-    pub(crate) fn state(&self) -> BreakerState {
-        self.breaker.state()
-    }
-
-    /// Fails unless there is enough stock of all items. Insufficient stock is a valid response, not
-    /// a failure of the inventory.
-    pub(crate) async fn ensure_available(
+    /// The stock of the requested products, if the circuit breaker permits the request. `traces` are
+    /// those of the orders it is made for.
+    pub(super) async fn stock(
         &self,
-        lines: &[OrderLine],
-        trace: Option<&TraceContext>,
-    ) -> Result<(), StockError> {
-        let wanted = AvailabilityRequest { items: wanted(lines) };
-        let started = Instant::now();
-        let response = self.breaker.call(self.request_with_retries(&wanted, trace)).await;
-        let outcome = match &response {
-            Ok(shortages) if shortages.is_empty() => "enough",
-            Ok(_) => "insufficient",
-            Err(InventoryError::Open) => "rejected",
-            Err(error) if error.refusal().is_some() => "refused",
-            Err(_) => "failed",
-        };
-        metrics::histogram!("inventory_request_duration_seconds", "outcome" => outcome)
-            .record(started.elapsed());
-        match response {
-            Ok(shortages) if shortages.is_empty() => Ok(()),
-            Ok(shortages) => Err(StockError::Insufficient(shortages)),
-            Err(source) => Err(match source.refusal() {
-                Some(status) => StockError::Refused(status),
-                None => StockError::Unavailable { retry_after: self.retry_after(&source), source },
-            }),
-        }
-    }
-
-    fn retry_after(&self, error: &InventoryError) -> Duration {
-        match error {
-            InventoryError::Open => self.reset_timeout,
-            InventoryError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
-            _ => Duration::ZERO,
-        }
+        request: &AvailabilityRequest,
+        deadline: Instant,
+        traces: &[TraceContext],
+    ) -> Result<Vec<StockedItem>, InventoryError> {
+        self.breaker.call(self.request_with_retries(request, deadline, traces)).await
     }
 
     /// Retries until there is a response or the time is up. Permanent errors are not retried, nor
@@ -118,12 +57,12 @@ impl Inventory {
     async fn request_with_retries(
         &self,
         request: &AvailabilityRequest,
-        trace: Option<&TraceContext>,
-    ) -> Result<Vec<Shortage>, InventoryError> {
-        let deadline = Instant::now() + self.timeout;
-        backoff::future::retry(schedule(Some(self.timeout)), || async {
-            let stock = self.request_hedged(request, deadline, trace).await;
-            let stock = stock.map(|stock| shortages(&request.items, &stock));
+        deadline: Instant,
+        traces: &[TraceContext],
+    ) -> Result<Vec<StockedItem>, InventoryError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        backoff::future::retry(schedule(Some(left)), || async {
+            let stock = self.request_hedged(request, deadline, traces).await;
             stock.map_err(|error| match error {
                 InventoryError::Status { retry_after: Some(wait), .. } if is_transient(&error) => {
                     let wait = wait.max(FIRST_WAIT);
@@ -148,36 +87,40 @@ impl Inventory {
         &self,
         request: &AvailabilityRequest,
         deadline: Instant,
-        trace: Option<&TraceContext>,
+        traces: &[TraceContext],
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        let mut first = Box::pin(self.request_once(request, deadline, trace));
+        let mut first = Box::pin(self.request_once(request, deadline, traces));
         if let Ok(response) = timeout(self.timeout / 2, &mut first).await {
             return response;
         }
         let (stock, _) =
-            select_ok([first, Box::pin(self.request_once(request, deadline, trace))]).await?;
+            select_ok([first, Box::pin(self.request_once(request, deadline, traces))]).await?;
         Ok(stock)
     }
 
+    /// Each order's trace has a span of the request. The request continues the first of the traces.
     async fn request_once(
         &self,
         request: &AvailabilityRequest,
         deadline: Instant,
-        trace: Option<&TraceContext>,
+        traces: &[TraceContext],
     ) -> Result<Vec<StockedItem>, InventoryError> {
-        // The span ends with this future, also if the future is dropped.
-        let mut span = batch_tracer().and_then(|it| it.begin(trace, || self.span()));
+        // The spans end with this future, also if the future is dropped.
+        let begin = |trace| batch_tracer().and_then(|it| it.begin(Some(trace), || self.span()));
+        let mut spans: Vec<RecordedSpan> = traces.iter().filter_map(begin).collect();
         let http_request = self.client.post(self.availability.clone()).json(request);
-        let below = span.as_ref().and_then(RecordedSpan::trace);
-        let http_request = match below.as_ref().or(trace) {
+        let below = spans.first().and_then(RecordedSpan::trace);
+        let http_request = match below.as_ref().or_else(|| traces.first()) {
             Some(trace) => trace_headers(http_request, trace),
             None => http_request,
         };
-        let stock = async { stock(http_request.send().await, span.as_mut()).await };
+        let stock = async { stock(http_request.send().await, &mut spans).await };
         let response =
             timeout_at(deadline, stock).await.unwrap_or(Err(InventoryError::Timeout(self.timeout)));
-        if let (Err(error), Some(span)) = (&response, &mut span) {
-            span.fail(error.class(), Chain(error).to_string());
+        if let Err(error) = &response {
+            for span in &mut spans {
+                span.fail(error.class(), Chain(error).to_string());
+            }
         }
         response
     }
@@ -199,11 +142,11 @@ impl Inventory {
 
 async fn stock(
     response: Result<Response, reqwest::Error>,
-    span: Option<&mut RecordedSpan>,
+    spans: &mut [RecordedSpan],
 ) -> Result<Vec<StockedItem>, InventoryError> {
     let response = response?;
     let status = response.status();
-    if let Some(span) = span {
+    for span in spans {
         let code = i64::from(status.as_u16());
         span.note(KeyValue::new("http.response.status_code", code));
     }
@@ -234,42 +177,15 @@ fn trace_headers(http_request: RequestBuilder, trace: &TraceContext) -> RequestB
     }
 }
 
-fn client(tls: &TlsConnector) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls.clone()).build()
-}
-
 /// Whether a retry can succeed: the request did not arrive, the inventory asked to retry, or it had
 /// an internal error.
 fn is_transient(error: &InventoryError) -> bool {
     match error {
         InventoryError::Transport(error) => error.is_connect() || error.is_request(),
         InventoryError::Status { status, .. } => matches!(status, 408 | 429 | 500..),
-        InventoryError::Open | InventoryError::Timeout(_) | InventoryError::Unreadable(_) => false,
+        InventoryError::Open
+        | InventoryError::Timeout(_)
+        | InventoryError::Unreadable(_)
+        | InventoryError::Stopped => false,
     }
-}
-
-/// The quantity of each product, summed over all lines.
-fn wanted(lines: &[OrderLine]) -> Vec<WantedItem> {
-    let mut pieces = BTreeMap::<&str, i64>::new();
-    for line in lines {
-        *pieces.entry(line.product_id.as_str()).or_default() += i64::from(line.quantity.get());
-    }
-    pieces
-        .into_iter()
-        .map(|(product_id, quantity)| WantedItem { product_id: product_id.to_owned(), quantity })
-        .collect()
-}
-
-/// The items with insufficient stock. A product that is not in the response has a stock of 0.
-fn shortages(wanted: &[WantedItem], stock: &[StockedItem]) -> Vec<Shortage> {
-    let shortage = |item: &WantedItem| {
-        let stocked = stock.iter().find(|stocked| stocked.product_id == item.product_id);
-        let is_enough = stocked.is_some_and(|stocked| stocked.available);
-        (!is_enough).then(|| Shortage {
-            product_id: item.product_id.clone(),
-            requested: item.quantity,
-            available: stocked.map_or(0, |stocked| stocked.available_quantity),
-        })
-    };
-    wanted.iter().filter_map(shortage).collect()
 }

@@ -9,7 +9,7 @@ use domain::{Fingerprint, IdempotencyKey, OrderDraft, Owner};
 use store::orders::{NewOrder, Order};
 use tokio::time::timeout;
 
-use crate::inventory::Inventory;
+use crate::inventory::StockChecks;
 use crate::orders::Cause;
 use crate::orders::currencies::Currencies;
 use crate::orders::error::OrderError;
@@ -27,20 +27,14 @@ pub(crate) enum Placed {
     Replayed(Order),
 }
 
-#[derive(Clone)]
 pub(crate) struct CreateOrder {
-    pub(crate) inventory: Inventory,
+    pub(crate) stock: StockChecks,
     pub(crate) writer: OrderWriter,
     pub(crate) topic: String,
     pub(crate) currencies: Currencies,
 }
 
 impl CreateOrder {
-    /// A copy for one HTTP worker thread.
-    pub(crate) fn of_this_thread(&self) -> Self {
-        Self { inventory: self.inventory.of_this_thread(), ..self.clone() }
-    }
-
     /// Accepts an order, or returns the order that was accepted with the same key.
     pub(crate) async fn place(
         &self,
@@ -88,7 +82,7 @@ impl CreateOrder {
         draft: &OrderDraft,
         trace: Option<&TraceContext>,
     ) -> Result<Option<Order>, OrderError> {
-        let mut stock = pin!(self.inventory.ensure_available(draft.lines(), trace));
+        let mut stock = pin!(self.stock.ensure_available(draft.lines(), trace));
         let early = timeout(REPLAY_CHECK_DELAY, &mut stock).await;
         if let Ok(Ok(())) = early {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! An example of every problem, for the OpenAPI document and for the tests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -60,7 +61,7 @@ fn every_problem() -> Vec<ApiError> {
         }]),
         ApiError::InventoryRefused(400),
         ApiError::KeyReused,
-        ApiError::InventoryUnavailable { retry_after, source: InventoryError::Open },
+        ApiError::InventoryUnavailable { retry_after, source: Arc::new(InventoryError::Open) },
         StoreError::NoConnection.into(),
         ApiError::RateLimited { retry_after },
         ApiError::Overloaded,

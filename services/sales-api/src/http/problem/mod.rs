@@ -69,7 +69,7 @@ pub(crate) enum ApiError {
     #[error("the idempotency key was used for another order")]
     KeyReused,
     #[error("the inventory is unavailable; retry later")]
-    InventoryUnavailable { retry_after: Duration, source: InventoryError },
+    InventoryUnavailable { retry_after: Duration, source: Arc<InventoryError> },
     #[error("the database is unavailable; retry later")]
     StoreUnavailable(#[source] Arc<StoreError>),
     #[error("the subject of the token exceeded its request limit; retry later")]
@@ -158,10 +158,11 @@ impl ApiError {
     /// Whether the error sheds load. A log line for each would add load; metrics count them
     /// instead.
     fn is_load_shedding(&self) -> bool {
-        matches!(
-            self,
-            Self::Overloaded | Self::InventoryUnavailable { source: InventoryError::Open, .. }
-        )
+        match self {
+            Self::Overloaded => true,
+            Self::InventoryUnavailable { source, .. } => matches!(**source, InventoryError::Open),
+            _ => false,
+        }
     }
 
     /// The body.

@@ -80,7 +80,7 @@ pub(crate) async fn health(
     } else {
         (HealthStatus::Unhealthy, DatabaseHealth::Down)
     };
-    let inventory = create.inventory.state().health();
+    let inventory = create.stock.state().health();
     let health = Health {
         status,
         timestamp: Utc::now(),
