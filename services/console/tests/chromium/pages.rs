@@ -11,15 +11,22 @@ use crate::shop::Shop;
 use crate::site::Site;
 
 /// A page: the name of its picture, its path, and an element that it has if its content was read.
-/// `ORDER` stands for the id of an order.
-const PAGES: [(&str, &str, &str); 8] = [
+/// `ORDER` stands for the id of an order, `TOPIC` for the topic of its events, and `LETTERS` for the
+/// topic of dead letters.
+const PAGES: [(&str, &str, &str); 14] = [
     ("overview", "/", "main:has(#charts path[d^=M]) #consumers td.number"),
     ("orders", "/orders", "#orders tbody tr:nth-child(10)"),
     ("order", "/orders/ORDER", "#order .facts"),
     ("dead-letters", "/dead-letters", "#letters tbody tr:nth-child(3)"),
     ("dead-letter", "/dead-letters/2", "#letter pre"),
+    ("topic-dead-letters", "/dead-letters/topics/LETTERS", "#letters tbody tr"),
     ("topics", "/topics", "#topics tbody tr:nth-child(4)"),
+    ("records", "/topics/TOPIC", "#records tbody tr"),
+    ("records-of-order", "/topics/TOPIC?order=ORDER", "#records tbody tr"),
+    ("shipments", "/shipments", "#next"),
+    ("verify", "/verify", "#earlier"),
     ("audit", "/audit", "#actions tbody tr"),
+    ("action", "/actions/1", "#action .facts"),
     ("sign-in", "/sign-in", "form[data-sign-in]"),
 ];
 
@@ -46,7 +53,7 @@ async fn every_page_shows_its_content_is_accessible_and_fits_the_screen() {
         let browser = shop.site.browser(screen).await;
         let mut faults = Vec::new();
         for (name, path, content) in PAGES {
-            browser.open(&shop.site.url(&path.replace("ORDER", &shop.order))).await;
+            browser.open(&shop.site.url(&shop.path(path))).await;
             browser.find(content).await;
             if browser.run("return document.querySelector('main[data-live]') !== null").await
                 == true

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use test_kit::{Process, World, free_port, run_until_exit};
+use test_kit::{Process, World, eventually, free_port, produce, read_all, run_until_exit};
 
 use crate::site::Site;
 
@@ -33,9 +33,25 @@ impl Shop {
         }
         salesctl(world, &["demo", "--orders", "12"]);
         salesctl(world, &["outbox", "discard", "--max", "1", "--reason", "test data", "--yes"]);
+        let topics = &site.world.topics;
+        let (stack, value) = (&site.world.stack, Some("<b>no event</b>"));
+        produce(stack, &topics.delivery_events, "poison", value, &[]).await;
+        eventually("the poison is a dead letter", async || {
+            let letters = read_all(stack, &topics.delivery_events_dlq()).await;
+            (letters.len() == 1).then_some(())
+        })
+        .await;
         let delivered = "SELECT id::text FROM sales.orders WHERE status = 'Delivered' LIMIT 1";
         let order = site.world.database.query(delivered).await[0].get(0);
         Self { site, order, _services: services }
+    }
+
+    /// The path, with the names of this shop.
+    pub(crate) fn path(&self, path: &str) -> String {
+        let topics = &self.site.world.topics;
+        path.replace("ORDER", &self.order)
+            .replace("TOPIC", &topics.order_events)
+            .replace("LETTERS", &topics.delivery_events_dlq())
     }
 
     /// Places orders for this time, a few at first and then more.
