@@ -1,5 +1,5 @@
+use fantoccini::key::Key;
 use test_kit::{World, eventually};
-use thirtyfour::{Key, TypingData};
 
 use crate::chromium::{Chromium, Screen};
 use crate::site::Site;
@@ -86,11 +86,11 @@ async fn the_keyboard_alone_finds_a_dead_letter_and_redrives_it() {
     let browser = site.browser(Screen::Light).await;
     let enter = async || {
         let left = browser.find("main").await;
-        browser.press(TypingData::from(Key::Enter)).await;
+        browser.press(char::from(Key::Enter)).await;
         Chromium::until_left(&left).await;
     };
     // The first stop of the tabulator skips the navigation.
-    browser.press(TypingData::from(Key::Tab)).await;
+    browser.press(char::from(Key::Tab)).await;
     assert_eq!(browser.run("return document.activeElement.className").await, "skip");
     browser.tab_to("nav a[href='/dead-letters']").await;
     enter().await;

@@ -3,6 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use fantoccini::wd::WebDriverCompatibleCommand;
+use reqwest::Method;
+use serde_json::Value;
+use url::{ParseError, Url};
+
 /// A running chromedriver. Dropping this value kills it.
 #[derive(Debug)]
 pub(crate) struct Chromedriver {
@@ -45,5 +50,28 @@ impl Drop for Chromedriver {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A command that only chromedriver has.
+#[derive(Debug)]
+pub(crate) struct ChromeCommand {
+    path: &'static str,
+    parameters: Value,
+}
+
+impl ChromeCommand {
+    pub(crate) fn new(path: &'static str, parameters: Value) -> Self {
+        Self { path, parameters }
+    }
+}
+
+impl WebDriverCompatibleCommand for ChromeCommand {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.parameters.to_string()))
     }
 }

@@ -1,15 +1,16 @@
 //! A browser window.
 
+use std::fmt::Display;
 use std::time::Duration;
 
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use test_kit::{eventually, eventually_within};
-use thirtyfour::{
-    By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, Key, TypingData,
-    WebDriver, WebElement,
-};
 
-use crate::chromedriver::Chromedriver;
+use crate::chromedriver::{ChromeCommand, Chromedriver};
 
 /// How a page is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Screen {
 /// A headless Chromium. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Chromium {
-    pub(crate) driver: WebDriver,
+    pub(crate) driver: Client,
     pub(crate) screen: Screen,
     _chromedriver: Chromedriver,
 }
@@ -50,14 +51,16 @@ pub(crate) struct Chromium {
 impl Chromium {
     pub(crate) async fn start(screen: Screen) -> Self {
         let chromedriver = Chromedriver::start();
-        let mut capabilities = DesiredCapabilities::chrome();
         // Containers do not allow the browser's sandbox.
-        for argument in ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"] {
-            capabilities.add_arg(argument).unwrap();
-        }
-        let all = json!({ "browser": "ALL", "performance": "ALL" });
-        capabilities.set("goog:loggingPrefs", all).unwrap();
-        let driver = WebDriver::new(chromedriver.url(), capabilities).await.unwrap();
+        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+        });
+        let mut driver = ClientBuilder::new(HttpConnector::new());
+        driver.capabilities(serde_json::from_value(capabilities).unwrap());
+        let driver = driver.connect(&chromedriver.url()).await.unwrap();
         let window = Self { driver, screen, _chromedriver: chromedriver };
         let (width, is_phone) = (screen.width(), screen == Screen::Phone);
         let metrics =
@@ -75,7 +78,8 @@ impl Chromium {
     }
 
     async fn devtools(&self, command: &str, parameters: Value) {
-        self.driver.cdp().send_raw(command, parameters).await.unwrap();
+        let command = json!({ "cmd": command, "params": parameters });
+        self.driver.issue_cmd(ChromeCommand::new("goog/cdp/execute", command)).await.unwrap();
     }
 
     pub(crate) async fn open(&self, url: &str) {
@@ -89,9 +93,9 @@ impl Chromium {
     }
 
     /// The element, as soon as there is one.
-    pub(crate) async fn find(&self, css: &str) -> WebElement {
+    pub(crate) async fn find(&self, css: &str) -> Element {
         eventually_within(Duration::from_secs(30), css, async || {
-            self.driver.find(By::Css(css)).await.ok()
+            self.driver.find(Locator::Css(css)).await.ok()
         })
         .await
     }
@@ -104,7 +108,7 @@ impl Chromium {
     }
 
     /// Waits until the page of this element is left.
-    pub(crate) async fn until_left(element: &WebElement) {
+    pub(crate) async fn until_left(element: &Element) {
         eventually("the next page is shown", async || {
             element.tag_name().await.is_err().then_some(())
         })
@@ -112,15 +116,15 @@ impl Chromium {
     }
 
     /// Types into what has the focus.
-    pub(crate) async fn press(&self, keys: impl Into<TypingData>) {
+    pub(crate) async fn press(&self, keys: impl Display) {
         let focused = self.driver.active_element().await.unwrap();
-        focused.send_keys(keys).await.unwrap();
+        focused.send_keys(&keys.to_string()).await.unwrap();
     }
 
     /// Presses the tabulator until an element with this selector has the focus.
     pub(crate) async fn tab_to(&self, css: &str) {
         for _ in 0..60 {
-            self.press(TypingData::from(Key::Tab)).await;
+            self.press(char::from(Key::Tab)).await;
             let matches = format!("return document.activeElement.matches({})", json!(css));
             if self.run(&matches).await == Value::Bool(true) {
                 return;
@@ -131,7 +135,7 @@ impl Chromium {
 
     /// The value that a script returns. It runs even if the page may run none.
     pub(crate) async fn run(&self, script: &str) -> Value {
-        self.driver.execute(script, Vec::new()).await.unwrap().json().clone()
+        self.driver.execute(script, Vec::new()).await.unwrap()
     }
 
     /// The text of the page.
@@ -141,17 +145,26 @@ impl Chromium {
 
     /// The messages in the browser's console since the last call.
     pub(crate) async fn console(&self) -> Vec<String> {
-        let log = self.driver.get_log("browser").await.unwrap();
-        log.into_iter().map(|entry| format!("{}: {}", entry.level, entry.message)).collect()
+        let log = self.log("browser").await;
+        log.iter().map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect()
     }
 
     /// The addresses that the browser has requested since the last call.
     pub(crate) async fn requests(&self) -> Vec<String> {
-        let log = self.driver.get_log("performance").await.unwrap();
-        let messages = log.iter().map(|entry| serde_json::from_str(&entry.message).unwrap());
+        let log = self.log("performance").await;
+        let messages = log
+            .iter()
+            .map(|entry| serde_json::from_str(entry["message"].as_str().unwrap()).unwrap());
         messages
             .filter(|event: &Value| event["message"]["method"] == "Network.requestWillBeSent")
             .map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// The entries of a log since the last call.
+    async fn log(&self, name: &str) -> Vec<Value> {
+        let command = ChromeCommand::new("se/log", json!({ "type": name }));
+        let log = self.driver.issue_cmd(command).await.unwrap();
+        log.as_array().unwrap().clone()
     }
 }

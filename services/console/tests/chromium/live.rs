@@ -37,8 +37,8 @@ async fn more_open_pages_than_a_browser_has_connections_do_not_block_it() {
     let site = Site::start().await;
     let browser = site.browser(Screen::Light).await;
     for _ in 0..8 {
-        let tab = browser.driver.new_tab().await.unwrap();
-        browser.driver.switch_to_window(tab).await.unwrap();
+        let tab = browser.driver.new_window(true).await.unwrap();
+        browser.driver.switch_to_window(tab.handle).await.unwrap();
         browser.open(&site.url("/audit")).await;
     }
     until_live(&browser).await;

@@ -4,6 +4,7 @@
 mod actions;
 mod chromedriver;
 mod chromium;
+mod incident;
 mod live;
 mod pages;
 mod shop;

@@ -90,7 +90,7 @@ async fn faults_of(browser: &Chromium, axe: &str, base: &str) -> Vec<String> {
     }
     browser.driver.execute(axe, Vec::new()).await.unwrap();
     let found = browser.driver.execute_async(AXE, Vec::new()).await.unwrap();
-    let found = found.json().as_array().unwrap().clone();
+    let found = found.as_array().unwrap().clone();
     faults.extend(found.iter().map(|it| it.as_str().unwrap().to_owned()));
     faults
 }
@@ -129,5 +129,6 @@ fn pictures() -> Option<PathBuf> {
 async fn take_picture(browser: &Chromium, name: &str, screen: Screen) {
     let Some(folder) = pictures() else { return };
     let file = folder.join(format!("{name}-{}.png", screen.name()));
-    browser.driver.screenshot(&file).await.unwrap();
+    let picture = browser.driver.screenshot().await.unwrap();
+    std::fs::write(file, picture).unwrap();
 }
