@@ -37,6 +37,8 @@ pub struct Line {
     pub seed: u64,
     /// Number of accepted orders.
     pub orders: usize,
+    /// Percent of the creates that succeeded at the first attempt.
+    pub succeeded: f64,
     /// Records that were published again.
     pub duplicates: usize,
     /// The recovery time in seconds, if there was a fault to recover from.
@@ -63,6 +65,7 @@ impl Line {
             name: row.name,
             seed,
             orders: outcome.evidence.clients.accepted().len(),
+            succeeded: outcome.availability(),
             duplicates: outcome.duplicates(),
             recovery: outcome.recovery(),
             figures: figures.join(", "),
@@ -77,6 +80,7 @@ impl Line {
             name: row.name,
             seed,
             orders: 0,
+            succeeded: 0.0,
             duplicates: 0,
             recovery: None,
             figures: why,
@@ -99,15 +103,16 @@ impl std::fmt::Display for Verdict {
 
 /// The table of all runs, as Markdown.
 pub fn table(lines: &[Line]) -> String {
-    let mut text = "| # | fault | seed | orders | duplicates | recovery | figures | verdict |\n\
-                    |---|---|---|---|---|---|---|---|\n"
-        .to_owned();
+    let mut text =
+        "| # | fault | seed | orders | at once | duplicates | recovery | figures | verdict |\n\
+                    |---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
     for line in lines {
-        let Line { number, name, seed, orders, duplicates, figures, verdict, .. } = line;
+        let Line { number, name, seed, orders, succeeded, duplicates, figures, verdict, .. } = line;
         let recovery = line.recovery.map_or_else(|| "-".to_owned(), |it| format!("{it:.1} s"));
         let _ = writeln!(
             text,
-            "| {number} | {name} | {seed} | {orders} | {duplicates} | {recovery} | {figures} | {verdict} |"
+            "| {number} | {name} | {seed} | {orders} | {succeeded:.2} % | {duplicates} | {recovery} | {figures} | {verdict} |"
         );
     }
     text
@@ -157,5 +162,5 @@ pub fn keep(folder: &Path, line: &Line, outcome: &Outcome) -> io::Result<PathBuf
     for (name, log) in &outcome.logs {
         fs::write(folder.join(format!("{name}.log")), log)?;
     }
-    Ok(folder)
+    fs::canonicalize(folder)
 }

@@ -44,8 +44,8 @@ pub struct PrivateStack {
 }
 
 impl PrivateStack {
-    /// Starts a new stack. The name must begin with `test-`, so that the leftovers of a killed run
-    /// are found.
+    /// Starts a new stack. In a test the name must begin with `test-`, so that the leftovers of a
+    /// killed run are found.
     pub fn start(name: &'static str) -> Self {
         Self::start_with(name, 1, |_| ())
     }

@@ -36,6 +36,8 @@ pub(super) fn every_accepted_order_exists_with_its_events(facts: &mut Facts<'_>)
                 format!("the stored order differs from the response: {difference}"),
             );
         }
+        // A record that was deleted after it was read is not published again. Its effect shows that it
+        // was there: I4 and I6 require each.
         if evidence.topics_were_cut || facts.refused.contains(&id) {
             continue;
         }

@@ -6,6 +6,7 @@ mod links;
 mod operators;
 mod processes;
 mod records;
+mod refusals;
 mod servers;
 mod states;
 
@@ -14,8 +15,9 @@ use std::fmt;
 use test_kit::TrapPoint;
 
 pub use findings::{Fault, Findings};
-pub use operators::{Loss, Refusal};
+pub use operators::Loss;
 pub use records::Topic;
+pub use refusals::Refusal;
 
 use crate::system::{Breakage, Fleet, Peer};
 
@@ -62,6 +64,8 @@ pub enum Action {
     Poison(Topic, usize),
     /// Writes the newest event of a topic again, with another version of its schema.
     Version(Topic, &'static str),
+    /// Writes the event of a new order in the next minor version, before a relay publishes it.
+    NextMinor,
     /// Limits the size of records in the topic of sales-api's events, and lets a client send an
     /// order that exceeds it, and one that exceeds the limit of the API.
     Oversized,
@@ -113,6 +117,7 @@ impl Action {
             }
             Self::Poison(topic, variant) => fleet.write_poison(*topic, *variant).await,
             Self::Version(topic, version) => fleet.write_version(*topic, version).await,
+            Self::NextMinor => fleet.apply_next_minor(findings).await,
             Self::Oversized => fleet.send_oversized(findings).await,
             Self::Replay => fleet.replay(findings).await,
             Self::KillRedrive(letters) => fleet.kill_redrive(*letters, findings).await,
@@ -160,6 +165,7 @@ impl fmt::Display for Action {
             Self::Version(topic, version) => {
                 write!(f, "an event of version {version} in the topic of {topic}")
             }
+            Self::NextMinor => f.write_str("a new order's event in the next minor version"),
             Self::Oversized => f.write_str("an oversized order, and an oversized event"),
             Self::Replay => f.write_str("all topics are read again from offset 0"),
             Self::KillRedrive(letters) => write!(f, "kill -9 of a redrive of {letters} events"),

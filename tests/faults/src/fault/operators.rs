@@ -11,20 +11,8 @@ use test_kit::{Group, TestDatabase, empty_topic, eventually_within, read_all};
 use tokio::time::sleep;
 
 use super::Findings;
+use super::refusals::TINY;
 use crate::system::{Fleet, INSTANCES, Member};
-
-/// How the broker refuses the records of sales-api's events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Their timestamps are too old.
-    Timestamps,
-    /// They are larger than the topic allows.
-    Size,
-    /// The producers have no right to write.
-    Right,
-    /// The producers exceed their quota.
-    Quota,
-}
 
 /// What a topic or a group loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +32,6 @@ const CONSUMERS: [&str; 2] = ["delivery-service", "status-consumer"];
 /// How long events pile up while the consumers are stopped.
 const AWAY: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_mins(1);
-/// A limit that every event exceeds, in bytes.
-const TINY: &str = "max.message.bytes=60";
 /// Rate of the redrive that is killed, so that it takes some seconds.
 const REDRIVE_RATE: &str = "--rate=20";
 
@@ -64,17 +50,6 @@ impl Fleet {
         let text = String::from_utf8_lossy(&stdout).into_owned();
         assert!(status.success(), "{arguments:?}: {text} {}", String::from_utf8_lossy(&stderr));
         text
-    }
-
-    /// Changes settings of a topic, or of clients, with Kafka's own tool.
-    fn configure(&self, entity: &[&str], change: &[&str]) {
-        let arguments = [entity, &["--alter"], change].concat();
-        self.testbed.stack().kafka_tool("kafka.admin.ConfigCommand", &arguments);
-    }
-
-    fn configure_orders(&self, change: &[&str]) {
-        let topic = self.world.topics.order_events.clone();
-        self.configure(&["--entity-type", "topics", "--entity-name", &topic], change);
     }
 
     async fn stop_consumers(&mut self) {
@@ -163,35 +138,6 @@ impl Fleet {
             reached(self.world.database.count(query).await).then_some(())
         })
         .await;
-    }
-
-    /// Lets the broker refuse records for a while.
-    pub(super) async fn refuse(&mut self, refusal: Refusal, seconds: u64) {
-        let clients = ["--entity-type", "clients", "--entity-default"];
-        let topic = self.world.topics.order_events.clone();
-        let right =
-            ["--deny-principal", "User:ANONYMOUS", "--operation", "Write", "--topic", &topic];
-        let acl = "kafka.admin.AclCommand";
-        let stack = self.testbed.stack();
-        match refusal {
-            Refusal::Timestamps => {
-                self.configure_orders(&["--add-config", "message.timestamp.before.max.ms=1"]);
-            }
-            Refusal::Size => self.configure_orders(&["--add-config", TINY]),
-            Refusal::Right => stack.kafka_tool(acl, &[&["--add", "--force"][..], &right].concat()),
-            Refusal::Quota => self.configure(&clients, &["--add-config", "producer_byte_rate=500"]),
-        }
-        sleep(Duration::from_secs(seconds)).await;
-        match refusal {
-            Refusal::Timestamps => {
-                self.configure_orders(&["--delete-config", "message.timestamp.before.max.ms"]);
-            }
-            Refusal::Size => self.configure_orders(&["--delete-config", "max.message.bytes"]),
-            Refusal::Right => {
-                stack.kafka_tool(acl, &[&["--remove", "--force"][..], &right].concat());
-            }
-            Refusal::Quota => self.configure(&clients, &["--delete-config", "producer_byte_rate"]),
-        }
     }
 
     /// Takes records, offsets or a topic away, and repairs.
@@ -287,17 +233,6 @@ pub(super) fn sum_of(metrics: &str, name: &str) -> f64 {
         (metric == name).then(|| value.parse::<f64>().ok())?
     });
     values.sum()
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timestamps => "timestamps",
-            Self::Size => "size of the topic",
-            Self::Right => "right to write",
-            Self::Quota => "quota",
-        })
-    }
 }
 
 impl fmt::Display for Loss {

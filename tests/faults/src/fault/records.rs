@@ -31,6 +31,8 @@ impl fmt::Display for Topic {
     }
 }
 
+/// The begin of a value with a field that nobody knows.
+const UNKNOWN_FIELD: &str = r#"{"colour":"green","#;
 /// A limit that each usual event keeps, in bytes.
 const LIMIT: u32 = 4000;
 /// Items of an order whose event exceeds it.
@@ -72,8 +74,42 @@ impl Fleet {
             .with_header("ce_dataschema", Some(&format!("{schema}:{version}")))
             .with_header(MARK, Some(mark));
         let value = changed.value.take().expect("the record has no value");
-        changed.value = Some(value.replacen('{', r#"{"colour":"green","#, 1));
+        changed.value = Some(value.replacen('{', UNKNOWN_FIELD, 1));
         produce_all(&self.world.stack, &name, &[changed]).await;
+    }
+
+    /// Lets delivery-service get the event of a new order in the next minor version first, while no
+    /// relay works, and notes whether it is applied.
+    pub(super) async fn apply_next_minor(&mut self, findings: &mut Findings) {
+        self.pause_all("outbox-relay");
+        let client = Client::for_checks(&self.url(), findings.journal());
+        let items = json!([{ "productId": "widget", "quantity": 1, "price": 1 }]);
+        let body = json!({ "customerId": "customer-minor", "items": items }).to_string();
+        let create = Request::Create { key: "minor".to_owned(), body };
+        let order = client.send(SUBJECTS[0], create).await.order();
+        let order = order.expect("the order is not accepted");
+        // The event that waits in the outbox, as a record.
+        let Some((topic, good)) = self.good_record(Topic::Orders).await else { return };
+        let database = &self.world.database;
+        let waiting = format!(
+            "SELECT payload::text, event_id::text FROM sales.outbox_events
+             WHERE aggregate_id = '{order}' AND event_type = 'order.created'"
+        );
+        let row = &database.query(&waiting).await[0];
+        let (payload, event): (String, String) = (row.get(0), row.get(1));
+        let key = order.to_string();
+        let record = good
+            .with_header("ce_id", Some(&event))
+            .with_header("ce_subject", Some(&key))
+            .with_header("ce_dataschema", Some("urn:sales:order.created:1.9"))
+            .with_header(MARK, Some("valid"));
+        let value = Some(payload.replacen('{', UNKNOWN_FIELD, 1));
+        produce_all(&self.world.stack, &topic, &[PlainRecord { key, value, ..record }]).await;
+        let shipment =
+            format!("SELECT count(*) FROM delivery.shipments WHERE order_id = '{order}'");
+        database.until_count("the minor version is applied", &shipment, 1).await;
+        findings.note("minor versions applied", 1.0);
+        self.resume_all("outbox-relay");
     }
 
     /// Sends an order that the API must refuse as too large, and one whose event Kafka must refuse.

@@ -1,11 +1,13 @@
 //! Rows 1, 2, 13, 16 and 28: processes are killed, paused, replaced.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use test_kit::TrapPoint;
 
 use super::measures::{Figure, number, percent};
-use super::{Plan, Row, lacks_program, nothing};
+use super::{Plan, Row, nothing};
 use crate::fault::{Action, FailPoint};
 use crate::journal::Answer;
 use crate::run::Outcome;
@@ -88,10 +90,18 @@ pub(super) const ROWS: &[Row] = &[
         number: 9,
         name: "the clock of a relay is an hour ahead",
         seconds: 30,
-        lacks: |_| lacks_program("faketime"),
+        lacks: |_| {
+            let missing = faketime().is_none();
+            missing.then(|| "libfaketime (Debian: faketime) is not installed".to_owned())
+        },
         plan: |plan| {
-            let wrapper = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+1h"];
-            let wrapper = wrapper.map(str::to_owned).into();
+            let library = faketime().unwrap_or_default();
+            let wrapper = vec![
+                "env".to_owned(),
+                format!("LD_PRELOAD={}", library.display()),
+                "FAKETIME=+1h".to_owned(),
+                "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+            ];
             plan.settings.wrapper = Some(("outbox-relay", wrapper));
             plan.at(plan.seconds - 5, Action::CountLostLeases);
         },
@@ -194,6 +204,13 @@ pub(super) const FAIL_POINTS: [FailPoint; 7] = [
         point: TrapPoint::AfterResponse,
     },
 ];
+
+/// The library that shows a process another time, where Debian installs it.
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    let libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.into_iter().find(|library| library.is_file())
+}
 
 fn kills(plan: &mut Plan) {
     plan.settings.proxied = true;

@@ -69,6 +69,7 @@ pub(super) const ROWS: &[Row] = &[
         seconds: 30,
         lacks: nothing,
         plan: |plan| {
+            plan.at(3, Action::NextMinor);
             for (second, version) in [(5, "1.9"), (10, "2.0")] {
                 for topic in [Topic::Orders, Topic::Deliveries] {
                     plan.at(second, Action::Version(topic, version));
@@ -77,7 +78,11 @@ pub(super) const ROWS: &[Row] = &[
         },
         figures: |outcome| {
             let letters = number(outcome.evidence.topics.dead_letters().count());
-            vec![Figure::at_least("dead letters of major versions", letters, 2.0, "")]
+            let applied = outcome.findings.sum("minor versions applied");
+            vec![
+                Figure::at_least("applied minor versions", applied, 1.0, ""),
+                Figure::at_least("dead letters of major versions", letters, 2.0, ""),
+            ]
         },
     },
     Row {
