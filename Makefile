@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .PHONY: help demo dev run up console console-shots down status logs build release up-release test coverage bench bench-check load
 .PHONY: db-up db-down db-create db-setup db-reset containers-up containers-down compose-up compose-down
-.PHONY: check-api check-dev check-examples k8s-check k8s-rules deny sbom
+.PHONY: faults faults-check soak check-api check-dev check-examples k8s-check k8s-rules deny sbom
 .PHONY: observability-check prometheus-check contracts configuration doc lint fmt clean prerequisites
 
 # The cargo profile (debug for dev), for example: PROFILE=release make demo
@@ -156,6 +156,18 @@ bench-check: ## run the measurements of make bench briefly, with debug builds; t
 	cargo build --locked --workspace
 	$(or $(CARGO_TARGET_DIR),target)/debug/bench --rounds 1 --seconds 1 --backlog 10000 \
 	  --only machine,idle,creates,drain,latency,consumers,whole
+
+faults: prerequisites ## inject every fault of the matrix, and check what clients have seen: make faults ROW=4 SEED=7
+	cargo build --locked --release --workspace --bins
+	$(or $(CARGO_TARGET_DIR),target)/release/faults run $(addprefix --row=,$(ROW)) $(addprefix --seed=,$(SEED)) $(ARGS)
+
+faults-check: prerequisites ## run four rows of make faults briefly, with debug builds
+	cargo build --locked --workspace --bins
+	$(or $(CARGO_TARGET_DIR),target)/debug/faults run --row=1 --row=4 --row=8 --row=10 --seconds=30 --rate=15
+
+soak: prerequisites ## inject random mixtures of faults, each with a new seed: make soak MINUTES=60
+	cargo build --locked --release --workspace --bins
+	$(or $(CARGO_TARGET_DIR),target)/release/faults soak $(addprefix --minutes=,$(MINUTES)) $(addprefix --seed=,$(SEED)) $(ARGS)
 
 load: prerequisites ## place orders on the running system and measure the responses: make load ARGS="--rate 200"
 	cargo build --locked --package bench --profile $(PROFILE:debug=dev)

@@ -30,9 +30,9 @@ pub use service::management::{
 pub use service::process::{Log, Process, program, run_until_exit};
 pub use service::running::Running;
 pub use stack::balancer::Balancer;
-pub use stack::proxy::Proxy;
+pub use stack::proxied::ProxiedStack;
+pub use stack::proxy::{Proxy, TrapPoint};
 pub use stack::secure::{KAFKA_PASSWORD, KAFKA_USER, SecureStack};
-pub use stack::slow::SlowStack;
 pub use stack::{PrivateStack, Stack, stack_variables};
 pub use wait::{eventually, eventually_within};
 pub use world::{World, bearer, bearer_with, seconds_from_now, signed};

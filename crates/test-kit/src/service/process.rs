@@ -69,10 +69,22 @@ pub struct Process {
 impl Process {
     /// Starts a service in `world` and waits until it is ready.
     pub async fn start(service: &str, world: &World) -> Self {
+        let mut process = Self::spawn(service, program(service), world.variables());
+        process.until_ready().await;
+        process
+    }
+
+    /// Starts a service with these variables and no others, and does not wait. `command` is its
+    /// program, perhaps run by another one.
+    pub fn spawn(
+        service: &str,
+        mut command: Command,
+        variables: &BTreeMap<String, String>,
+    ) -> Self {
         let management_port = free_port();
-        let mut child = program(service)
+        let mut child = command
             .env_clear()
-            .envs(world.variables())
+            .envs(variables)
             .env("MANAGEMENT_PORT", management_port.to_string())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,16 +92,23 @@ impl Process {
         let log = Log::default();
         let (stderr, reading) = (child.stderr.take().expect("stderr is not piped"), log.clone());
         let log_reader = Some(std::thread::spawn(move || reading.read(stderr)));
-        let service = service.to_owned();
-        let mut process = Self { service, child, log, log_reader, management_port };
+        Self { service: service.to_owned(), child, log, log_reader, management_port }
+    }
+
+    /// Waits until it is ready. Panics if it exits.
+    pub async fn until_ready(&mut self) {
         eventually("the process is ready", async || {
-            if let Some(status) = process.child.try_wait().expect("cannot read the exit status") {
-                panic!("{} exited before it was ready: {status}", process.service);
+            if let Some(status) = self.exit_status() {
+                panic!("{} exited before it was ready: {status}", self.service);
             }
-            is_ready(management_port).await.then_some(())
+            is_ready(self.management_port).await.then_some(())
         })
         .await;
-        process
+    }
+
+    /// How it has exited; `None` while it runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("cannot read the exit status")
     }
 
     /// The management port.
@@ -125,19 +144,21 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn send_sigterm(&self) {
-        let killed = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
             .status()
             .expect("cannot run kill");
-        assert!(killed.success());
+        assert!(sent.success());
     }
 
     /// Waits for the exit.
     pub async fn wait_for_exit(mut self) -> ExitStatus {
-        let status = eventually("the process exits", async || {
-            self.child.try_wait().expect("cannot read the exit status")
-        })
-        .await;
+        let status = eventually("the process exits", async || self.exit_status()).await;
         let reader = self.log_reader.take().expect("the log has no reader");
         reader.join().expect("the log reader panicked");
         status

@@ -30,6 +30,8 @@ pub struct Balancer {
 struct Instances {
     all: Mutex<Vec<Instance>>,
     next: AtomicUsize,
+    /// Whether an instance that is not ready gets connections while none is ready.
+    falls_back: bool,
     /// Connections that could not be forwarded.
     failed_connections: AtomicUsize,
 }
@@ -44,9 +46,19 @@ struct Instance {
 impl Balancer {
     /// Starts listening, without any instance.
     pub async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// The same. While no instance is ready, it forwards connections to those that are not, and
+    /// while one does not listen, to another one, as balancers with health checks of their own do.
+    pub async fn start_with_fallback() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(falls_back: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("cannot bind a port");
         let address = listener.local_addr().expect("cannot read the local address");
-        let instances = Arc::new(Instances::default());
+        let instances = Arc::new(Instances { falls_back, ..Instances::default() });
         let mut tasks = JoinSet::new();
         tasks.spawn(forward(listener, instances.clone()));
         tasks.spawn(probe(instances.clone()));
@@ -65,6 +77,11 @@ impl Balancer {
             self.instances.ready().contains(&port).then_some(())
         })
         .await;
+    }
+
+    /// Removes an instance. Its connections stay open.
+    pub fn remove(&self, port: u16) {
+        self.instances.all().retain(|instance| instance.port != port);
     }
 
     /// The ports of the instances that receive connections.
@@ -89,10 +106,19 @@ impl Instances {
     }
 
     async fn connect(&self) -> Option<TcpStream> {
-        let ready = self.ready();
+        let mut ports = self.ready();
+        if self.falls_back && ports.is_empty() {
+            ports = self.all().iter().map(|instance| instance.port).collect();
+        }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let port = ready.get(turn.checked_rem(ready.len())?)?;
-        TcpStream::connect(("127.0.0.1", *port)).await.ok()
+        let tries = if self.falls_back { ports.len() } else { 1 };
+        for offset in 0..tries {
+            let port = ports.get((turn + offset).checked_rem(ports.len())?)?;
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", *port)).await {
+                return Some(stream);
+            }
+        }
+        None
     }
 }
 

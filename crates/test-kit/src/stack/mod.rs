@@ -1,9 +1,9 @@
 //! The PostgreSQL and the Kafka that `make test` starts, and private stacks that a test can stop.
 
 pub(crate) mod balancer;
+pub(crate) mod proxied;
 pub(crate) mod proxy;
 pub(crate) mod secure;
-pub(crate) mod slow;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,8 +44,8 @@ pub struct PrivateStack {
 }
 
 impl PrivateStack {
-    /// Starts a new stack. The name must begin with `test-`, so that the leftovers of a killed run
-    /// are found.
+    /// Starts a new stack. In a test the name must begin with `test-`, so that the leftovers of a
+    /// killed run are found.
     pub fn start(name: &'static str) -> Self {
         Self::start_with(name, 1, |_| ())
     }
@@ -56,7 +56,7 @@ impl PrivateStack {
     }
 
     /// Starts a new stack. `prepare` writes files into its folder before any process starts.
-    pub(crate) fn start_with(name: &'static str, brokers: u8, prepare: impl FnOnce(&Path)) -> Self {
+    pub fn start_with(name: &'static str, brokers: u8, prepare: impl FnOnce(&Path)) -> Self {
         let stack = Self { name };
         stack.script(&["wipe"]);
         std::fs::create_dir_all(stack.folder()).expect("cannot create the stack's folder");

@@ -7,7 +7,7 @@ use domain::OrderId;
 use messaging::topic_admin::{self, Replication};
 use store::outbox::shard_of;
 use test_kit::{
-    SlowStack, World, delete_topic, eventually, outbox_event as event, put_into_outbox as put,
+    ProxiedStack, World, delete_topic, eventually, outbox_event as event, put_into_outbox as put,
     read_all,
 };
 use uuid::Uuid;
@@ -181,10 +181,11 @@ async fn only_the_refused_events_of_a_batch_are_dead_lettered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_event_does_not_delay_its_batch_despite_late_responses() {
-    let stack = SlowStack::start("test-slow").await;
-    let mut world = World::create_on(stack.addresses()).await;
+    let proxied = ProxiedStack::start("test-slow", 1, "").await;
+    let slow = &proxied.brokers[0];
+    let mut world = World::create_on(proxied.stack.addresses()).await;
     let small = small_topic(&world).await;
-    world.set("KAFKA_BROKERS", stack.slow_brokers()).set("KAFKA_PUBLISH_TIMEOUT", 5_000);
+    world.set("KAFKA_BROKERS", slow.address()).set("KAFKA_PUBLISH_TIMEOUT", 5_000);
     world.set("OUTBOX_LEASE", 60_000);
     let batch = || {
         let large = (0..1000).map(|_| Uuid::new_v4().to_string()).collect::<String>();
@@ -208,7 +209,7 @@ async fn a_refused_event_does_not_delay_its_batch_despite_late_responses() {
     .await;
 
     // More than half of the timeout, plus the second between two of the client's timeout checks.
-    stack.slow_down(Duration::from_millis(3_800));
+    slow.delay_responses(Duration::from_millis(3_800));
     put(&world, &batch()).await;
     let dead_letters = "SELECT count(*) FROM sales.outbox_dead_letters";
     let _: Result<_, _> = relay.run_once().await;
