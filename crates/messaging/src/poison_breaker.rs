@@ -25,10 +25,9 @@ fn parse_switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// Number of latest outcomes that are evaluated.
-const WINDOW: usize = 100;
-/// Minimum number of outcomes for a decision.
-const MIN_OUTCOMES: usize = 20;
+/// Number of latest outcomes that are evaluated. A longer memory of successes would let more records
+/// become dead letters before the breaker trips: half as many as it has.
+const WINDOW: usize = 20;
 
 /// The outcomes of the latest records of one loop.
 #[derive(Clone, Debug)]
@@ -65,7 +64,7 @@ impl PoisonBreaker {
         let surplus = self.latest.len().saturating_sub(WINDOW);
         self.latest.drain(..surplus);
         let refused = self.latest.iter().filter(|refused| **refused).count();
-        self.is_on && self.latest.len() >= MIN_OUTCOMES && refused * 2 > self.latest.len()
+        self.is_on && self.latest.len() >= WINDOW && refused * 2 > self.latest.len()
     }
 }
 
@@ -96,6 +95,16 @@ mod tests {
         assert!(breaker.is_suspicious(1, 0));
         assert!(breaker.is_suspicious(600, 400));
         assert!(!breaker.is_suspicious(0, 100));
+    }
+
+    #[test]
+    fn a_long_success_does_not_delay_the_breaker() {
+        let mut breaker = new(true);
+        for _ in 0..1000 {
+            assert!(!breaker.is_suspicious(0, 1));
+        }
+        let dead_lettered = (0..).take_while(|_| !breaker.is_suspicious(1, 0)).count();
+        assert_eq!(dead_lettered, 10);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl<Q: Queue> Engine<Q> {
     ) -> Self {
         let wakes = Wakes::new(settings.lanes);
         let leases = Leases::new(Q::NAME, database.clone(), settings.lease);
-        let breaker = PoisonBreaker::new(&settings.poison);
+        let breaker = Mutex::new(PoisonBreaker::new(&settings.poison));
         let heartbeat = |name, longest| Heartbeat::new(name, settings.liveness_grace + longest);
         let of_leases = heartbeat("leases", settings.max_renewal_interval());
         let of_lanes: Vec<Heartbeat> =
@@ -51,11 +51,11 @@ impl<Q: Queue> Engine<Q> {
             publisher,
             wakes,
             acknowledged: Mutex::default(),
+            breaker,
         });
         let outage = Outage::of("queue or kafka");
-        let lane = |(number, heartbeat)| {
-            Lane::new(number, shared.clone(), outage.shared(), heartbeat, breaker.clone())
-        };
+        let lane =
+            |(number, heartbeat)| Lane::new(number, shared.clone(), outage.shared(), heartbeat);
         let lanes = of_lanes.into_iter().enumerate().map(lane).collect();
         Self { shared, leases, lanes, heartbeat: of_leases }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Shared<Q> {
     pub(crate) wakes: Wakes,
     /// When a broker last acknowledged an event of any lane.
     pub(crate) acknowledged: Mutex<Option<Instant>>,
+    /// Of all lanes: each has only a part of the latest outcomes.
+    pub(crate) breaker: Mutex<PoisonBreaker>,
 }
 
 impl<Q> Shared<Q> {
@@ -57,7 +59,6 @@ pub(crate) struct Lane<Q: Queue> {
     pub(crate) shared: Arc<Shared<Q>>,
     pub(crate) outage: Outage,
     pub(crate) in_flight: OrdersInFlight<Q>,
-    breaker: PoisonBreaker,
     pub(crate) starts: ScanStarts,
     /// The number of changes of the stored starts when this lane last read them.
     start_changes: u64,
@@ -71,23 +72,12 @@ impl<Q: Queue> Lane<Q> {
         shared: Arc<Shared<Q>>,
         outage: Outage,
         heartbeat: Heartbeat,
-        breaker: PoisonBreaker,
     ) -> Self {
         // Idle until `work`.
         heartbeat.rest();
         let (in_flight, deferred_until) = (OrdersInFlight::default(), None);
         let (starts, start_changes) = (ScanStarts::new(Q::NAME), shared.wakes.start_changes());
-        Self {
-            number,
-            heartbeat,
-            shared,
-            outage,
-            in_flight,
-            breaker,
-            starts,
-            start_changes,
-            deferred_until,
-        }
+        Self { number, heartbeat, shared, outage, in_flight, starts, start_changes, deferred_until }
     }
 
     /// Runs steps until the lease window is over or until `shutdown`. Then waits for the events in
@@ -248,7 +238,7 @@ impl<Q: Queue> Lane<Q> {
             queue: &shared.queue,
             connection: &mut connection,
             held: &sending.held,
-            breaker: &mut self.breaker,
+            breaker: &shared.breaker,
         };
         let settlement = settler.settle(reports.settled).await?;
         drop(connection);

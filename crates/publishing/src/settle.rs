@@ -1,6 +1,8 @@
 //! Settles events after the response of the broker: marks accepted events, returns those that
 //! failed because of a condition, and dead-letters those that can never be accepted.
 
+use std::sync::{Mutex, PoisonError};
+
 use contracts::cloud_events::TraceContext;
 use contracts::message::EventMessage;
 use messaging::{PoisonBreaker, PublishError};
@@ -30,7 +32,7 @@ pub(crate) struct Settler<'a, Q> {
     pub(crate) queue: &'a Q,
     pub(crate) connection: &'a mut Connection,
     pub(crate) held: &'a [HeldShard],
-    pub(crate) breaker: &'a mut PoisonBreaker,
+    pub(crate) breaker: &'a Mutex<PoisonBreaker>,
 }
 
 impl<Q: Queue> Settler<'_, Q> {
@@ -59,7 +61,11 @@ impl<Q: Queue> Settler<'_, Q> {
                 .increment(published as u64);
         }
         let mut lease_lost = published < acknowledged.len();
-        if self.breaker.is_suspicious(refused.len(), acknowledged.len()) && !refused.is_empty() {
+        let is_suspicious = {
+            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            breaker.is_suspicious(refused.len(), acknowledged.len())
+        };
+        if is_suspicious && !refused.is_empty() {
             metrics::counter!("queue_held_events_total", "queue" => queue)
                 .increment(refused.len() as u64);
             tracing::error!(

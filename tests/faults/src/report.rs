@@ -74,7 +74,7 @@ impl Line {
     }
 
     /// The line of a run that has no outcome.
-    pub fn without_outcome(row: &Row, seed: u64, verdict: Verdict, why: String) -> Self {
+    pub fn without_outcome(row: &Row, seed: u64, verdict: Verdict, why: &str) -> Self {
         Self {
             number: row.number,
             name: row.name,
@@ -83,7 +83,7 @@ impl Line {
             succeeded: 0.0,
             duplicates: 0,
             recovery: None,
-            figures: why,
+            figures: why.replace('\n', " ").replace('|', "/"),
             verdict,
         }
     }

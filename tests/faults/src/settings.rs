@@ -179,7 +179,7 @@ async fn run_one(
     let lacks = (row.lacks)(testbed);
     if let Some(lacks) = lacks {
         println!("cannot run here: {lacks}");
-        return Some(Line::without_outcome(&row, seed, Verdict::CannotRun, lacks));
+        return Some(Line::without_outcome(&row, seed, Verdict::CannotRun, &lacks));
     }
     for step in rows::Plan::of(&row, seed, seconds).steps {
         println!("{step}");
@@ -209,7 +209,7 @@ async fn run_one(
         }
         Err(error) => {
             println!("the run did not complete: {error}");
-            Some(Line::without_outcome(&row, seed, Verdict::Broken, error.to_string()))
+            Some(Line::without_outcome(&row, seed, Verdict::Broken, &error.to_string()))
         }
     }
 }

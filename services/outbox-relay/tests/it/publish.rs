@@ -263,6 +263,36 @@ async fn deferred_rows_do_not_count_for_a_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_many_published_events_only_the_first_few_refused_ones_are_dead_lettered() {
+    let world = World::create().await;
+    let small = small_topic(&world).await;
+    let mut relay = relay(&world);
+    let place = async |count: usize, value: &str| {
+        let orders = std::iter::repeat_with(OrderId::generate).take(count);
+        let events = orders
+            .map(|order| EventMessage { topic: small.clone(), ..event(&world, order, value) });
+        put(&world, &events.collect::<Vec<_>>()).await;
+    };
+    // All lanes remember the successes.
+    place(1000, "1").await;
+    let waiting = "SELECT count(*) FROM sales.outbox_events";
+    eventually("all are published", async || {
+        relay.run_once().await.unwrap();
+        (world.database.count(waiting).await == 0).then_some(())
+    })
+    .await;
+
+    // Few at a time, as when the load is low.
+    let large = (0..700).map(|_| Uuid::new_v4().to_string()).collect::<String>();
+    for _ in 0..40 {
+        place(1, &format!("\"{large}\"")).await;
+        relay.run_once().await.unwrap_or_default();
+    }
+    let dead_letters = world.database.count("SELECT count(*) FROM sales.outbox_dead_letters").await;
+    assert!((1..20).contains(&dead_letters), "{dead_letters}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_deferred_if_kafka_refuses_most_of_it() {
     let world = World::create().await;
     // The limit is far too low.

@@ -227,12 +227,16 @@ impl Fleet {
 
 /// The sum of a metric over its labels.
 pub(super) fn sum_of(metrics: &str, name: &str) -> f64 {
-    let values = metrics.lines().filter_map(|line| {
+    values_of(metrics, name).sum()
+}
+
+/// The value of each series of a metric.
+pub(super) fn values_of(metrics: &str, name: &str) -> impl Iterator<Item = f64> {
+    metrics.lines().filter_map(move |line| {
         let (series, value) = line.rsplit_once(' ')?;
         let metric = series.split_once('{').map_or(series, |(metric, _)| metric);
         (metric == name).then(|| value.parse::<f64>().ok())?
-    });
-    values.sum()
+    })
 }
 
 impl fmt::Display for Loss {

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use test_kit::{eventually_within, is_ready, metrics};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Findings;
-use super::operators::sum_of;
+use super::operators::{sum_of, values_of};
 use crate::system::{Fleet, Member};
 
 /// Limit of waits for a state.
 const PATIENCE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(100);
+/// A connection that takes longer is not accepted.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The time of one request to a management port.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -94,7 +96,8 @@ impl Fleet {
         findings.note("open until", findings.now().as_secs_f64());
         let mut held_back = 0.0_f64;
         for port in self.members.iter().filter_map(Member::management_port) {
-            held_back = held_back.max(sum_of(&metrics(port).await, "database_held_back_seconds"));
+            let metrics = metrics(port).await;
+            held_back = values_of(&metrics, "database_held_back_seconds").fold(held_back, f64::max);
         }
         findings.note("reported seconds", held_back);
         open.commit().await;
@@ -114,7 +117,10 @@ impl Fleet {
         };
         let mut idle = Vec::new();
         for _ in 0..count {
-            idle.extend(TcpStream::connect(("127.0.0.1", port)).await);
+            // Beyond its files and its queue, the API leaves connections to wait.
+            let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect(("127.0.0.1", port)));
+            let Ok(Ok(connection)) = connect.await else { break };
+            idle.push(connection);
         }
         findings.note("idle connections", f64::from(u32::try_from(idle.len()).unwrap_or(0)));
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build();

@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Row] = &[
         seconds: 30,
         lacks: |_| super::lacks_program("prlimit"),
         plan: |plan| {
-            let wrapper = ["prlimit", "--nofile=160:160"].map(str::to_owned);
+            let wrapper = ["prlimit", "--nofile=360:360"].map(str::to_owned);
             plan.settings.wrapper = Some(("sales-api", wrapper.into()));
             plan.at(5, Action::IdleConnections(400, 10));
         },
