@@ -55,7 +55,7 @@ impl Horizon {
             sleep(SHORT_WAIT).await;
             now = self.look(connection).await?;
         }
-        Ok(Closed { next: first.next, ..now })
+        Ok(now)
     }
 
     async fn look(&self, connection: &mut Connection) -> Result<Closed, StoreError> {

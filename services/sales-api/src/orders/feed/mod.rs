@@ -85,8 +85,27 @@ fn position(
         // Nothing is known to be closed yet: a transaction has been open since this process looked
         // for the first time.
         After::End if now.closed == 0 => return Err(OrderError::EndUnknown),
-        After::End => now.closed - 1,
+        After::End => return Ok(now.closed - 1),
         After::Cursor(cursor) => cursors.open_position(owner, cursor)?,
     };
     if position < now.next { Ok(position) } else { Err(CursorError.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_feed_is_known_whatever_is_written_meanwhile() {
+        let cursors = Cursors::new(b"secret");
+        let position =
+            |after, closed, next| position(&cursors, None, &after, Closed { closed, next }).ok();
+        assert_eq!(position(After::End, 0, 9), None);
+        assert_eq!(position(After::End, 8, 9), Some(7));
+        // More was closed than existed at the first look.
+        assert_eq!(position(After::End, 12, 9), Some(11));
+        let cursor = After::Cursor(cursors.seal_position(None, 9).unwrap());
+        assert_eq!(position(cursor.clone(), 10, 10), Some(9));
+        assert_eq!(position(cursor, 9, 9), None);
+    }
 }
