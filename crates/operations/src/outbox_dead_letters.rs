@@ -112,7 +112,6 @@ impl LongAction for OutboxChange {
     async fn act(&mut self, monitor: &Monitor) -> Result<ControlFlow<()>, OperationError> {
         let Self { change, newest, database } = self;
         let selection = change.selection();
-        let mut connection = database.connection().await?;
         let most = change.max.unwrap_or(u64::MAX);
         let throttle = Throttle::start(change.rate);
         let mut done = 0;
@@ -122,7 +121,8 @@ impl LongAction for OutboxChange {
             }
             let limit = (throttle.step(BATCH) as u64).min(most - done);
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let connection = &mut *connection;
+            // Returned after each batch: the reports of the progress need one, too.
+            let connection = &mut *database.connection().await?;
             let count = match &change.action {
                 Action::Redrive { .. } => {
                     dead_letters::redrive(connection, &selection, *newest, limit).await?

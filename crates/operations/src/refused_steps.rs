@@ -57,12 +57,13 @@ impl LongAction for StepsChange {
 
     async fn act(&mut self, monitor: &Monitor) -> Result<ControlFlow<()>, OperationError> {
         let Self { change: Change { order, .. }, planned, delivery } = self;
-        let connection = &mut *delivery.connection().await?;
         let mut done = 0;
         while done < *planned {
             if monitor.is_stopped() {
                 return Ok(ControlFlow::Break(()));
             }
+            // Returned after each batch: the reports of the progress need one, too.
+            let connection = &mut *delivery.connection().await?;
             let count = shipments::redrive(connection, *order, BATCH.min(*planned - done)).await?;
             if count == 0 {
                 break;

@@ -46,8 +46,11 @@ pub async fn recorded<T, E: From<StoreError>>(
 ) -> Result<T, E> {
     let NewAction { subject, action, parameters } = *new;
     let begin = Begin { subject: &subject.map(Owner::to_string), action, parameters };
-    let connection = &mut *database.connection().await?;
-    let id = begin.get_result(connection).await.map_err(StoreError::from)?;
+    let id = {
+        // Returned before the action, which takes one of the same pool.
+        let connection = &mut *database.connection().await?;
+        begin.get_result(connection).await.map_err(StoreError::from)?
+    };
     let result = act().await;
     if let Err(error) = set_outcome(database, id, &outcome(&result)).await {
         let error = Chain(&error);
@@ -65,4 +68,27 @@ statement! {
 async fn set_outcome(database: &Database, id: i64, outcome: &str) -> Result<(), StoreError> {
     SetOutcome { id: &id, outcome }.execute(&mut *database.connection().await?).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use test_kit::World;
+
+    use super::{NewAction, recorded};
+    use crate::{Database, DatabaseSettings, StoreError};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_action_can_use_the_only_connection_of_the_pool() {
+        let world = World::create().await;
+        let settings = world.config::<DatabaseSettings>().with_pool_size(1);
+        let database = Database::new("test", &settings);
+        let new = NewAction { subject: None, action: "test", parameters: "{}" };
+        let act = async || -> Result<(), StoreError> {
+            drop(database.connection().await?);
+            Ok(())
+        };
+        recorded(&database, &new, act, |_| "done".to_owned()).await.unwrap();
+        let done = "SELECT count(*) FROM sales.operator_actions WHERE outcome = 'done'";
+        assert_eq!(world.database.count(done).await, 1);
+    }
 }

@@ -53,6 +53,21 @@ async fn an_outbox_redrive_is_a_dry_run_without_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_redrive_reports_its_progress_and_runs_to_its_end() {
+    let world = World::create().await;
+    put_into_dead_letters(&world, &events(&world, 12), "too large").await;
+    // It takes longer than an action may be silent.
+    let redrive = answer(&world, &["outbox", "redrive", "--rate", "1", "--yes"]);
+    let reported = async {
+        let progress = "SELECT count(*) FROM sales.operator_actions
+            WHERE done BETWEEN 1 AND 11 AND finished_at IS NULL";
+        world.database.until_count("the progress is recorded", progress, 1).await;
+    };
+    let (done, ()) = tokio::join!(redrive, reported);
+    assert_eq!(done["redriven"], 12, "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redriven_outbox_event_keeps_its_id_payload_and_time() {
     let world = World::create().await;
     let event = event(&world, OrderId::generate(), r#"{"price": 29.90,  "spaces":"kept"}"#);

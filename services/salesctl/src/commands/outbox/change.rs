@@ -51,7 +51,7 @@ impl Target {
         max: Option<u64>,
         rate: Option<NonZeroU32>,
     ) -> Result<ExitCode, Failure> {
-        let database = Database::new("salesctl", &self.database.with_pool_size(1));
+        let database = Database::new("salesctl", &self.database.with_pool_size(2));
         let filter = DeadLetterFilter { id: self.id, topic: self.topic, order: self.order };
         let change = Change { action, filter, max, rate };
         let plan = change.plan(&database).await?;
